@@ -1,0 +1,50 @@
+"""The shape in which audit records travel and are inserted: plain tuples, one layout per table.
+
+Roles build these tuples; the audit role inserts them as they come. `run_id` and `commit_no` stand in every table and
+are the same for all records of a commit, so they are added by the statement, not carried by each record.
+The layouts hold the columns in table order; the first column is the primary key, and records are chained in its order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Record = tuple[Any, ...]
+Records = dict[str, list[Record]]
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "rows": ("row_id", "row_index", "source_node_id", "source_data_hash", "source_data", "source_data_ref", "line",
+             "created_at"),
+    "tokens": ("token_id", "row_id", "branch_name", "created_at"),
+    "token_parents": ("token_id", "parent_token_id", "ordinal"),
+    "node_states": ("state_id", "token_id", "node_id", "step_index", "attempt", "status", "input_hash", "output_hash",
+                    "output_data", "output_data_ref", "error_json", "started_at", "completed_at", "duration_ms"),
+    "routing_events": ("event_id", "state_id", "edge_id", "mode", "reason_json", "created_at"),
+    "token_outcomes": ("outcome_id", "token_id", "outcome", "is_terminal", "sink_name", "sink_row", "batch_id",
+                       "error_json", "recorded_at"),
+    "validation_errors": ("error_id", "row_id", "node_id", "error", "raw_data", "line", "destination", "created_at"),
+    "transform_errors": ("error_id", "token_id", "node_id", "error_json", "destination", "created_at"),
+    "batches": ("batch_id", "node_id", "trigger_type", "status", "created_at", "completed_at"),
+    "batch_members": ("batch_id", "token_id", "ordinal"),
+    "calls": ("call_id", "state_id", "call_index", "call_type", "status", "request_hash", "request_data",
+              "response_hash", "response_data", "latency_ms", "created_at"),
+    "nodes": ("node_id", "plugin_name", "node_type", "plugin_version", "determinism", "source_hash", "config_json",
+              "config_hash", "sequence", "stage"),
+    "edges": ("edge_id", "from_node_id", "to_node_id", "label", "mode"),
+    "artifacts": ("artifact_id", "node_id", "kind", "path", "size_bytes", "content_hash", "created_at"),
+    "supervision_events": ("event_id", "attempt", "child", "event", "pid", "detail", "at"),
+    "checkpoints": ("checkpoint_id", "attempt", "sequence_number", "row_id", "token_id", "message", "created_at"),
+}  # fmt: skip
+"""Per audited table, the columns a record carries, in order. `token_parents` and `batch_members` are keyed by their
+first two columns; `nodes` and `edges` by run and id."""
+
+PURGEABLE: dict[str, tuple[str, ...]] = {
+    "rows": ("source_data",),
+    "node_states": ("output_data", "error_json"),
+    "routing_events": ("reason_json",),
+    "token_outcomes": ("error_json",),
+    "validation_errors": ("raw_data",),
+    "transform_errors": ("error_json",),
+    "calls": ("request_data", "response_data"),
+}
+"""Columns that hold what people wrote into rows. They are digested apart, so that a purge leaves the chain checkable."""

@@ -1,0 +1,141 @@
+"""Every error a user can meet, with the exit code it ends in.
+
+    ElspethError                      1   the run failed, or something is wrong
+    ├── SettingsError                 2   bad usage or settings
+    ├── RunInProgress                 3   somebody drives this run, or an unfinished one is in the way
+    ├── RunNotFound                   4   no such run in the audit database
+    ├── NoCheckpoint                  5   nothing to continue from
+    ├── ConfigurationMismatch         6   the run was started with something else
+    ├── SourceChanged                 7   the processed part of a source is not what it was
+    │   └── DuplicateRow              7   a row was about to be recorded twice
+    ├── OutputDamaged                 8   an output is not what the checkpoint says
+    ├── TakenOver                     9   another attempt drives the run now
+    ├── Temporary                    75   mend and resume (disk full, database locked, directory not writable)
+    └── Interrupted             130/143   stopped by SIGINT or SIGTERM
+
+An error says which thing, what was found, and what to do next. It crosses processes as a plain value
+(`to_value`, `from_value`), never as a pickled exception.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_IN_PROGRESS = 3
+EXIT_NOT_FOUND = 4
+EXIT_NO_CHECKPOINT = 5
+EXIT_MISMATCH = 6
+EXIT_SOURCE_CHANGED = 7
+EXIT_OUTPUT_DAMAGED = 8
+EXIT_TAKEN_OVER = 9
+EXIT_ROWS_FAILED = 10
+EXIT_TEMPORARY = 75
+EXIT_SIGINT = 130
+EXIT_SIGTERM = 143
+
+
+class ElspethError(Exception):
+    """Something the user should know; worded once, at the command line.
+
+    `message` is one sentence: which thing, what was found. `details` are further facts, a line each.
+    `next_step` is what to do, if possible a command that can be typed as it is.
+    """
+
+    exit_code: ClassVar[int] = EXIT_FAILED
+
+    def __init__(self, message: str, *, details: tuple[str, ...] | list[str] = (), next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = tuple(details)
+        self.next_step = next_step
+
+    def to_value(self) -> dict[str, Any]:
+        """The error as plain data, to be sent to another process or printed as JSON."""
+        return {
+            "kind": type(self).__name__,
+            "message": self.message,
+            "details": list(self.details),
+            "next_step": self.next_step,
+        }
+
+
+class SettingsError(ElspethError):
+    """The settings, or the words on the command line, cannot be used."""
+
+    exit_code = EXIT_USAGE
+
+
+class RunInProgress(ElspethError):
+    """Somebody drives this run already, or an unfinished run is in the way."""
+
+    exit_code = EXIT_IN_PROGRESS
+
+
+class RunNotFound(ElspethError):
+    """The audit database holds no such run."""
+
+    exit_code = EXIT_NOT_FOUND
+
+
+class NoCheckpoint(ElspethError):
+    """There is nothing from which this run could continue."""
+
+    exit_code = EXIT_NO_CHECKPOINT
+
+
+class ConfigurationMismatch(ElspethError):
+    """What is asked for differs from what the run was started with."""
+
+    exit_code = EXIT_MISMATCH
+
+
+class SourceChanged(ElspethError):
+    """The part of a source that was processed already is not what it was."""
+
+    exit_code = EXIT_SOURCE_CHANGED
+
+
+class DuplicateRow(SourceChanged):
+    """A row was about to be recorded a second time."""
+
+
+class OutputDamaged(ElspethError):
+    """An output was deleted, shortened or edited before the recorded position."""
+
+    exit_code = EXIT_OUTPUT_DAMAGED
+
+
+class TakenOver(ElspethError):
+    """Another attempt drives the run now; this one has nothing more to say."""
+
+    exit_code = EXIT_TAKEN_OVER
+
+
+class Temporary(ElspethError):
+    """Something outside the run is in the way; mend it and resume."""
+
+    exit_code = EXIT_TEMPORARY
+
+
+class Interrupted(ElspethError):
+    """The operator stopped the run with SIGINT or SIGTERM."""
+
+    exit_code = EXIT_SIGINT
+
+
+_BY_NAME = {
+    cls.__name__: cls
+    for cls in (
+        ElspethError, SettingsError, RunInProgress, RunNotFound, NoCheckpoint, ConfigurationMismatch, SourceChanged,
+        DuplicateRow, OutputDamaged, TakenOver, Temporary, Interrupted,
+    )
+}  # fmt: skip
+
+
+def from_value(value: dict[str, Any]) -> ElspethError:
+    """The error that `to_value` described; an unknown kind becomes a plain `ElspethError`."""
+    cls = _BY_NAME.get(value["kind"], ElspethError)
+    return cls(value["message"], details=value["details"], next_step=value["next_step"])

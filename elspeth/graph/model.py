@@ -1,0 +1,93 @@
+"""The compiled graph as frozen values: what every role is given, and what `nodes` and `edges` record."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+NodeKind = Literal["source", "transform", "gate", "aggregation", "coalesce", "sink"]
+EdgeMode = Literal["move", "copy", "divert"]
+
+DISCARD = "discard"
+"""The target of a route that ends a token without a sink."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One way out of a node: the node it leads to (or `DISCARD`), the edge it takes, the branch a fork names it."""
+
+    node: str
+    edge: str
+    branch: str | None = None
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of the pipeline.
+
+    `id` is the step's name, unique among steps and sinks. `sequence` numbers the nodes in topological order, `stage` is
+    the hop in which the node runs: even stages are stateless, odd ones see all rows in order in one process.
+    """
+
+    id: str
+    kind: NodeKind
+    plugin: str  # "gate" and "coalesce" for the two kinds that have no plugin of their own
+    options: dict[str, Any] = {}
+    sequence: int = 0
+    stage: int = 0
+
+    # Ways out. A label is "continue" for the normal way, a gate's route label, or "error".
+    # Several targets under one label are a fork: each gets a child token of its own.
+    routes: dict[str, tuple[Target, ...]] = {}
+    on_error: Target | None = None  # errors, invalid rows, refused writes; None: the token ends as `failed`
+
+    condition: str | None = None  # gates, and aggregation triggers
+    pool_size: int = 1  # rows in flight at once in a slow transform
+    validate_input: bool = False
+    schema: dict[str, Any] | None = None  # normalised row schema (elspeth.schema), None: take what comes
+
+    # aggregations
+    trigger_count: int | None = None
+    trigger_seconds: float | None = None
+    output_mode: Literal["transform", "passthrough"] = "transform"
+    expected_output_count: int | None = None
+
+    # coalesces; a branch's place in the tuple is its rank wherever order matters
+    branches: tuple[str, ...] = ()
+    policy: Literal["require_all", "quorum", "best_effort", "first"] = "require_all"
+    quorum_count: int | None = None
+    timeout_seconds: float | None = None
+    merge: Literal["union", "nested", "select"] = "union"
+    union_collision_policy: Literal["last_wins", "first_wins", "fail"] = "last_wins"
+    select_branch: str | None = None
+
+    # sinks
+    default: bool = False  # the end of the normal way: a row that lands here is `completed`, elsewhere `routed`
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """A recorded connection. `edge_id` is `FROM:LABEL`; a fork's edges carry the branch name as label."""
+
+    edge_id: str
+    from_node: str
+    to_node: str
+    label: str
+    mode: EdgeMode
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """Nodes in topological order (sources first, sinks last), edges, and for each stage whether it keeps state."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    stateful: tuple[bool, ...]
+
+    def node(self, node_id: str) -> Node:
+        """The node with this id. Raises `KeyError`."""
+        for node in self.nodes:
+            if node.id == node_id:
+                return node
+        raise KeyError(node_id)
+
+    def of_kind(self, *kinds: NodeKind) -> tuple[Node, ...]:
+        """The nodes of these kinds, in topological order."""
+        return tuple(node for node in self.nodes if node.kind in kinds)

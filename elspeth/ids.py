@@ -1,0 +1,34 @@
+"""Ids: short, readable, sortable, and derived from what they name, so that a replay collides instead of duplicating.
+
+run        mf3k2a9x                       milliseconds since 2020, base 36: later runs sort later
+row        mf3k2a9x-000000042             run and row index, counted over all sources
+token      mf3k2a9x-000000042             the row's first token has the row's id
+           mf3k2a9x-000000042.left        a forked child: parent and branch
+           mf3k2a9x-000000042/0003        an expanded child: parent and ordinal
+           mf3k2a9x-000000042+merge       what a coalesce made of the branches of a token
+batch      mf3k2a9x-000000042@stats       the row at which it closed and the aggregation
+state      TOKEN:STEP, TOKEN:STEP.TRY     the first try carries no number
+outcome    TOKEN=                         TOKEN~ for `buffered`, the one outcome that is not terminal
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+_EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def run_id(now: datetime) -> str:
+    """The id of a run that starts at `now` (aware); 8 characters until the year 2109."""
+    number = int(now.timestamp() * 1000) - _EPOCH_MS
+    text = ""
+    while number:
+        number, digit = divmod(number, 36)
+        text = _DIGITS[digit] + text
+    return text.rjust(8, "0")
+
+
+def row_id(run: str, index: int) -> str:
+    """The id of the row with this index (counted from 0 over all sources)."""
+    return f"{run}-{index:09d}"

@@ -1,0 +1,249 @@
+"""The contract between Elspeth and a plugin: everything an author needs, on one page.
+
+A plugin is a small class with a `name`, an `Options` model and the methods of its kind:
+
+    Source       read(cursor) yields (row, cursor); can start after any cursor it yielded
+    Transform    process(row) returns a row, or a list of rows
+    Aggregation  process(rows) is given a whole batch and returns rows
+    Sink         write(rows) then flush() returns a position it can come back to
+
+Rows are plain dicts whose values JSON can hold: str, int, float, bool, None, lists and dicts. What `process` is given
+belongs to Elspeth: return a new dict, never change the one you got. Every object lives in one process and is called
+from one thread unless its node asks for `pool_size`. The order is always `__init__`, `setup`, the calls of the kind,
+`teardown`; a process can die at any point, so `teardown` may never come.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+API_VERSION = 1
+
+Row = dict[str, Any]
+Cursor = Any  # a small value that JSON can hold; what it means is the source's own business
+Position = dict[str, Any]  # likewise for sinks; file sinks use the keys path, size, sha256, rows
+Determinism = Literal["deterministic", "nondeterministic"]
+Delivery = Literal["exactly_once", "at_least_once"]
+
+
+class RowError(Exception):
+    """Raised by a transform, aggregation or sink: this row cannot be handled. The row follows its `on_error` route.
+
+    `reason` is a sentence for people; `details` are facts that JSON can hold.
+    """
+
+    def __init__(self, reason: str, **details: Any) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.details = details
+
+
+class TransientError(RowError):
+    """Like `RowError`, but trying again may help: the settings' `retry` section says how often and when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A piece of input that is no row. A source yields it in place of the row.
+
+    `raw` is the text as read (cut to a bounded length), `error` a sentence, `line` the first line of the piece,
+    counted from 1; `fields` are the values, if it could be split into any.
+    """
+
+    raw: str
+    error: str
+    line: int | None = None
+    fields: Row | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source can tell before it is read: size in bytes, the files behind it, header names as found.
+
+    `headers` maps the identifier used in rows to the name as it stands in the input, in input order; None where the
+    input has no header.
+    """
+
+    size_bytes: int | None = None
+    files: tuple[Path, ...] = ()
+    headers: dict[str, str] | None = None
+
+
+@dataclass(slots=True)
+class Context:
+    """What a plugin may know of the run, instead of taking it from the world.
+
+    `random` is seeded from run, node and row, and `now` is the time the row was read (ISO 8601, UTC), so that a replay
+    sees the same values. `idempotency_key` is the same for every try at the same row. Call `progress()` in long work:
+    a node that calls it is slow, not hung.
+    """
+
+    run_id: str
+    node_id: str
+    token_id: str = ""
+    now: str = ""
+    attempt: int = 1
+    state_directory: Path = Path("state")
+    headers: dict[str, str] = field(default_factory=dict)
+    _beat: Any = None
+
+    @property
+    def random(self) -> random.Random:
+        """A generator seeded from the run, the node and the row: the same numbers in every replay of this row."""
+        return random.Random(f"{self.run_id}/{self.node_id}/{self.token_id}")
+
+    @property
+    def idempotency_key(self) -> str:
+        """A key for this row at this node, the same in every try: hand it to services that accept one."""
+        return f"{self.token_id}/{self.node_id}"
+
+    def progress(self) -> None:
+        """Say that work on the current row goes on, so that it is not taken for a hang."""
+        if self._beat is not None:
+            self._beat()
+
+
+class PluginOptions(BaseModel):
+    """Base of every plugin's options: unknown keys are errors. `schema` is the row schema as the settings spell it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_: Any = Field(default=None, alias="schema")
+
+
+class Plugin:
+    """What all kinds share. `version` is recorded with every run; raise it when results change."""
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1.0"
+    api_version: ClassVar[int] = API_VERSION
+    determinism: ClassVar[Determinism] = "deterministic"
+    Options: ClassVar[type[PluginOptions]] = PluginOptions
+
+    def __init__(self, options: Any) -> None:
+        """`options` is an instance of the class's own `Options`. Open nothing here: `validate` builds plugins too."""
+        self.options = options
+
+    def setup(self, ctx: Context) -> None:
+        """Called once per process, before anything else. May be called again in another process after a crash."""
+
+    def teardown(self) -> None:
+        """Called at an orderly end only."""
+
+    def reference_files(self) -> tuple[Path, ...]:
+        """Files whose content decides results (look-up tables, word lists); recorded, and compared on resume."""
+        return ()
+
+
+class Source(Plugin):
+    """Reads rows. A cursor means *after the row it was yielded with*."""
+
+    def read(self, cursor: Cursor | None) -> Iterator[tuple[Row | Invalid, Cursor]]:
+        """Yield rows in a fixed order, each with the cursor that follows it; start after `cursor`, or at the start."""
+        raise NotImplementedError
+
+    def proof(self) -> str | None:
+        """SHA-256 (hex) of all input up to the row yielded last, or None where the input cannot prove itself.
+
+        Called between two steps of the iterator, and once after its end.
+        """
+        return None
+
+    def check(self, cursor: Cursor, proof: str) -> None:
+        """Raise `elspeth.errors.SourceChanged` unless the input before `cursor` still has this proof.
+
+        Called before `read(cursor)`, on the same object, so that a running hash can be kept.
+        """
+
+    def describe(self) -> SourceInfo:
+        """Facts for the plan, the progress display and the artifact record. Raises `SettingsError` if unreadable."""
+        return SourceInfo()
+
+    def offset(self, cursor: Cursor) -> int | None:
+        """How many of `SourceInfo.size_bytes` lie before this cursor, for progress; None where nobody can tell."""
+        return None
+
+
+class Transform(Plugin):
+    """Decides or changes one row at a time. `creates_rows` announces that `process` may return a list."""
+
+    creates_rows: ClassVar[bool] = False
+
+    def process(self, row: Row, ctx: Context) -> Row | list[Row]:
+        """Return the new row, or a list of rows (may be empty) if `creates_rows`. Raise `RowError` to refuse it."""
+        raise NotImplementedError
+
+
+class Aggregation(Plugin):
+    """Is given the rows of a whole batch, in order. Keeps nothing between batches: Elspeth holds the buffer."""
+
+    def process(self, rows: list[Row], ctx: Context) -> list[Row]:
+        """Return the batch's result rows: any number, or one per input row with `output_mode: passthrough`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A tail that `open` cut off an output, and where its copy is: it may be somebody's edit."""
+
+    path: str
+    copy: str
+    offset: int
+    size_bytes: int
+    sha256: str
+
+
+class Sink(Plugin):
+    """Writes rows. `exactly_once` means: can return to any position it answered and go on from there."""
+
+    delivery: ClassVar[Delivery] = "exactly_once"
+
+    def outputs(self) -> tuple[Path, ...]:
+        """The files this sink writes, as the options name them; used to refuse two writers of one file."""
+        return ()
+
+    def inspect(self) -> Position:
+        """The position before the first row, found by looking only: nothing is created, locked or changed.
+
+        For `mode: append` it holds size and hash of what is there. Recorded in checkpoint 0 before `open` is called.
+        """
+        raise NotImplementedError
+
+    def check(self, position: Position) -> None:
+        """Raise `OutputDamaged` unless the output still holds everything before `position`. Looks only."""
+
+    def open(self, position: Position, *, replace: bool = False) -> list[Cut]:
+        """Lock the output, check it like `check`, cut off what lies behind `position`, and be ready to write there.
+
+        Raises `OutputDamaged`, or `RunInProgress` when another process holds the lock. With `replace` (a take-over
+        from a frozen process) continue on a copy with a new inode renamed into place, instead of needing the lock.
+        """
+        raise NotImplementedError
+
+    def write(self, rows: list[Row]) -> list[str | None]:
+        """Write rows in order. The answer has one entry per row: None if it was taken, else why it was refused.
+
+        A refused row leaves no byte behind. The rows may still be in a buffer when this returns.
+        """
+        raise NotImplementedError
+
+    def flush(self) -> Position:
+        """Make everything written durable (fsync) and return the position behind it."""
+        raise NotImplementedError
+
+    def finish(self) -> Position:
+        """Write closing bytes if the format has any, make them durable, return the final position.
+
+        May be called on an output that already has them (a crash between `finish` and the commit): the restore has
+        cut them off again, so the bytes are always written once.
+        """
+        return self.flush()
+
+    def close(self) -> None:
+        """Let go of files and locks. Writes nothing."""

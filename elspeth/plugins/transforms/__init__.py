@@ -1,0 +1,1 @@
+"""Transforms and aggregations that come with Elspeth."""

@@ -1,0 +1,1 @@
+"""The Pykka actors inside the child processes: source, worker, sink, audit."""

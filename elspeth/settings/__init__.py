@@ -1,0 +1,1 @@
+"""One YAML file, its environment and its secrets, checked; every problem with its line."""

@@ -1,0 +1,1 @@
+"""The kit for plugin authors: checks any plugin against the contract."""
