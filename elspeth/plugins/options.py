@@ -1,0 +1,111 @@
+"""Checks the options of a plugin and puts every problem into words: which key, what was found, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from elspeth.errors import SettingsError
+from elspeth.plugins.contract import Plugin, PluginOptions
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionProblem:
+    """One thing wrong with a plugin's options. `key` is the path below `options`; `suggestion` may be empty."""
+
+    key: KeyPath
+    message: str
+    suggestion: str = ""
+
+    def __str__(self) -> str:
+        text = f"{dotted(self.key)}: {self.message}" if self.key else self.message
+        return f"{text} (did you mean {self.suggestion!r}?)" if self.suggestion else text
+
+
+class OptionProblems(SettingsError):
+    """A plugin's options cannot be used; `problems` lists why, `where` is the plugin's place in the settings."""
+
+    def __init__(self, where: str, plugin: str, problems: Sequence[OptionProblem]) -> None:
+        super().__init__(
+            f"{where}: the options of {plugin!r} cannot be used.",
+            details=[str(problem) for problem in problems],
+            next_step=f"`elspeth plugins inspect {plugin}` shows its options.",
+        )
+        self.where = where
+        self.plugin = plugin
+        self.problems = tuple(problems)
+
+
+def check(cls: type[Plugin], options: Mapping[str, Any], where: str) -> PluginOptions:
+    """The options as the plugin's own model. Raises `OptionProblems` listing everything that is wrong."""
+    try:
+        return cls.Options.model_validate(dict(options))
+    except ValidationError as error:
+        problems = [_problem(cls.Options, dict(item)) for item in error.errors(include_url=False)]
+        raise OptionProblems(where, cls.name, problems) from None
+
+
+def dotted(key: KeyPath) -> str:
+    """A key path as people write it: `operations[0].target`."""
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def option_names(model: type[BaseModel]) -> list[str]:
+    """The names under which a model's fields are written in settings."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _problem(model: type[BaseModel], item: dict[str, Any]) -> OptionProblem:
+    key: KeyPath = tuple(item["loc"])
+    found = _shown(item["input"])
+    match item["type"]:
+        case "extra_forbidden":
+            allowed = option_names(_model_at(model, key[:-1]))
+            close = difflib.get_close_matches(str(key[-1]), allowed, n=1)
+            return OptionProblem(key, f"unknown option; allowed are {', '.join(sorted(allowed))}", *close)
+        case "missing":
+            return OptionProblem(key, "missing; it must be given")
+        case "literal_error":
+            expected = item["ctx"]["expected"]
+            words = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]
+            close = difflib.get_close_matches(str(item["input"]), words, n=1)
+            return OptionProblem(key, f"found {found}, allowed is {expected}", *close)
+        case "value_error":
+            return OptionProblem(key, str(item["ctx"]["error"]))
+        case _:
+            return OptionProblem(key, f"found {found}: {_lower(item['msg'])}")
+
+
+def _model_at(model: type[BaseModel], key: KeyPath) -> type[BaseModel]:
+    """The model that describes the value at this key: follows nested models and lists of them."""
+    current = model
+    for part in key:
+        by_name = {field.alias or name: field for name, field in current.model_fields.items()}
+        if isinstance(part, str) and part in by_name:
+            current = _nested(by_name[part].annotation) or current
+    return current
+
+
+def _nested(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for argument in get_args(annotation) if (found := _nested(argument))), None)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _lower(message: str) -> str:
+    text = message.removeprefix("Value error, ").removeprefix("Input ")
+    return text[:1].lower() + text[1:]
