@@ -1,0 +1,137 @@
+"""How a row is read and checked by its schema: text becomes typed values here and nowhere else.
+
+How text becomes a value (surrounding white space is ignored for all types but str and any):
+
+    int     an optional sign and ASCII digits; "1.0", "1e3" and "1_000" are no int
+    float   what JSON or Python writes for a finite number; NaN and infinity are refused
+    bool    true, false, yes, no, 1, 0 in any case
+    str     stays as it is
+    any     stays as it is
+
+Values that are typed already (JSON) must have the type; an int is taken as a float where that loses nothing, and bool
+is never an int. An optional field that is missing, null or empty text becomes None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from elspeth.schema.spec import FieldSpec, RowSchema, show
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One field that does not fit: its name, what the schema expects and what the row has."""
+
+    field: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"field '{self.field}': expected {self.expected}, found {self.found}"
+
+
+class SchemaError(ValueError):
+    """A row does not fit its schema. `mismatches` names every field concerned."""
+
+    def __init__(self, mismatches: Sequence[Mismatch]) -> None:
+        super().__init__("; ".join(map(str, mismatches)))
+        self.mismatches = tuple(mismatches)
+
+
+def _int(text: str) -> int:
+    text = text.strip()
+    if not text.isascii() or "_" in text:
+        raise ValueError
+    return int(text)
+
+
+def float_of(text: str) -> float:
+    """The finite float that `text` spells. Raises `ValueError`."""
+    value = float(text)
+    if value - value != 0.0 or "_" in text or not text.isascii():  # NaN and infinity have no difference to themselves
+        raise ValueError
+    return value
+
+
+_BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def _bool(text: str) -> bool:
+    try:
+        return _BOOLS[text.strip().lower()]
+    except KeyError:
+        raise ValueError from None
+
+
+def _str(text: str) -> str:
+    return text
+
+
+def _widen(value: int) -> float:
+    wide = float(value)  # OverflowError beyond 1e308
+    if wide != value:
+        raise ValueError
+    return wide
+
+
+_FROM_TEXT: dict[str, Callable[[str], Any]] = {"int": _int, "float": float_of, "bool": _bool, "str": _str}
+_CLASSES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+FAILURES = (KeyError, ValueError, OverflowError)
+
+
+def read_value(value: Any, spec: FieldSpec) -> Any:
+    """The typed value: the one statement of the rules. `compile_reader` makes the same, faster. Raises one of `FAILURES`."""
+    if spec.optional and (value is None or value == ""):
+        return None
+    if spec.type == "any":
+        return value
+    if value.__class__ is str:
+        if spec.optional and spec.type != "str" and not value.strip():
+            return None
+        return _FROM_TEXT[spec.type](value)
+    return check_value(value, spec, widen=True)
+
+
+def check_value(value: Any, spec: FieldSpec, *, widen: bool = False) -> Any:
+    """The value, if it has the type of its field; with `widen` an int for a float becomes one. Raises one of `FAILURES`."""
+    if spec.type == "any" or (value is None and spec.optional):
+        return value
+    if value.__class__ is int and spec.type == "float":
+        wide = _widen(value)
+        return wide if widen else value
+    if value.__class__ is not _CLASSES[spec.type] or (value.__class__ is float and value - value != 0.0):
+        raise ValueError
+    return value
+
+
+def mismatches(schema: RowSchema, row: Row, value_of: Callable[[Any, FieldSpec], Any]) -> list[Mismatch]:
+    """Everything in which `row` does not fit; `value_of` is `read_value` or `check_value`."""
+    bad: list[Mismatch] = []
+    known = {spec.name for spec in schema.fields}
+    for spec in schema.fields:
+        expected = spec.type + (" or nothing" if spec.optional else "")
+        if spec.name not in row:
+            if not spec.optional:
+                bad.append(Mismatch(spec.name, expected, "no such field"))
+            continue
+        try:
+            value_of(row[spec.name], spec)
+        except FAILURES:
+            bad.append(Mismatch(spec.name, expected, show(row[spec.name])))
+    for name in presence(schema):
+        if name not in row:
+            bad.append(Mismatch(name, "any value", "no such field"))
+    if schema.mode == "fixed":
+        bad.extend(Mismatch(name, "no such field", show(row[name])) for name in row if name not in known)
+    return bad
+
+
+def presence(schema: RowSchema) -> list[str]:
+    """The fields that must be there though nothing else is known of them."""
+    named = {spec.name for spec in schema.fields}
+    return [n for n in dict.fromkeys(schema.guaranteed_fields + schema.required_fields) if n not in named]
