@@ -1,0 +1,271 @@
+"""What the main process and its children say to each other: frozen values, one header per frame.
+
+A frame is a list of byte parts. The first is one of these headers, encoded with msgpack; what follows are bodies that
+the main process never decodes. Positions in the flow have two names:
+
+    seq, start, stop   a piece of a chunk, before its result is released; rows are counted within the chunk
+    no                 a released unit: 1, 2, 3, ... over the life of the run, the order that sinks and audit see
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+Value = dict[str, Any]
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """Base of all headers; the tag is the class name."""
+
+
+# -- any child to the main process ---------------------------------------------------------------------------------
+
+
+class Failed(Message, frozen=True):
+    """The child cannot go on, and a restart would not help: an `ElspethError` as a value."""
+
+    error: Value
+
+
+class Ready(Message, frozen=True):
+    """The child has been restored and takes work. `facts` are for the record (tails that were cut, rows appended)."""
+
+    facts: Value = {}
+
+
+# -- source --------------------------------------------------------------------------------------------------------
+
+
+class ReadFrom(Message, frozen=True):
+    """Restore: continue after this cursor. `sources` maps a source to its cursor, proof, rows and whether it ended."""
+
+    sources: dict[str, Value]
+    seq: int
+    row_index: int
+
+
+class Credit(Message, frozen=True):
+    """Permission to send this many more chunks of at most `rows` rows each."""
+
+    chunks: int
+    rows: int
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """A place inside a chunk where a commit may stop: after `rows` rows, the source stands at `cursor`."""
+
+    rows: int
+    cursor: Any
+    proof: str | None
+
+
+class Chunk(Message, frozen=True):
+    """A run of consecutive rows of one source (body: `roles.rows.Rows`). The last mark lies at its end.
+
+    A chunk with `ended` and no rows closes the source it names; `last` closes the input.
+    """
+
+    seq: int
+    row_index: int
+    rows: int
+    source: str
+    marks: tuple[Mark, ...]
+    offset: int | None = None
+    ended: bool = False
+    last: bool = False
+
+
+# -- workers and ordered stages ------------------------------------------------------------------------------------
+
+
+class Work(Message, frozen=True):
+    """Decide rows `start` to `stop` of a chunk (body: the chunk's rows).
+
+    `poison` is set when the only row of the piece has killed its workers: it is not run but set aside, with this
+    evidence.
+    """
+
+    seq: int
+    start: int
+    stop: int
+    poison: Value | None = None
+
+
+class Done(Message, frozen=True):
+    """A piece is decided; bodies: items for the next stage or the sinks, audit records. Times in seconds.
+
+    The worker may answer a piece in parts, each ending at a mark.
+    """
+
+    seq: int
+    start: int
+    stop: int
+    seconds: float
+    outcomes: dict[str, int]
+    errors: int = 0
+
+
+class StageWork(Message, frozen=True):
+    """Take a released unit through a later stage (body: items). `driven` is the time the run has been driven, in s.
+
+    `tick` marks an empty unit in which only time-outs may fire; `end` the unit that closes the input. `poison` maps the
+    index of an item that has killed its processes to the evidence: it is set aside, not run.
+    """
+
+    no: int
+    stage: int
+    driven: float
+    tick: bool = False
+    end: bool = False
+    poison: Value = {}
+
+
+class StageDone(Message, frozen=True):
+    """The unit has passed the stage; bodies: items, audit records. `due` is the driven time of the next time-out."""
+
+    no: int
+    stage: int
+    outcomes: dict[str, int]
+    due: float | None = None
+    flushed: bool = False
+
+
+class RestoreStage(Message, frozen=True):
+    """Restore an ordered stage to the state of the latest checkpoint (None: empty)."""
+
+    stage: int
+    state: Value | None
+
+
+class StageState(Message, frozen=True):
+    """The answer of an ordered stage to `Flush`: its state after exactly unit `no`, by reference."""
+
+    no: int
+    stage: int
+    state: Value
+
+
+# -- sinks ---------------------------------------------------------------------------------------------------------
+
+
+class RestoreSinks(Message, frozen=True):
+    """Continue every output at its position in the latest checkpoint."""
+
+    positions: dict[str, Value]
+
+
+class Write(Message, frozen=True):
+    """Write a unit (body: items by sink). With `end`, write the closing bytes after it."""
+
+    no: int
+    end: bool = False
+    poison: Value = {}
+
+
+class Written(Message, frozen=True):
+    """The unit was taken; body: the outcome records. Counts are per sink and per outcome."""
+
+    no: int
+    sinks: dict[str, int]
+    outcomes: dict[str, int]
+
+
+class Flush(Message, frozen=True):
+    """In band, behind unit `no`: make it durable, or answer with the state that holds after it."""
+
+    no: int
+
+
+class Flushed(Message, frozen=True):
+    """Everything up to unit `no` is on disk; `positions` say where each output stands."""
+
+    no: int
+    positions: dict[str, Value]
+
+
+# -- audit ---------------------------------------------------------------------------------------------------------
+
+
+class Record(Message, frozen=True):
+    """The records of unit `no`, in as many bodies as roles had something to say. Kept in memory until `Commit`."""
+
+    no: int
+
+
+class Commit(Message, frozen=True):
+    """Commit all units up to `no`, the first `rows` rows, with this checkpoint in one transaction.
+
+    `final` is the commit that completes the run.
+    """
+
+    no: int
+    rows: int
+    checkpoint: Value
+    final: bool = False
+
+
+class Events(Message, frozen=True):
+    """Things that happened to the tree, for the record. With `token`, committed at once and answered by `Noted`."""
+
+    events: list[Value]
+    token: int | None = None
+
+
+class Noted(Message, frozen=True):
+    """The events sent with this token are committed."""
+
+    token: int
+
+
+class Heartbeat(Message, frozen=True):
+    """The main process is alive."""
+
+    number: int
+
+
+class End(Message, frozen=True):
+    """The attempt ends without a last unit: set these columns of `runs`, leave the database in order."""
+
+    status: Value
+
+
+class Owned(Message, frozen=True):
+    """This attempt drives the run; `checkpoint` is what was committed last. The first thing an audit process says.
+
+    `no` and `commit_no` of that checkpoint; `events` the suspicions on record (rows and the deaths they saw).
+    """
+
+    attempt: int
+    checkpoint: Value
+    commit_no: int
+    suspects: dict[str, int] = {}
+    facts: Value = {}
+
+
+class Durable(Message, frozen=True):
+    """Unit `no` and everything before it is committed."""
+
+    no: int
+    commit_no: int
+
+
+class Ended(Message, frozen=True):
+    """The answer to `End`: nothing more will be written."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(
+    Failed | Ready | ReadFrom | Credit | Chunk | Work | Done | StageWork | StageDone | RestoreStage | StageState
+    | RestoreSinks | Write | Written | Flush | Flushed | Record | Commit | Events | Noted | Heartbeat | End | Owned
+    | Durable | Ended
+)  # fmt: skip
+
+encode = _encoder.encode
+"""A header as bytes."""
+
+
+def decode(header: bytes | memoryview) -> Any:
+    """The message behind a header. Raises `msgspec.DecodeError` on anything that `encode` did not write."""
+    return _decoder.decode(header)

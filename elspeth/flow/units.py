@@ -1,0 +1,115 @@
+"""What is in flight: pieces before their release, units after it, barriers on their way to a commit, and lanes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from elspeth.flow.messages import Mark, Value
+
+Body = Any  # bytes that the machine carries and never looks into
+
+
+@dataclass(slots=True, eq=False)
+class Piece:
+    """A run of rows of one chunk that is decided together, in the order of the input.
+
+    `worker` is who has it now; `alone` asks for a fresh worker with nothing else to do; `blame` is the token of a
+    suspicion that must be on record before the piece is touched again.
+    """
+
+    seq: int
+    start: int
+    stop: int
+    row_index: int
+    source: str
+    marks: tuple[Mark, ...]
+    rows: Body
+    size: int = 0
+    ended: bool = False
+    last: bool = False
+    worker: str | None = None
+    done: bool = False
+    alone: bool = False
+    deaths: int = 0
+    blame: int | None = None
+    poison: Value | None = None
+    items: Body = None
+    records: Body = None
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+    def mark(self) -> Mark | None:
+        """The mark at the end of the piece, if there is one: only there may a commit stop."""
+        for mark in self.marks:
+            if mark.rows == self.stop:
+                return mark
+        return None
+
+    def part(self, start: int, stop: int) -> Piece:
+        """The rows `start` to `stop` as a piece of their own, undecided. Only the last part of a piece keeps flags."""
+        size = self.size * (stop - start) // max(1, self.stop - self.start)
+        return Piece(
+            self.seq, start, stop, self.row_index + start - self.start, self.source, self.marks, self.rows, size,
+            ended=self.ended and stop == self.stop, last=self.last and stop == self.stop,
+        )  # fmt: skip
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """A released result. `inputs` keeps what each ordered consumer was given, until the unit is durable."""
+
+    no: int
+    rows: int
+    row_end: int
+    size: int
+    driven: float
+    tick: bool = False
+    end: bool = False
+    stage: int = 1
+    inputs: dict[int, Body] = field(default_factory=dict)
+    records: list[Body] = field(default_factory=list)
+    worker: str | None = None
+    complete: bool = False
+    alone: bool = False
+    deaths: dict[int, int] = field(default_factory=dict)
+    poison: Value = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
+    sinks: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Barrier:
+    """A commit on its way: placed behind unit `no`, ready when every lane has answered, then sent to audit."""
+
+    no: int
+    row_end: int
+    sources: dict[str, Value]
+    driven: float
+    final: bool = False
+    flush_sent: set[str] = field(default_factory=set)
+    positions: dict[str, Value] | None = None
+    states: dict[str, Value] = field(default_factory=dict)
+    commit_sent: bool = False
+    checkpoint: Value | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """A consumer that takes every unit in order: an ordered stage, or the sinks (the stage after the last)."""
+
+    name: str
+    stage: int
+    up: bool = False
+    restoring: bool = False
+    next_no: int = 1
+
+
+@dataclass(slots=True, eq=False)
+class WorkerState:
+    """A worker as the machine knows it. `fresh` until it has been given its first task."""
+
+    name: str
+    up: bool = False
+    fresh: bool = True
+    recycled: bool = False
+    tasks: list[Piece | Unit] = field(default_factory=list)
