@@ -150,16 +150,20 @@ class Decide:
     def piece_done(self, event: ev.PieceDone) -> None:
         """A worker decided a piece, or the first part of one."""
         done, worker = event.done, self.workers[event.worker]
-        piece = next(task for task in worker.tasks if isinstance(task, Piece) and task.seq == done.seq)
+        piece = next(
+            task
+            for task in worker.tasks
+            if isinstance(task, Piece) and (task.seq, task.start) == (done.seq, done.start)
+        )
         at = self.pending.index(piece)
         if self._next_row >= self._cautious_end:
             self.chunk.learn(done.stop - done.start, done.seconds)
         if done.stop < piece.stop:
             rest = piece.part(done.stop, piece.stop)
             rest.worker, rest.alone, rest.deaths = piece.worker, piece.alone, piece.deaths
-            piece = piece.part(done.start, done.stop)
+            whole, piece = piece, piece.part(done.start, done.stop)
             self.pending[at : at + 1] = [piece, rest]
-            worker.tasks[0] = rest
+            worker.tasks[worker.tasks.index(whole)] = rest
         else:
             worker.tasks.remove(piece)
         piece.worker, piece.done = None, True
