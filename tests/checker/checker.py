@@ -1,0 +1,193 @@
+"""Work out with a few lines of its own what a run must have left behind, and list every difference.
+
+Nothing here imports the product: what the checker believes comes from the settings, the sources, the outputs, the
+audit database, and the meaning of each setting as the documentation gives it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.checker import canonical, ledger, positions
+from tests.checker.deciding import Pipeline, State, Way, setting
+from tests.checker.ledger import several
+from tests.checker.reading import CannotRecompute, Read, Row, read
+from tests.checker.writing import Output
+
+__all__ = ["CannotRecompute", "check"]
+
+
+def check(
+    settings: Path,
+    database: Path,
+    run_id: str,
+    *,
+    working_directory: Path,
+    finished: bool = True,
+    recompute: bool = True,
+    transforms: Mapping[str, Callable[[dict[str, Any], Row], Row]] | None = None,
+    poisoned: Collection[int] = (),
+) -> list[str]:
+    """Every violation, as a sentence; an empty list is a clean bill.
+
+    `finished` asks for a completed run; without it the run was killed and only what was committed must hold.
+    `recompute` compares rows, decisions and outputs with what the settings say; it knows linear pipelines with gates
+    and raises `CannotRecompute` for others, whose records alone are checked with `recompute=False`.
+    `transforms` gives the meaning of plugins that are not built in: a function of options and row that raises
+    `tests.checker.deciding.Refused`. `poisoned` are the indices of rows that kill the process that touches them.
+    """
+    db = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
+    db.row_factory = sqlite3.Row
+    try:
+        found = list(ledger.violations(db, run_id, finished=finished))
+        recorded = list(positions.positions(db, run_id, working_directory))
+        found += positions.not_behind(db, run_id, recorded)
+        found += positions.artifacts(db, run_id, working_directory) if finished else []
+        if recompute:
+            pipeline = Pipeline(settings, dict(transforms or {}))
+            comparison = _Comparison(db, run_id, pipeline, set(poisoned))
+            found += comparison.run(working_directory, finished=finished)
+            for name, output in comparison.outputs.items():
+                path, base = positions.place(recorded, name, output.options, working_directory)
+                found += output.violations(path, base=base, finished=finished)
+        return found
+    finally:
+        db.close()
+
+
+class _Comparison:
+    """Every row's way through the pipeline, beside what the audit database says about it."""
+
+    def __init__(self, db: sqlite3.Connection, run_id: str, pipeline: Pipeline, poisoned: set[int]) -> None:
+        self.db = db
+        self.run_id = run_id
+        self.pipeline = pipeline
+        self.poisoned = poisoned
+        self.outputs = {
+            name: Output(name, sink["plugin"], {**sink, **(sink.get("options") or {})})
+            for name, sink in pipeline.sinks.items()
+        }
+        self.steps = _Stream(
+            db.execute(
+                "SELECT s.*, group_concat(e.edge_id) AS edges, group_concat(e.label) AS labels FROM node_states s"
+                " LEFT JOIN routing_events r ON r.run_id = s.run_id AND r.state_id = s.state_id"
+                " LEFT JOIN edges e ON e.run_id = s.run_id AND e.edge_id = r.edge_id"
+                " WHERE s.run_id = ? GROUP BY s.state_id ORDER BY s.token_id, s.step_index, s.attempt",
+                (run_id,),
+            )
+        )
+        self.ends = _Stream(
+            db.execute("SELECT * FROM token_outcomes WHERE run_id = ? AND is_terminal = 1 ORDER BY token_id", (run_id,))
+        )
+
+    def run(self, working_directory: Path, *, finished: bool) -> list[str]:
+        found: list[str] = []
+        rows = self.db.execute("SELECT * FROM rows WHERE run_id = ? ORDER BY row_index", (self.run_id,))
+        for index, (source, piece) in enumerate(self._pieces(working_directory)):
+            record = rows.fetchone()
+            if record is None:
+                if finished:
+                    found.append(f"rows: the sources have more than the {index} rows on record")
+                return list(several(found))
+            found += self._row(index, record, source, piece)
+        left = len(rows.fetchall())
+        if left:
+            found.append(f"rows: {left} more on record than the sources have")
+        return list(several(found))
+
+    def _pieces(self, base: Path) -> Iterator[tuple[str, Read]]:
+        for name, source in self.pipeline.sources.items():
+            options = {**source, **(source.get("options") or {})}
+            for piece in read(source["plugin"], options, base):
+                yield name, piece
+
+    def _row(self, index: int, record: sqlite3.Row, source: str, piece: Read) -> Iterator[str]:
+        row_id = record["row_id"]
+        states = self.steps.of(row_id)
+        way = self._way(source, piece)
+        if index in self.poisoned:
+            way = self._cut_short(way, states)
+        if record["source_node_id"] != source:
+            yield f"rows: {row_id} is said to come from {record['source_node_id']}, not {source}"
+        if piece.valid and record["source_data_hash"] != canonical.sha256(piece.row):
+            yield f"rows: {row_id} has another hash than the row in {source}"
+        if record["line"] is not None and record["line"] != piece.line:
+            yield f"rows: {row_id} is said to stand in line {record['line']}, not {piece.line}"
+        yield from self._states(row_id, way.states, states)
+        yield from self._end(row_id, way, piece)
+
+    def _way(self, source: str, piece: Read) -> Way:
+        if piece.valid:
+            return self.pipeline.way(piece.row, source)
+        target = setting(self.pipeline.sources[source], "on_validation_failure")
+        return self.pipeline.error([], target, {**piece.row, "_line": piece.line})
+
+    def _cut_short(self, way: Way, states: list[sqlite3.Row]) -> Way:
+        """The way of a row that killed its process in the last step on record."""
+        for number, state in enumerate(way.states):
+            if states and state.node == states[-1]["node_id"]:
+                before = [*way.states[:number], State(state.node, state.given, None, None)]
+                return self.pipeline.error(before, self.pipeline.steps[state.node].on_error, state.given)
+        return way
+
+    def _states(self, row_id: str, expected: list[State], records: list[sqlite3.Row]) -> Iterator[str]:
+        last_tries = list({record["step_index"]: record for record in records}.values())
+        taken = [record["node_id"] for record in last_tries]
+        if taken != [state.node for state in expected]:
+            yield f"node_states: {row_id} went through {taken}, not {[state.node for state in expected]}"
+            return
+        for state, record in zip(expected, last_tries, strict=True):
+            name = f"node_states: {row_id} at {state.node}"
+            if (record["status"] == "failed") != (state.returned is None):
+                yield f"{name} is {record['status']}"
+            if record["input_hash"] not in (None, canonical.sha256(state.given)):
+                yield f"{name} was given something else than on record"
+            if state.returned is not None and record["output_hash"] not in (None, canonical.sha256(state.returned)):
+                yield f"{name} returned something else than on record"
+            if record["output_data"] is not None and json.loads(record["output_data"]) != state.returned:
+                yield f"{name} has other output data than it returned"
+            if state.label is not None and record["labels"] != state.label:
+                yield f"routing_events: {row_id} left {state.node} by {record['labels']}, not {state.label}"
+
+    def _end(self, row_id: str, way: Way, piece: Read) -> Iterator[str]:
+        records = self.ends.of(row_id)
+        if len(records) != 1:
+            return  # none or several: reported with the accounts
+        record = records[0]
+        exact = way.outcome in ("completed", "routed")
+        tried = set()
+        while way.sink is not None and way.sink not in tried:
+            tried.add(way.sink)
+            if self.outputs[way.sink].take(way.row, exact=exact):
+                break
+            exact = False
+            way = self.pipeline.error(way.states, setting(self.pipeline.sinks[way.sink], "on_write_failure"), way.row)
+        due = (way.outcome, way.sink, len(self.outputs[way.sink].rows) if way.sink else None)
+        found = (record["outcome"], record["sink_name"], record["sink_row"])
+        if found != due:
+            yield "token_outcomes: {} is {} at {} row {}".format(row_id, *found) + ", not {} at {} row {}".format(*due)
+        errors = "validation_errors WHERE row_id" if not piece.valid else "transform_errors WHERE token_id"
+        told = self.db.execute(f"SELECT destination FROM {errors} = ? AND run_id = ?", (row_id, self.run_id)).fetchall()
+        if (not piece.valid or (way.states and way.states[-1].returned is None)) and len(told) != 1:
+            yield f"{errors.split()[0]}: {len(told)} records about {row_id}, not one"
+
+
+class _Stream:
+    """Records in token order, handed out token by token."""
+
+    def __init__(self, cursor: sqlite3.Cursor) -> None:
+        self.cursor = cursor
+        self.ahead = cursor.fetchone()
+
+    def of(self, token_id: str) -> list[sqlite3.Row]:
+        while self.ahead is not None and self.ahead["token_id"] < token_id:
+            self.ahead = self.cursor.fetchone()
+        records = []
+        while self.ahead is not None and self.ahead["token_id"] == token_id:
+            records.append(self.ahead)
+            self.ahead = self.cursor.fetchone()
+        return records

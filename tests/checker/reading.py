@@ -1,0 +1,172 @@
+"""The rows of a source, read again the plain way: whole file, standard library, no cursor."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Row = dict[str, Any]
+
+
+class CannotRecompute(Exception):
+    """The settings ask for something that this checker has no second opinion on."""
+
+
+class Read(NamedTuple):
+    """One piece of input: a row, or what was read instead of one (`valid` false), and its first line from 1."""
+
+    row: Row
+    valid: bool
+    line: int
+
+
+def read(plugin: str, options: dict[str, Any], base: Path) -> Iterator[Read]:
+    """Every row of a source in order, with the types its schema asks for."""
+    if plugin == "null":
+        return
+    readers = {"csv": _csv, "json": _json, "text": _text}
+    if plugin not in readers:
+        raise CannotRecompute(f"source plugin {plugin}")
+    typed = schema(options.get("schema"))
+    for piece in readers[plugin](options, base / options.get("path", "")):
+        if not piece.valid:
+            yield piece
+            continue
+        row = typed(piece.row)
+        yield Read(piece.row, False, piece.line) if row is None else piece._replace(row=row)
+
+
+def _csv(options: dict[str, Any], path: Path) -> Iterator[Read]:
+    text = path.read_bytes().decode(options.get("encoding", "utf-8")).removeprefix("\ufeff")
+    skipped = options.get("skip_rows", 0)
+    body = text.split("\n", skipped)[skipped]
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=options.get("delimiter", ","))
+    header: list[str] | None = None
+    nulls = set(options.get("null_values", ()))
+    end = skipped
+    for values in reader:
+        line, end = end + 1, skipped + reader.line_num
+        if not values:
+            continue
+        if header is None:
+            header = values
+            continue
+        row = {key: None if value in nulls else value for key, value in zip(header, values, strict=False)}
+        yield Read(row, len(values) == len(header), line)
+
+
+def _json(options: dict[str, Any], path: Path) -> Iterator[Read]:
+    text = path.read_bytes().decode("utf-8-sig")
+    if options.get("format") == "jsonl" or path.suffix == ".jsonl":
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                yield _element(line, number)
+        return
+    data = json.loads(text)
+    for key in filter(None, options.get("data_key", "").split(".")):
+        data = data[key]
+    for number, value in enumerate(data, 1):
+        yield Read(value if isinstance(value, dict) else {}, isinstance(value, dict), number)
+
+
+def _element(text: str, line: int) -> Read:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return Read({}, False, line)
+    return Read(value if isinstance(value, dict) else {}, isinstance(value, dict), line)
+
+
+def _text(options: dict[str, Any], path: Path) -> Iterator[Read]:
+    text = path.read_bytes().decode(options.get("encoding", "utf-8")).removeprefix("\ufeff")
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    for number, line in enumerate(lines, 1):
+        value = line.removesuffix("\r")
+        value = value.strip() if options.get("strip_whitespace", True) else value
+        if value.strip() or not options.get("skip_blank_lines", True):
+            yield Read({options.get("column", "text"): value}, True, number)
+
+
+def _int(value: Any) -> int:
+    return int(value.strip() if isinstance(value, str) else _only(value, int))
+
+
+def _float(value: Any) -> float:
+    number = float(value.strip() if isinstance(value, str) else _only(value, int, float))
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
+
+
+def _bool(value: Any) -> bool:
+    if isinstance(value, str):
+        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[value.strip().lower()]
+    if not isinstance(value, bool):
+        raise ValueError(value)
+    return value
+
+
+def _str(value: Any) -> str:
+    return str(_only(value, str))
+
+
+def _only(value: Any, *kinds: type) -> Any:
+    if type(value) not in kinds:
+        raise ValueError(value)
+    return value
+
+
+def _any(value: Any) -> Any:
+    return value
+
+
+CONVERSIONS: dict[str, Callable[[Any], Any]] = {"int": _int, "float": _float, "bool": _bool, "str": _str, "any": _any}
+
+
+def fields(spec: Any) -> list[tuple[str, str, bool]] | None:
+    """Name, type and whether optional, for each field of a schema; None for one that takes what comes."""
+    if not isinstance(spec, dict) or spec.get("mode") == "observed" or not isinstance(spec.get("fields"), (list, dict)):
+        return None
+    given = spec["fields"]
+    pairs = given.items() if isinstance(given, dict) else (_pair(field) for field in given)
+    return [(name.strip(), kind.strip().rstrip("?"), kind.strip().endswith("?")) for name, kind in pairs]
+
+
+def _pair(field: Any) -> tuple[str, str]:
+    if isinstance(field, dict):
+        return next(iter(field.items()))
+    name, _, kind = field.partition(":")
+    return name, kind or "any"
+
+
+def schema(spec: Any) -> Callable[[Row], Row | None]:
+    """A function from a row as read to the typed row, or to None where the row does not fit."""
+    listed = fields(spec)
+    if listed is None:
+        return lambda row: row
+    closed = spec.get("mode") in ("strict", "fixed")
+
+    def typed(row: Row) -> Row | None:
+        result = dict(row)
+        if closed and not set(row) <= {name for name, _, _ in listed}:
+            return None
+        for name, kind, optional in listed:
+            value = row.get(name)
+            if optional and (value is None or value == ""):
+                result[name] = None
+                continue
+            try:
+                result[name] = CONVERSIONS[kind](row[name])
+            except (KeyError, ValueError, TypeError):
+                return None
+        return result
+
+    return typed
