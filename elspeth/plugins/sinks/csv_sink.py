@@ -1,0 +1,232 @@
+"""The `csv` sink: rows as lines of separated values (RFC 4180, line ends "\\n" unless told otherwise)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable
+from itertools import chain
+from math import isfinite
+from operator import itemgetter
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from elspeth.errors import SettingsError
+from elspeth.plugins.contract import Position, Row, RowError
+from elspeth.plugins.sinks.csv_text import line, read_header
+from elspeth.plugins.sinks.file_sink import FileSink, FileSinkOptions
+from elspeth.schema import RowSchema
+
+_TEXT: set[type] = {str, int, type(None)}  # what csv.writer writes as `line` does, whatever the value
+_WITH_FLOATS: set[type] = _TEXT | {float}
+_WITH_BOOLS: set[type] = _WITH_FLOATS | {bool}
+
+
+class CsvSinkOptions(FileSinkOptions):
+    """Options of the `csv` sink. With fields in `schema` the header is theirs, else the first row's."""
+
+    delimiter: str = Field(",", description="The character between two values.")
+    line_terminator: Literal["\n", "\r\n"] = Field("\n", description="What ends a line.")
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, delimiter: str) -> str:
+        if len(delimiter) != 1 or delimiter in '"\r\n':
+            raise ValueError("must be one character, and neither a quote nor a line end")
+        return delimiter
+
+    @field_validator("schema_")
+    @classmethod
+    def _readable(cls, schema: Any) -> Any:
+        RowSchema.parse(schema)
+        return schema
+
+
+class CsvSink(FileSink):
+    """Writes CSV with a header line.
+
+    None becomes nothing, True and False `true` and `false`, a float its shortest form, a list or dict JSON. The order
+    of columns is that of the schema's fields, then (unless the schema is fixed) of the first row; with `mode: append`
+    that of the header found in the file. A row that lacks a column or has one too many is refused, but for fields that
+    the schema calls optional.
+    """
+
+    name = "csv"
+    Options = CsvSinkOptions
+    options: CsvSinkOptions
+
+    def __init__(self, options: CsvSinkOptions) -> None:
+        super().__init__(options)
+        schema = RowSchema.parse(options.schema_)
+        self._declared = tuple(field.name for field in schema.fields)
+        self._optional = frozenset(field.name for field in schema.fields if field.optional)
+        self._fixed = schema.mode == "fixed"
+        self._columns: tuple[str, ...] | None = None
+        self._line_end_due = False
+        self._buffer = io.StringIO()
+        self._writer = csv.writer(self._buffer, delimiter=options.delimiter, lineterminator=options.line_terminator)
+        self._values: Callable[[Row], tuple[Any, ...]] = lambda row: ()
+
+    def write(self, rows: list[Row]) -> list[str | None]:
+        """Write rows in order; see `Sink.write`. Raises `Temporary` or `OutputDamaged`."""
+        answers: list[str | None] = []
+        while self._columns is None and len(answers) < len(rows):
+            answers.append(self._start(rows[len(answers)]))
+        rest = rows[len(answers) :] if answers else rows
+        if not rest:
+            return answers
+        data = self._encode(rest)
+        if data is not None:
+            self._put(data, len(rest))
+            return answers + [None] * len(rest)
+        return answers + [self._write_one(row) for row in rest]
+
+    def first_state(self, position: Position) -> dict[str, Any]:
+        """For `append`: the header found, and whether the last line still wants its end."""
+        if self.options.mode == "write" or position["size"] == 0:
+            return {}
+        options = self.options
+        header, ended = read_header(self.outputs()[0], options.encoding, options.delimiter)
+        wanted = self._named(self._declared)
+        missing = [name for name in wanted if name not in header]
+        if self._declared and (missing or (self._fixed and len(wanted) < len(header))):
+            raise SettingsError(
+                f"Output {options.path} has the header {', '.join(header)}; the schema says {', '.join(wanted)}.",
+                next_step="Change the schema, or write to another file.",
+            )
+        return {"header": header, "line_end_due": not ended}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take back header and columns; columns of a file that was there before follow from its header."""
+        columns = state.get("columns")
+        if columns is None and "header" in state:
+            known = {self._name(column): column for column in (*self._context.headers, *self._renamed())}
+            columns = [known.get(name, name) for name in state["header"]]
+        self._line_end_due = bool(state.get("line_end_due"))
+        self._columns = None
+        if columns is not None:
+            self._take_columns(tuple(columns))
+
+    def state(self) -> dict[str, Any]:
+        """The columns, once the header is written."""
+        if self._columns is None:
+            return {}
+        due = {"line_end_due": True} if self._line_end_due else {}
+        return {"columns": list(self._columns), **due}
+
+    def closing(self) -> bytes:
+        """Nothing, but for an output without rows whose header is known: that header."""
+        if self._columns is not None or not self._declared:
+            return b""
+        try:
+            header = self._header(self._declared)
+        except RowError as error:
+            raise SettingsError(
+                f"Sink {self.name} cannot write its header: {error.reason}.", next_step="Change the sink's options."
+            ) from error
+        self._take_columns(self._declared)
+        return header
+
+    def _start(self, row: Row) -> str | None:
+        """Write the header and, in the same piece, the first row that is taken."""
+        extra = () if self._fixed else tuple(key for key in row if key not in self._declared)
+        columns = self._declared + extra
+        try:
+            if not columns:
+                raise RowError("the row has no fields, so there is no header to write")
+            data = self._header(columns) + self._line(row, columns)
+        except RowError as error:
+            return error.reason
+        self._take_columns(columns)
+        self._put(data, 1)
+        return None
+
+    def _encode(self, rows: list[Row]) -> bytes | None:
+        """All rows at once at the speed of `csv.writer`, or None if they must be looked at one by one.
+
+        The bytes are those that `_line` gives for each row: how rows were cut into chunks must not show.
+        """
+        columns = self._columns or ()
+        if set(map(len, rows)) != {len(columns)}:
+            return None
+        try:
+            values: Iterable[tuple[Any, ...]] = list(map(self._values, rows))
+        except KeyError:
+            return None
+        types = set(map(type, chain.from_iterable(values)))
+        if not types <= _WITH_BOOLS:
+            return None
+        if float in types and not all(isfinite(v) for v in chain.from_iterable(values) if type(v) is float):
+            return None
+        if bool in types:
+            values = [tuple("true" if v is True else "false" if v is False else v for v in some) for some in values]
+        buffer = self._buffer
+        buffer.seek(0)
+        buffer.truncate()
+        try:
+            self._writer.writerows(values)
+            text = buffer.getvalue()
+            if "\r" in text and self.options.line_terminator == "\n":
+                return None  # csv.writer leaves a lone carriage return unquoted here, and then nobody can read it back
+            return text.encode(self._encoding.codec)
+        except (UnicodeEncodeError, ValueError, csv.Error):
+            return None
+
+    def _write_one(self, row: Row) -> str | None:
+        try:
+            data = self._line(row, self._columns or ())
+        except RowError as error:
+            return error.reason
+        self._put(data, 1)
+        return None
+
+    def _line(self, row: Row, columns: tuple[str, ...]) -> bytes:
+        missing = [column for column in columns if column not in row and column not in self._optional]
+        extra = [key for key in row if key not in columns]
+        if missing or extra:
+            raise RowError(_misfit(missing, extra))
+        values = [row.get(column) for column in columns]
+        return line(values, columns, self.options.delimiter, self.options.line_terminator, self._encoding.codec)
+
+    def _header(self, columns: tuple[str, ...]) -> bytes:
+        names = self._named(columns)
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise RowError(f"two columns would have the name {twice[0]!r}")
+        return line(names, columns, self.options.delimiter, self.options.line_terminator, self._encoding.codec)
+
+    def _put(self, data: bytes, rows: int) -> None:
+        if self._line_end_due:
+            data = self.options.line_terminator.encode(self._encoding.codec) + data
+            self._line_end_due = False
+        self.put(data, rows)
+
+    def _take_columns(self, columns: tuple[str, ...]) -> None:
+        self._columns = columns
+        if len(columns) == 1:
+            only = columns[0]
+            self._values = lambda row: (row[only],)
+        else:
+            self._values = itemgetter(*columns)
+
+    def _named(self, columns: tuple[str, ...]) -> list[str]:
+        return [self._name(column) for column in columns]
+
+    def _name(self, column: str) -> str:
+        headers = self.options.headers
+        names = self._context.headers if headers == "original" else headers
+        return names.get(column, column) if names else column
+
+    def _renamed(self) -> tuple[str, ...]:
+        headers = self.options.headers
+        return tuple(headers) if isinstance(headers, dict) else ()
+
+
+def _misfit(missing: list[str], extra: list[str]) -> str:
+    parts = []
+    if missing:
+        parts.append(f"has no value for column {', '.join(missing)}")
+    if extra:
+        parts.append(f"has a value for {', '.join(extra)}, which the output has no column for")
+    return f"the row {' and '.join(parts)}"

@@ -1,0 +1,94 @@
+"""One line of CSV, written and read: the reference for what `csv.writer` does to many lines at once."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+from collections.abc import Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from elspeth.errors import SettingsError
+from elspeth.plugins.contract import RowError
+from elspeth.plugins.sinks.files import temporary
+
+
+def line(values: Sequence[Any], columns: Sequence[str], delimiter: str, terminator: str, codec: str) -> bytes:
+    """Encode one line. Raises `RowError` naming the column whose value CSV or the encoding cannot hold."""
+    special = {delimiter, '"', "\r", "\n"}
+    fields = []
+    for value, column in zip(values, columns, strict=True):
+        text = _text(value, column)
+        try:
+            text.encode(codec)
+        except UnicodeEncodeError as error:
+            raise RowError(
+                f"column {column} holds {text[error.start]!r}, which the encoding {codec} cannot express"
+            ) from None
+        if not special.isdisjoint(text):
+            text = '"' + text.replace('"', '""') + '"'
+        fields.append(text)
+    if fields == [""]:
+        fields = ['""']  # an empty line would be no line
+    return (delimiter.join(fields) + terminator).encode(codec)
+
+
+def _text(value: Any, column: str) -> str:
+    if value is None:
+        return ""
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, str):
+        return value
+    try:
+        if isinstance(value, int):
+            return str(value)
+        if isinstance(value, float):
+            if not isfinite(value):
+                raise RowError(f"column {column} holds {value}, which is no number that can be written")
+            return repr(value)
+        if isinstance(value, list | dict):
+            return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (ValueError, TypeError) as error:
+        raise RowError(f"column {column} holds a value that cannot be written: {error}") from None
+    raise RowError(f"column {column} holds a {type(value).__name__}, which CSV cannot hold")
+
+
+def read_header(path: Path, encoding: str, delimiter: str) -> tuple[list[str], bool]:
+    """The header of an existing file, and whether its last line has an end.
+
+    Raises `SettingsError` if the file's first line cannot be read as a header.
+    """
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            header = next(csv.reader(file, delimiter=delimiter, strict=True), [])
+        with path.open("rb") as raw:
+            end = "\n".encode(_plain(encoding))
+            raw.seek(-len(end), 2)
+            ended = raw.read() == end
+    except (UnicodeError, csv.Error) as error:
+        raise SettingsError(
+            f"Output {path} cannot be appended to: its first line is no header in {encoding} ({error}).",
+            next_step="Change the sink's encoding or delimiter, or write to another file.",
+        ) from error
+    except OSError as error:
+        raise temporary(path, "read", error) from error
+    if header:
+        header[0] = header[0].removeprefix("\ufeff")
+    if not header or "" in header or len(set(header)) < len(header):
+        raise SettingsError(
+            f"Output {path} cannot be appended to: its first line is no header, because a name is missing or stands "
+            "there twice.",
+            next_step="Mend the header, or write to another file.",
+        )
+    return header, ended
+
+
+def _plain(encoding: str) -> str:
+    """The codec without its mark, so that one encoded character has no mark in front."""
+    name = codecs.lookup(encoding).name
+    return {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}.get(name, name.removesuffix("-sig"))

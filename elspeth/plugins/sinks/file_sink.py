@@ -1,0 +1,160 @@
+"""What all sinks that write a file share: options, the way back to a position, counting, closing bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from actors.crashpoints import crash_point
+from elspeth.errors import ElspethError
+from elspeth.plugins.contract import Context, Cut, PluginOptions, Position, Sink
+from elspeth.plugins.sinks.encodings import Encoding, find_encoding
+from elspeth.plugins.sinks.files import FileOutput
+from elspeth.plugins.sinks.places import CollisionPolicy, inspect_place
+
+
+class FileSinkOptions(PluginOptions):
+    """Options of every sink that writes a file."""
+
+    path: Path = Field(description="The file to write; missing folders are created.")
+    mode: Literal["write", "append"] = Field(
+        "write", description="`write` makes a new file, `append` goes on behind what is there."
+    )
+    collision_policy: CollisionPolicy | None = Field(
+        None,
+        description="With `mode: write`, what to do when the file exists: `overwrite` (default), `fail`, or "
+        "`auto_increment`, which takes the first free of results.csv, results_1.csv, ...",
+    )
+    encoding: str = Field("utf-8", description="Character encoding; a row it cannot express is refused.")
+    headers: Literal["original"] | dict[str, str] | None = Field(
+        None,
+        description="Names to write in place of the row's: `original` for those of the input, or a mapping from the "
+        "row's names.",
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        find_encoding(name)
+        return name
+
+    @field_validator("headers")
+    @classmethod
+    def _distinct(cls, headers: Any) -> Any:
+        if isinstance(headers, dict) and len(set(headers.values())) < len(headers):
+            raise ValueError("two fields are given the same name")
+        return headers
+
+    @model_validator(mode="after")
+    def _collisions_only_on_write(self) -> FileSinkOptions:
+        if self.mode == "append" and self.collision_policy is not None:
+            raise ValueError("collision_policy is for mode: write; with mode: append the file may exist")
+        return self
+
+
+class FileSink(Sink):
+    """A sink that writes one file. A format adds `write` and, where it has any, state, first and closing bytes."""
+
+    options: FileSinkOptions
+
+    def __init__(self, options: FileSinkOptions) -> None:
+        super().__init__(options)
+        self._encoding: Encoding = find_encoding(options.encoding)
+        self._context = Context(run_id="", node_id="")
+        self._position: Position = {}
+        self._output: FileOutput | None = None
+        self._rows = 0
+
+    def setup(self, ctx: Context) -> None:
+        """Keep the context: where cut tails go, and what the input called its fields."""
+        self._context = ctx
+
+    def outputs(self) -> tuple[Path, ...]:
+        """The file, as the options name it."""
+        return (self.options.path,)
+
+    def inspect(self) -> Position:
+        """The position before the first row; see `inspect_place`. Raises `SettingsError` or `Temporary`."""
+        options = self.options
+        position = inspect_place(options.path, options.mode, options.collision_policy or "overwrite")
+        return position | {"format": self.first_state(position)}
+
+    def check(self, position: Position) -> None:
+        """Raise `OutputDamaged` unless the file still holds everything before `position`."""
+        self._output_at(position).check(position["size"], position["sha256"])
+
+    def open(self, position: Position, *, replace: bool = False) -> list[Cut]:
+        """Lock, check, cut back and be ready to write behind `position`; see `FileOutput.open`."""
+        self.close()
+        output = self._output_at(position)
+        cuts = output.open(position, replace=replace)
+        self._output = output
+        self._position = position
+        self._rows = position["rows"]
+        self.restore_state(position.get("format") or {})
+        return cuts
+
+    def flush(self) -> Position:
+        """Make everything written durable and return the position behind it."""
+        size, sha256 = self.output.flush()
+        self._position = self._position | {
+            "size": size,
+            "sha256": sha256,
+            "rows": self._rows,
+            "format": self.state(),
+        }
+        return self._position
+
+    def finish(self) -> Position:
+        """Write the closing bytes, once, and return the final position."""
+        if self._position.get("finished"):
+            return self._position
+        crash_point("sink.before_closing")
+        self.put(self.closing())
+        position = self.flush()
+        crash_point("sink.after_closing")
+        self._position = position | {"finished": True}
+        return self._position
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        if self._output is not None:
+            self._output.close()
+        self._output = None
+
+    @property
+    def output(self) -> FileOutput:
+        """The open output. Raises `ElspethError` when a method is called out of order."""
+        if self._output is None:
+            raise ElspethError(f"Sink {self.name} was used before it was opened.")
+        return self._output
+
+    def put(self, data: bytes, rows: int = 0) -> None:
+        """Write encoded bytes that hold this many rows; the encoding's mark goes before the first of a file."""
+        output = self.output
+        if not data:
+            return
+        if self._position.get("finished"):
+            raise ElspethError(f"Sink {self.name} was given rows after its end.")
+        self._rows += rows  # even if the disk does not take them now: they are kept for the next flush
+        output.write(self._encoding.mark + data if output.end == 0 else data)
+
+    def first_state(self, position: Position) -> dict[str, Any]:
+        """What the format must know of an output that no row was written to yet. Looks only."""
+        return {}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave, in another process perhaps."""
+
+    def state(self) -> dict[str, Any]:
+        """What the format must know to go on behind the position; JSON can hold it."""
+        return {}
+
+    def closing(self) -> bytes:
+        """The bytes that end the file."""
+        return b""
+
+    def _output_at(self, position: Position) -> FileOutput:
+        return FileOutput(Path(position["path"]), self._context.state_directory / "cut")

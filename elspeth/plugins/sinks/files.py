@@ -1,0 +1,262 @@
+"""A file that can be written from a proven position on: locked, checked, cut back, and durable at every flush."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.crashpoints import crash_point
+from elspeth.errors import ElspethError, OutputDamaged, RunInProgress, Temporary
+from elspeth.plugins.contract import Cut, Position
+from elspeth.plugins.sinks.cuts import copy_tail, make_folder, sync_folder
+from elspeth.plugins.sinks.prefix import BLOCK, copy_beginning, deleted, disturbed, running_hash
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+_WORDS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than the system allows",
+    errno.EIO: "the disk reports an input/output error",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission was denied",
+    errno.EPERM: "the operation is not permitted",
+}
+
+
+def temporary(path: Path, doing: str, error: OSError) -> Temporary:
+    """One sentence for what the operating system refused; `doing` is a verb such as "write"."""
+    why = _WORDS.get(error.errno or 0, (error.strerror or str(error)).lower())
+    return Temporary(
+        f"Cannot {doing} {error.filename or path}: {why}.",
+        details=("Everything up to the last commit is kept.",),
+        next_step="Mend it, then: elspeth resume latest",
+    )
+
+
+class FileOutput:
+    """One output file, held by this process from `open` until it dies or closes.
+
+    The lock is `flock` on the file itself, so it ends with the process whatever kills it. The SHA-256 of everything
+    written runs along, so a position costs no second reading. Bytes given to `write` become part of a position only
+    when they are durable.
+    """
+
+    def __init__(self, path: Path, cut_folder: Path) -> None:
+        """`path` is the file as the position names it; a symbolic link is followed once, here."""
+        self.path = path
+        self._target = Path(os.path.realpath(path))
+        self._cut_folder = cut_folder
+        self._fd = -1
+        self._hash: _Hash
+        self._size = 0
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+        self._unsynced = False
+        self._lost: ElspethError | None = None
+
+    @property
+    def end(self) -> int:
+        """Size of the file in bytes once everything given to `write` is in it."""
+        return self._size + self._pending_size
+
+    def check(self, size: int, sha256: str) -> None:
+        """Raise `OutputDamaged` unless the file begins with these `size` bytes. Looks only."""
+        if size == 0:
+            return
+        try:
+            # Non-blocking, so that a pipe that took the file's place does not hang us.
+            fd = os.open(self._target, os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
+            raise deleted(str(self.path), size) from None
+        except OSError as error:
+            raise temporary(self.path, "read", error) from error
+        try:
+            self._require_regular(fd)
+            running_hash(fd, size, sha256, str(self.path))
+        finally:
+            os.close(fd)
+
+    def open(self, position: Position, *, replace: bool = False) -> list[Cut]:
+        """Lock the file, compare its beginning with `position`, cut off the rest and be ready to write there.
+
+        With `replace` the beginning is copied to a new inode that takes the name, so whoever still holds the old one
+        writes into a file nobody sees. Raises `OutputDamaged`, `RunInProgress` or `Temporary`; after any of them the
+        file is as it was.
+        """
+        self.close()
+        try:
+            self._create_if_missing(position["size"])
+            return self._open_copy(position) if replace else self._open_locked(position)
+        except OSError as error:
+            self.close()
+            raise temporary(self.path, "open", error) from error
+        except ElspethError:
+            self.close()
+            raise
+
+    def write(self, data: bytes) -> None:
+        """Take bytes to be written in order; they are durable after the next `flush`. Raises like `flush`."""
+        self._pending.append(data)
+        self._pending_size += len(data)
+        if self._pending_size >= BLOCK:
+            self._drain()
+
+    def flush(self) -> tuple[int, str]:
+        """Make everything durable and return size (bytes) and SHA-256 (hex) of the file.
+
+        Raises `Temporary` if the disk does not take it, `OutputDamaged` if somebody else touched the file.
+        """
+        if self._pending:
+            self._drain()
+        else:
+            self._require_undisturbed()
+        if self._unsynced:
+            crash_point("sink.before_fsync")
+            try:
+                os.fdatasync(self._fd)
+            except OSError as error:
+                # After a failed fsync the kernel may have dropped the pages: a second one that succeeds proves nothing.
+                self._lost = temporary(self.path, "write", error)
+                raise self._lost from error
+            self._unsynced = False
+            crash_point("sink.after_fsync")
+        return self._size, self._hash.hexdigest()
+
+    def close(self) -> None:
+        """Let go of the file and its lock. What was not flushed is forgotten."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+        self._pending = []
+        self._pending_size = 0
+        self._unsynced = False
+        self._lost = None
+
+    def _drain(self) -> None:
+        self._require_undisturbed()
+        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        view = memoryview(data)
+        done = 0
+        self._unsynced = True
+        try:
+            while done < len(data):
+                done += os.pwrite(self._fd, view[done:], self._size + done)
+        except OSError as error:
+            raise temporary(self.path, "write", error) from error
+        finally:
+            # A full disk takes a part: what it took is counted, the rest is kept for the next try.
+            self._hash.update(view[:done])
+            self._size += done
+            self._pending = [data[done:]] if done < len(data) else []
+            self._pending_size = len(data) - done
+
+    def _require_undisturbed(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+        held = os.fstat(self._fd)
+        try:
+            named = self._target.stat()
+        except FileNotFoundError:
+            raise disturbed(str(self.path), "was deleted") from None
+        except OSError as error:
+            raise temporary(self.path, "find", error) from error
+        if (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino):
+            raise disturbed(str(self.path), "was replaced by another file")
+        if held.st_size != self._size:
+            raise disturbed(str(self.path), f"changed from {self._size:,} to {held.st_size:,} bytes")
+
+    def _require_regular(self, fd: int) -> None:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OutputDamaged(
+                f"Output {self.path} is no longer a regular file.",
+                details=("Nothing was changed.",),
+                next_step="Put the file back as it was and resume.",
+            )
+
+    def _create_if_missing(self, size: int) -> None:
+        if self._target.exists():
+            return
+        if size:
+            raise deleted(str(self.path), size)
+        make_folder(self._target.parent)
+        os.close(os.open(self._target, os.O_RDWR | os.O_CREAT, 0o666))
+        sync_folder(self._target.parent)
+        crash_point("sink.after_create")
+
+    def _lock(self, path: Path, flags: int) -> int:
+        """Open and lock `path`, and make sure that the name still means the inode that was locked."""
+        while True:
+            # Non-blocking, so that a pipe that took the file's place does not hang us.
+            fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | flags, 0o666)
+            try:
+                self._require_regular(fd)
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held, named = os.fstat(fd), path.stat()
+            except BlockingIOError:
+                os.close(fd)
+                raise RunInProgress(
+                    f"Run already in progress: another process is writing {self.path}.",
+                    next_step="Wait for it, or find it: elspeth runs",
+                ) from None
+            except (OSError, ElspethError):
+                os.close(fd)
+                raise
+            if (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino):
+                return fd
+            os.close(fd)
+
+    def _open_locked(self, position: Position) -> list[Cut]:
+        size = position["size"]
+        self._fd = self._lock(self._target, 0)
+        self._hash = running_hash(self._fd, size, position["sha256"], str(self.path))
+        self._size = size
+        cuts = self._keep_tail(self._fd, position)
+        crash_point("sink.before_cut")
+        os.ftruncate(self._fd, size)
+        crash_point("sink.after_cut")
+        return cuts
+
+    def _open_copy(self, position: Position) -> list[Cut]:
+        size = position["size"]
+        new = self._target.with_name(f".{self._target.name}.takeover")
+        old = os.open(self._target, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            self._require_regular(old)
+            self._fd = self._lock(new, os.O_CREAT)
+            try:
+                os.ftruncate(self._fd, 0)
+                self._hash = copy_beginning(old, self._fd, size, position["sha256"], str(self.path))
+                self._size = size
+                cuts = self._keep_tail(old, position)
+                facts = os.fstat(old)
+                os.fchmod(self._fd, stat.S_IMODE(facts.st_mode))
+                with suppress(PermissionError):  # only root may give a file away; then it stays ours
+                    os.fchown(self._fd, facts.st_uid, facts.st_gid)
+                os.fsync(self._fd)
+            except (OSError, ElspethError):
+                new.unlink(missing_ok=True)
+                raise
+        finally:
+            os.close(old)
+        crash_point("sink.before_cut")
+        new.replace(self._target)
+        sync_folder(self._target.parent)
+        crash_point("sink.after_cut")
+        return cuts
+
+    def _keep_tail(self, fd: int, position: Position) -> list[Cut]:
+        """Copy what stands behind the position, unless it is the old file that this run is to overwrite."""
+        size = position["size"]
+        facts = os.fstat(fd)
+        replaces = (position.get("base") or {}).get("replaces")
+        untouched = {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns} == replaces
+        if facts.st_size <= size or (size == 0 and untouched):
+            return []
+        return [copy_tail(fd, self._target, size, self._cut_folder)]
