@@ -1,0 +1,316 @@
+"""From a file, or from what was stored with a run, to checked settings: every problem in one go."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from elspeth.errors import SettingsError
+from elspeth.settings import environment, secrets, shape
+from elspeth.settings.check import at, check, keys_at, plain
+from elspeth.settings.compare import SECRETS, apply_set
+from elspeth.settings.document import parse, scalar
+from elspeth.settings.environment import Expanded, ExpansionError, Override, Reference
+from elspeth.settings.model import Settings
+from elspeth.settings.problems import Path as KeyPath
+from elspeth.settings.problems import Positions, Problem, SettingsProblems, dotted, suggest
+
+MAX_BYTES = 4 * 1024 * 1024
+STORED = "stored settings"
+
+_TRUE = ("true", "1", "yes")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Checked settings with all that belongs to them.
+
+    `settings` holds the real values, credentials included: it goes to the processes that need it, never into a record.
+    `document` is what is recorded: variables filled in, credentials replaced by their reference, plain JSON data.
+    `credentials` maps each secret value to the reference that stands for it. `path` is None for a stored document.
+    """
+
+    settings: Settings = field(repr=False)
+    document: dict[str, Any]
+    warnings: tuple[Problem, ...]
+    positions: Positions = field(repr=False)
+    path: Path | None
+    credentials: Mapping[str, str] = field(repr=False)
+
+    @property
+    def settings_json(self) -> str:
+        """The document as JSON text, as `load_stored` reads it."""
+        return json.dumps(self.document, ensure_ascii=False)
+
+    def conceal(self, value: Any) -> Any:
+        """A copy of any plain value, such as a plugin's options or a message, without the credentials in it."""
+        return secrets.conceal(value, self.credentials)
+
+
+def load(
+    path: Path, *, environ: Mapping[str, str] = os.environ, dotenv: bool = True, overrides: Sequence[str] = ()
+) -> Loaded:
+    """Read and check a settings file.
+
+    `environ` fills in `${VAR}` and may override keys (`ELSPETH_SECTION__KEY`); with `dotenv` a file `.env` in the
+    working directory adds to it. `overrides` are `SECTION.KEY=VALUE` from the command line, and win over both.
+    Raises `SettingsProblems` with everything that is wrong.
+    """
+    file = str(path)
+    text = _read(path)
+    work = _Work(file)
+    work.environ = _environment(environ, dotenv)
+    document = parse(text, file)
+    work.problems += document.problems
+    work.warnings += document.warnings
+    work.lines = document.lines
+    if not isinstance(document.data, dict):
+        if not work.problems:
+            what = "is empty" if document.data is None else "is no mapping of keys"
+            work.problems.append(Problem(file, None, "", what, allowed="source, sinks, default_sink, ..."))
+        raise SettingsProblems(work.problems)
+    data: dict[str, Any] = work.expanded(document.data, ())
+    work.problems += shape.normalise(data, work.positions, work.lines)
+    for override in environment.overrides(work.environ):
+        work.override(data, override)
+    for assignment in overrides:
+        name, _, value = assignment.partition("=")
+        work.override(data, Override(f"--set {name}", tuple(name.strip().split(".")), value))
+    return work.finish(data, path, secrets.find(data), [])
+
+
+def load_stored(
+    settings_json: str, *, environ: Mapping[str, str] = os.environ, dotenv: bool = True, overrides: Sequence[str] = ()
+) -> Loaded:
+    """Check the settings that were stored with a run; credentials are taken from the environment again.
+
+    Nothing else of the environment counts. `overrides` may change what cannot change results (`apply_set`).
+    Raises `SettingsProblems` if a credential's variable is not set, and `SettingsError` for what may not be set.
+    """
+    try:
+        stored = json.loads(settings_json)
+        entries = [
+            (tuple(entry["path"]), entry["reference"], entry["fingerprint"]) for entry in stored.get(SECRETS, [])
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise SettingsError(
+            "The settings stored with this run cannot be read", next_step="elspeth verify RUN_ID"
+        ) from None
+    stored = apply_set(stored, overrides)
+    known = stored.pop(SECRETS, [])
+    work = _Work(STORED)
+    work.environ = _environment(environ, dotenv)
+    found = []
+    for key, reference, fingerprint in entries:
+        value = work.retaken(key, reference)
+        if value is None:
+            continue
+        at(stored, key[:-1])[key[-1]] = value
+        found.append(secrets.Secret(key, reference, secrets.pieces(value), literal=False))
+        if secrets.fingerprint(value, work.environ) != fingerprint:
+            work.warnings.append(Problem(STORED, None, dotted(key), "this credential, or ELSPETH_FINGERPRINT_KEY, is "
+                                         "another one than when the run started", found=reference))  # fmt: skip
+    return work.finish(stored, None, found, known)
+
+
+class _Work:
+    """What gathers while a document is made ready."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.environ: Mapping[str, str] = {}
+        self.lines: dict[KeyPath, int] = {}
+        self.origins: dict[KeyPath, str] = {}
+        self.texts: dict[KeyPath, str] = {}
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+
+    @property
+    def positions(self) -> Positions:
+        return Positions(self.file, self.lines, self.origins)
+
+    def expanded(self, value: Any, path: KeyPath) -> Any:
+        if isinstance(value, dict):
+            return {key: self.expanded(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.expanded(item, (*path, index)) for index, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        try:
+            return environment.expand(value, self.environ)
+        except ExpansionError as error:
+            allowed = f"set it, or give a default: ${{{error.variable}:-...}}" if error.variable else ""
+            guess = suggest(error.variable, self.environ) if error.variable else ""
+            self.problems.append(self.positions.problem(path, str(error), allowed=allowed, suggestion=guess))
+            return None
+
+    def override(self, data: dict[str, Any], override: Override) -> None:
+        """Put one value in place; a problem names the variable or option if there is no such place."""
+        if override.variable is not None and not override.text:
+            return  # set but empty counts as not set, as in `${VAR:-...}`
+        path = self._fitted(data, override)
+        if path is None:
+            return
+        text: str = override.text
+        value: Any = text
+        if override.variable is not None:
+            value = Expanded((Reference(override.variable, text),))
+        elif "${" in text:
+            self.origins[path] = override.origin
+            value = self.expanded(text, path)
+        if not isinstance(value, Expanded) or override.variable is not None:
+            read = scalar(text)
+            if not secrets.is_credential(str(path[-1])) and (not isinstance(read, str) or text[:1] in ("'", '"')):
+                value = read
+                self.texts[path] = text
+        holder: Any = data
+        for depth, part in enumerate(path[:-1]):
+            if isinstance(holder, dict) and holder.get(str(part)) is None:
+                holder[str(part)] = {}
+                self.origins[path[: depth + 1]] = override.origin
+            holder = holder[part]
+        holder[path[-1]] = value
+        self.origins[path] = override.origin
+
+    def _fitted(self, data: dict[str, Any], override: Override) -> KeyPath | None:
+        """The path that the keys of an override mean: case does not count, items of lists go by index or name."""
+        path: KeyPath = ()
+        holder: Any = data
+        for key in override.keys:
+            options = keys_at(path)
+            part: str | int | None = key
+            if isinstance(holder, dict):
+                part = next((name for name in (*holder, *options) if name.lower() == key.lower()), key)
+                holder = holder.get(part)
+            elif isinstance(holder, list):
+                part = _index(holder, key)
+                holder = holder[part] if part is not None else None
+            elif holder is not None:
+                part = None
+            if part is None or not key:
+                what = f"there is no {dotted(override.keys)} in these settings"
+                self.problems.append(Problem(override.origin, None, dotted((*path, key)), what))
+                return None
+            path = (*path, part)
+        return shape.canonical(path)
+
+    def retaken(self, key: KeyPath, reference: str) -> Expanded | None:
+        """The credential that was stored as `reference`, from the environment."""
+        variable = environment.variable_for(key)
+        template = f"${{{variable}}}" if secrets.REDACTED in reference else reference
+        try:
+            value = environment.expand(template, self.environ)
+        except ExpansionError as error:
+            why = "this credential stood in the file itself and is not stored; " if template != reference else ""
+            self.problems.append(Problem(STORED, None, dotted(key), f"{why}{error}", allowed=f"set {error.variable}"))
+            return None
+        return value if isinstance(value, Expanded) else None
+
+    def finish(
+        self, data: dict[str, Any], path: Path | None, found: list[secrets.Secret], known: list[dict[str, Any]]
+    ) -> Loaded:
+        """Check what has gathered, and raise if anything is wrong with it."""
+        credentials = {value: stand_in for secret in found for value, stand_in in secret.values.items()}
+        self._refuse_literals(found)
+        settings, problems = check(data, self.positions, self.texts)
+        reported = {problem.key for problem in self.problems}
+        self.problems += [problem for problem in problems if problem.key not in reported]
+        if self.problems or settings is None:
+            raise SettingsProblems(dict.fromkeys(_concealed(self.problems, credentials)))
+        self._warn(settings)
+        document: dict[str, Any] = plain(data)
+        for secret in found:
+            at(document, secret.path[:-1])[secret.path[-1]] = secret.reference
+        listed = known or [
+            {
+                "path": list(secret.path),
+                "reference": secret.reference,
+                "fingerprint": secrets.fingerprint(str(at(data, secret.path)), self.environ),
+            }
+            for secret in found
+        ]
+        if listed:
+            document[SECRETS] = listed
+        warnings = tuple(_concealed(self.warnings, credentials))
+        return Loaded(settings, document, warnings, self.positions, path, credentials)
+
+    def _refuse_literals(self, found: Iterable[secrets.Secret]) -> None:
+        allowed = self.environ.get(secrets.ALLOW_RAW, "").lower() in _TRUE
+        for secret in found:
+            if not secret.literal:
+                continue
+            message = "a credential must not stand here itself"
+            problem = self.positions.problem(secret.path, message, found="a value that is not shown",
+                                             allowed=f"${{VARIABLE}}, or {secrets.ALLOW_RAW}=true")  # fmt: skip
+            (self.warnings if allowed else self.problems).append(problem)
+
+    def _warn(self, settings: Settings) -> None:
+        for section in ("rate_limit", "telemetry"):
+            if getattr(settings, section):
+                self.warnings.append(self.positions.problem((section,), "is accepted, but has no effect yet"))
+        if not settings.checkpoint.enabled:
+            what = "without checkpoints a run cannot be resumed"
+            self.warnings.append(self.positions.problem(("checkpoint", "enabled"), what))
+
+
+def _concealed(problems: Iterable[Problem], credentials: Mapping[str, str]) -> list[Problem]:
+    def text(value: str) -> str:
+        return str(secrets.conceal(value, credentials))
+
+    return [
+        Problem(
+            each.file, each.line, each.key, text(each.message), text(each.found), text(each.allowed), each.suggestion
+        )
+        for each in problems
+    ]
+
+
+def _index(items: list[Any], key: str) -> int | None:
+    if key.isascii() and key.isdigit():
+        return int(key) if len(key) < 10 and int(key) < len(items) else None
+    for index, item in enumerate(items):
+        if isinstance(item, dict) and str(item.get("name", "")).lower() == key.lower():
+            return index
+    return None
+
+
+def _environment(environ: Mapping[str, str], dotenv: bool) -> dict[str, str]:
+    try:
+        return environment.merged(environ, Path() if dotenv else None)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsProblems([Problem(".env", None, "", f"cannot be read: {why}", allowed="--no-dotenv")]) from None
+
+
+def _read(path: Path) -> str:
+    def refuse(message: str, *, line: int | None = None, suggestion: str = "") -> SettingsProblems:
+        return SettingsProblems([Problem(str(path), line, "", message, suggestion=suggestion)])
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise refuse("there is no such file", suggestion=_neighbour(path)) from None
+    except IsADirectoryError:
+        raise refuse("is a folder, not a file", suggestion=_neighbour(path / "pipeline.yaml")) from None
+    except (OSError, ValueError) as error:
+        raise refuse(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(data) > MAX_BYTES:
+        raise refuse(f"is larger than settings can be ({MAX_BYTES // 1024 // 1024} MiB)")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise refuse("is not UTF-8 text", line=data.count(b"\n", 0, error.start) + 1) from None
+
+
+def _neighbour(path: Path) -> str:
+    try:
+        names = [each.name for each in path.parent.iterdir() if each.suffix in (".yaml", ".yml")]
+    except OSError:
+        return ""
+    guess = suggest(path.name, names)
+    return str(path.parent / guess) if guess else ""

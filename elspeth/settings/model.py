@@ -1,0 +1,259 @@
+"""The settings as typed, frozen values; what is allowed in each section and what holds when it is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+Name = Annotated[str, StringConstraints(pattern=r"^\w[\w\-]{0,63}$")]
+"""Names of steps, sinks, sources and branches: they become part of ids, so letters, digits, `_` and `-` only."""
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Whole = Annotated[int, Field(ge=1, le=2**31)]
+Seconds = Annotated[float, Field(gt=0, le=10**9)]
+Options = Annotated[dict[str, Any], Field(default_factory=dict)]
+
+
+def _names_as_mapping(value: object) -> object:
+    # A list of names is short for a mapping of each name to itself; what is neither is left for the type check.
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        twice = sorted({item for item in value if value.count(item) > 1})
+        if twice:
+            raise wrong(f"{twice[0]!r} stands here twice")
+        return {item: item for item in value}
+    return value
+
+
+def _names_as_list(value: object) -> object:
+    # Queues may be described (`queues: {inbound: {description: ...}}`); only their names matter.
+    return list(value) if isinstance(value, dict) else value
+
+
+def wrong(message: str, *, key: str = "", found: str = "", allowed: str = "") -> PydanticCustomError:
+    """An error about a whole section; `key` names the key of that section at which it shows."""
+    # The message is no template: braces in it would be read as fields.
+    context = {"message": message, "key": key, "found": found, "allowed": allowed}
+    return PydanticCustomError("settings", "settings", context)
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, types are not guessed, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Step(Section):
+    """What everything that rows pass through has: a plugin's options, and where errors go.
+
+    `on_error` and the like stand here wherever the file has them, beside `options` or inside.
+    """
+
+    options: Options
+    required_fields: tuple[str, ...] = Field(default=(), strict=False)
+    guaranteed_fields: tuple[str, ...] = Field(default=(), strict=False)
+    validate_input: bool = False
+
+
+class Source(Step):
+    """Where rows come from. `on_validation_failure` is a sink's name, or `discard`."""
+
+    plugin: Text
+    name: Name | None = None
+    on_success: Text | None = None
+    on_validation_failure: Text | None = None
+
+
+class Transform(Step):
+    """A step that changes rows. `pool_size` is the number of rows in flight at once in a slow one."""
+
+    plugin: Text
+    name: Name | None = None
+    input: Text | None = None
+    on_success: Text | None = None
+    on_error: Text | None = None
+    pool_size: int = Field(default=1, ge=1, le=1024)
+
+
+class Gate(Section):
+    """A decision: `routes` maps a label (`true`, `false`, else the condition's value as text) to where it leads."""
+
+    name: Name
+    condition: Text
+    routes: dict[str, Text]
+    fork_to: tuple[Name, ...] = Field(default=(), strict=False)
+    input: Text | None = None
+    on_success: Text | None = None
+    on_error: Text | None = None
+
+
+class Trigger(Section):
+    """When a batch closes, whichever comes first; the end of the source always closes it."""
+
+    count: Whole | None = None
+    timeout_seconds: Seconds | None = None
+    condition: Text | None = None
+
+
+class Aggregation(Step):
+    """A step that sees a batch of rows at once."""
+
+    plugin: Text
+    name: Name
+    trigger: Trigger = Trigger()
+    output_mode: Literal["transform", "passthrough"] = "transform"
+    expected_output_count: Annotated[int, Field(ge=0)] | None = None
+    input: Text | None = None
+    on_success: Text | None = None
+    on_error: Text | None = None
+
+
+class Coalesce(Section):
+    """Where the branches of a fork meet again. `branches` maps a branch to the connection on which it arrives."""
+
+    name: Name
+    branches: Annotated[dict[Name, Text], BeforeValidator(_names_as_mapping), Field(min_length=1)]
+    policy: Literal["require_all", "quorum", "best_effort", "first"] = "require_all"
+    quorum_count: Whole | None = None
+    timeout_seconds: Seconds | None = None
+    merge: Literal["union", "nested", "select"] = "union"
+    union_collision_policy: Literal["last_wins", "first_wins", "fail"] = "last_wins"
+    select_branch: str | None = None
+    on_success: Text | None = None
+    on_error: Text | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Coalesce:
+        names = ", ".join(self.branches)
+        if self.policy == "quorum" and self.quorum_count is None:
+            raise wrong("policy quorum needs quorum_count", key="policy", allowed=f"1 to {len(self.branches)}")
+        if self.quorum_count is not None and self.quorum_count > len(self.branches):
+            raise wrong("more than there are branches", key="quorum_count", found=str(self.quorum_count),
+                        allowed=f"1 to {len(self.branches)}")  # fmt: skip
+        if self.merge == "select" and self.select_branch is None:
+            raise wrong("merge select needs select_branch", key="merge", allowed=names)
+        if self.select_branch is not None and self.select_branch not in self.branches:
+            raise wrong("is no branch of this coalesce", key="select_branch", found=self.select_branch, allowed=names)
+        return self
+
+
+class Sink(Step):
+    """Where rows end. `on_write_failure` is another sink's name, or `discard`."""
+
+    plugin: Text
+    on_write_failure: Text | None = None
+
+
+class Export(Section):
+    """Hands the audit records to a sink when the run ends."""
+
+    enabled: bool = False
+    sink: Text | None = None
+    format: Literal["json", "csv"] = "json"
+    sign: bool = False
+
+    @model_validator(mode="after")
+    def _has_a_sink(self) -> Export:
+        if self.enabled and self.sink is None:
+            raise wrong("an export needs the name of a sink", key="enabled", allowed="sink: NAME beside it")
+        return self
+
+
+class Landscape(Section):
+    """The audit database, and copies of what is in it."""
+
+    url: str = "sqlite:///./runs/audit.db"
+    export: Export = Export()
+    dump_to_jsonl: bool = False
+    dump_to_jsonl_path: Text | None = None
+
+    @model_validator(mode="after")
+    def _can_be_opened(self) -> Landscape:
+        scheme, _, rest = self.url.partition(":///")
+        if scheme != "sqlite" or not rest or rest == ":memory:":
+            raise wrong("this audit database cannot be used", key="url", allowed="sqlite:///PATH (a file)")
+        return self
+
+
+class Checkpoint(Section):
+    """How often progress becomes durable. `max_rows`, `max_bytes` and `max_seconds` name the latest moment."""
+
+    enabled: bool = True
+    frequency: Literal["every_row", "every_n", "aggregation_only"] = "every_row"
+    checkpoint_interval: Whole | None = None
+    max_rows: Whole = 10_000
+    max_bytes: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024
+    max_seconds: Seconds = 5.0
+
+    @model_validator(mode="after")
+    def _interval_is_given(self) -> Checkpoint:
+        if self.frequency == "every_n" and self.checkpoint_interval is None:
+            raise wrong("every_n needs checkpoint_interval", key="frequency", allowed="checkpoint_interval: ROWS")
+        return self
+
+
+class Concurrency(Section):
+    """How many worker processes there may be; they are started on demand."""
+
+    max_workers: int = Field(default=4, ge=1, le=1024)
+
+
+class Supervisor(Section):
+    """When a child that died is started again, and when the run gives up. None switches a limit off."""
+
+    max_restarts: int = Field(default=3, ge=0, le=1_000_000)
+    within_seconds: Seconds = 60.0
+    poison_attempts: Whole = 3
+    hang_timeout_seconds: Seconds | None = 300.0
+    worker_memory_limit_mb: Whole | None = None
+    watchdog_seconds: Seconds | None = 120.0
+    shutdown_seconds: Seconds = 8.0
+
+
+class Retry(Section):
+    """How often, and after which delays, an error that a plugin calls transient is tried again."""
+
+    max_attempts: int = Field(default=3, ge=1, le=1000)
+    initial_delay_seconds: Annotated[float, Field(ge=0, le=10**6)] = 1.0
+    max_delay_seconds: Annotated[float, Field(ge=0, le=10**6)] = 60.0
+    exponential_base: Annotated[float, Field(ge=1, le=1000)] = 2.0
+
+
+class PayloadStore(Section):
+    """Where a row's data goes when it is larger than `inline_limit_bytes`."""
+
+    backend: Literal["filesystem"] = "filesystem"
+    base_path: Text = "state/payloads"
+    retention_days: Whole | None = 90
+    inline_limit_bytes: Annotated[int, Field(ge=0)] = 64 * 1024
+
+
+class Settings(Section):
+    """One pipeline, as its file describes it. Exactly one of `source` and `sources` is given."""
+
+    name: str | None = None
+    description: str | None = None
+    source: Source | None = None
+    sources: dict[Name, Source] = Field(default_factory=dict)
+    transforms: tuple[Transform, ...] = Field(default=(), strict=False)
+    gates: tuple[Gate, ...] = Field(default=(), strict=False)
+    aggregations: tuple[Aggregation, ...] = Field(default=(), strict=False)
+    coalesce: tuple[Coalesce, ...] = Field(default=(), strict=False)
+    queues: Annotated[tuple[Name, ...], BeforeValidator(_names_as_list), Field(strict=False)] = ()
+    sinks: dict[Name, Sink] = Field(min_length=1)
+    default_sink: Text | None = None
+    landscape: Landscape = Landscape()
+    checkpoint: Checkpoint = Checkpoint()
+    concurrency: Concurrency = Concurrency()
+    supervisor: Supervisor = Supervisor()
+    retry: Retry = Retry()
+    payload_store: PayloadStore = PayloadStore()
+    rate_limit: Options
+    telemetry: Options
+    plugins: tuple[Text, ...] = Field(default=(), strict=False)
+
+    def named_sources(self) -> Mapping[str, Source]:
+        """All sources by name, in the order in which their rows are taken; a single `source` is named `source`."""
+        return self.sources if self.source is None else {self.source.name or "source": self.source}

@@ -1,0 +1,135 @@
+"""What is wrong with settings: one value per problem, and the error that carries all of them at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from elspeth.errors import SettingsError
+
+Path = tuple[str | int, ...]
+"""Where a value stands in the document: keys, and indexes of lists counted from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to mend in the settings.
+
+    `file` is where it stands (a file, a variable of the environment, an option of the command line), `line` counts from
+    1 where there is a line, `key` is dotted (`gates.0.routes`). `found`, `allowed` and `suggestion` may be empty.
+    """
+
+    file: str
+    line: int | None
+    key: str
+    message: str
+    found: str = ""
+    allowed: str = ""
+    suggestion: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.file}:{self.line}: " if self.line is not None else f"{self.file}: "
+        if self.key:
+            text += f"{self.key}: "
+        text += self.message
+        if self.found:
+            text += f"; found {self.found}"
+        if self.allowed:
+            text += f"; allowed: {self.allowed}"
+        if self.suggestion:
+            text += f"; did you mean {self.suggestion}?"
+        return text
+
+
+class SettingsProblems(SettingsError):
+    """Everything that is wrong with the settings, in the order of lines. `problems` holds it as values."""
+
+    def __init__(self, problems: Iterable[Problem], *, next_step: str = "") -> None:
+        self.problems = tuple(sorted(problems, key=_place))
+        where = self.problems[0].file
+        count = f"{len(self.problems)} problems" if len(self.problems) > 1 else "1 problem"
+        super().__init__(
+            f"The settings cannot be used: {count} in {where}",
+            details=[str(problem) for problem in self.problems],
+            next_step=next_step or "Mend what is listed, then check with: elspeth validate --settings FILE",
+        )
+
+    def __str__(self) -> str:
+        return "\n".join((self.message, *self.details))
+
+    def to_value(self) -> dict[str, Any]:
+        """Plain data; it comes back as the `SettingsError` that it is, without the single values."""
+        return {**SettingsError.to_value(self), "kind": SettingsError.__name__}
+
+
+def _place(problem: Problem) -> tuple[bool, int]:
+    return (problem.line is None, problem.line or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """On which line each key stands, for problems found later (wiring, plugin options).
+
+    `lines` maps a path to its line, counted from 1; a path that came from elsewhere (a variable of the environment) has
+    the name of that place in `origins`.
+    """
+
+    file: str = "settings"
+    lines: Mapping[Path, int] = field(default_factory=dict)
+    origins: Mapping[Path, str] = field(default_factory=dict)
+
+    def line(self, path: Sequence[str | int]) -> int | None:
+        """The line of this key, else of the nearest thing around it; None if nothing of it stands in the file."""
+        for end in range(len(path), 0, -1):
+            found = self.lines.get(tuple(path[:end]))
+            if found is not None:
+                return found
+        return None
+
+    def origin(self, path: Sequence[str | int]) -> str | None:
+        """What gave this key its value, if it was not the file."""
+        for end in range(len(path), 0, -1):
+            found = self.origins.get(tuple(path[:end]))
+            if found is not None:
+                return found
+        return None
+
+    def problem(
+        self, path: Sequence[str | int], message: str, *, found: str = "", allowed: str = "", suggestion: str = ""
+    ) -> Problem:
+        """A problem at this key, with its file and line filled in."""
+        origin = self.origin(path)
+        if origin is not None:
+            return Problem(origin, None, dotted(path), message, found, allowed, suggestion)
+        return Problem(self.file, self.line(path), dotted(path), message, found, allowed, suggestion)
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """A path as people write it: `gates.0.routes`."""
+    return ".".join(str(part) for part in path)
+
+
+def suggest(word: str, candidates: Iterable[str]) -> str:
+    """The candidate that was probably meant, or an empty text. Upper and lower case do not count."""
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else ""
+
+
+def shown(value: Any, limit: int = 60) -> str:
+    """A value in a few words for a message: short scalars as they are, containers by their kind."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if isinstance(value, str):
+        cut = value if len(value) <= limit else value[:limit] + "..."
+        return f"text {cut!r}"
+    text = str(value) if not isinstance(value, int) or abs(value) < 10**limit else "a very large number"
+    return text if len(text) <= limit else text[:limit] + "..."
