@@ -1,0 +1,40 @@
+"""From a graph to the walk of one of its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from elspeth.decide.aggregate import AggregationStep
+from elspeth.decide.coalesce import CoalesceStep
+from elspeth.decide.recorder import Recorder
+from elspeth.decide.steps import GateStep, TransformStep
+from elspeth.decide.walk import RetryPolicy, Step, Walk
+from elspeth.graph.model import Graph, Node
+from elspeth.plugins.contract import Context, Plugin
+
+_STEPS: dict[str, Callable[[Node, Walk], Step]] = {
+    "transform": TransformStep,
+    "gate": GateStep,
+    "coalesce": CoalesceStep,
+    "aggregation": AggregationStep,
+}
+
+
+def compile_walk(
+    graph: Graph,
+    stage: int,
+    plugins: dict[str, Plugin],
+    recorder: Recorder,
+    context: Callable[[str], Context],
+    *,
+    retry: RetryPolicy | None = None,
+    touch: Callable[[int], None] = lambda _: None,
+) -> Walk:
+    """The walk through the nodes of `stage`; `plugins` maps node ids to plugins that are set up."""
+    walk = Walk(graph, stage, plugins, recorder, context, retry=retry, touch=touch)
+    for node in graph.nodes:
+        if node.stage == stage and node.kind in _STEPS:
+            walk.steps[node.id] = _STEPS[node.kind](node, walk)
+    for step in walk.steps.values():
+        step.link()
+    return walk

@@ -1,0 +1,99 @@
+"""The beginning of every row's story: its record, its first token, and the first node, or why it is no row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from elspeth import canonical, ids
+from elspeth.decide.recorder import Recorder
+from elspeth.decide.token import Token
+from elspeth.decide.walk import Exit, Refused, Walk
+from elspeth.decide.wire import BadRow, Rows
+from elspeth.graph.model import DISCARD, Graph, Node
+from elspeth.plugins.contract import Row
+
+
+def refused_row(bad: BadRow) -> Row:
+    """What a sink for invalid input is given: the fields as far as they could be told apart, and the evidence."""
+    return {**(bad.fields or {}), "_line": bad.line, "_error": bad.error, "_raw": bad.raw}
+
+
+class Intake:
+    """Turns rows of a chunk into tokens that walk the first stage."""
+
+    def __init__(self, run_id: str, graph: Graph, walk: Walk) -> None:
+        self._run_id = run_id
+        self._walk = walk
+        self._sources = {node.id: node for node in graph.of_kind("source")}
+        self._first: dict[str, Exit] = {node_id: walk.normal(node) for node_id, node in self._sources.items()}
+
+    def take(self, rows: Rows, at: int) -> None:
+        """Row `at` of the chunk enters the graph and walks to the end of the stage."""
+        recorder = self._walk.recorder
+        row = rows.rows[at]
+        index = rows.row_index + at
+        line = rows.lines[at] if rows.lines else None
+        recorder.lap()
+        if row is None:
+            self._take_bad(self._sources[rows.source], rows.bad[at], index, rows.read_at)
+            return
+        row_id = ids.row_id(self._run_id, index)
+        digest = canonical.sha256(row)
+        self._begin(recorder, row_id, index, rows.source, digest, row, line, rows.read_at)
+        token = Token(row_id, row_id, index, row, (), 0, digest)
+        self._first[rows.source](token)
+        for settle in self._walk.settlers:
+            settle()
+
+    def _begin(
+        self, recorder: Recorder, row_id: str, index: int, source: str, digest: str, data: Row, line: int | None,
+        read_at: str,
+    ) -> None:  # fmt: skip
+        text, reference = recorder.keep(data)
+        recorder.records["rows"].append((row_id, index, source, digest, text, reference, line, read_at))
+        recorder.records["tokens"].append((row_id, row_id, None, read_at))
+
+    def _take_bad(self, source: Node, bad: BadRow, index: int, read_at: str) -> None:
+        recorder = self._walk.recorder
+        row_id = ids.row_id(self._run_id, index)
+        row = refused_row(bad)
+        digest = canonical.sha256(row)
+        self._begin(recorder, row_id, index, source.id, digest, row, bad.line, read_at)
+        target = source.on_error
+        destination = target.node if target else None
+        recorder.records["validation_errors"].append(
+            (f"{row_id}!", row_id, source.id, bad.error, bad.raw, bad.line, destination, recorder.now)
+        )
+        token = Token(row_id, row_id, index, row, (), 0, digest)
+        error = Refused(bad.error, {"line": bad.line}).text(source.id)
+        if target is None:
+            recorder.outcome(token, "quarantined", error=error)
+        elif target.node == DISCARD:
+            recorder.outcome(token, "discarded", error=error)
+        else:
+            recorder.to_sink(target.node, token, "quarantined", error)
+
+    def poison(self, rows: Rows, at: int, evidence: dict[str, Any]) -> None:
+        """Row `at` has killed the processes that touched it: it is not run, but recorded and set aside."""
+        recorder = self._walk.recorder
+        recorder.lap()
+        row = rows.rows[at]
+        index = rows.row_index + at
+        row_id = ids.row_id(self._run_id, index)
+        if row is None:
+            self._take_bad(self._sources[rows.source], rows.bad[at], index, rows.read_at)
+            return
+        digest = canonical.sha256(row)
+        self._begin(recorder, row_id, index, rows.source, digest, row, None, rows.read_at)
+        token = Token(row_id, row_id, index, row, (), 0, digest)
+        facts = dict(evidence)
+        number = facts.pop("detail", 0)
+        node = next((node for node in self._walk.graph.nodes if node.sequence == number), None)
+        if node is None or node.kind in ("source", "sink"):
+            node = next(node for node in self._walk.graph.nodes if node.kind not in ("source", "sink"))
+        refused = Refused(
+            f"killed the process that touched it: {facts.pop('reason', 'unknown')}", {**facts, "poison": True}
+        )
+        state = recorder.state(token, node.id, "failed", digest, None, recorder.now, error=refused.text(node.id))
+        token.step += 1
+        self._walk.refuse(node, token, refused, state)

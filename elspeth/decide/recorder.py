@@ -1,0 +1,154 @@
+"""Collects what happens to tokens as records in insertion form, and the items that leave the stage."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from elspeth import canonical
+from elspeth.audit.records import COLUMNS, Records
+from elspeth.decide.token import Token
+from elspeth.decide.wire import SinkItems, StageItem
+from elspeth.payloads import PayloadStore
+from elspeth.plugins.contract import Row
+
+STAMP_SECONDS = 0.001
+"""Time stamps are written to the millisecond, so a stamp is made anew only when that much time has passed."""
+
+
+def stamp() -> str:
+    """Now, UTC, ISO 8601 with milliseconds."""
+    now = datetime.now(UTC)
+    return f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
+
+
+class Recorder:
+    """Records and items of one piece of work.
+
+    `last` decides how items leave: by sink after the last stage, else as one ordered list for the next stage.
+    """
+
+    def __init__(self, payloads: PayloadStore | None = None, *, last: bool = True) -> None:
+        self._payloads = payloads
+        self._last = last
+        self.clear()
+        self._stamp_at = 0.0
+        self.now = ""
+        self.at = 0.0
+        self.lap()
+
+    def clear(self) -> None:
+        """Start the next piece of work."""
+        self.records: Records = {table: [] for table in COLUMNS}
+        self.sinks: dict[str, SinkItems] = {}
+        self.items: list[StageItem] = []
+        self.outcomes: dict[str, int] = {}
+        self._order = 0
+
+    def lap(self) -> float:
+        """Milliseconds since the last lap; keeps the time stamp fresh."""
+        now = time.perf_counter()
+        elapsed = (now - self.at) * 1000.0
+        self.at = now
+        if now - self._stamp_at >= STAMP_SECONDS:
+            self._stamp_at = now
+            self.now = stamp()
+        return round(elapsed, 3)
+
+    def keep(self, data: Row) -> tuple[str | None, str | None]:
+        """A row's data as it is stored: inline, or as a reference into the payload store."""
+        text = canonical.to_text(data)
+        if self._payloads is None or len(text) <= self._payloads.inline_limit:
+            return text, None
+        return None, self._payloads.put(text.encode())
+
+    def state(
+        self,
+        token: Token,
+        node: str,
+        status: str,
+        before: str,
+        after: str | None,
+        started: str,
+        *,
+        data: Row | None = None,
+        error: str | None = None,
+        attempt: int = 1,
+    ) -> str:
+        """The token has passed (or failed at) a node; returns the state's id."""
+        step = token.step
+        state_id = f"{token.id}:{step}" if attempt == 1 else f"{token.id}:{step}.{attempt}"
+        duration = self.lap()
+        text, reference = (None, None) if data is None else self.keep(data)
+        self.records["node_states"].append(
+            (state_id, token.id, node, step, attempt, status, before, after, text, reference, error, started, self.now,
+             duration)
+        )  # fmt: skip
+        return state_id
+
+    def outcome(
+        self, token: Token, outcome: str, *, error: str | None = None, batch: str | None = None, sink: str | None = None
+    ) -> None:
+        """The token ends here (or, if `buffered`, waits)."""
+        buffered = outcome == "buffered"
+        self.records["token_outcomes"].append(
+            (token.id + ("~" if buffered else "="), token.id, outcome, 0 if buffered else 1, sink, None, batch, error,
+             self.now)
+        )  # fmt: skip
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+
+    def route(self, state_id: str, edge: str, mode: str, reason: str | None, ordinal: int = 0) -> None:
+        """A gate, or an error, sent the token along an edge."""
+        event_id = f"{state_id}/{ordinal}" if ordinal else state_id
+        self.records["routing_events"].append((event_id, state_id, edge, mode, reason, self.now))
+
+    def token(self, token: Token, branch: str | None, parents: list[Token]) -> None:
+        """A token came into being."""
+        self.records["tokens"].append((token.id, token.row, branch, self.now))
+        self.records["token_parents"].extend((token.id, parent.id, at) for at, parent in enumerate(parents))
+
+    def error(self, token: Token, node: str, error: str, destination: str | None, at: str) -> None:
+        """A node refused the token."""
+        self.records["transform_errors"].append((f"{at}!", token.id, node, error, destination, self.now))
+
+    def to_sink(self, sink: str, token: Token, outcome: str, error: str | None = None, data: Row | None = None) -> None:
+        """The token is on its way to a sink, which has the last word on its outcome."""
+        row = token.data if data is None else data
+        if not self._last:
+            self.items.append(
+                StageItem(sink, token.id, token.row, token.row_index, token.fork, token.step, row, outcome, error)
+            )
+            return
+        self.sink_item(sink, token.id, outcome, error, row)
+
+    def sink_item(self, sink: str, token_id: str, outcome: str, error: str | None, row: Row) -> None:
+        """Add an item for a sink behind everything that has left so far."""
+        items = self.sinks.get(sink)
+        if items is None:
+            items = self.sinks[sink] = SinkItems([], [], [], [], [])
+        items.order.append(self._order)
+        self._order += 1
+        items.tokens.append(token_id)
+        items.outcomes.append(outcome)
+        items.errors.append(error)
+        items.rows.append(row)
+
+    def to_stage(self, node: str, token: Token) -> None:
+        """The token goes on at a node of a later stage."""
+        self.items.append(
+            StageItem(node, token.id, token.row, token.row_index, token.fork, token.step, token.data)
+        )  # fmt: skip
+
+    def absorb(self, other: Recorder) -> None:
+        """Take over what another recorder collected, behind everything collected here."""
+        for table, rows in other.records.items():
+            self.records[table].extend(rows)
+        for outcome, count in other.outcomes.items():
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+        self.items.extend(other.items)
+        merged = sorted(
+            (order, sink, at) for sink, items in other.sinks.items() for at, order in enumerate(items.order)
+        )
+        for _, sink, at in merged:
+            items = other.sinks[sink]
+            self.sink_item(sink, items.tokens[at], items.outcomes[at], items.errors[at], items.rows[at])

@@ -1,0 +1,157 @@
+"""The walk of tokens through the nodes of one stage: compiled steps that call one another, depth first.
+
+The order in which items leave is the order in which the walk meets them, row by row: it does not depend on where chunks
+begin, nor on how many workers there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from elspeth.decide.recorder import Recorder
+from elspeth.decide.token import Token, copy_data
+from elspeth.graph.model import DISCARD, Graph, Node, Target
+from elspeth.plugins.contract import Context, Plugin, RowError
+
+Exit = Callable[[Token], None]
+
+
+class Refused(Exception):
+    """A node refused the token: `reason` for people, `facts` for the record."""
+
+    def __init__(self, reason: str, facts: dict[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.facts = facts or {}
+
+    @classmethod
+    def of(cls, error: Exception) -> Refused:
+        """What an exception out of a plugin means for its row."""
+        if isinstance(error, RowError):
+            return cls(error.reason, error.details)
+        return cls(f"{type(error).__name__}: {error}", {"unexpected": True})
+
+    def text(self, node: str) -> str:
+        """As JSON for `error_json`."""
+        facts = {"node": node, "reason": self.reason, **self.facts}
+        return orjson.dumps(facts, default=str).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and when a transient error is tried again; delays in seconds grow by `base` up to `longest`."""
+
+    attempts: int = 3
+    initial: float = 1.0
+    longest: float = 60.0
+    base: float = 2.0
+
+    def delay(self, failures: int) -> float:
+        """The wait after this many failures (1 and up)."""
+        return float(min(self.longest, self.initial * self.base ** (failures - 1)))
+
+
+class Step(Protocol):
+    """A compiled node. `link` is called once, when the steps it leads to exist."""
+
+    node: Node
+
+    def link(self) -> None:
+        """Compile the ways out."""
+
+    def run(self, token: Token) -> None:
+        """Take one token through the node and on to where it leads."""
+
+
+class Walk:
+    """The compiled nodes of one stage, writing into `recorder`.
+
+    `touch` is told the node's number before a plugin is called, so that a death can be blamed.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        stage: int,
+        plugins: dict[str, Plugin],
+        recorder: Recorder,
+        context: Callable[[str], Context],
+        *,
+        retry: RetryPolicy | None = None,
+        touch: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.graph = graph
+        self.stage = stage
+        self.recorder = recorder
+        self.plugins = plugins
+        self.context = context
+        self.retry = retry or RetryPolicy()
+        self.touch = touch
+        self.steps: dict[str, Step] = {}
+        self.settlers: list[Callable[[], None]] = []  # asked, in order, when a row's walk has ended
+
+    # -- ways out ----------------------------------------------------------------------------------------------
+
+    def exit(self, target: Target, *, gate: bool = False) -> Exit:
+        """A compiled way out of a node."""
+        recorder = self.recorder
+        if target.node == DISCARD:
+            return lambda token: recorder.outcome(token, "discarded")
+        node = self.graph.node(target.node)
+        if node.kind == "sink":
+            outcome = "routed" if gate and not node.default else "completed"
+            return lambda token: recorder.to_sink(target.node, token, outcome)
+        if node.stage != self.stage:
+            return lambda token: recorder.to_stage(target.node, token)
+        step = self.steps[target.node]
+        return lambda token: step.run(token)
+
+    def normal(self, node: Node) -> Exit:
+        """The way on for a row that passed the node; several targets are a fork."""
+        return self.fan(node.routes["continue"], gate=False)
+
+    def fan(self, targets: tuple[Target, ...], *, gate: bool) -> Exit:
+        """One way out, or a fork into child tokens, each with a copy of the data."""
+        if len(targets) == 1 and targets[0].branch is None:
+            return self.exit(targets[0], gate=gate)
+        exits = [(target.branch or target.edge, self.exit(target, gate=gate)) for target in targets]
+        recorder = self.recorder
+
+        def fork(token: Token) -> None:
+            recorder.outcome(token, "forked")
+            children = []
+            for branch, leave in exits:
+                child = token.child(f"{token.id}.{branch}", copy_data(token.data), branch=branch, digest=token.hash)
+                recorder.token(child, branch, [token])
+                children.append((child, leave))
+            for child, leave in children:
+                leave(child)
+
+        return fork
+
+    def refuse(self, node: Node, token: Token, refused: Refused, state_id: str) -> None:
+        """The token failed at this node: record it, and send it where errors of this node go."""
+        recorder = self.recorder
+        error = refused.text(node.id)
+        target = node.on_error
+        recorder.error(token, node.id, error, target.node if target else None, state_id)
+        if target is None:
+            recorder.outcome(token, "quarantined" if "poison" in refused.facts else "failed", error=error)
+            return
+        recorder.route(state_id, target.edge, "divert", None)
+        if target.node == DISCARD:
+            recorder.outcome(token, "discarded", error=error)
+        else:
+            recorder.to_sink(target.node, token, "quarantined", error)
+
+    # -- rows --------------------------------------------------------------------------------------------------
+
+    def enter(self, token: Token, node: str) -> None:
+        """Take a token from `node` to wherever it ends in this stage."""
+        self.steps[node].run(token)
+        for settle in self.settlers:
+            settle()
