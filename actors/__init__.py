@@ -1,1 +1,65 @@
-"""A small runtime for supervised actors in processes of their own. It knows nothing of rows, sinks or databases."""
+"""A small runtime for supervised actors in processes of their own. It knows nothing of rows, sinks or databases.
+
+Names are imported on first use: a child process needs few of them, and must start fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actors.child import Child, Port
+    from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
+    from actors.exchange import Outbox
+    from actors.lifecycle import LifecycleError, State
+    from actors.process import Identity
+    from actors.restarts import RestartIntensity, wanted
+    from actors.spec import ChildSpec, SpecError
+    from actors.supervisor import ChildInfo, Supervisor, UnknownChild
+
+_HOMES = {
+    "Child": "child",
+    "ChildDown": "events",
+    "ChildInfo": "supervisor",
+    "ChildSpec": "spec",
+    "ChildUp": "events",
+    "FrameReceived": "events",
+    "GaveUp": "events",
+    "Identity": "process",
+    "LifecycleError": "lifecycle",
+    "Outbox": "exchange",
+    "Port": "child",
+    "RestartIntensity": "restarts",
+    "SpecError": "spec",
+    "State": "lifecycle",
+    "Supervisor": "supervisor",
+    "Tick": "events",
+    "UnknownChild": "supervisor",
+    "wanted": "restarts",
+}
+
+__all__ = [
+    "Child",
+    "ChildDown",
+    "ChildInfo",
+    "ChildSpec",
+    "ChildUp",
+    "FrameReceived",
+    "GaveUp",
+    "Identity",
+    "LifecycleError",
+    "Outbox",
+    "Port",
+    "RestartIntensity",
+    "SpecError",
+    "State",
+    "Supervisor",
+    "Tick",
+    "UnknownChild",
+    "wanted",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'actors' has no attribute {name!r}")
+    return getattr(import_module(f"actors.{_HOMES[name]}"), name)

@@ -1,0 +1,70 @@
+"""What a supervisor tells its listener: frozen values, in the order in which things happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actors.process import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class ChildUp:
+    """A process was started for this child; frames can be sent to it from now on. `incarnation` counts from 1."""
+
+    name: str
+    identity: Identity
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameReceived:
+    """A child sent this message. Parts are read-only views on one buffer that belongs to the receiver."""
+
+    name: str
+    incarnation: int
+    parts: list[memoryview]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildDown:
+    """A child's process is reaped, and every frame it had sent completely was told before.
+
+    Either `exit_code` or `signal` (a name such as "SIGKILL") is None. `reason` is one of
+
+        exited        it ended by itself
+        signal        somebody or something else killed it
+        hang          the supervisor did: no progress for `hang_seconds`
+        memory        it went over its memory limit
+        killed:WHY    the supervisor did, for the reason given
+
+    `position` and `detail` are what it said last with `Port.at` (-1 and 0 if nothing); `output_tail` is the end of what
+    it wrote to its standard output and error.
+    """
+
+    name: str
+    identity: Identity
+    incarnation: int
+    exit_code: int | None
+    signal: str | None
+    reason: str
+    position: int
+    detail: int
+    output_tail: str
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """The restart intensity is spent on this child, which stays down. `exits` are those that counted, oldest first."""
+
+    name: str
+    reason: str
+    exits: list[ChildDown]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The supervisor's clock, for a listener that asked for it. A late tick is one tick, however late."""
+
+    number: int

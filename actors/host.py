@@ -1,0 +1,138 @@
+"""Entry point of a child process: signals, limits, the way from the channel to the actor's inbox.
+
+Kept light: what is imported here delays every start of every child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import importlib
+import os
+import resource
+import select
+import signal
+import socket
+import time
+
+import pykka
+
+from actors.channel import DATA, READY, STOP, ChannelClosed, FrameReader
+from actors.child import EXIT_ORPHANED, Child, Frame, Port, die
+from actors.proc import start_ticks
+from actors.pulse import BUSY, PARENT_BEAT, Pulse
+
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def main(arguments: list[str]) -> None:
+    """Be the child that the parent described in nine words; never returns while the parent lives.
+
+    The words: channel and page (descriptors), the parent's pid and start (clock ticks since boot), seconds until the
+    watchdog acts (0: never), memory limit in bytes (0: none), expendable (0 or 1), target, title.
+    """
+    channel_fd, pulse_fd, parent, parent_start, watchdog, memory, expendable = map(int, arguments[:7])
+    target, title = arguments[7:]
+    # The parent decides when to stop; it started us with these signals blocked, so none got in before this line.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    _die_with(parent)
+    _name(title)
+    if expendable:
+        with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - pathlib is an import of 6 ms
+            file.write("1000")
+    if memory:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    sock = socket.socket(fileno=channel_fd)
+    sock.set_inheritable(False)
+    pulse = Pulse(pulse_fd)
+    os.close(pulse_fd)
+    try:
+        _Host(sock, pulse, Watchdog(pulse, parent, parent_start, watchdog)).run(target)
+    except Exception:  # noqa: BLE001
+        die()
+
+
+class _Host:
+    def __init__(self, sock: socket.socket, pulse: Pulse, watchdog: Watchdog) -> None:
+        self._sock, self._pulse, self._watchdog = sock, pulse, watchdog
+        self._reader = FrameReader(sock)
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+
+    def run(self, target: str) -> None:
+        _, (argument,) = self._next()
+        self._pulse.words[BUSY] = 1  # an import, or an `on_start`, that hangs is a hang; the actor clears it
+        module, _, name = target.partition(":")
+        cls = getattr(importlib.import_module(module), name)
+        if not (isinstance(cls, type) and issubclass(cls, Child)):
+            raise TypeError(f"{target} is {cls!r}; a child is a subclass of actors.Child")
+        port = Port(self._sock, self._pulse)
+        actor = cls.start(port, bytes(argument))
+        port.send_kind(READY)
+        while True:
+            kind, parts = self._next()
+            with contextlib.suppress(pykka.ActorDeadError):  # it is stopping: what comes now is for nobody
+                if kind == STOP:
+                    actor.stop(block=False)
+                elif kind == DATA:
+                    actor.tell(Frame(parts))
+
+    def _next(self) -> tuple[int, list[memoryview]]:
+        """The parent's next frame. Once a second in between, the watchdog looks at the parent."""
+        while True:
+            try:
+                frame = self._reader.read()
+            except ChannelClosed:
+                os._exit(EXIT_ORPHANED)
+            self._watchdog.look(time.monotonic())
+            if frame is not None:
+                return frame
+            self._poll.poll(1000)
+
+
+class Watchdog:
+    """Kills a parent that stopped beating, so that whoever restarts dead programs can act on a hang.
+
+    It counts its own looks, a second apart or more: a pause of the whole machine is one look, not many seconds.
+    """
+
+    def __init__(self, pulse: Pulse, parent: int, parent_start: int, seconds: int) -> None:
+        self._words = pulse.words
+        self._parent, self._parent_start, self._seconds = parent, parent_start, seconds
+        self._next = 0.0
+        self._silent = 0
+        self._last = -1
+
+    def look(self, now: float) -> None:
+        """Count one second of silence, or none; kill the parent and end when it were too many."""
+        if now < self._next or not self._seconds:
+            return
+        self._next = now + 1.0
+        beat = self._words[PARENT_BEAT]
+        self._silent = self._silent + 1 if beat == self._last else 0
+        self._last = beat
+        if self._silent >= self._seconds:
+            if start_ticks(self._parent) == self._parent_start:
+                os.write(2, f"the main process has not moved for {self._silent} seconds: killing it\n".encode())
+                os.kill(self._parent, signal.SIGKILL)
+            os._exit(EXIT_ORPHANED)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill us when the parent's starting thread ends, even while we are stopped or deaf."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the line above: no signal will come
+        os._exit(EXIT_ORPHANED)
+
+
+def _name(title: str) -> None:
+    try:
+        import setproctitle  # optional: without it `ps` shows the interpreter's command line
+    except ImportError:
+        return
+    setproctitle.setproctitle(title)

@@ -1,0 +1,46 @@
+"""One shared page per child: what must be seen from outside while it runs, and must survive its death."""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+SIZE = 4096
+BEAT, TAKEN, BUSY, WAITING, POSITION, DETAIL, PARENT_BEAT = range(7)
+
+
+class Pulse:
+    """The page as 64-bit words, each written by one side only.
+
+    An aligned word is stored by one instruction, so a reader never sees half of it; two words can be seen apart.
+    """
+
+    __slots__ = ("_map", "words")
+
+    def __init__(self, fd: int) -> None:
+        """Map the page behind `fd`, which may be closed afterwards."""
+        self._map = mmap.mmap(fd, SIZE)
+        self.words = memoryview(self._map).cast("q")
+
+    @staticmethod
+    def create() -> tuple[Pulse, int]:
+        """A new page and the descriptor to hand to the child. The caller closes the descriptor."""
+        fd = os.memfd_create("pulse")
+        try:
+            os.ftruncate(fd, SIZE)
+            pulse = Pulse(fd)
+        except OSError:
+            os.close(fd)
+            raise
+        pulse.words[POSITION] = -1
+        return pulse, fd
+
+    def progress(self) -> tuple[int, int, int, int]:
+        """A value that changes when the child gets on: beats, frames taken, what it is touching."""
+        words = self.words
+        return words[BEAT], words[TAKEN], words[POSITION], words[DETAIL]
+
+    def close(self) -> None:
+        """Let go of the page."""
+        self.words.release()
+        self._map.close()

@@ -1,0 +1,60 @@
+"""What a child is, before it is a process: plain data, validated when it is written down."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Restart = Literal["permanent", "transient", "temporary"]
+
+MEMORY_FLOOR = 32 * 1024 * 1024
+"""An interpreter with nothing to do needs about this much; a lower limit could never start."""
+
+
+class SpecError(ValueError):
+    """A child spec that cannot be used: names the child, the field and the value found."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """A child spec in the sense of OTP (https://www.erlang.org/doc/design_principles/sup_princ).
+
+    `name` is unique within a supervisor. `target` is "package.module:ClassName" of a `Child` subclass, `argument` is
+    handed to it as it is. `restart` says what the child is meant for, see `actors.restarts.wanted`.
+    `shutdown_seconds` is how long an asked child may take to stop before SIGKILL. `hang_seconds` without progress on
+    something it was given make a child hung (None: never). `memory_limit_bytes` bounds its private memory.
+    An `expendable` child is what the kernel takes first when memory runs out. `title` is what `ps` shows.
+
+    Raises `SpecError`.
+    """
+
+    name: str
+    target: str
+    argument: bytes = b""
+    restart: Restart = "permanent"
+    shutdown_seconds: float = 5.0
+    hang_seconds: float | None = 300.0
+    memory_limit_bytes: int | None = None
+    expendable: bool = False
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.name.isprintable():
+            self._refuse("name", self.name, "a printable name")
+        module, _, cls = self.target.partition(":")
+        if not (cls.isidentifier() and all(part.isidentifier() for part in module.split("."))):
+            self._refuse("target", self.target, '"package.module:ClassName"')
+        if not isinstance(self.argument, bytes):
+            self._refuse("argument", self.argument, "bytes")
+        if self.restart not in get_args(Restart):
+            self._refuse("restart", self.restart, " or ".join(get_args(Restart)))
+        if not (math.isfinite(self.shutdown_seconds) and self.shutdown_seconds >= 0):
+            self._refuse("shutdown_seconds", self.shutdown_seconds, "seconds, 0 or more")
+        if self.hang_seconds is not None and not (math.isfinite(self.hang_seconds) and self.hang_seconds > 0):
+            self._refuse("hang_seconds", self.hang_seconds, "seconds above 0, or None for never")
+        if self.memory_limit_bytes is not None and self.memory_limit_bytes < MEMORY_FLOOR:
+            self._refuse("memory_limit_bytes", self.memory_limit_bytes, f"at least {MEMORY_FLOOR} bytes, or None")
+
+    def _refuse(self, field: str, found: object, wanted: str) -> None:
+        raise SpecError(f"child {self.name!r}: {field} is {found!r}; it must be {wanted}")

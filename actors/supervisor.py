@@ -1,0 +1,347 @@
+"""The actor that starts, watches, stops and reaps children, and tells its listener. It restarts nothing by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pykka
+
+from actors import proc
+from actors.channel import STOP
+from actors.child import EXIT_MEMORY
+from actors.events import ChildDown, ChildUp, GaveUp, Tick
+from actors.exchange import Ended, Exchange, Garbled, Line, Outbox, Ready, TickDue, tell
+from actors.hangs import HangWatch, Sign
+from actors.lifecycle import Event, State, transition
+from actors.process import Identity, Process
+from actors.pulse import BUSY, DETAIL, PARENT_BEAT, POSITION, TAKEN, WAITING
+from actors.restarts import RestartIntensity
+from actors.spec import ChildSpec
+
+_DEAF_SECONDS = 2.0  # a process that ends closes its channel a moment before
+
+
+class UnknownChild(KeyError):
+    """There is no child of this name."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ChildInfo:
+    """A child as the supervisor sees it. The identity is that of its latest process."""
+
+    name: str
+    state: State
+    identity: Identity
+    incarnation: int
+    resident_bytes: int
+
+
+class _Supervised:
+    """A child's present incarnation, and what the supervisor remembers of it."""
+
+    def __init__(self, spec: ChildSpec, line: Line, hang_ticks: int | None) -> None:
+        self.spec = spec
+        self.line = line
+        self.process = line.process
+        self.state = State.STARTING
+        self.watch = HangWatch(hang_ticks) if hang_ticks else None
+        self.ordered: str | None = None  # why we killed it
+        self.ticks_left: int | None = None  # until an asked child is killed
+        self.deaf_ticks = 0  # since it closed its channel
+        self.cpu_ticks = 0
+        self.resident_bytes = 0
+
+    def take(self, event: Event) -> None:
+        self.state = transition(self.state, event)
+
+
+class Supervisor(pykka.ThreadingActor):
+    """Supervises children, each a process of its own with one channel.
+
+    The listener is told `ChildUp`, `FrameReceived`, `ChildDown` and `GaveUp` (`actors.events`) and decides what to do;
+    its inbox is not bounded. `on_output(child, line)` is called in the I/O thread for every line a child prints: it
+    must be quick and must not raise. Call the public methods through `.proxy()`; `outbox` may be used from any thread.
+
+    `tick_seconds` is how often children are looked at. After `watchdog_seconds` without a tick (counted by themselves;
+    None: never) the children kill this process. With `tell_ticks` the listener is asked a `Tick` and the watchdog sees
+    a beat only while it answers, so that a listener that hangs counts as a hang of the process.
+    """
+
+    use_daemon_thread = True
+
+    def __init__(
+        self,
+        listener: pykka.ActorRef[Any],
+        intensity: RestartIntensity,
+        on_output: Callable[[str, str], None],
+        tick_seconds: float = 0.25,
+        watchdog_seconds: float | None = 120.0,
+        tell_ticks: bool = False,
+    ) -> None:
+        super().__init__()
+        self._listener = listener
+        self._intensity = intensity
+        self._tick_seconds = tick_seconds
+        self._watchdog_seconds = watchdog_seconds
+        self._tell_ticks = tell_ticks
+        self._answer: pykka.Future[Any] | None = None
+        self._ticks = 0
+        self._children: dict[str, _Supervised] = {}  # in start order
+        self._incarnations: dict[str, int] = {}
+        self._last_exit: dict[str, ChildDown] = {}
+        self._counted: list[tuple[float, ChildDown]] = []
+        self._exchange = Exchange(listener, self.actor_ref, on_output, tick_seconds)
+        self._open = True
+        self.outbox = Outbox(self._exchange)
+
+    # --- for the owner ------------------------------------------------------------------------------------------
+
+    def start_child(self, spec: ChildSpec) -> Identity:
+        """Start a new child. Raises `ValueError` if one of this name lives, `OSError` if the system refuses."""
+        if not self._open:
+            raise ValueError(f"child {spec.name!r} cannot start: the supervisor was shut down")
+        if spec.name in self._children and self._children[spec.name].state.alive:
+            raise ValueError(f"child {spec.name!r} is {self._children[spec.name].state.value!r} already")
+        self._children.pop(spec.name, None)
+        return self._launch(spec)
+
+    def stop_child(self, name: str) -> None:
+        """Ask it to stop, behind all frames queued for it; SIGKILL after its `shutdown_seconds`. Returns at once."""
+        child = self._child(name)
+        if child.state in (State.STARTING, State.RUNNING):
+            child.take(Event.ASK)
+            child.ticks_left = math.ceil(child.spec.shutdown_seconds / self._tick_seconds)
+            self._exchange.send_kind(child.line, STOP)
+
+    def kill_child(self, name: str, reason: str) -> None:
+        """SIGKILL it; its `ChildDown` will say "killed:" and the reason. Nothing if it is dead or dying."""
+        self._kill(self._child(name), f"killed:{reason}")
+
+    def restart_child(self, name: str, counted: bool = True) -> bool:
+        """Start a child that is down again, with the spec it had.
+
+        A restart that is not `counted` was not the child's fault and leaves the intensity alone. False if the intensity
+        is spent: a `GaveUp` is told and the child stays down. Raises `LifecycleError` if it is not down.
+        """
+        child = self._child(name)
+        if child.state is State.GIVEN_UP:
+            return False
+        transition(child.state, Event.START)  # raises where it is not down
+        if counted and not self._may_restart(child):
+            return False
+        self._launch(child.spec)
+        return True
+
+    def shutdown(self, seconds: float) -> None:
+        """Stop all children, last started first, each asked and given its time, then SIGKILL; all within `seconds`.
+
+        When it returns every process is reaped, its `ChildDown` told, and the I/O thread has ended. The actor itself
+        lives on until it is stopped.
+        """
+        deadline = time.monotonic() + (seconds if self._exchange.is_alive() else 0.0)
+        for child in reversed(self._children.values()):
+            if child.state in (State.STARTING, State.RUNNING):
+                self.stop_child(child.spec.name)
+            self._await_end(child, min(deadline, time.monotonic() + child.spec.shutdown_seconds))
+            if child.state.alive:
+                self._kill(child, f"killed:did not stop in {child.spec.shutdown_seconds:g} s")
+        for child in self._children.values():
+            self._await_end(child, None)
+        if self._open:
+            self._open = False
+            self._exchange.close()
+
+    def children(self) -> tuple[ChildInfo, ...]:
+        """All children ever started, in start order."""
+        return tuple(
+            ChildInfo(name, c.state, c.process.identity, c.line.incarnation, c.resident_bytes if c.state.alive else 0)
+            for name, c in self._children.items()
+        )
+
+    # --- Pykka's hooks ------------------------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """Start the I/O thread."""
+        self._exchange.start()
+
+    def on_stop(self) -> None:
+        """Leave nothing behind, whatever was not shut down."""
+        self.shutdown(0.0)
+
+    def on_failure(self, *_: Any) -> None:
+        """A mistake in here must not leave processes behind."""
+        self.shutdown(0.0)
+
+    def on_receive(self, message: Any) -> None:
+        """What the I/O thread tells."""
+        match message:
+            case TickDue():
+                self._tick()
+                self._exchange.tick_done()
+            case Ready(name, incarnation):
+                if (child := self._present(name, incarnation)) is not None and child.state.alive:
+                    child.take(Event.READY)
+            case Ended(name, incarnation):
+                if (child := self._present(name, incarnation)) is not None:
+                    self._bury(child)
+            case Garbled(name, incarnation, found):
+                if (child := self._present(name, incarnation)) is not None:
+                    self._kill(child, f"killed:garbled channel ({found})")
+            case _:
+                super().on_receive(message)
+
+    # --- lives --------------------------------------------------------------------------------------------------
+
+    def _child(self, name: str) -> _Supervised:
+        try:
+            return self._children[name]
+        except KeyError:
+            raise UnknownChild(f"no child {name!r}; there are {', '.join(self._children) or 'none'}") from None
+
+    def _present(self, name: str, incarnation: int) -> _Supervised | None:
+        """The child, unless the news is of an earlier incarnation."""
+        child = self._children.get(name)
+        return child if child is not None and child.line.incarnation == incarnation else None
+
+    def _launch(self, spec: ChildSpec) -> Identity:
+        process = Process(spec, self._watchdog_seconds)
+        incarnation = self._incarnations[spec.name] = self._incarnations.get(spec.name, 0) + 1
+        line = Line(spec.name, incarnation, process)
+        ticks = math.ceil(spec.hang_seconds / self._tick_seconds) if spec.hang_seconds else None
+        self._children[spec.name] = _Supervised(spec, line, ticks)
+        process.pulse.words[PARENT_BEAT] = self._ticks
+        tell(self._listener, ChildUp(spec.name, process.identity, incarnation))
+        self._exchange.add(line)
+        return process.identity
+
+    def _may_restart(self, child: _Supervised) -> bool:
+        now = time.monotonic()
+        times = self._intensity.recent([then for then, _ in self._counted], now)
+        del self._counted[: len(self._counted) - len(times)]
+        down = self._last_exit[child.spec.name]
+        if self._intensity.allowed(times, now):
+            self._counted.append((now, down))
+            return True
+        child.take(Event.GIVE_UP)
+        reason = (
+            f"{child.spec.name} died after {len(times)} restarts in the last {self._intensity.within_seconds:g} s; "
+            f"no more than {self._intensity.max_restarts} are allowed"
+        )
+        tell(self._listener, GaveUp(child.spec.name, reason, [*(exit_ for _, exit_ in self._counted), down]))
+        return False
+
+    def _kill(self, child: _Supervised, reason: str) -> None:
+        if child.state in (State.STARTING, State.RUNNING, State.STOPPING):
+            child.take(Event.KILL)
+            child.ordered = reason
+            child.process.kill()
+
+    def _await_end(self, child: _Supervised, deadline: float | None) -> None:
+        """Wait for the end of its process and bury it; without a deadline SIGKILL must have been sent."""
+        while child.state.alive and (deadline is None or time.monotonic() < deadline):
+            left = self._tick_seconds if deadline is None else max(0.0, deadline - time.monotonic())
+            ended = child.line.ended.wait(min(left, self._tick_seconds))
+            if ended or (child.state is State.KILLED and not self._exchange.is_alive()):
+                self._bury(child)
+            self._beat()
+
+    def _bury(self, child: _Supervised) -> None:
+        if not child.state.alive:
+            return
+        code = child.process.reap()
+        words = child.process.pulse.words
+        position, detail = words[POSITION], words[DETAIL]
+        child.process.close()
+        child.take(Event.REAPED)
+        line = child.line
+        by_signal = signal.Signals(-code).name if code < 0 else None
+        down = ChildDown(
+            name=line.name,
+            identity=child.process.identity,
+            incarnation=line.incarnation,
+            exit_code=code if code >= 0 else None,
+            signal=by_signal,
+            reason=_reason(code, child.ordered),
+            position=position,
+            detail=detail,
+            output_tail=line.lines.tail(),
+        )
+        self._last_exit[line.name] = down
+        tell(self._listener, down)
+
+    # --- watching -----------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._beat()
+        for child in self._children.values():
+            if child.state.alive:
+                self._look(child)
+
+    def _beat(self) -> None:
+        """Show the children's watchdogs that this process gets on; and, if wanted, that the listener does."""
+        if self._tell_ticks:
+            if self._answer is not None:
+                try:
+                    self._answer.get(timeout=0)
+                except pykka.Timeout:
+                    return
+            with contextlib.suppress(pykka.ActorDeadError):
+                self._answer = self._listener.ask(Tick(self._ticks + 1), block=False)
+        self._ticks += 1
+        for child in self._children.values():
+            if child.state.alive:
+                child.process.pulse.words[PARENT_BEAT] = self._ticks
+
+    def _look(self, child: _Supervised) -> None:
+        found = child.process.stat()
+        if found is None:
+            return  # it ended; the I/O thread will say so
+        burned = found.cpu_ticks - child.cpu_ticks
+        child.cpu_ticks, child.resident_bytes = found.cpu_ticks, found.resident_bytes
+        limit = child.spec.memory_limit_bytes
+        if limit is not None and found.resident_bytes > limit:
+            self._kill(child, "memory")
+        elif child.ticks_left is not None:
+            child.ticks_left -= 1
+            if child.ticks_left < 0:
+                self._kill(child, f"killed:did not stop in {child.spec.shutdown_seconds:g} s")
+        elif not child.line.open and child.deaf_ticks * self._tick_seconds >= _DEAF_SECONDS:
+            self._kill(child, "killed:closed its channel")
+        elif not child.line.open:
+            child.deaf_ticks += 1
+        elif child.watch is not None and child.state is not State.KILLED:
+            self._look_for_hang(child, found, burned / proc.CLOCK_TICKS >= self._tick_seconds / 2)
+
+    def _look_for_hang(self, child: _Supervised, found: proc.Stat, burning: bool) -> None:
+        pulse = child.process.pulse
+        sign = Sign(
+            progress=pulse.progress(),
+            has_work=bool(pulse.words[BUSY]) or child.line.sent > pulse.words[TAKEN] or child.state is State.STARTING,
+            waiting=bool(pulse.words[WAITING]),
+            stopped=found.state in "Tt",
+            burning=burning,
+        )
+        assert child.watch is not None
+        match child.watch.look(sign):
+            case "nearly" if child.state is State.RUNNING:
+                child.process.ask_for_stack()
+            case "hung":
+                self._kill(child, "hang")
+
+
+def _reason(code: int, ordered: str | None) -> str:
+    """The word for an end: an order of ours counts only if it was carried out before the child ended by itself."""
+    if ordered is not None and code == -signal.SIGKILL:
+        return ordered
+    if code == EXIT_MEMORY:
+        return "memory"
+    return "signal" if code < 0 else "exited"
