@@ -1,0 +1,133 @@
+"""What gates, forks and coalesces need beside connections: an answer for every route, and branches that do meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from elspeth.expressions import Expression, ExpressionError, compile_expression
+from elspeth.graph.labels import CONTINUE, FORK, route_label
+from elspeth.graph.model import DISCARD
+from elspeth.graph.order import circles
+from elspeth.graph.steps import Step
+from elspeth.graph.wiring import Link, Wiring
+from elspeth.settings.model import Aggregation, Coalesce, Gate
+from elspeth.settings.problems import Path, suggest
+
+
+def check_decisions(wiring: Wiring) -> None:
+    """Note what is wrong with conditions and routes."""
+    for step in wiring.steps:
+        if isinstance(step.section, Gate):
+            _gate(wiring, step, step.section)
+        elif isinstance(step.section, Aggregation) and step.section.trigger.condition is not None:
+            _expression(wiring, step.section.trigger.condition, step.at("trigger", "condition"))
+
+
+def _expression(wiring: Wiring, text: str, path: Path) -> Expression | None:
+    try:
+        return compile_expression(text)
+    except ExpressionError as error:
+        wiring.problem(path, str(error))
+        return None
+
+
+def _gate(wiring: Wiring, step: Step, gate: Gate) -> None:
+    condition = _expression(wiring, gate.condition, step.at("condition"))
+    if not gate.routes:
+        wiring.problem(step.at("routes"), "a gate needs routes", allowed=['"true": TARGET', '"false": TARGET'])
+    elif condition is not None and condition.outcomes is not None:
+        labels = sorted(map(route_label, condition.outcomes))
+        for label in labels:
+            if label not in gate.routes:
+                wiring.problem(step.at("routes"), f'the condition can be {label}, and there is no route "{label}"',
+                               found=", ".join(gate.routes), allowed=labels)  # fmt: skip
+        for label in gate.routes:
+            if label not in labels:
+                wiring.problem(step.at("routes", label), f'the condition is never "{label}"', found=label,
+                               allowed=labels, suggestion=suggest(label, labels))  # fmt: skip
+    forks = [label for label, target in gate.routes.items() if target == FORK]
+    if forks and not gate.fork_to:
+        wiring.problem(step.at("routes", forks[0]), "a fork needs its branches", allowed=["fork_to: [BRANCH, BRANCH]"])
+    if gate.fork_to and not forks:
+        wiring.problem(
+            step.at("fork_to"), "no route of this gate forks", allowed=[f'"{label}": fork' for label in gate.routes]
+        )
+    if gate.on_success and CONTINUE not in gate.routes.values():
+        wiring.problem(step.at("on_success"), "no route of this gate continues", found=gate.on_success)
+    if gate.on_error and "error" in gate.routes:
+        wiring.problem(step.at("routes", "error"), "a gate with on_error cannot have a route named error as well")
+    for place, branch in enumerate(gate.fork_to):
+        path = step.at("fork_to", place)
+        if branch in gate.fork_to[:place]:
+            wiring.problem(path, "stands here twice", found=branch)
+        if branch in (CONTINUE, FORK, DISCARD, "error"):
+            wiring.problem(path, "is a word with a meaning of its own and cannot be a branch", found=branch)
+        elif gate.routes.get(branch) not in (None, FORK):
+            wiring.problem(path, "is the name of a route of this gate as well", found=branch)
+
+
+def check_circles(wiring: Wiring) -> None:
+    """Note every circle, with the way round."""
+    successors: dict[str, list[str]] = {step.id: [] for step in wiring.steps}
+    for link in wiring.links:
+        if link.target != DISCARD:
+            successors[link.source].append(link.target)
+    for circle in circles(successors):
+        way = " -> ".join([*circle, circle[0]])
+        back = next(link for link in wiring.links if (link.source, link.target) == (circle[-1], circle[0]))
+        advice = "" if back.mode == "divert" else "; give one of these steps another on_success or input"
+        wiring.problem(back.path, f"rows would go round in a circle: {way}{advice}")
+
+
+def forks_behind(coalesce: Step, incoming: dict[str, list[Link]], wiring: Wiring) -> tuple[set[str], list[str]]:
+    """The gates whose forks meet at a coalesce, and sentences about what else would arrive.
+
+    Goes back from each branch's connection to the forks that make the branch. Coalesces on the way are stepped over:
+    what they give out stands in the branch in which their own fork stood.
+    """
+    section = coalesce.section
+    assert isinstance(section, Coalesce)
+    forks: set[str] = set()
+    wrong: list[str] = []
+    for branch, connection in section.branches.items():
+        starts = [link for link in incoming.get(coalesce.id, ()) if _arrives_at(link, connection, wiring)]
+        found, others = _origins(branch, starts, incoming, wiring)
+        forks |= found
+        wrong += others
+    return forks, wrong
+
+
+def _arrives_at(link: Link, connection: str, wiring: Wiring) -> bool:
+    if link.mode == "divert":
+        return False
+    asked = [exit for exit in wiring.exits if exit.step.id == link.source and (exit.branch or exit.route) == link.label]
+    return any(exit.target == connection or (exit.target is None and link.source == connection) for exit in asked)
+
+
+def _origins(
+    branch: str, starts: Iterable[Link], incoming: dict[str, list[Link]], wiring: Wiring
+) -> tuple[set[str], list[str]]:
+    forks: set[str] = set()
+    wrong: list[str] = []
+    seen: set[str] = set()
+    todo = list(starts)
+    while todo:
+        link = todo.pop()
+        if link.branch == branch:
+            forks.add(link.source)
+            continue
+        if link.branch is not None:
+            wrong.append(f"branch {branch!r} is fed by the branch {link.branch!r} of {link.source!r}")
+            continue
+        step = wiring.by_id[link.source]
+        if step.id in seen:
+            continue
+        seen.add(step.id)
+        if step.kind == "source":
+            wrong.append(f"rows that no gate has forked arrive in branch {branch!r}")
+        elif step.kind == "coalesce":
+            inner, _ = forks_behind(step, incoming, wiring)
+            todo += [way for gate in inner for way in incoming.get(gate, ()) if way.mode != "divert"]
+        else:
+            todo += [way for way in incoming.get(step.id, ()) if way.mode != "divert"]
+    return forks, list(dict.fromkeys(wrong))

@@ -1,0 +1,117 @@
+"""Settings read as one list of steps, each with the id its node will have and the ways out it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from elspeth.graph.labels import CONTINUE, FORK
+from elspeth.graph.model import NodeKind
+from elspeth.settings.model import Aggregation, Coalesce, Gate, Settings, Sink, Source, Transform
+from elspeth.settings.problems import Path
+
+Section = Source | Transform | Gate | Aggregation | Coalesce | Sink
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A section of the settings that becomes a node. `path` is where it stands in the file."""
+
+    id: str
+    kind: NodeKind
+    plugin: str
+    path: Path
+    section: Section
+
+    @property
+    def input(self) -> str | None:
+        """The connection the step names as its input."""
+        return getattr(self.section, "input", None)
+
+    @property
+    def on_success(self) -> str | None:
+        """Where the step says its normal way leads."""
+        return getattr(self.section, "on_success", None)
+
+    def at(self, *keys: str | int) -> Path:
+        """The path of a key inside the step."""
+        return (*self.path, *keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """One way out as the settings ask for it. `target` None: to whatever comes next."""
+
+    step: Step
+    route: str
+    target: str | None
+    path: Path
+    branch: str | None = None
+
+
+def steps_of(settings: Settings) -> list[Step]:
+    """Every step, in the order in which steps follow one another where nothing else is said: sources first, sinks last.
+
+    A step without a name is called after its plugin, with a number: the first unnamed `passthrough` is `passthrough_1`.
+    """
+    taken = {
+        *settings.named_sources(),
+        *settings.sinks,
+        *(transform.name for transform in settings.transforms if transform.name),
+        *(aggregation.name for aggregation in settings.aggregations),
+        *(gate.name for gate in settings.gates),
+        *(coalesce.name for coalesce in settings.coalesce),
+    }
+    steps = [
+        Step(name, "source", source.plugin, ("source",) if settings.source else ("sources", name), source)
+        for name, source in settings.named_sources().items()
+    ]
+    for index, transform in enumerate(settings.transforms):
+        name = transform.name or _free_name(transform.plugin, taken)
+        steps.append(Step(name, "transform", transform.plugin, ("transforms", index), transform))
+    for index, aggregation in enumerate(settings.aggregations):
+        steps.append(
+            Step(aggregation.name, "aggregation", aggregation.plugin, ("aggregations", index), aggregation),
+        )
+    for index, gate in enumerate(settings.gates):
+        steps.append(Step(gate.name, "gate", "gate", ("gates", index), gate))
+    for index, coalesce in enumerate(settings.coalesce):
+        steps.append(Step(coalesce.name, "coalesce", "coalesce", ("coalesce", index), coalesce))
+    for name, sink in settings.sinks.items():
+        steps.append(Step(name, "sink", sink.plugin, ("sinks", name), sink))
+    return steps
+
+
+def _free_name(plugin: str, taken: set[str]) -> str:
+    number = 1
+    while f"{plugin}_{number}" in taken:
+        number += 1
+    taken.add(f"{plugin}_{number}")
+    return f"{plugin}_{number}"
+
+
+def exits_of(step: Step) -> Iterable[Exit]:
+    """The ways out of a step, in the order of the file; of a sink there are none."""
+    if step.kind == "sink":
+        return
+    if not isinstance(step.section, Gate):
+        yield Exit(step, CONTINUE, step.on_success, step.at("on_success"))
+        return
+    for label, target in step.section.routes.items():
+        if target == CONTINUE:
+            path = step.at("on_success") if step.on_success else step.at("routes", label)
+            yield Exit(step, label, step.on_success, path)
+        elif target == FORK:
+            for place, branch in enumerate(step.section.fork_to):
+                yield Exit(step, label, branch, step.at("fork_to", place), branch)
+        else:
+            yield Exit(step, label, target, step.at("routes", label))
+
+
+def inputs_of(step: Step) -> Iterable[tuple[str, Path]]:
+    """The connections a step takes rows from by name, each with where it says so."""
+    if isinstance(step.section, Coalesce):
+        for branch, connection in step.section.branches.items():
+            yield connection, step.at("branches", branch)
+    elif step.input is not None:
+        yield step.input, step.at("input")
