@@ -85,7 +85,7 @@ FAILURES = (KeyError, ValueError, OverflowError)
 
 
 def read_value(value: Any, spec: FieldSpec) -> Any:
-    """The typed value: the one statement of the rules. `compile_reader` makes the same, faster. Raises one of `FAILURES`."""
+    """The typed value: the one statement of the rules. Raises one of `FAILURES`."""
     if spec.optional and (value is None or value == ""):
         return None
     if spec.type == "any":
@@ -98,7 +98,7 @@ def read_value(value: Any, spec: FieldSpec) -> Any:
 
 
 def check_value(value: Any, spec: FieldSpec, *, widen: bool = False) -> Any:
-    """The value, if it has the type of its field; with `widen` an int for a float becomes one. Raises one of `FAILURES`."""
+    """The value, if it has its field's type; `widen` makes an int for a float one. Raises one of `FAILURES`."""
     if spec.type == "any" or (value is None and spec.optional):
         return value
     if value.__class__ is int and spec.type == "float":

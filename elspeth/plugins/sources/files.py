@@ -1,0 +1,246 @@
+"""What every source that reads one file shares: opening it, and proving that what was read is still there.
+
+A cursor is a list that begins with a byte offset and the number of lines before it. A third item says more: `"end"`
+where the last line had no line end (or the rest of the file could not be read), so that a longer file is a changed one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import deque
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from elspeth.errors import ElspethError, SettingsError, SourceChanged, Temporary
+from elspeth.plugins.contract import Cursor, PluginOptions, Source, SourceInfo
+
+BLOCK_BYTES = 1 << 20
+RAW_BYTES = 4096  # of a piece that is no row, this much is kept as evidence
+AT_END = "end"
+
+
+class FileOptions(PluginOptions):
+    """Options of every source that reads a file."""
+
+    path: Path = Field(description="The file to read, relative to the working directory.")
+
+
+class FileSource(Source):
+    """A source over one regular file, whose proof is the SHA-256 of all bytes before the cursor."""
+
+    Options: ClassVar[type[PluginOptions]] = FileOptions
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self.path: Path = options.path
+        self._prefix = HashedFile(self.path)
+
+    def proof(self) -> str:
+        return self._prefix.digest()
+
+    def check(self, cursor: Cursor, proof: str) -> None:
+        self._prefix.verify(cursor, proof)
+
+    def describe(self) -> SourceInfo:
+        return SourceInfo(size_bytes=self._prefix.size(), files=(self.path,))
+
+    def offset(self, cursor: Cursor) -> int:
+        return int(cursor[0])
+
+    def teardown(self) -> None:
+        self._prefix.close()
+
+
+class HashedFile:
+    """A file read block by block, with the SHA-256 of everything before a mark that moves forward.
+
+    Hashing lags behind reading: a block is hashed when the mark has passed it or a digest is asked for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.mark = 0  # bytes; set by the reader to where the row it yields next ends
+        self._hash = hashlib.sha256()
+        self._hashed = 0  # bytes
+        self._held: deque[memoryview] = deque()  # read, and not hashed yet
+        self._file: FileIO | None = None
+
+    def size(self) -> int:
+        """Bytes in the file now. Raises `SettingsError` if it cannot be read."""
+        with self._open() as file:
+            return os.fstat(file.fileno()).st_size
+
+    def head(self, size: int) -> bytes:
+        """The first `size` bytes, or all there are. Raises `SettingsError`."""
+        with self._open() as file:
+            return b"".join(self._blocks(file, size))
+
+    def start(self, offset: int, *, at_end: bool = False) -> HashedFile:
+        """Be ready to give the blocks behind `offset`; use it in a `with` statement, which closes the file.
+
+        Reads what lies before only if `verify` has not done so. Raises `SourceChanged` if the file has become shorter,
+        or longer although the cursor was `at_end`.
+        """
+        self.close()
+        self._file = self._open()
+        try:
+            self._expect_size(os.fstat(self._file.fileno()).st_size, offset, at_end=at_end)
+            self.mark = offset
+            if self._hashed != offset:
+                self._hash_from_start(self._file, offset)
+            self._file.seek(offset)
+        except ElspethError:
+            self.close()
+            raise
+        return self
+
+    def __enter__(self) -> HashedFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def block(self) -> bytes:
+        """The next bytes, empty at the end of the file. Raises `Temporary` if the disk fails."""
+        self._settle()
+        assert self._file is not None, "start comes first"
+        block = self._read(self._file, BLOCK_BYTES)
+        if block:
+            self._held.append(memoryview(block))
+        return block
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of everything before the mark."""
+        self._settle()
+        return self._hash.hexdigest()
+
+    def verify(self, cursor: Cursor, proof: str) -> None:
+        """Read everything before the cursor once and compare. Raises `SourceChanged`."""
+        offset, line = cursor[0], cursor[1]
+        try:
+            file = self._open()
+        except SettingsError as error:
+            raise SourceChanged(
+                f"Source file {self.path}, of which {_upto(line)} were processed, cannot be read any more",
+                details=(error.message,),
+                next_step="Put the file back as it was and resume, or start a fresh run with --force-new.",
+            ) from error
+        with file:
+            self._expect_size(os.fstat(file.fileno()).st_size, offset, at_end=list(cursor[2:]) == [AT_END], line=line)
+            self._hash_from_start(file, offset)
+        if self._hash.hexdigest() != proof:
+            self._hashed = -1
+            raise SourceChanged(
+                f"Source file {self.path} was changed within {_upto(line)}, which were processed already",
+                details=self._what_moved(offset, line),
+                next_step="Put the file back as it was and resume, or start a fresh run with --force-new.",
+            )
+        self.mark = offset
+
+    def close(self) -> None:
+        """Let go of the file and what was read ahead; the digest up to the mark can still be told."""
+        if self._file is None:
+            return
+        self._settle()
+        self._held.clear()
+        self._file.close()
+        self._file = None
+
+    def _open(self) -> FileIO:
+        try:
+            # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+            number = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+        mode = os.fstat(number).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(number)
+            kind = "a directory" if stat.S_ISDIR(mode) else "a pipe or device, which cannot be read again after a crash"
+            raise SettingsError(
+                f"Source file {self.path} is {kind}", next_step="Give the path of a regular file (copy a pipe to one)."
+            )
+        return FileIO(number, "rb")
+
+    def _read(self, file: FileIO, size: int) -> bytes:
+        try:
+            return file.read(size) or b""
+        except OSError as error:
+            raise Temporary(
+                f"Source file {self.path} could not be read: {error.strerror}", next_step="Mend it and resume."
+            ) from error
+
+    def _hash_from_start(self, file: FileIO, offset: int) -> None:
+        self._hash = hashlib.sha256()
+        self._held.clear()
+        self._hashed = 0
+        file.seek(0)
+        for block in self._blocks(file, offset):
+            self._hash.update(block)
+            self._hashed += len(block)
+
+    def _blocks(self, file: FileIO, size: int) -> Iterator[bytes]:
+        while size > 0 and (block := self._read(file, min(size, BLOCK_BYTES))):
+            size -= len(block)
+            yield block
+
+    def _settle(self) -> None:
+        """Hash up to the mark."""
+        while self._hashed < self.mark:
+            if not self._held:
+                raise AssertionError(f"the mark {self.mark} lies behind what was read of {self.path}")
+            block = self._held.popleft()
+            count = min(len(block), self.mark - self._hashed)
+            self._hash.update(block[:count])
+            self._hashed += count
+            if count < len(block):
+                self._held.appendleft(block[count:])
+
+    def _expect_size(self, size: int, offset: int, *, at_end: bool, line: int | None = None) -> None:
+        if size < offset:
+            what = f"Source file {self.path} has become shorter: {offset:,} bytes"
+            what += f" ({_upto(line)})" if line is not None else ""
+            raise SourceChanged(
+                f"{what} were processed, {size:,} are left",
+                next_step="Put the file back as it was and resume, or start a fresh run with --force-new.",
+            )
+        if at_end and size > offset:
+            raise SourceChanged(
+                f"Source file {self.path} has grown, but its last line had no line end and was processed as it stood",
+                details=(f"{size - offset:,} bytes were added behind byte {offset:,}",),
+                next_step="Take the added bytes away and resume, or start a fresh run with --force-new.",
+            )
+
+    def _what_moved(self, offset: int, line: int) -> tuple[str, ...]:
+        """What can still be told of an edit when only a hash of the old bytes is known."""
+        with self._open() as file:
+            lines, last = 0, b""
+            for block in self._blocks(file, offset):
+                lines += block.count(b"\n")
+                last = block[-1:]
+        if last == b"\n" and lines != line:
+            return (f"the first {offset:,} bytes hold {lines:,} line ends now",)
+        if last != b"\n":
+            return (f"line {lines + 1:,} now runs across byte {offset:,}, where processing had stopped",)
+        return ("the number of lines is the same; something inside them differs",)
+
+
+def _upto(line: int) -> str:
+    return "line 1" if line == 1 else f"lines 1 to {line:,}"
+
+
+def _unreadable(path: Path, error: OSError) -> ElspethError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return SettingsError(
+            f"Source file {path} does not exist",
+            details=(f"looked in {Path.cwd()}",) if not path.is_absolute() else (),
+            next_step="Correct the source's path, or run in the directory it is relative to.",
+        )
+    return SettingsError(
+        f"Source file {path} cannot be read: {error.strerror}", next_step="Make it readable, then try again."
+    )
