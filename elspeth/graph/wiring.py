@@ -74,6 +74,8 @@ def wire(settings: Settings, positions: Positions) -> Wiring:
     exits = sorted(wiring.exits, key=lambda exit: exit.target is None and exit.step.input is not None)
     ends = [exit for exit in exits if not _connect(wiring, exit)]
     _default_sink(wiring, ends)
+    places = {(exit.step.id, exit.route, exit.branch): place for place, exit in enumerate(wiring.exits)}
+    wiring.links.sort(key=lambda link: places[link.source, link.route, link.branch])
     for step in wiring.steps:
         _error_way(wiring, step)
     _reached(wiring)
