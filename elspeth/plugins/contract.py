@@ -170,7 +170,23 @@ class Source(Plugin):
         return None
 
 
-class Transform(Plugin):
+class Changes(Plugin):
+    """What transforms and aggregations can tell about fields, so that `validate` finds a missing one before a run."""
+
+    def fields_in(self) -> frozenset[str]:
+        """The fields without which every row is refused."""
+        return frozenset()
+
+    def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
+        """The fields that every result row has if every row has `fields`; None: nobody can tell."""
+        return None
+
+    def fields_possible(self, fields: frozenset[str]) -> frozenset[str] | None:
+        """The only fields that a result row can have if a row can have only `fields`; None: nobody can tell."""
+        return self.fields_out(fields)
+
+
+class Transform(Changes):
     """Decides or changes one row at a time. `creates_rows` announces that `process` may return a list."""
 
     creates_rows: ClassVar[bool] = False
@@ -180,7 +196,7 @@ class Transform(Plugin):
         raise NotImplementedError
 
 
-class Aggregation(Plugin):
+class Aggregation(Changes):
     """Is given the rows of a whole batch, in order. Keeps nothing between batches: Elspeth holds the buffer."""
 
     def process(self, rows: list[Row], ctx: Context) -> list[Row]:

@@ -55,7 +55,7 @@ def test_the_good_pipeline_of_these_tests_is_good() -> None:
         ("right: right}", "right: right, left: left}", "transforms.1.on_success", 5, "leads nowhere"),
         # circles
         ("input: merged,", "input: merged, on_success: raw,", "aggregations.0.on_success", 13, "circle: clean -> g"),
-        ("bad: {plugin: csv}", "bad: {plugin: csv, on_write_failure: output}", "sinks.bad", 16, "output -> bad -> output"),
+        ("bad: {plugin: csv}", "bad: {plugin: csv, on_write_failure: output}", "sinks.bad", 16, "output -> bad -> out"),
         # sinks
         ("default_sink: output", "default_sink: outptu", "default_sink", 17, "no such sink.*did you mean output"),
         ("default_sink: output\n", "", "aggregations.0", 13, "rows reach the end of 'sums' and no sink"),
