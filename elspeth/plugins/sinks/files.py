@@ -96,6 +96,8 @@ class FileOutput:
             return self._open_copy(position) if replace else self._open_locked(position)
         except OSError as error:
             self.close()
+            if error.errno == errno.EISDIR:
+                raise self._no_file() from error
             raise temporary(self.path, "open", error) from error
         except ElspethError:
             self.close()
@@ -174,11 +176,14 @@ class FileOutput:
 
     def _require_regular(self, fd: int) -> None:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OutputDamaged(
-                f"Output {self.path} is no longer a regular file.",
-                details=("Nothing was changed.",),
-                next_step="Put the file back as it was and resume.",
-            )
+            raise self._no_file()
+
+    def _no_file(self) -> OutputDamaged:
+        return OutputDamaged(
+            f"Output {self.path} is no longer a regular file.",
+            details=("Nothing was changed.",),
+            next_step="Put the file back as it was and resume.",
+        )
 
     def _create_if_missing(self, size: int) -> None:
         if self._target.exists():

@@ -1,0 +1,50 @@
+"""Sinks for the tests: made by name, as a process makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elspeth.plugins.contract import Context, Sink
+from elspeth.plugins.sinks.csv_sink import CsvSink
+from elspeth.plugins.sinks.json_sink import JsonSink
+from elspeth.plugins.sinks.text_sink import TextSink
+
+SinkMaker = Callable[..., Sink]
+CLASSES: dict[str, type[Any]] = {"csv": CsvSink, "json": JsonSink, "text": TextSink}
+
+
+@pytest.fixture
+def make_sink(tmp_path: Path) -> Any:
+    """`make_sink("csv", delimiter=";")`: a new sink on the test's own file, set up; closed when the test ends."""
+    made: list[Sink] = []
+
+    def make(kind: str, name: str = "out", *, headers_found: dict[str, str] | None = None, **options: Any) -> Sink:
+        cls = CLASSES[kind]
+        sink: Sink = cls(cls.Options(**{"path": tmp_path / name, **options}))
+        found = headers_found or {}
+        sink.setup(Context(run_id="r", node_id="out", state_directory=tmp_path / "state", headers=found))
+        made.append(sink)
+        return sink
+
+    yield make
+    for sink in made:
+        sink.close()
+
+
+@pytest.fixture
+def written(tmp_path: Path, make_sink: SinkMaker) -> Callable[..., bytes]:
+    """`written("csv", rows, option=...)`: the bytes of an output that got these rows and nothing else happened to."""
+
+    def write(kind: str, rows: list[dict[str, Any]], name: str = "undisturbed", **options: Any) -> bytes:
+        sink = make_sink(kind, name, **options)
+        sink.open(sink.inspect())
+        sink.write(rows)
+        sink.finish()
+        sink.close()
+        return (tmp_path / name).read_bytes()
+
+    return write
