@@ -9,6 +9,8 @@ token      mf3k2a9x-000000042             the row's first token has the row's id
 batch      mf3k2a9x-000000042@stats       the row at which it closed and the aggregation
 state      TOKEN:STEP, TOKEN:STEP.TRY     the first try carries no number
 outcome    TOKEN=                         TOKEN~ for `buffered`, the one outcome that is not terminal
+checkpoint mf3k2a9x#000000007             run and number: later checkpoints sort later
+event      mf3k2a9x!0002.started          run, attempt and what happened; children's events carry a number there
 """
 
 from __future__ import annotations
@@ -32,3 +34,13 @@ def run_id(now: datetime) -> str:
 def row_id(run: str, index: int) -> str:
     """The id of the row with this index (counted from 0 over all sources)."""
     return f"{run}-{index:09d}"
+
+
+def checkpoint_id(run: str, number: int) -> str:
+    """The id of a run's checkpoint with this number (counted from 0 over all attempts)."""
+    return f"{run}#{number:09d}"
+
+
+def event_id(run: str, attempt: int, what: str | int) -> str:
+    """The id of a supervision event: `what` is a word for the run's own events, a number for those of its children."""
+    return f"{run}!{attempt:04d}.{what if isinstance(what, str) else format(what, '06d')}"

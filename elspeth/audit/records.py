@@ -59,7 +59,7 @@ PURGEABLE: dict[str, tuple[str, ...]] = {
     "batch_members": ("member_data",),
     "calls": ("request_data", "response_data"),
 }
-"""Columns that hold what people wrote into rows. They are digested apart, so that a purge leaves the chain checkable."""
+"""Columns that hold what people wrote into rows: digested apart, so that a purge leaves the chain checkable."""
 
 FIXED: dict[str, tuple[str, ...]] = {
     "runs": ("run_id", "started_at", "settings_path", "settings_json", "settings_hash", "pipeline_hash",

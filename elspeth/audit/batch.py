@@ -1,0 +1,95 @@
+"""The records of one commit, checked, put in key order and digested: all the work that needs no database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from elspeth.audit import chain
+from elspeth.audit.records import COLUMNS, FIXED, FLOATS, INTEGERS, KEY_LENGTH, Record, Records
+from elspeth.errors import ElspethError
+
+_RUN_ID = re.compile(r"[a-z0-9]{8}")
+_OF_A_RUN = frozenset({"nodes", "edges"})  # keyed by run and id: their ids do not begin with the run's
+
+
+def columns_of(table: str) -> tuple[str, ...]:
+    """The columns that make a record's key, the run's id aside."""
+    return COLUMNS[table][: KEY_LENGTH.get(table, 1)]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit will write. `records` holds tables with at least one record, each in key order."""
+
+    run_id: str
+    records: Records = field(default_factory=dict)
+    digests: list[chain.TableDigest] = field(default_factory=list)
+
+    def insert(self, table: str) -> str:
+        """The statement that inserts a record of this table, followed by the commit's number."""
+        columns = COLUMNS[table]
+        quoted = ", ".join(f'"{column}"' for column in columns)
+        # The run's id stands in the statement: it is the same for all records of the run and needs no binding.
+        places = ", ".join("?" * len(columns))
+        return f"INSERT INTO {table} (run_id, {quoted}, commit_no) VALUES ('{self.run_id}', {places}, ?)"
+
+    def add_single(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Let the chain cover the unchanging columns of a row of `runs` or `run_attempts`."""
+        record = tuple(columns.get(column) for column in FIXED[table])
+        (checked,) = _checked(table, [record])
+        if checked != record:
+            raise ElspethError(f"a value of {table} has not the type of its column: {record}")
+        self.digests.append(chain.digest_table(table, [checked]))
+
+
+def prepared(run_id: str, records: Records) -> Batch:
+    """Check records against their layout and digest them. Raises `ElspethError` naming table and value."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise ElspethError(f"{run_id!r} is not a run id: 8 lower-case letters and digits")
+    unknown = records.keys() - COLUMNS.keys()
+    if unknown:
+        raise ElspethError(f"there is no audit table {min(unknown)}")
+    batch = Batch(run_id)
+    for table in COLUMNS:
+        if records.get(table):
+            ordered = sorted(_checked(table, records[table]), key=_KEYS[table])
+            if table not in _OF_A_RUN:
+                _refuse_foreign(table, run_id, ordered)
+            batch.records[table] = ordered
+            batch.digests.append(chain.digest_table(table, ordered))
+    return batch
+
+
+def _checked(table: str, records: list[Record]) -> list[Record]:
+    """The same records with values of exactly the columns' types: what is read back is then what was digested."""
+    try:
+        return msgspec.convert({"records": records}, _LAYOUTS[table]).records  # type: ignore[no-any-return]
+    except msgspec.ValidationError as error:
+        raise ElspethError(f"an audit record does not fit table {table}: {error}") from error
+
+
+def _refuse_foreign(table: str, run_id: str, ordered: list[Record]) -> None:
+    # Sorted, so the first and the last answer for all.
+    for record in (ordered[0], ordered[-1]):
+        if not record[0].startswith(run_id):
+            raise ElspethError(f"{table} record {record[0]} does not belong to run {run_id}")
+
+
+def _layout(table: str) -> Any:
+    key = KEY_LENGTH.get(table, 1)
+    layout: list[Any] = []
+    for place, column in enumerate(COLUMNS.get(table) or FIXED[table]):
+        kind: Any = int if column in INTEGERS else float if column in FLOATS else str
+        layout.append(kind if place < key else kind | None)
+    # msgspec prepares a struct's type once, but a bare tuple type anew in every call.
+    return msgspec.defstruct(table, [("records", list[tuple[tuple(layout)]])])  # type: ignore[misc]
+
+
+_LAYOUTS = {table: _layout(table) for table in (*COLUMNS, "runs", "run_attempts")}
+_KEYS = {table: itemgetter(*range(KEY_LENGTH.get(table, 1))) for table in COLUMNS}

@@ -1,0 +1,151 @@
+"""The chain of commits: what is digested, in which form, so that a later change of any record shows.
+
+Each record is one line of JSON: its values as stored, in the order of `records.FIXED`, as an array without spaces. The
+lines of a commit stand in key order, table by table. For each table of a commit
+
+    marks    four bytes per line (Adler-32, little endian): they name the culprit, they prove nothing
+    digest   SHA-256 over all lines, then the marks
+
+and, where a table has purgeable columns, the same once more over lines `[key..., purgeable values...]` of the records
+in which any of these is not NULL. A commit's digest is SHA-256 over the canonical JSON of its header, which holds the
+previous commit's digest and those of its tables. A run's first commit follows the head of the latest run before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import sys
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from elspeth import canonical
+from elspeth.audit.records import COLUMNS, FIXED, KEY_LENGTH, PURGEABLE, Record
+
+GENESIS = "0" * 64
+"""What the first commit of a database follows."""
+
+MARK_SIZE = 4
+
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+@dataclass(frozen=True, slots=True)
+class TableDigest:
+    """What one commit wrote into one table; a row of `commit_tables`."""
+
+    table: str
+    record_count: int
+    digest: str
+    marks: bytes
+    purgeable_digest: str | None = None
+    purgeable_marks: bytes | None = None
+
+
+class RunningDigest:
+    """A digest over lines that come in pieces: what `digest` would answer for all of them at once."""
+
+    __slots__ = ("_hash", "marks")
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.marks = bytearray()
+
+    def add(self, lines: bytes) -> None:
+        """Take some more lines, each with its line end."""
+        self._hash.update(lines)
+        self.marks += marks(lines)
+
+    @property
+    def count(self) -> int:
+        """Lines taken so far."""
+        return len(self.marks) // MARK_SIZE
+
+    def hexdigest(self) -> str:
+        """The digest over all lines so far and their marks."""
+        whole = self._hash.copy()
+        whole.update(self.marks)
+        return whole.hexdigest()
+
+
+def marks(lines: bytes) -> bytes:
+    """Four bytes for each line."""
+    sums = array("I", map(zlib.adler32, lines.split(b"\n")[:-1]))
+    if sys.byteorder == "big":
+        sums.byteswap()
+    return sums.tobytes()
+
+
+def fixed_lines(table: str, records: Sequence[Record]) -> bytes:
+    """The lines of records that hold `records.COLUMNS` (or, of runs and attempts, `records.FIXED`), in key order."""
+    project = _FIXED_PART[table]
+    return _encode_lines(records if project is None else list(map(project, records)))
+
+
+def purgeable_lines(table: str, records: Iterable[Record]) -> bytes:
+    """The lines of the purgeable parts, of the records that have any."""
+    parts = _PURGEABLE_PART.get(table)
+    return _encode_lines(parts(records)) if parts else b""
+
+
+def digest_table(table: str, records: Sequence[Record]) -> TableDigest:
+    """What the chain keeps about these records, which are all a commit wrote into this table, in key order."""
+    digest, found = _digest(fixed_lines(table, records))
+    purgeable = purgeable_lines(table, records)
+    if not purgeable:
+        return TableDigest(table, len(records), digest, found)
+    return TableDigest(table, len(records), digest, found, *_digest(purgeable))
+
+
+def digest_commit(
+    previous: str, run_id: str, attempt: int, commit_no: int, committed_at: str, tables: Iterable[TableDigest]
+) -> str:
+    """The digest (hex) of a commit with this header."""
+    header = {
+        "previous": previous,
+        "run_id": run_id,
+        "attempt": attempt,
+        "commit_no": commit_no,
+        "committed_at": committed_at,
+        "tables": sorted([part.table, part.record_count, part.digest, part.purgeable_digest] for part in tables),
+    }
+    return canonical.sha256(header)
+
+
+def signature(key: bytes, run_id: str, commit_no: int, digest: str) -> str:
+    """HMAC-SHA-256 (hex) of a run's head: who rebuilds the chain cannot make this without the key."""
+    return hmac.new(key, f"{run_id}/{commit_no}/{digest}".encode(), hashlib.sha256).hexdigest()
+
+
+def _digest(lines: bytes) -> tuple[str, bytes]:
+    found = marks(lines)
+    whole = hashlib.sha256(lines)
+    whole.update(found)
+    return whole.hexdigest(), found
+
+
+def _fixed_part(table: str) -> Callable[[Record], Any] | None:
+    if table not in PURGEABLE:
+        return None
+    columns = COLUMNS[table]
+    return itemgetter(*(columns.index(column) for column in FIXED[table]))
+
+
+def _purgeable_part(table: str) -> Callable[[Iterable[Record]], list[Any]]:
+    at = [COLUMNS[table].index(column) for column in PURGEABLE[table]]
+    project = itemgetter(*range(KEY_LENGTH.get(table, 1)), *at)
+    if len(at) == 1:
+        (one,) = at
+        return lambda records: [project(record) for record in records if record[one] is not None]
+    one, two = at
+    return lambda records: [project(record) for record in records if record[one] is not None or record[two] is not None]
+
+
+_FIXED_PART = {table: _fixed_part(table) for table in FIXED}
+_PURGEABLE_PART = {table: _purgeable_part(table) for table in PURGEABLE}

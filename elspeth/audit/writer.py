@@ -1,0 +1,400 @@
+"""The one writer of the audit database: each call is one transaction, chained to the one before it.
+
+Imported by the audit role alone. Records come as the plain tuples of `elspeth.audit.records` and are bound as they
+are; what they must look like is checked in one pass in C, and all digests are made before the transaction begins.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from actors.crashpoints import crash_point
+from elspeth import canonical
+from elspeth.audit import chain, database, events, schema
+from elspeth.audit.batch import Batch, columns_of, prepared
+from elspeth.audit.records import COLUMNS, PURGEABLE, Record, Records
+from elspeth.errors import DuplicateRow, ElspethError, RunInProgress, RunNotFound, TakenOver
+
+_RECORDED = {"rows": "row", "tokens": "token"}
+
+
+def utc_now() -> str:
+    """The time in the form in which all audit records carry it: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class AuditWriter:
+    """Writes to one audit database, which is created if it does not exist.
+
+    With a `signing_key`, the head is signed whenever an attempt ends. Not thread safe; hold one per process. `migrate`
+    brings an older schema forward first: only while no run is alive. Every method raises `Temporary` where the
+    database is locked, full or not writable; then nothing of that call has happened.
+    """
+
+    def __init__(
+        self, path: Path, *, signing_key: bytes | None = None, migrate: bool = False, now: Callable[[], str] = utc_now
+    ) -> None:
+        self.path = path
+        self._key = signing_key
+        self._now = now
+        self._connection = database.open_writer(path)
+        try:
+            self._prepare_schema(migrate)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def create_run(self, run: Mapping[str, Any], attempt: Mapping[str, Any], records: Records) -> int:
+        """Record a new run, its first attempt and checkpoint 0; answers the number of the commit, 0.
+
+        `run` holds columns of `runs`, `attempt` columns of `run_attempts`; the status is `running` and the attempt 1.
+        Raises `RunInProgress` if a run with this id exists.
+        """
+        run_id = str(run["run_id"])
+        at = self._now()
+        state: dict[str, Any] = {"status": "running", "attempt": 1, "completed_at": None, "superseded_by": None}
+        started = events.event(run_id, 1, "started", at, {"runs": {**state, "failure": None}, "attempts": _open(1)})
+        batch = prepared(run_id, _with_events(records, started))
+        run_columns = {**run, **state, "started_at": run.get("started_at", at)}
+        attempt_columns = {**attempt, "attempt": 1, "started_at": attempt.get("started_at", at)}
+        batch.add_single("runs", run_columns)
+        batch.add_single("run_attempts", attempt_columns)
+        with self._transaction():
+            if self._connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone():
+                raise RunInProgress(f"a run with the id {run_id} exists already", next_step="start the run again")
+            self._insert_columns("runs", {**run_columns, "commit_no": 0})
+            self._insert_columns(
+                "run_attempts", {"heartbeat_number": 0, **attempt_columns, "run_id": run_id, "commit_no": 0}
+            )
+            return self._append(batch, 1, at, head=(-1, self._last_head()))
+
+    def begin_attempt(
+        self, run_id: str, expected_attempt: int, attempt: Mapping[str, Any], records: Records
+    ) -> tuple[int, dict[str, Any] | None]:
+        """Take the run over: answers the new attempt's number and the row of its latest checkpoint, None without one.
+
+        A compare-and-swap: raises `RunInProgress` unless `expected_attempt` is the latest attempt still, and
+        `ElspethError` if the run is completed. From now on every commit of an earlier attempt is refused.
+        """
+        at = self._now()
+        number = expected_attempt + 1
+        with self._transaction():
+            found, status = self._owner(run_id)
+            if found != expected_attempt:
+                raise RunInProgress(
+                    f"Run already in progress: attempt {found} of run {run_id} began first",
+                    details=self._facts(run_id, found),
+                    next_step=f"elspeth status {run_id}",
+                )
+            if status == "completed":
+                raise ElspethError(f"run {run_id} is completed, there is nothing to resume")
+            ended: dict[str, dict[str, Any]] = {}
+            if self._attempt(run_id, found)["ended_at"] is None:
+                ended = {str(found): {"ended_at": at, "end_reason": f"taken over by attempt {number}"}}
+            changes: events.Changes = {
+                "runs": {"status": "running", "attempt": number, "completed_at": None, "failure": None},
+                "attempts": {**ended, **_open(number)},
+            }
+            started = events.event(run_id, number, "started", at, changes)
+            batch = prepared(run_id, _with_events(records, started))
+            columns = {**attempt, "attempt": number, "started_at": attempt.get("started_at", at)}
+            batch.add_single("run_attempts", columns)
+            head = self._head(run_id)
+            self._insert_columns(
+                "run_attempts", {"heartbeat_number": 0, **columns, "run_id": run_id, "commit_no": head[0] + 1}
+            )
+            self._project(run_id, changes)
+            checkpoint = self._latest_checkpoint(run_id)
+            self._append(batch, number, at, head)
+        return number, checkpoint
+
+    def confirm(self, run_id: str, attempt: int) -> tuple[int, dict[str, Any] | None]:
+        """Prove that this attempt owns the run; answers the last commit's number and the latest checkpoint's row.
+
+        What a restarted audit process asks first. Raises `TakenOver`.
+        """
+        with self._transaction():
+            self._fence(run_id, attempt)
+            return self._head(run_id)[0], self._latest_checkpoint(run_id)
+
+    def commit(self, run_id: str, attempt: int, records: Records, status: Mapping[str, Any] | None = None) -> int:
+        """Write all these records in one transaction; answers the commit's number.
+
+        `status` ends the attempt: `{"status": "completed", ...}` with columns of `runs` (`completed_at`, `failure`)
+        and `end_reason`. Raises `TakenOver` if another attempt drives the run, `DuplicateRow` if a record is there
+        already; then nothing was written.
+        """
+        crash_point("audit.before_commit")
+        at = self._now()
+        changes = _ending(attempt, at, status) if status else None
+        if status and changes:
+            records = _with_events(records, events.event(run_id, attempt, str(status["status"]), at, changes))
+        batch = prepared(run_id, records)
+        with self._transaction():
+            self._fence(run_id, attempt)
+            if changes:
+                self._project(run_id, changes)
+            number = self._append(batch, attempt, at, self._head(run_id), sign=changes is not None)
+            crash_point("audit.in_transaction")
+        crash_point("audit.after_commit")
+        return number
+
+    def heartbeat(self, run_id: str, attempt: int, number: int, at: str) -> None:
+        """Record that the main process is alive. Raises `TakenOver` if another attempt drives the run."""
+        with self._transaction():
+            self._fence(run_id, attempt)
+            self._connection.execute(
+                "UPDATE run_attempts SET heartbeat_number = ?, heartbeat_at = ? WHERE run_id = ? AND attempt = ?",
+                (number, at, run_id, attempt),
+            )
+
+    def operator_action(
+        self,
+        *,
+        run_id: str,
+        action: str,
+        user: str,
+        uid: int | None,
+        command_line: str,
+        reason: str | None,
+        changes: Mapping[str, Any] | None = None,
+        detail: Mapping[str, Any] | None = None,
+        expected_attempt: int | None = None,
+    ) -> int:
+        """Record who did what to a run from outside it, and carry it out; answers the commit's number.
+
+        `changes` are mutable columns of `runs` (mark failed: `{"status": "failed", "failure": ...}`); a status that is
+        not `running` ends the attempt, and its later commits are refused. With `expected_attempt`, raises
+        `RunInProgress` if another attempt has begun since the operator looked.
+        """
+        return self._act(
+            run_id, action, user, uid, command_line, reason, changes or {}, detail or {}, expected_attempt, purge=False
+        )
+
+    def purge(self, *, run_id: str, user: str, uid: int | None, command_line: str, reason: str | None = None) -> int:
+        """Forget what people wrote into the rows of a run that is not running; hashes and the story stay.
+
+        Recorded as an operator's action; answers the commit's number. Raises `RunInProgress`.
+        """
+        return self._act(run_id, "purge", user, uid, command_line, reason, {}, {}, None, purge=True)
+
+    def close(self) -> bool:
+        """Leave the database; answers whether it is one file now (False: somebody else still uses it)."""
+        return database.leave_orderly(self._connection)
+
+    def _prepare_schema(self, migrate: bool) -> None:
+        with self._transaction():
+            if schema.is_empty(self._connection):
+                schema.create(self._connection)
+                return
+            found = schema.version(self._connection)
+            if migrate and found is not None and found < schema.VERSION:
+                schema.migrate(self._connection)
+            schema.check(self._connection, self.path)
+
+    def _act(
+        self, run_id: str, action: str, user: str, uid: int | None, command_line: str, reason: str | None,
+        columns: Mapping[str, Any], detail: Mapping[str, Any], expected: int | None, *, purge: bool,
+    ) -> int:  # fmt: skip
+        at = self._now()
+        with self._transaction():
+            attempt, status = self._owner(run_id)
+            if expected is not None and attempt != expected:
+                raise RunInProgress(
+                    f"Run already in progress: attempt {attempt} of run {run_id} has begun",
+                    details=self._facts(run_id, attempt),
+                    next_step=f"elspeth status {run_id}",
+                )
+            if purge and status == "running":
+                raise RunInProgress(f"run {run_id} has not ended, so nothing of it is purged")
+            commit_no, digest = self._head(run_id)
+            what = f"{action}.{commit_no + 1:09d}"
+            changes: events.Changes = {"runs": dict(columns)}
+            if columns.get("status", status) != "running" and self._attempt(run_id, attempt)["ended_at"] is None:
+                changes["attempts"] = {str(attempt): {"ended_at": at, "end_reason": f"{action} by {user}"}}
+            done = (f"{run_id}!{what}", user, uid, command_line, reason, action, canonical.to_text(dict(detail)), at)
+            records: Records = {"operator_actions": [done]}
+            if columns or "attempts" in changes:
+                records = _with_events(records, events.event(run_id, attempt, what, at, changes))
+                self._project(run_id, changes)
+            if purge:
+                self._forget(run_id)
+            return self._append(prepared(run_id, records), attempt, at, (commit_no, digest), sign=True)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with database.worded(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _append(self, batch: Batch, attempt: int, at: str, head: tuple[int, str], *, sign: bool = False) -> int:
+        """Insert a batch as the commit after `head`."""
+        number = head[0] + 1
+        run_id = batch.run_id
+        for table, records in batch.records.items():
+            try:
+                self._connection.executemany(batch.insert(table), [(*record, number) for record in records])
+            except sqlite3.IntegrityError as error:
+                raise self._rejected(table, run_id, records, error) from error
+        digest = chain.digest_commit(head[1], run_id, attempt, number, at, batch.digests)
+        count = sum(part.record_count for part in batch.digests)
+        signature = chain.signature(self._key, run_id, number, digest) if sign and self._key else None
+        self._connection.execute(
+            "INSERT INTO commits (run_id, commit_no, attempt, previous_digest, digest, record_count, committed_at,"
+            " signature) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (run_id, number, attempt, head[1], digest, count, at, signature),
+        )
+        self._connection.executemany(
+            "INSERT INTO commit_tables (run_id, commit_no, table_name, record_count, digest, marks, purgeable_digest,"
+            " purgeable_marks) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (run_id, number, part.table, part.record_count, part.digest, part.marks, part.purgeable_digest,
+                 part.purgeable_marks)
+                for part in sorted(batch.digests, key=lambda part: part.table)
+            ],
+        )  # fmt: skip
+        return number
+
+    def _owner(self, run_id: str) -> tuple[int, str]:
+        row = self._connection.execute("SELECT attempt, status FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        if row is None:
+            raise RunNotFound(f"Run not found: {run_id} is not in {self.path}", next_step="elspeth runs")
+        return row[0], row[1]
+
+    def _fence(self, run_id: str, attempt: int) -> None:
+        owner, status = self._owner(run_id)
+        if owner != attempt:
+            raise TakenOver(
+                f"run {run_id} was taken over by attempt {owner}; this is attempt {attempt}",
+                details=self._facts(run_id, owner),
+                next_step=f"elspeth status {run_id}",
+            )
+        if status != "running":
+            raise TakenOver(
+                f"attempt {attempt} of run {run_id} has ended: the run is marked {status}",
+                details=self._facts(run_id, attempt),
+                next_step=f"elspeth status {run_id}",
+            )
+
+    def _facts(self, run_id: str, attempt: int) -> list[str]:
+        row = self._attempt(run_id, attempt)
+        facts = [f"attempt {attempt}: process {row['pid']} on {row['host']}, since {row['started_at']}"]
+        if row["ended_at"]:
+            facts.append(f"ended {row['ended_at']}: {row['end_reason']}")
+        return facts
+
+    def _attempt(self, run_id: str, attempt: int) -> dict[str, Any]:
+        cursor = self._connection.execute(
+            "SELECT pid, host, started_at, ended_at, end_reason FROM run_attempts WHERE run_id = ? AND attempt = ?",
+            (run_id, attempt),
+        )
+        return _as_dict(cursor) or dict.fromkeys(("pid", "host", "started_at", "ended_at", "end_reason"))
+
+    def _head(self, run_id: str) -> tuple[int, str]:
+        row = self._connection.execute(
+            "SELECT commit_no, digest FROM commits WHERE run_id = ? ORDER BY commit_no DESC LIMIT 1", (run_id,)
+        ).fetchone()
+        if row is None:
+            raise ElspethError(
+                f"run {run_id} has no commits: its chain was removed", next_step=f"elspeth verify {run_id}"
+            )
+        return row[0], row[1]
+
+    def _last_head(self) -> str:
+        row = self._connection.execute(
+            "SELECT digest FROM commits ORDER BY run_id DESC, commit_no DESC LIMIT 1"
+        ).fetchone()
+        return row[0] if row else chain.GENESIS
+
+    def _latest_checkpoint(self, run_id: str) -> dict[str, Any] | None:
+        return _as_dict(
+            self._connection.execute(
+                "SELECT checkpoint_id, attempt, sequence_number, row_id, token_id, message, created_at, commit_no"
+                " FROM checkpoints WHERE checkpoint_id >= ? AND checkpoint_id < ? AND run_id = ?"
+                " ORDER BY checkpoint_id DESC LIMIT 1",
+                (run_id, run_id + "~", run_id),
+            )
+        )
+
+    def _project(self, run_id: str, changes: events.Changes) -> None:
+        for number, columns in changes.get("attempts", {}).items():
+            self._update("run_attempts", columns, events.ATTEMPT_STATE, {"run_id": run_id, "attempt": int(number)})
+        if changes.get("runs"):
+            self._update("runs", changes["runs"], events.RUN_STATE, {"run_id": run_id})
+
+    def _update(self, table: str, columns: Mapping[str, Any], allowed: Iterable[str], key: Mapping[str, Any]) -> None:
+        foreign = set(columns) - set(allowed)
+        if foreign:
+            raise ElspethError(f"{table}.{min(foreign)} never changes once it is written")
+        assign = ", ".join(f"{column} = ?" for column in columns)
+        where = " AND ".join(f"{column} = ?" for column in key)
+        self._connection.execute(f"UPDATE {table} SET {assign} WHERE {where}", (*columns.values(), *key.values()))
+
+    def _insert_columns(self, table: str, columns: Mapping[str, Any]) -> None:
+        quoted = ", ".join(f'"{column}"' for column in columns)
+        self._connection.execute(
+            f"INSERT INTO {table} ({quoted}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
+        )
+
+    def _forget(self, run_id: str) -> None:
+        for table, columns in PURGEABLE.items():
+            assign = ", ".join(f"{column} = NULL" for column in columns)
+            key = COLUMNS[table][0]
+            self._connection.execute(
+                f"UPDATE {table} SET {assign} WHERE {key} >= ? AND {key} < ?", (run_id, run_id + "~")
+            )
+
+    def _rejected(self, table: str, run_id: str, records: list[Record], error: sqlite3.IntegrityError) -> ElspethError:
+        if error.sqlite_errorcode not in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE):
+            return ElspethError(f"an audit record does not fit table {table}: {error}")
+        keys = columns_of(table)
+        where = " AND ".join(f"{column} = ?" for column in keys)
+        # Some of the batch may be inserted by now: what earlier commits hold is what was there before.
+        query = f"SELECT 1 FROM {table} WHERE run_id = ? AND {where} AND commit_no <= ?"
+        last = self._head(run_id)[0] if table not in ("nodes", "edges") else -1
+        for record in records:
+            key = record[: len(keys)]
+            if self._connection.execute(query, (run_id, *key, last)).fetchone():
+                break
+        else:
+            pairs = pairwise(records)  # in key order: the batch itself holds it twice
+            key = next((a[: len(keys)] for a, b in pairs if a[: len(keys)] == b[: len(keys)]), ())
+        name = " ".join(map(str, key))
+        return DuplicateRow(
+            f"Duplicate row_id: {_RECORDED.get(table, table + ' record')} {name} is recorded already",
+            details=["the source may have changed since, or the checkpoint does not fit the records"],
+            next_step=f"elspeth verify {run_id}",
+        )
+
+
+def _open(attempt: int) -> dict[str, dict[str, Any]]:
+    return {str(attempt): {"ended_at": None, "end_reason": None}}
+
+
+def _ending(attempt: int, at: str, status: Mapping[str, Any]) -> events.Changes:
+    run = {column: value for column, value in status.items() if column != "end_reason"}
+    reason = status.get("end_reason") or status["status"]
+    return {"runs": run, "attempts": {str(attempt): {"ended_at": at, "end_reason": reason}}}
+
+
+def _with_events(records: Records, event: Record) -> Records:
+    return {**records, "supervision_events": [*records.get("supervision_events", ()), event]}
+
+
+def _as_dict(cursor: sqlite3.Cursor) -> dict[str, Any] | None:
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    return dict(zip((column[0] for column in cursor.description), row, strict=True))
