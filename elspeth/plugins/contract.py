@@ -165,6 +165,10 @@ class Source(Plugin):
         """Facts for the plan, the progress display and the artifact record. Raises `SettingsError` if unreadable."""
         return SourceInfo()
 
+    def line(self, cursor: Cursor) -> int | None:
+        """The line of the input, counted from 1, on which the row before this cursor ends; None where there is none."""
+        return None
+
     def offset(self, cursor: Cursor) -> int | None:
         """How many of `SourceInfo.size_bytes` lie before this cursor, for progress; None where nobody can tell."""
         return None

@@ -50,6 +50,9 @@ class FileSource(Source):
     def describe(self) -> SourceInfo:
         return SourceInfo(size_bytes=self._prefix.size(), files=(self.path,))
 
+    def line(self, cursor: Cursor) -> int:
+        return int(cursor[1])
+
     def offset(self, cursor: Cursor) -> int:
         return int(cursor[0])
 
