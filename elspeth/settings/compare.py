@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from elspeth import canonical
 from elspeth.errors import SettingsError
-from elspeth.settings.check import check, keys_at
+from elspeth.settings.check import check
 from elspeth.settings.document import scalar
 from elspeth.settings.model import Settings
 from elspeth.settings.problems import Path, Positions, SettingsProblems, suggest
@@ -92,5 +92,5 @@ def apply_set(document: dict[str, Any], assignments: Sequence[str]) -> dict[str,
     body = {key: value for key, value in result.items() if key != SECRETS}
     _, problems = check(body, Positions("stored settings", origins=origins), {})
     if problems:
-        raise SettingsProblems(problems, next_step=f"Keys of {section}: {', '.join(keys_at((section,)))}")
+        raise SettingsProblems(problems, next_step="Set something else, or leave it as it was when the run started.")
     return result

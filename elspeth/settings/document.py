@@ -125,7 +125,8 @@ class _Walk:
             if key is None:
                 continue
             if key in seen:
-                self.problem(key_node, (*path, key), f"stands here twice, first in line {seen[key]}")
+                what = f"stands here twice, first in line {seen[key]}"
+                self.problem(key_node, (*path, key), what, line=_line(key_node))
                 continue
             seen[key] = _line(key_node)
             self.document.lines[(*path, key)] = _line(key_node)
@@ -148,8 +149,8 @@ class _Walk:
         text = str(node.value)
         if node.tag == _TAG + "bool" and text.lower() in ("true", "false"):
             return text.lower()
-        if not text:
-            self.problem(node, path, "a key is empty", allowed="text")
+        if not text or not storable(text):
+            self.problem(node, path, "a key is empty, or no text", allowed="text")
             return None
         return text  # `no:` or `2024-01-01:` name what they look like, never a truth value or a date
 
@@ -185,8 +186,10 @@ class _Walk:
                 return value
         raise ValueError(node.tag)
 
-    def problem(self, node: yaml.Node, path: Path, message: str, *, allowed: str = "") -> None:
-        self.document.problems.append(Problem(self.file, _line(node), dotted(path), message, allowed=allowed))
+    def problem(self, node: yaml.Node, path: Path, message: str, *, allowed: str = "", line: int | None = None) -> None:
+        # An alias's own node stands where its anchor is; the key is where the author has to look.
+        line = line or self.document.lines.get(path) or _line(node)
+        self.document.problems.append(Problem(self.file, line, dotted(path), message, allowed=allowed))
 
 
 def _line(node: yaml.Node) -> int:
@@ -204,7 +207,10 @@ def _syntax(error: yaml.YAMLError, text: str, file: str) -> Problem:
         before = text[: getattr(error, "position", 0)]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         return Problem(file, line, "", f"broken YAML at column {column}: a control character")
-    what = str(getattr(error, "problem", None) or "broken YAML")
+    what = ", ".join(str(part) for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part)
+    begun = getattr(error, "context_mark", None)
+    if begun is not None and begun.line != mark.line:
+        what += f" (begun in line {begun.line + 1})"
     at = text.splitlines()[mark.line : mark.line + 1]
     allowed = ""
     if r"'\t'" in what:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from elspeth.errors import SettingsError
-from elspeth.settings import environment, secrets, shape
+from elspeth.settings import environment, file, secrets, shape
 from elspeth.settings.check import at, check, keys_at, plain
 from elspeth.settings.compare import SECRETS, apply_set
-from elspeth.settings.document import parse, scalar
+from elspeth.settings.document import parse, scalar, storable
 from elspeth.settings.environment import Expanded, ExpansionError, Override, Reference
 from elspeth.settings.model import Settings
 from elspeth.settings.problems import Path as KeyPath
 from elspeth.settings.problems import Positions, Problem, SettingsProblems, dotted, suggest
+from elspeth.settings.remaining import remaining
 
-MAX_BYTES = 4 * 1024 * 1024
 STORED = "stored settings"
 
 _TRUE = ("true", "1", "yes")
@@ -51,40 +51,53 @@ class Loaded:
         return secrets.conceal(value, self.credentials)
 
 
+Further = Callable[[Settings, Positions], object]
+"""A check beyond the settings' own, such as building the graph; it raises `SettingsProblems`."""
+
+
 def load(
-    path: Path, *, environ: Mapping[str, str] = os.environ, dotenv: bool = True, overrides: Sequence[str] = ()
+    path: Path,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    dotenv: bool = True,
+    overrides: Sequence[str] = (),
+    further: Further | None = None,
 ) -> Loaded:
     """Read and check a settings file.
 
     `environ` fills in `${VAR}` and may override keys (`ELSPETH_SECTION__KEY`); with `dotenv` a file `.env` in the
     working directory adds to it. `overrides` are `SECTION.KEY=VALUE` from the command line, and win over both.
+    `further` checks are made as far as the settings can be understood, so that their problems come in the same go.
     Raises `SettingsProblems` with everything that is wrong.
     """
-    file = str(path)
-    text = _read(path)
-    work = _Work(file)
+    name = str(path)
+    text = file.read(path)
+    work = _Work(name)
     work.environ = _environment(environ, dotenv)
-    document = parse(text, file)
+    document = parse(text, name)
     work.problems += document.problems
     work.warnings += document.warnings
     work.lines = document.lines
     if not isinstance(document.data, dict):
         if not work.problems:
             what = "is empty" if document.data is None else "is no mapping of keys"
-            work.problems.append(Problem(file, None, "", what, allowed="source, sinks, default_sink, ..."))
+            work.problems.append(Problem(name, None, "", what, allowed="source, sinks, default_sink, ..."))
         raise SettingsProblems(work.problems)
     data: dict[str, Any] = work.expanded(document.data, ())
     work.problems += shape.normalise(data, work.positions, work.lines)
     for override in environment.overrides(work.environ):
         work.override(data, override)
     for assignment in overrides:
-        name, _, value = assignment.partition("=")
-        work.override(data, Override(f"--set {name}", tuple(name.strip().split(".")), value))
-    return work.finish(data, path, secrets.find(data), [])
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            work.problems.append(Problem(f"--set {key}", None, "", "has no value", allowed="SECTION.KEY=VALUE"))
+            continue
+        work.override(data, Override(f"--set {key}", tuple(key.strip().split(".")), value))
+    return work.finish(data, path, secrets.find(data), [], further)
 
 
 def load_stored(
-    settings_json: str, *, environ: Mapping[str, str] = os.environ, dotenv: bool = True, overrides: Sequence[str] = ()
+    settings_json: str, environ: Mapping[str, str] = os.environ, overrides: Sequence[str] = (), *, dotenv: bool = True
 ) -> Loaded:
     """Check the settings that were stored with a run; credentials are taken from the environment again.
 
@@ -141,7 +154,10 @@ class _Work:
         if not isinstance(value, str):
             return value
         try:
-            return environment.expand(value, self.environ)
+            text = environment.expand(value, self.environ)
+            if not storable(text):
+                raise ExpansionError("a variable in this text holds bytes that are no UTF-8")
+            return text
         except ExpansionError as error:
             allowed = f"set it, or give a default: ${{{error.variable}:-...}}" if error.variable else ""
             guess = suggest(error.variable, self.environ) if error.variable else ""
@@ -156,6 +172,9 @@ class _Work:
         if path is None:
             return
         text: str = override.text
+        if not storable(text):
+            self.problems.append(Problem(override.origin, None, dotted(path), "holds bytes that are no UTF-8"))
+            return
         value: Any = text
         if override.variable is not None:
             value = Expanded((Reference(override.variable, text),))
@@ -211,14 +230,24 @@ class _Work:
         return value if isinstance(value, Expanded) else None
 
     def finish(
-        self, data: dict[str, Any], path: Path | None, found: list[secrets.Secret], known: list[dict[str, Any]]
+        self,
+        data: dict[str, Any],
+        path: Path | None,
+        found: list[secrets.Secret],
+        known: list[dict[str, Any]],
+        further: Further | None = None,
     ) -> Loaded:
         """Check what has gathered, and raise if anything is wrong with it."""
         credentials = {value: stand_in for secret in found for value, stand_in in secret.values.items()}
         self._refuse_literals(found)
         settings, problems = check(data, self.positions, self.texts)
-        reported = {problem.key for problem in self.problems}
-        self.problems += [problem for problem in problems if problem.key not in reported]
+        self._add(problems)
+        understood = settings or remaining(data, self.lines)
+        if further is not None and understood is not None:
+            try:
+                further(understood, self.positions)
+            except SettingsProblems as more:
+                self._add(more.problems)
         if self.problems or settings is None:
             raise SettingsProblems(dict.fromkeys(_concealed(self.problems, credentials)))
         self._warn(settings)
@@ -237,6 +266,11 @@ class _Work:
             document[SECRETS] = listed
         warnings = tuple(_concealed(self.warnings, credentials))
         return Loaded(settings, document, warnings, self.positions, path, credentials)
+
+    def _add(self, problems: Iterable[Problem]) -> None:
+        # One thing wrong is told once: a variable that is not set is not also a value of the wrong type.
+        reported = {problem.key for problem in self.problems}
+        self.problems += [problem for problem in problems if problem.key not in reported]
 
     def _refuse_literals(self, found: Iterable[secrets.Secret]) -> None:
         allowed = self.environ.get(secrets.ALLOW_RAW, "").lower() in _TRUE
@@ -284,33 +318,3 @@ def _environment(environ: Mapping[str, str], dotenv: bool) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingsProblems([Problem(".env", None, "", f"cannot be read: {why}", allowed="--no-dotenv")]) from None
-
-
-def _read(path: Path) -> str:
-    def refuse(message: str, *, line: int | None = None, suggestion: str = "") -> SettingsProblems:
-        return SettingsProblems([Problem(str(path), line, "", message, suggestion=suggestion)])
-
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise refuse("there is no such file", suggestion=_neighbour(path)) from None
-    except IsADirectoryError:
-        raise refuse("is a folder, not a file", suggestion=_neighbour(path / "pipeline.yaml")) from None
-    except (OSError, ValueError) as error:
-        raise refuse(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(data) > MAX_BYTES:
-        raise refuse(f"is larger than settings can be ({MAX_BYTES // 1024 // 1024} MiB)")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise refuse("is not UTF-8 text", line=data.count(b"\n", 0, error.start) + 1) from None
-
-
-def _neighbour(path: Path) -> str:
-    try:
-        names = [each.name for each in path.parent.iterdir() if each.suffix in (".yaml", ".yml")]
-    except OSError:
-        return ""
-    guess = suggest(path.name, names)
-    return str(path.parent / guess) if guess else ""

@@ -70,12 +70,12 @@ def normalise(data: dict[str, Any], positions: Positions, lines: dict[Path, int]
             if key in options:
                 value = options.pop(key)
                 problems += _place(step, key, value, (*path, "options", key), (*path, key), positions)
-                _follow(lines, (*path, "options", key), (*path, key))
+                follow(lines, (*path, "options", key), (*path, key))
         for key in _INSIDE[str(path[0])]:
             if key in step:
                 value = step.pop(key)
                 problems += _place(options, key, value, (*path, key), (*path, "options", key), positions)
-                _follow(lines, (*path, key), (*path, "options", key))
+                follow(lines, (*path, key), (*path, "options", key))
         if not options:
             del step["options"]
     return problems
@@ -92,6 +92,7 @@ def _place(holder: dict[str, Any], key: str, value: Any, old: Path, new: Path, p
                               allowed=f"one of the two (the other is in line {line})")]  # fmt: skip
 
 
-def _follow(lines: dict[Path, int], old: Path, new: Path) -> None:
+def follow(lines: dict[Path, int], old: Path, new: Path) -> None:
+    """Let what stands at `old`, and below it, be found under `new` too."""
     for path in [path for path in lines if path[: len(old)] == old]:
         lines.setdefault(new + path[len(old) :], lines[path])
