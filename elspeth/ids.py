@@ -6,7 +6,7 @@ token      mf3k2a9x-000000042             the row's first token has the row's id
            mf3k2a9x-000000042.left        a forked child: parent and branch
            mf3k2a9x-000000042/0003        an expanded child: parent and ordinal
            mf3k2a9x-000000042+merge       what a coalesce made of the branches of a token
-batch      mf3k2a9x-000000042@stats       the row at which it closed and the aggregation
+batch      mf3k2a9x-000000042@stats       its first token and the aggregation
 state      TOKEN:STEP, TOKEN:STEP.TRY     the first try carries no number
 outcome    TOKEN=                         TOKEN~ for `buffered`, the one outcome that is not terminal
 checkpoint mf3k2a9x#000000007             run and number: later checkpoints sort later

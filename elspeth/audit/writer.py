@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.crashpoints import crash_point
-from elspeth import canonical
+from elspeth import canonical, ids
 from elspeth.audit import chain, database, events, schema
 from elspeth.audit.batch import Batch, columns_of, prepared
 from elspeth.audit.records import COLUMNS, PURGEABLE, Record, Records
@@ -122,6 +122,40 @@ class AuditWriter:
         with self._transaction():
             self._fence(run_id, attempt)
             return self._head(run_id)[0], self._latest_checkpoint(run_id)
+
+    def has_begun(self, run_id: str, attempt: int, pid: int, process_start_time: float) -> bool:
+        """Whether this attempt is on record as driven by this process: what tells a restart from a first start."""
+        found = self._connection.execute(
+            "SELECT 1 FROM run_attempts WHERE run_id = ? AND attempt = ? AND pid = ? AND process_start_time = ?",
+            (run_id, attempt, pid, process_start_time),
+        )
+        return found.fetchone() is not None
+
+    def last_event(self, run_id: str, attempt: int) -> int:
+        """The highest number among the recorded events of this attempt's children, 0 without any."""
+        found = self._connection.execute(
+            "SELECT max(event_id) FROM supervision_events WHERE event_id > ? AND event_id < ?",
+            (events_from := ids.event_id(run_id, attempt, 0), ids.event_id(run_id, attempt, "a")),
+        ).fetchone()[0]
+        return int(found[len(events_from) - 6 :]) if found else 0
+
+    def suspects(self, run_id: str, rows: int) -> dict[int, int]:
+        """Rows behind the first `rows` that were suspected, with the deaths they are known to have seen alone.
+
+        An attempt that ended while a suspicion of it was open counts as one more.
+        """
+        found = self._connection.execute(
+            "SELECT attempt, detail FROM supervision_events WHERE run_id = ? AND event = 'suspect'", (run_id,)
+        )
+        deaths: dict[int, int] = {}
+        attempts: dict[int, set[int]] = {}
+        for attempt, detail in found:
+            facts = canonical.from_text(detail)
+            row = facts["row_index"]
+            if row >= rows:
+                deaths[row] = max(deaths.get(row, 0), facts["deaths"])
+                attempts.setdefault(row, set()).add(attempt)
+        return {row: count + len(attempts[row]) for row, count in deaths.items()}
 
     def commit(self, run_id: str, attempt: int, records: Records, status: Mapping[str, Any] | None = None) -> int:
         """Write all these records in one transaction; answers the commit's number.

@@ -12,6 +12,9 @@ from elspeth.decide.wire import BadRow, Rows
 from elspeth.graph.model import DISCARD, Graph, Node
 from elspeth.plugins.contract import Row
 
+RAW_LIMIT = 4096
+"""How many characters of a piece of input that is no row are kept."""
+
 
 def refused_row(bad: BadRow) -> Row:
     """What a sink for invalid input is given: the fields as far as they could be told apart, and the evidence."""
@@ -38,10 +41,14 @@ class Intake:
             self._take_bad(self._sources[rows.source], rows.bad[at], index, rows.read_at)
             return
         row_id = ids.row_id(self._run_id, index)
-        digest = canonical.sha256(row)
+        try:
+            digest = canonical.sha256(row)
+        except ValueError as error:
+            bad = BadRow(repr(row)[:RAW_LIMIT], f"not data that JSON can hold: {error}", line, None)
+            self._take_bad(self._sources[rows.source], bad, index, rows.read_at)
+            return
         self._begin(recorder, row_id, index, rows.source, digest, row, line, rows.read_at)
-        token = Token(row_id, row_id, index, row, (), 0, digest)
-        self._first[rows.source](token)
+        self._first[rows.source](Token(row_id, row_id, index, row, (), 0, digest))
         for settle in self._walk.settlers:
             settle()
 

@@ -139,6 +139,13 @@ class Recorder:
             StageItem(node, token.id, token.row, token.row_index, token.fork, token.step, token.data)
         )  # fmt: skip
 
+    def take(self) -> Recorder:
+        """What has been collected, as a recorder of its own; this one starts anew."""
+        taken = Recorder(last=self._last)
+        taken.records, taken.sinks, taken.items, taken.outcomes = self.records, self.sinks, self.items, self.outcomes
+        self.clear()
+        return taken
+
     def absorb(self, other: Recorder) -> None:
         """Take over what another recorder collected, behind everything collected here."""
         for table, rows in other.records.items():

@@ -20,7 +20,10 @@ class BadRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Rows(msgspec.Struct, array_like=True):
-    """Consecutive rows of one source. `rows` holds None where `bad` says why; `lines` are first lines, from 1."""
+    """Consecutive rows of one source. `rows` holds None where `bad` says why; `lines` are first lines, from 1.
+
+    `marks` are the places, counted in rows, at which a worker may answer in parts.
+    """
 
     source: str
     row_index: int
@@ -28,6 +31,7 @@ class Rows(msgspec.Struct, array_like=True):
     rows: list[Row | None]
     bad: dict[int, BadRow]
     lines: list[int] | None
+    marks: list[int] = []
 
 
 class SinkItems(msgspec.Struct, array_like=True):

@@ -24,7 +24,7 @@ class Decide:
         self._tokens = 0
         self._wanted_worker = False
         self._blames: list[ev.Command] = []
-        self.chunk = ChunkSize(policy.largest_chunk())
+        self.chunk = ChunkSize(1 if cautious_rows else policy.smallest_chunk(), policy.largest_chunk())
         self._sources: dict[str, Value] = dict(checkpoint["sources"])
         self._next_row: int = checkpoint["rows"]
         self._next_seq = 0
@@ -62,7 +62,7 @@ class Decide:
             return
         piece = Piece(
             chunk.seq, 0, chunk.rows, chunk.row_index, chunk.source, chunk.marks, event.rows, event.size,
-            ended=chunk.ended, last=chunk.last, done=not chunk.rows,
+            offset=chunk.offset, ended=chunk.ended, last=chunk.last, done=not chunk.rows,
         )  # fmt: skip
         self.pending.extend(self._with_suspects(piece))
 

@@ -157,10 +157,15 @@ class RestoreSinks(Message, frozen=True):
 
 
 class Write(Message, frozen=True):
-    """Write a unit (body: items by sink). With `end`, write the closing bytes after it."""
+    """Write a unit (body: items by sink). With `end`, write the closing bytes after it.
+
+    `careful` asks to go row by row and to say which row is being touched: the unit has seen a death. `poison` maps the
+    place of an item that has killed its processes to the evidence: it is refused, not written.
+    """
 
     no: int
     end: bool = False
+    careful: bool = False
     poison: Value = {}
 
 
@@ -207,7 +212,10 @@ class Commit(Message, frozen=True):
 
 
 class Events(Message, frozen=True):
-    """Things that happened to the tree, for the record. With `token`, committed at once and answered by `Noted`."""
+    """Things that happened to the tree, for the record, numbered within the attempt so that each is recorded once.
+
+    With `token`, committed at once and answered by `Noted`.
+    """
 
     events: list[Value]
     token: int | None = None

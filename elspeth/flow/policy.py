@@ -26,6 +26,7 @@ class Policy:
     workers: int = 1
     poison_attempts: int = 3
     chunk_rows: int = 1000
+    pool_size: int = 1
 
     def commit_rows(self) -> int:
         """After how many rows a commit is asked for."""
@@ -38,6 +39,10 @@ class Policy:
     def largest_chunk(self) -> int:
         """The most rows a chunk may have, so that commits keep to their interval."""
         return max(1, min(self.chunk_rows, self.commit_rows() if self.frequency == "every_n" else self.chunk_rows))
+
+    def smallest_chunk(self) -> int:
+        """The fewest rows a chunk is cut down to: enough to keep a pool of slow rows busy to its end."""
+        return 1 if self.pool_size == 1 else 4 * self.pool_size
 
     def window_rows(self) -> int:
         """How many rows may be read and not yet durable."""
@@ -55,9 +60,10 @@ class Policy:
 class ChunkSize:
     """How many rows the next chunk should have, from what the last ones cost."""
 
-    def __init__(self, largest: int) -> None:
+    def __init__(self, smallest: int, largest: int) -> None:
+        self._smallest = min(smallest, largest)
         self._largest = largest
-        self.rows = 1
+        self.rows = self._smallest
         self.row_seconds = 0.0
 
     def learn(self, rows: int, seconds: float) -> None:
@@ -67,7 +73,7 @@ class ChunkSize:
         cost = seconds / rows
         self.row_seconds = cost if not self.row_seconds else 0.5 * (self.row_seconds + cost)
         fitting = int(WORK_SECONDS / self.row_seconds) if self.row_seconds > 0 else self._largest
-        self.rows = max(1, min(fitting, self.rows * GROWTH, self._largest))
+        self.rows = max(self._smallest, min(fitting, self.rows * GROWTH, self._largest))
 
     def slow(self) -> bool:
         """Whether chunks are so slow that a worker should not be given one while it has another."""

@@ -75,6 +75,7 @@ class Settle:
                 "proof": mark.proof,
                 "rows": before["rows"] + self._rows_since_mark + rows,
                 "ended": piece.ended,
+                "offset": piece.offset,
             }
             self._rows_since_mark = 0
         else:
@@ -140,6 +141,8 @@ class Settle:
     def lane_died(self, event: ev.Died) -> list[ev.Command]:
         """A lane's process is gone: barriers that wait for it are taken back; what it had is kept and sent again."""
         lane = self.lanes[event.child]
+        if lane.up:
+            lane.careful_no = lane.next_no - 1
         lane.up = lane.restoring = False
         self.barriers = [barrier for barrier in self.barriers if barrier.commit_sent]
         blamed = self._blame(lane, event)
@@ -248,7 +251,7 @@ class Settle:
         self._flush(lane, out)
         while (unit := self.units.get(lane.next_no)) and unit.stage >= lane.stage:
             message = (
-                Write(unit.no, unit.end, unit.poison)
+                Write(unit.no, unit.end, unit.no <= lane.careful_no, unit.poison)
                 if sinks
                 else StageWork(unit.no, lane.stage, unit.driven, unit.tick, unit.end, unit.poison)
             )

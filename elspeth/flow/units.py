@@ -26,6 +26,7 @@ class Piece:
     marks: tuple[Mark, ...]
     rows: Body
     size: int = 0
+    offset: int | None = None
     ended: bool = False
     last: bool = False
     worker: str | None = None
@@ -95,13 +96,17 @@ class Barrier:
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """A consumer that takes every unit in order: an ordered stage, or the sinks (the stage after the last)."""
+    """A consumer that takes every unit in order: an ordered stage, or the sinks (the stage after the last).
+
+    Units up to `careful_no` were with a process that died, and any of them may have killed it.
+    """
 
     name: str
     stage: int
     up: bool = False
     restoring: bool = False
     next_no: int = 1
+    careful_no: int = 0
 
 
 @dataclass(slots=True, eq=False)

@@ -1,0 +1,152 @@
+"""The audit role: the one process that writes to the audit database.
+
+It collects the records of complete units in memory and inserts them at the commit, all in one transaction with the
+checkpoint they belong to and the proof that this attempt still owns the run.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from actors.crashpoints import crash_point
+from elspeth import ids
+from elspeth.audit.records import Record, Records
+from elspeth.audit.writer import AuditWriter, utc_now
+from elspeth.decide.wire import decode_records
+from elspeth.errors import NoCheckpoint
+from elspeth.flow import messages as m
+from elspeth.roles.plan import decode_audit_plan
+from elspeth.roles.role import Role
+
+SIGNING_KEY = "ELSPETH_SIGNING_KEY"
+
+
+class Audit(Role):
+    """Owns the run for this attempt: begins it, or proves after a restart that it has begun and is still the latest."""
+
+    def begin(self) -> None:
+        plan = self._plan = decode_audit_plan(self.argument)
+        key = os.environ.get(SIGNING_KEY)
+        self._writer = AuditWriter(Path(plan.database), signing_key=key.encode() if key else None)
+        self._units: dict[int, Records] = {}
+        self._events: list[m.Value] = []
+        checkpoint, commit_no = self._own()
+        self._event_no = self._writer.last_event(plan.run_id, plan.attempt)
+        crash_point("audit.before_owned")
+        suspects = self._writer.suspects(plan.run_id, checkpoint["rows"])
+        self.say(m.Owned(plan.attempt, checkpoint, commit_no, {str(row): n for row, n in suspects.items()}))
+
+    def _own(self) -> tuple[m.Value, int]:
+        """One way for a fresh start, a resume and a restart: the latest checkpoint of an attempt that is ours."""
+        plan, writer = self._plan, self._writer
+        columns = plan.attempt_columns
+        if not writer.has_begun(plan.run_id, plan.attempt, columns["pid"], columns["process_start_time"]):
+            crash_point("audit.before_begin")
+            if plan.run is not None:
+                records = dict(plan.records)
+                if plan.checkpoint is not None:
+                    records["checkpoints"] = [self._checkpoint(plan.checkpoint)]
+                writer.create_run(plan.run, columns, records)
+            else:
+                writer.begin_attempt(plan.run_id, plan.attempt - 1, columns, plan.records)
+            crash_point("audit.after_begin")
+        commit_no, row = writer.confirm(plan.run_id, plan.attempt)
+        if row is None:
+            if plan.checkpoint is None:
+                raise NoCheckpoint(f"No checkpoint available: run {plan.run_id} has none")
+            return plan.checkpoint, commit_no
+        return orjson.loads(row["message"]), commit_no
+
+    def _checkpoint(self, message: m.Value) -> Record:
+        plan, rows = self._plan, message["rows"]
+        last = ids.row_id(plan.run_id, rows - 1) if rows else None
+        return (
+            ids.checkpoint_id(plan.run_id, message["no"]), plan.attempt, message["no"], last, last,
+            orjson.dumps(message).decode(), utc_now(),
+        )  # fmt: skip
+
+    def take(self, message: Any, bodies: list[memoryview]) -> None:
+        match message:
+            case m.Record():
+                self._units[message.no] = _merge([decode_records(body) for body in bodies])
+            case m.Commit():
+                self._commit(message)
+            case m.Events():
+                self._events.extend(event for event in message.events if event["number"] > self._event_no)
+                if message.token is not None:
+                    self._write({})
+                    self.say(m.Noted(message.token))
+            case m.Heartbeat():
+                self._writer.heartbeat(self._plan.run_id, self._plan.attempt, message.number, utc_now())
+            case m.End():
+                self._write({}, message.status)
+                self._writer.close()
+                self.say(m.Ended())
+
+    def _commit(self, message: m.Commit) -> None:
+        units = [self._units.pop(no) for no in sorted(self._units) if no <= message.no]
+        self.port.beat()
+        records = _merge(units)
+        if self._plan.checkpoints or message.final:
+            records.setdefault("checkpoints", []).append(self._checkpoint(message.checkpoint))
+        status: m.Value | None = None
+        if message.final:
+            status = {"status": "completed", "completed_at": utc_now(), "failure": None}
+            records.setdefault("artifacts", []).extend(self._artifacts(message.checkpoint))
+        commit_no = self._write(records, status)
+        crash_point("audit.before_durable")
+        self.say(m.Durable(message.no, commit_no))
+        crash_point("audit.after_durable")
+        if message.final:
+            self._writer.close()
+
+    def _write(self, records: Records, status: m.Value | None = None) -> int:
+        events = [self._event(event) for event in self._events]
+        last_event = self._events[-1]["number"] if self._events else self._event_no
+        if events:
+            records = {**records, "supervision_events": [*records.get("supervision_events", []), *events]}
+        number = self._writer.commit(self._plan.run_id, self._plan.attempt, records, status)
+        self._events.clear()
+        self._event_no = last_event
+        return number
+
+    def _event(self, event: m.Value) -> Record:
+        detail = event.get("detail")
+        return (
+            ids.event_id(self._plan.run_id, self._plan.attempt, event["number"]), self._plan.attempt,
+            event.get("child"), event["event"], event.get("pid"),
+            orjson.dumps(detail, default=str).decode() if detail else None, event["at"],
+        )  # fmt: skip
+
+    def _artifacts(self, checkpoint: m.Value) -> list[Record]:
+        plan, now = self._plan, datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        found = []
+        for source, state in checkpoint["sources"].items():
+            if source in plan.inputs and state.get("proof"):
+                found.append(("input", source, plan.inputs[source], state.get("offset"), state["proof"]))
+        for sink, position in checkpoint["sinks"].items():
+            if "path" in position and "sha256" in position:
+                found.append(("output", sink, position["path"], position["size"], position["sha256"]))
+        return [
+            (f"{plan.run_id}!{kind}.{node}", node, kind, path, size, digest, now)
+            for kind, node, path, size, digest in found
+        ]
+
+
+def _merge(parts: list[Records]) -> Records:
+    """The records of several bodies by table."""
+    if len(parts) == 1:
+        return parts[0]
+    merged: Records = {}
+    for part in parts:
+        for table, records in part.items():
+            if table in merged:
+                merged[table].extend(records)
+            else:
+                merged[table] = records
+    return merged

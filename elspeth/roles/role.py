@@ -1,0 +1,49 @@
+"""What all roles share: messages in, messages out, and errors that a restart would not cure told as values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.child import Child
+from elspeth.errors import ElspethError
+from elspeth.flow import messages
+from elspeth.flow.messages import Failed, Message
+
+
+class Role(Child):
+    """A Pykka actor in a child process of a run.
+
+    An `ElspethError` is told to the main process, which decides; the process then waits to be stopped. Any other
+    exception ends the process: a restart is the cure, and the traceback the evidence.
+    """
+
+    def on_start(self) -> None:
+        self.failed = False
+        try:
+            self.begin()
+        except ElspethError as error:
+            self.fail(error)
+
+    def on_frame(self, parts: list[memoryview]) -> None:
+        if self.failed:
+            return
+        try:
+            self.take(messages.decode(parts[0]), parts[1:])
+        except ElspethError as error:
+            self.fail(error)
+
+    def begin(self) -> None:
+        """Get ready; called once, before the first message."""
+
+    def take(self, message: Any, bodies: list[memoryview]) -> None:
+        """Act on one message of the main process."""
+        raise NotImplementedError
+
+    def say(self, message: Message, *bodies: bytes) -> None:
+        """Send a message to the main process."""
+        self.port.send(messages.encode(message), *bodies)
+
+    def fail(self, error: ElspethError) -> None:
+        """Tell the main process that this role cannot go on."""
+        self.failed = True
+        self.say(Failed(error.to_value()))

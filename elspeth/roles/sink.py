@@ -1,0 +1,204 @@
+"""The sinks: write units in order, answer with the outcome of every token, make outputs durable when asked."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any, cast
+
+import orjson
+
+from actors.crashpoints import crash_point
+from elspeth.audit.records import Records
+from elspeth.decide import wire
+from elspeth.decide.recorder import stamp
+from elspeth.decide.wire import SinkItems
+from elspeth.flow.messages import Flush, Flushed, Ready, RestoreSinks, Write, Written
+from elspeth.graph.model import DISCARD, Node
+from elspeth.plugins.contract import Position, Sink
+from elspeth.roles.plan import Workshop, decode_plan
+from elspeth.roles.role import Role
+
+
+class Output:
+    """A sink of the pipeline: its plugin, and the number of data rows it has taken in this run."""
+
+    def __init__(self, node: Node, plugin: Sink, position: Position) -> None:
+        self.node = node
+        self.plugin = plugin
+        self.rows = int(position.get("rows", 0))
+
+
+class Sinks(Role):
+    """Holds all outputs of a run and their locks, until the process ends.
+
+    What a sink refuses goes where its `on_write_failure` says; a sink that others divert to is written after them, and
+    rows keep the order of the unit in each output.
+    """
+
+    def begin(self) -> None:
+        plan = decode_plan(self.argument)
+        self._run_id = plan.run_id
+        self._shop = Workshop(plan, self.port.beat)
+        self._replace = plan.replace_outputs
+        self._nodes = _diverting_first(list(plan.graph.of_kind("sink")))
+        self._outputs: dict[str, Output] = {}
+
+    def take(self, message: Any, bodies: list[memoryview]) -> None:
+        if isinstance(message, Write):
+            self._write(message, wire.decode_sinks(bodies[0]) if bodies and bodies[0] else {})
+        elif isinstance(message, Flush):
+            self._flush(message.no)
+        elif isinstance(message, RestoreSinks):
+            self._restore(message.positions)
+        self.port.at(-1)
+
+    def _restore(self, positions: dict[str, Position]) -> None:
+        """Return every output to its position in the checkpoint; nothing is cut before all have been checked."""
+        plugins = {node.id: cast("Sink", self._shop.build(node)) for node in self._nodes}
+        if not self._replace:
+            for node_id, plugin in plugins.items():
+                plugin.check(positions[node_id])
+        cuts = []
+        for node in self._nodes:
+            crash_point("sink.before_restore")
+            plugin, position = plugins[node.id], positions[node.id]
+            for cut in plugin.open(position, replace=self._replace):
+                cuts.append({"sink": node.id, "path": cut.path, "copy": cut.copy, "offset": cut.offset,
+                             "size_bytes": cut.size_bytes, "sha256": cut.sha256})  # fmt: skip
+            self._outputs[node.id] = Output(node, plugin, position)
+            self.port.beat()
+        self.say(Ready({"cuts": cuts} if cuts else {}))
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def _write(self, message: Write, items: dict[str, SinkItems]) -> None:
+        crash_point("sink.before_write")
+        now = stamp()
+        records: Records = {"token_outcomes": [], "transform_errors": []}
+        counts: dict[str, int] = {}
+        outcomes: dict[str, int] = {}
+        for node in self._nodes:
+            mine = items.get(node.id)
+            if mine is None:
+                continue
+            output = self._outputs[node.id]
+            answers = self._answers(output, mine, message)
+            taken = self._record(output, mine, answers, records, outcomes, items, now)
+            counts[node.id] = taken
+        crash_point("sink.after_write")
+        if message.end:
+            for output in self._outputs.values():
+                output.plugin.finish()
+            crash_point("sink.after_finish")
+        self.say(Written(message.no, counts, outcomes), wire.encode_records(records))
+        crash_point("sink.after_send")
+
+    def _answers(self, output: Output, items: SinkItems, message: Write) -> list[str | None]:
+        if not message.careful and not message.poison:
+            return output.plugin.write(items.rows)
+        answers: list[str | None] = []
+        for order, row in zip(items.order, items.rows, strict=True):
+            evidence = message.poison.get(str(order))
+            if evidence is not None:
+                answers.append(f"killed the process that touched it: {evidence.get('reason', 'unknown')}")
+            else:
+                self.port.at(order, message.no)
+                answers.extend(output.plugin.write([row]))
+        return answers
+
+    def _record(
+        self, output: Output, items: SinkItems, answers: list[str | None], records: Records, outcomes: dict[str, int],
+        unit: dict[str, SinkItems], now: str,
+    ) -> int:  # fmt: skip
+        sink, row_number = output.node.id, output.rows
+        done = records["token_outcomes"]
+        refused = []
+        for place, (answer, token, outcome, error) in enumerate(
+            zip(answers, items.tokens, items.outcomes, items.errors, strict=True)
+        ):
+            if answer is None:
+                row_number += 1
+                done.append((token + "=", token, outcome, 1, sink, row_number, None, error, now))
+                outcomes[outcome] = outcomes.get(outcome, 0) + 1
+            else:
+                refused.append((place, answer))
+        taken = row_number - output.rows
+        output.rows = row_number
+        if refused:
+            self._divert(output, items, refused, records, outcomes, unit, now)
+        return taken
+
+    def _divert(
+        self, output: Output, items: SinkItems, refused: list[tuple[int, str]], records: Records,
+        outcomes: dict[str, int], unit: dict[str, SinkItems], now: str,
+    ) -> None:  # fmt: skip
+        node = output.node
+        target = node.on_error.node if node.on_error else None
+        diverted = SinkItems([], [], [], [], [])
+        for place, reason in refused:
+            token = items.tokens[place]
+            error = orjson.dumps({"node": node.id, "reason": reason}).decode()
+            records["transform_errors"].append((f"{token}>{node.id}!", token, node.id, error, target, now))
+            if target is None or target == DISCARD:
+                outcome = "failed" if target is None else "discarded"
+                records["token_outcomes"].append((token + "=", token, outcome, 1, None, None, None, error, now))
+                outcomes[outcome] = outcomes.get(outcome, 0) + 1
+                continue
+            diverted.order.append(items.order[place])
+            diverted.tokens.append(token)
+            diverted.outcomes.append("quarantined")
+            diverted.errors.append(error)
+            diverted.rows.append(items.rows[place])
+        if diverted.order and target is not None:
+            unit[target] = _merged(unit.get(target), diverted)
+
+    def _flush(self, no: int) -> None:
+        crash_point("sink.before_flush")
+        positions = {}
+        for output in self._outputs.values():
+            positions[output.node.id] = {**output.plugin.flush(), "rows": output.rows}
+            self.port.beat()
+        crash_point("sink.after_flush")
+        self.say(Flushed(no, positions))
+
+    def on_stop(self) -> None:
+        for output in self._outputs.values():
+            output.plugin.close()
+            output.plugin.teardown()
+
+
+def _diverting_first(nodes: list[Node]) -> list[Node]:
+    """The sinks in an order in which nobody diverts to one that was written before."""
+    ordered: list[Node] = []
+    by_id = {node.id: node for node in nodes}
+
+    def place(node: Node) -> None:
+        if node in ordered:
+            return
+        for other in nodes:
+            if other.on_error is not None and other.on_error.node == node.id:
+                place(other)
+        ordered.append(by_id[node.id])
+
+    for node in nodes:
+        place(node)
+    return ordered
+
+
+def _merged(own: SinkItems | None, diverted: SinkItems) -> SinkItems:
+    """Two lists of items as one, in the order of the unit."""
+    if own is None:
+        return diverted
+    pairs = heapq.merge(
+        ((order, 0, place) for place, order in enumerate(own.order)),
+        ((order, 1, place) for place, order in enumerate(diverted.order)),
+    )
+    merged = SinkItems([], [], [], [], [])
+    for order, which, place in pairs:
+        items = diverted if which else own
+        merged.order.append(order)
+        merged.tokens.append(items.tokens[place])
+        merged.outcomes.append(items.outcomes[place])
+        merged.errors.append(items.errors[place])
+        merged.rows.append(items.rows[place])
+    return merged

@@ -1,0 +1,216 @@
+"""The source: reads rows against credit, holds them to their schema, and sends chunks with the cursor behind them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import orjson
+
+from actors.crashpoints import crash_point
+from elspeth.decide.intake import RAW_LIMIT
+from elspeth.decide.recorder import stamp
+from elspeth.decide.wire import BadRow, Rows, encode_rows
+from elspeth.flow.messages import Chunk, Credit, Mark, ReadFrom, Ready
+from elspeth.graph.model import Node
+from elspeth.plugins.contract import Cursor, Invalid, Row, Source
+from elspeth.roles.plan import Workshop, decode_plan
+from elspeth.roles.role import Role
+from elspeth.schema import RowSchema, SchemaError, compile_reader
+
+MARK_ROWS = 32
+"""A chunk can be split, and a commit can stop, every so many rows."""
+
+CHUNK_BYTES = 1 << 20
+"""A chunk is sent when its input has about this size, however few rows that are."""
+
+PATIENCE_SECONDS = 0.02
+"""How long a row may wait for others before its chunk is sent."""
+
+
+class Open:
+    """The source being read: its iterator, and the chunk under construction."""
+
+    def __init__(self, node: Node, plugin: Source, held: dict[str, Any] | None) -> None:
+        self.node = node
+        self.plugin = plugin
+        self.cursor: Cursor = held["cursor"] if held else None
+        if held and held["cursor"] is not None and held["proof"] is not None:
+            plugin.check(held["cursor"], held["proof"])
+        self.rows: Iterator[tuple[Row | Invalid, Cursor]] = plugin.read(self.cursor)
+        schema = RowSchema.from_dict(node.schema) if node.schema else None
+        self.read: Callable[[Row], Row] | None = compile_reader(schema) if schema else None
+        self.proves = type(plugin).proof is not Source.proof
+
+
+class Reader(Role):
+    """All sources of a run, one after another, in the order in which they are declared."""
+
+    def begin(self) -> None:
+        plan = decode_plan(self.argument)
+        self._shop = Workshop(plan, self.port.beat)
+        self._nodes = list(plan.graph.of_kind("source"))
+        self._open: Open | None = None
+        self._lock = threading.Lock()
+        self._clear()
+        self._done = False
+
+    def take(self, message: Any, bodies: list[memoryview]) -> None:
+        if isinstance(message, ReadFrom):
+            self._sources, self._seq, self._row_index = message.sources, message.seq, message.row_index
+            self._next_source()
+            self.say(Ready())
+        elif isinstance(message, Credit):
+            self.port.waiting(True)
+            for _ in range(message.chunks):
+                if self._done:
+                    break
+                self._read_chunk(message.rows)
+            self.port.waiting(False)
+
+    def _next_source(self) -> None:
+        """Open the first source that has not ended."""
+        self._open = None
+        for node in self._nodes:
+            held = self._sources.get(node.id)
+            if held and held["ended"]:
+                continue
+            plugin = cast("Source", self._shop.build(node))
+            self._open = Open(node, plugin, held)
+            return
+
+    # -- a chunk -----------------------------------------------------------------------------------------------
+
+    def _clear(self) -> None:
+        self._rows: list[Row | None] = []
+        self._bad: dict[int, BadRow] = {}
+        self._lines: list[int] = []
+        self._marks: list[Mark] = []
+        self._cursor: Cursor = None
+        self._first_at = 0.0
+
+    def _read_chunk(self, rows: int) -> None:
+        """Spend one credit: send a chunk of at most `rows` rows, or say that the sources have ended."""
+        while self._open is None or not self._fill(self._open, rows):
+            if self._open is None or not self._end_source(self._open):
+                return
+
+    def _fill(self, source: Open, limit: int) -> bool:
+        """Read rows until the chunk is worth sending; False if the source ended before the first row."""
+        crash_point("source.before_read")
+        flusher = None if source.proves else _Flusher(self._flush_waiting)
+        start = source.plugin.offset(source.cursor) if source.cursor is not None else 0
+        sent = self._seq
+        try:
+            for item, cursor in source.rows:
+                with self._lock:
+                    self._add(source, item, cursor)
+                    self.port.at(self._row_index + len(self._rows))
+                    if self._seq != sent:
+                        return True  # the credit is spent: what waited was sent while this row was awaited
+                    if self._full(source, limit, start):
+                        self._send(source)
+                        return True
+            with self._lock:
+                if self._rows:
+                    self._send(source)
+                    return True
+                return self._seq != sent
+        finally:
+            if flusher is not None:
+                flusher.stop()
+
+    def _add(self, source: Open, item: Row | Invalid, cursor: Cursor) -> None:
+        place = len(self._rows)
+        if not place:
+            self._first_at = time.perf_counter()
+        line = source.plugin.line(cursor)
+        if line is not None:
+            self._lines.append(line)
+        if isinstance(item, Invalid):
+            self._rows.append(None)
+            self._bad[place] = BadRow(item.raw, item.error, item.line, item.fields)
+        elif source.read is None:
+            self._rows.append(item)
+        else:
+            try:
+                self._rows.append(source.read(item))
+            except SchemaError as error:
+                raw = orjson.dumps(item, default=str).decode()[:RAW_LIMIT]
+                self._rows.append(None)
+                self._bad[place] = BadRow(raw, str(error), line, item)
+        source.cursor = self._cursor = cursor
+        if not (place + 1) % MARK_ROWS:
+            self._marks.append(Mark(place + 1, cursor, source.plugin.proof()))
+
+    def _full(self, source: Open, limit: int, start: int | None) -> bool:
+        count = len(self._rows)
+        if count >= limit or time.perf_counter() - self._first_at > PATIENCE_SECONDS:
+            return True
+        if count % MARK_ROWS and count > 1:
+            return False
+        offset = source.plugin.offset(self._cursor)
+        return offset is not None and start is not None and offset - start >= CHUNK_BYTES
+
+    def _flush_waiting(self) -> None:
+        """Send rows that have waited long enough while the source is waiting for more. Only for unproven sources."""
+        with self._lock:
+            source = self._open
+            if source is not None and self._rows and time.perf_counter() - self._first_at > PATIENCE_SECONDS:
+                self._send(source)
+
+    def _send(self, source: Open) -> None:
+        count = len(self._rows)
+        if not self._marks or self._marks[-1].rows != count:
+            self._marks.append(Mark(count, self._cursor, source.plugin.proof()))
+        body = encode_rows(
+            Rows(
+                source.node.id, self._row_index, stamp(), self._rows, self._bad, self._lines or None,
+                [mark.rows for mark in self._marks],
+            )
+        )  # fmt: skip
+        chunk = Chunk(
+            self._seq, self._row_index, count, source.node.id, tuple(self._marks), source.plugin.offset(self._cursor)
+        )
+        crash_point("source.before_send")
+        self.say(chunk, body)
+        crash_point("source.after_send")
+        self._seq += 1
+        self._row_index += count
+        self._clear()
+
+    def _end_source(self, source: Open) -> bool:
+        """Say that a source has ended; False if it was the last."""
+        plugin = source.plugin
+        last = source.node.id == self._nodes[-1].id
+        mark = Mark(0, source.cursor, plugin.proof())
+        offset = plugin.offset(source.cursor) if source.cursor is not None else 0
+        chunk = Chunk(self._seq, self._row_index, 0, source.node.id, (mark,), offset, ended=True, last=last)
+        plugin.teardown()
+        self._sources[source.node.id] = {"ended": True, "cursor": source.cursor, "proof": mark.proof}
+        self.say(chunk, b"")
+        self._seq += 1
+        self._next_source()
+        self._done = last
+        return not last
+
+
+class _Flusher:
+    """Calls `flush` every few milliseconds until it is stopped."""
+
+    def __init__(self, flush: Callable[[], None]) -> None:
+        self._flush = flush
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(PATIENCE_SECONDS):
+            self._flush()
+
+    def stop(self) -> None:
+        """End; returns when no call is under way."""
+        self._stopped.set()
+        self._thread.join()

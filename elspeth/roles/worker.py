@@ -1,0 +1,145 @@
+"""The worker: takes pieces of chunks through the first stage, and released units through later stateless stages."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any
+
+from actors.crashpoints import crash_point
+from elspeth.decide import wire
+from elspeth.decide.compile import compile_walk
+from elspeth.decide.intake import Intake
+from elspeth.decide.recorder import Recorder
+from elspeth.decide.staging import run_items
+from elspeth.decide.walk import Walk
+from elspeth.flow.messages import Done, Ready, StageDone, StageWork, Work
+from elspeth.plugins.contract import Plugin
+from elspeth.roles.plan import Workshop, decode_plan
+from elspeth.roles.role import Role
+
+PART_SECONDS = 0.05
+"""When a piece takes longer than this, what is done of it is answered at the next mark."""
+
+
+class Lane:
+    """One thread's way of deciding rows: a walk of its own, and the recorder it writes into."""
+
+    def __init__(self, run_id: str, walk: Walk) -> None:
+        self.walk = walk
+        self.recorder = walk.recorder
+        self.intake = Intake(run_id, walk.graph, walk)
+
+
+class Worker(Role):
+    """Holds the plugins of all stateless stages. Rows do not know each other here, so any worker may have any piece."""
+
+    def begin(self) -> None:
+        self._plan = decode_plan(self.argument)
+        self._shop = Workshop(self._plan, self.port.beat)
+        graph = self._plan.graph
+        self._plugins: dict[str, Plugin] = {
+            node.id: self._shop.build(node) for node in graph.of_kind("transform") if not graph.stateful[node.stage]
+        }
+        self._row = -1
+        self._lane = self._new_lane()
+        self._later: dict[int, Walk] = {}
+        pool = max((node.pool_size for node in graph.nodes if node.stage == 0), default=1)
+        self._pool = ThreadPoolExecutor(pool) if pool > 1 else None
+        self._lanes: SimpleQueue[Lane] = SimpleQueue()
+        for _ in range(pool if pool > 1 else 0):
+            self._lanes.put(self._new_lane())
+        self.say(Ready())
+
+    def _new_lane(self) -> Lane:
+        return Lane(self._plan.run_id, self._walk(0))
+
+    def _walk(self, stage: int) -> Walk:
+        graph = self._plan.graph
+        recorder = Recorder(self._shop.payloads(), last=len(graph.stateful) == stage + 1)
+        return compile_walk(
+            graph, stage, self._plugins, recorder, self._shop.context, retry=self._shop.retry(), touch=self._touch
+        )
+
+    def _touch(self, node: int) -> None:
+        self.port.at(self._row, node)
+
+    def take(self, message: Any, bodies: list[memoryview]) -> None:
+        if isinstance(message, Work):
+            self._work(message, wire.decode_rows(bodies[0]))
+        elif isinstance(message, StageWork):
+            self._stage_work(message, bodies[0])
+        self.port.at(-1)
+
+    def _work(self, work: Work, rows: wire.Rows) -> None:
+        lane, start = self._lane, work.start
+        lane.recorder.clear()
+        begun = time.perf_counter()
+        if work.poison is not None:
+            lane.intake.poison(rows, start, work.poison)
+        elif self._pool is not None:
+            self._pooled(rows, range(start, work.stop))
+        else:
+            take, at, first = lane.intake.take, self.port.at, rows.row_index
+            marks = [mark for mark in rows.marks if start < mark <= work.stop]
+            if not marks or marks[-1] != work.stop:
+                marks.append(work.stop)
+            row = start
+            for mark in marks:
+                while row < mark:
+                    self._row = first + row
+                    at(first + row, 0)
+                    take(rows, row)
+                    crash_point("worker.after_row")
+                    row += 1
+                now = time.perf_counter()
+                if mark == work.stop or now - begun > PART_SECONDS:
+                    self._answer(work.seq, start, mark, now - begun)
+                    start, begun = mark, now
+            return
+        self._answer(work.seq, start, work.stop, time.perf_counter() - begun)
+
+    def _answer(self, seq: int, start: int, stop: int, seconds: float) -> None:
+        recorder = self._lane.recorder
+        items = wire.encode_sinks(recorder.sinks) if self._is_last(0) else wire.encode_items(recorder.items)
+        crash_point("worker.before_send")
+        self.say(Done(seq, start, stop, seconds, recorder.outcomes), items, wire.encode_records(recorder.records))
+        crash_point("worker.after_send")
+        recorder.clear()
+
+    def _is_last(self, stage: int) -> bool:
+        return len(self._plan.graph.stateful) == stage + 1
+
+    def _pooled(self, rows: wire.Rows, places: range) -> None:
+        """Slow rows side by side; what they leave is put together in the order of the rows."""
+        assert self._pool is not None
+        self.port.at(-1)
+
+        def decide(place: int) -> Recorder:
+            lane = self._lanes.get()
+            try:
+                lane.intake.take(rows, place)
+                taken = lane.recorder.take()
+            finally:
+                self._lanes.put(lane)
+            self.port.beat()
+            return taken
+
+        for recorder in self._pool.map(decide, places):
+            self._lane.recorder.absorb(recorder)
+
+    def _stage_work(self, work: StageWork, body: memoryview) -> None:
+        stage = work.stage
+        walk = self._later.get(stage)
+        if walk is None:
+            walk = self._later[stage] = self._walk(stage)
+        recorder = walk.recorder
+        recorder.clear()
+        run_items(walk, body, work.poison, self._at_item)
+        items = wire.encode_sinks(recorder.sinks) if self._is_last(stage) else wire.encode_items(recorder.items)
+        self.say(StageDone(work.no, stage, recorder.outcomes), items, wire.encode_records(recorder.records))
+
+    def _at_item(self, place: int) -> None:
+        self._row = place
+        self.port.at(place)
