@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from tests.checker import chain, ledger
 from tests.checker.canonical import sha256
 
 RUN = "mf3k2a9x"
@@ -54,16 +55,18 @@ TABLES = {
     "token_parents": "run_id, commit_no, token_id, parent_token_id, ordinal",
     "node_states": "run_id, commit_no, state_id, token_id, node_id, step_index, attempt, status, input_hash, "
     "output_hash, output_data, error_json",
-    "routing_events": "run_id, commit_no, event_id, state_id, edge_id, mode",
-    "token_outcomes": "run_id, commit_no, outcome_id, token_id, outcome, is_terminal, sink_name, sink_row, batch_id",
+    "routing_events": "run_id, commit_no, event_id, state_id, edge_id, mode, reason_json",
+    "token_outcomes": "run_id, commit_no, outcome_id, token_id, outcome, is_terminal, sink_name, sink_row, batch_id, "
+    "error_json",
     "validation_errors": "run_id, commit_no, error_id, row_id, node_id, error, raw_data, line, destination",
     "transform_errors": "run_id, commit_no, error_id, token_id, node_id, error_json, destination",
     "batches": "run_id, commit_no, batch_id, node_id, trigger_type, status",
-    "batch_members": "run_id, commit_no, batch_id, token_id, ordinal",
-    "calls": "run_id, commit_no, call_id, state_id",
+    "batch_members": "run_id, commit_no, batch_id, token_id, ordinal, member_data",
+    "calls": "run_id, commit_no, call_id, state_id, request_data, response_data",
     "artifacts": "run_id, commit_no, artifact_id, node_id, kind, path, size_bytes, content_hash",
     "checkpoints": "run_id, commit_no, checkpoint_id, attempt, sequence_number, row_id, token_id, message",
-    "commits": "run_id, commit_no, attempt, previous_digest, digest, record_count",
+    "commits": "run_id, commit_no, attempt, previous_digest, digest, record_count, committed_at",
+    "commit_tables": "run_id, commit_no, table_name, record_count, digest, purgeable_digest",
 }
 VALUE, FILTER, GATE = "value_transform_1", "keyword_filter_1", "threshold"
 
@@ -120,19 +123,23 @@ class Fixture:
 
     def close_the_books(self) -> None:
         """Write the commits that fit what the tables hold."""
-        self.db.execute("DELETE FROM commits")
-        previous = None
+        previous = "0" * 64
+        self.db.row_factory = sqlite3.Row
+        tables = ledger.audited_tables(self.db)
+        found = {table: chain.table_digests(self.db, RUN, table) for table in tables}
         for number in range(3):
-            count = sum(
-                self.db.execute(f"SELECT count(*) FROM {table} WHERE commit_no = ?", (number,)).fetchone()[0]
-                for table, columns in TABLES.items()
-                if "commit_no" in columns and table != "commits"
-            )
-            digest = hashlib.sha256(f"{previous}{number}".encode()).hexdigest()
-            self.add(
-                "commits", commit_no=number, attempt=1, previous_digest=previous, digest=digest, record_count=count
-            )
-            previous = digest
+            commit = {"commit_no": number, "attempt": 1, "previous_digest": previous, "committed_at": AT}
+            parts = []
+            for table in tables:
+                if number in found[table]:
+                    count, digest, apart = found[table][number]
+                    parts.append([table, count, digest, apart])
+                    self.add(
+                        "commit_tables", commit_no=number, table_name=table, record_count=count, digest=digest,
+                        purgeable_digest=apart,
+                    )  # fmt: skip
+            previous = chain.header(RUN, commit, parts)
+            self.add("commits", **commit, digest=previous, record_count=sum(part[1] for part in parts))
 
     def _checkpoint(self, number: int, row: int | None, outputs: dict[str, tuple[int, int]]) -> None:
         files = {"low": "low.csv", "high": "high.json", "refused": "refused.jsonl"}

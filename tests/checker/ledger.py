@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 
-from tests.checker import canonical
+from tests.checker import canonical, chain
 
 TERMINAL = {
     "completed", "routed", "forked", "expanded", "coalesced", "consumed_in_batch", "quarantined", "discarded", "failed",
@@ -55,6 +55,7 @@ def violations(db: sqlite3.Connection, run_id: str, *, finished: bool) -> Iterat
     yield from _rows(db, run_id)
     yield from _tokens(db, run_id, finished=finished)
     yield from _commits(db, run)
+    yield from chain.violations(db, run_id, audited_tables(db))
     yield from _checkpoints(db, run_id)
     yield from _sink_rows(db, run_id)
 

@@ -109,6 +109,16 @@ RECORDS = {
     "a commit lost": ("DELETE FROM commits WHERE commit_no = 1", "2 follows 0"),
     "a commit's digest": ("UPDATE commits SET digest = 'x' WHERE commit_no = 1", "does not continue the digest of 1"),
     "a commit's count": ("UPDATE commits SET record_count = 1 WHERE commit_no = 1", "counts 1 records"),
+    "a commit's time": (
+        "UPDATE commits SET committed_at = 'x' WHERE commit_no = 1",
+        "the digest of 1 is not that of its header",
+    ),
+    "a record's time": (f"UPDATE rows SET created_at = 'x' WHERE row_id = '{ROW}'", "rows does not hold what commit 1"),
+    "a set-aside text": ("UPDATE validation_errors SET raw_data = 'x'", "validation_errors does not hold what commit 1"),
+    "a table's digest lost": (
+        "DELETE FROM commit_tables WHERE table_name = 'rows' AND commit_no = 1",
+        "rows holds records of commit 1, which wrote none",
+    ),
     "a commit of a later attempt": ("UPDATE commits SET attempt = 2 WHERE commit_no = 1", "is of attempt 2"),
     "a record of no commit": (f"UPDATE tokens SET commit_no = 9 WHERE token_id = '{ROW}'", "commit 9, which does not"),
 }
@@ -138,8 +148,8 @@ ORPHANS = {
     "validation_errors.row_id": "UPDATE validation_errors SET row_id = 'x'",
     "transform_errors.token_id": "UPDATE transform_errors SET token_id = 'x'",
     "batches.node_id": "INSERT INTO batches VALUES ('mf3k2a9x', 1, 'b', 'x', 'count', 'completed')",
-    "batch_members.batch_id": "INSERT INTO batch_members VALUES ('mf3k2a9x', 1, 'x', 'mf3k2a9x-000000001', 0)",
-    "calls.state_id": "INSERT INTO calls VALUES ('mf3k2a9x', 1, 'c', 'x')",
+    "batch_members.batch_id": "INSERT INTO batch_members VALUES ('mf3k2a9x', 1, 'x', 'mf3k2a9x-000000001', 0, NULL)",
+    "calls.state_id": "INSERT INTO calls VALUES ('mf3k2a9x', 1, 'c', 'x', NULL, NULL)",
     "artifacts.node_id": "UPDATE artifacts SET node_id = 'x'",
     "checkpoints.row_id": "UPDATE checkpoints SET row_id = 'x'",
 }
@@ -216,7 +226,7 @@ def test_a_run_that_was_killed_may_not_have_committed_more_than_it_wrote(run: Fi
 def kill_after_commit_1(run: Fixture) -> None:
     run.db.execute("UPDATE runs SET status = 'running', completed_at = NULL")
     for table in ("rows", "tokens", "token_outcomes", "node_states", "routing_events", "transform_errors", "artifacts",
-                  "checkpoints", "commits"):  # fmt: skip
+                  "checkpoints", "commits", "commit_tables"):  # fmt: skip
         run.db.execute(f"DELETE FROM {table} WHERE commit_no = 2")
     (run.folder / "high.json").write_text(HIGH[: HIGH.index("6000")], encoding="utf-8")
     (run.folder / "refused.jsonl").write_text(REFUSED[:-5], encoding="utf-8")
