@@ -23,6 +23,7 @@ from elspeth.plugins.contract import Cursor, PluginOptions, Source, SourceInfo
 BLOCK_BYTES = 1 << 20
 RAW_BYTES = 4096  # of a piece that is no row, this much is kept as evidence
 AT_END = "end"
+_PUT_BACK = "Put the file back as it was and resume, or start a fresh run with --force-new."
 
 
 class FileOptions(PluginOptions):
@@ -130,9 +131,9 @@ class HashedFile:
             file = self._open()
         except SettingsError as error:
             raise SourceChanged(
-                f"Source file {self.path}, of which {_upto(line)} were processed, cannot be read any more",
+                f"Source file {self.path} was processed up to line {line:,} and cannot be read any more",
                 details=(error.message,),
-                next_step="Put the file back as it was and resume, or start a fresh run with --force-new.",
+                next_step=_PUT_BACK,
             ) from error
         with file:
             self._expect_size(os.fstat(file.fileno()).st_size, offset, at_end=list(cursor[2:]) == [AT_END], line=line)
@@ -140,9 +141,9 @@ class HashedFile:
         if self._hash.hexdigest() != proof:
             self._hashed = -1
             raise SourceChanged(
-                f"Source file {self.path} was changed within {_upto(line)}, which were processed already",
+                f"Source file {self.path} was changed: the part processed already, up to line {line:,}, differs",
                 details=self._what_moved(offset, line),
-                next_step="Put the file back as it was and resume, or start a fresh run with --force-new.",
+                next_step=_PUT_BACK,
             )
         self.mark = offset
 
@@ -206,11 +207,10 @@ class HashedFile:
 
     def _expect_size(self, size: int, offset: int, *, at_end: bool, line: int | None = None) -> None:
         if size < offset:
-            what = f"Source file {self.path} has become shorter: {offset:,} bytes"
-            what += f" ({_upto(line)})" if line is not None else ""
+            where = f"byte {offset:,}" + (f" (line {line:,})" if line is not None else "")
             raise SourceChanged(
-                f"{what} were processed, {size:,} are left",
-                next_step="Put the file back as it was and resume, or start a fresh run with --force-new.",
+                f"Source file {self.path} has become shorter: processed up to {where}, it has {size:,} bytes now",
+                next_step=_PUT_BACK,
             )
         if at_end and size > offset:
             raise SourceChanged(
@@ -231,10 +231,6 @@ class HashedFile:
         if last != b"\n":
             return (f"line {lines + 1:,} now runs across byte {offset:,}, where processing had stopped",)
         return ("the number of lines is the same; something inside them differs",)
-
-
-def _upto(line: int) -> str:
-    return "line 1" if line == 1 else f"lines 1 to {line:,}"
 
 
 def _unreadable(path: Path, error: OSError) -> ElspethError:

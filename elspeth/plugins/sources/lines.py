@@ -6,6 +6,7 @@ import codecs
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 
 from elspeth.errors import SettingsError
@@ -124,6 +125,18 @@ def batches(file: HashedFile, encoding: Encoding, limit: int) -> Iterator[list[b
                     start += sum(map(len, lines))  # type: ignore[arg-type]
     if carry:
         yield [carry]
+
+
+def plain_lines(file: HashedFile, encoding: Encoding, limit: int) -> Iterator[bytes | Overlong]:
+    """Lines one by one, every one of more than `limit` bytes as `Overlong`."""
+    for raw in chain.from_iterable(batches(file, encoding, limit)):
+        if isinstance(raw, bytes):
+            if len(raw) <= limit:
+                yield raw
+            else:
+                yield Overlong(overlong_head(raw, limit), len(raw), raw.endswith(encoding.newline))
+        elif raw is not None:
+            yield raw
 
 
 Split = Callable[[bytes], tuple[list["bytes | Overlong | None"], bytes]]

@@ -1,0 +1,78 @@
+"""One row per line of a text file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from elspeth.plugins.contract import Cursor, Invalid, PluginOptions, Row
+from elspeth.plugins.sources.files import AT_END, FileOptions, FileSource
+from elspeth.plugins.sources.lines import Overlong, check_encoding, detect, plain_lines
+
+
+class TextOptions(FileOptions):
+    """Options of the text source."""
+
+    column: str = Field(default="text", min_length=1, description="The name of the one field of a row.")
+    strip_whitespace: bool = Field(default=False, description="Take white space off both ends of each line.")
+    skip_blank_lines: bool = Field(default=False, description="Pass over lines of nothing but white space.")
+    encoding: str = Field(
+        default="utf-8", description="utf-8, utf-16, latin-1, cp1252, ...; a byte-order mark is fine."
+    )
+    max_row_bytes: int = Field(default=16 << 20, gt=0, description="A longer line is invalid; this bounds memory.")
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        check_encoding(value)
+        return value
+
+
+class TextSource(FileSource):
+    """Lines as rows of one field, without their line ends (LF or CRLF).
+
+    A line with a NUL, with bytes that are not of the encoding, or beyond `max_row_bytes` comes as `Invalid`.
+    """
+
+    name = "text"
+    Options: ClassVar[type[PluginOptions]] = TextOptions
+
+    def read(self, cursor: Cursor | None) -> Iterator[tuple[Row | Invalid, Cursor]]:
+        options = self.options
+        column, strip, skip, limit = (
+            options.column, options.strip_whitespace, options.skip_blank_lines, options.max_row_bytes,
+        )  # fmt: skip
+        encoding = detect(options.encoding, self._prefix.head(4), self.path)
+        codec, newline = encoding.codec, encoding.newline
+        offset, line, *state = cursor or (encoding.bom_bytes, 0)
+        with self._prefix.start(offset, at_end=state == [AT_END]) as file:
+            for raw in plain_lines(file, encoding, limit):
+                line += 1
+                item: Row | Invalid
+                if isinstance(raw, Overlong):
+                    offset += raw.size
+                    ended = raw.ended
+                    problem = f"has {raw.size:,} bytes where max_row_bytes allows {limit:,}"
+                    item = Invalid(encoding.shown(raw.head), problem, line)
+                else:
+                    offset += len(raw)
+                    ended = raw.endswith(newline)
+                    try:
+                        text = raw.decode(codec)
+                    except UnicodeDecodeError as error:
+                        problem = f"is not {codec}: {error.reason} at byte {error.start + 1} of the line"
+                        item = Invalid(encoding.shown(raw), problem, line)
+                    else:
+                        if skip and not text.strip():
+                            continue
+                        if ended:
+                            text = text[:-1].removesuffix("\r")
+                        if "\0" in text:
+                            item = Invalid(encoding.shown(raw), "contains a NUL byte", line)
+                        else:
+                            item = {column: text.strip() if strip else text}
+                file.mark = offset
+                at: list[Any] = [offset, line] if ended else [offset, line, AT_END]
+                yield item, at
