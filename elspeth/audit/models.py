@@ -55,6 +55,7 @@ class RunAttempts(Table):
     pid_namespace = TextField(null=True)
     pid = IntegerField(null=True)
     process_start_time = FloatField(null=True)  # seconds since 1970, as psutil gives it
+    process_start_ticks = IntegerField(null=True)  # clock ticks since boot: setting the clock does not move it
     container_id = TextField(null=True)
     user = TextField(null=True)
     uid = IntegerField(null=True)

@@ -44,7 +44,8 @@ KEY_LENGTH: dict[str, int] = {"token_parents": 2, "batch_members": 2}
 """How many leading columns make the key, where it is more than the first."""
 
 INTEGERS = frozenset({"row_index", "line", "step_index", "attempt", "ordinal", "is_terminal", "sink_row", "call_index",
-                      "sequence", "stage", "size_bytes", "pid", "sequence_number", "uid"})  # fmt: skip
+                      "sequence", "stage", "size_bytes", "pid", "process_start_ticks", "sequence_number",
+                      "uid"})  # fmt: skip
 FLOATS = frozenset({"duration_ms", "latency_ms", "process_start_time"})
 """Columns that are not text, by name. What is bound has exactly the column's type, so that what is read back is what
 was chained; booleans are written as 0 and 1 by whoever makes the record."""
@@ -64,7 +65,8 @@ PURGEABLE: dict[str, tuple[str, ...]] = {
 FIXED: dict[str, tuple[str, ...]] = {
     "runs": ("run_id", "started_at", "settings_path", "settings_json", "settings_hash", "pipeline_hash",
              "working_directory", "elspeth_version", "canonical_version"),
-    "run_attempts": ("attempt", "host", "boot_id", "pid_namespace", "pid", "process_start_time", "container_id", "user",
+    "run_attempts": ("attempt", "host", "boot_id", "pid_namespace", "pid", "process_start_time",
+                     "process_start_ticks", "container_id", "user",
                      "uid", "command_line", "lock_path", "overrides_json", "started_at"),
     **{table: tuple(column for column in columns if column not in PURGEABLE.get(table, ()))
        for table, columns in COLUMNS.items()},
