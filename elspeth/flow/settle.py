@@ -55,6 +55,9 @@ class Settle:
         self.complete = False
         self.rows_in_flight = 0
         self.bytes_in_flight = 0
+        self.rows_done: int = checkpoint["rows"]
+        self.outcomes: dict[str, int] = dict(checkpoint["outcomes"])
+        self.written_rows: dict[str, int] = dict(checkpoint["written"])
 
     # -- release -----------------------------------------------------------------------------------------------
 
@@ -129,6 +132,9 @@ class Settle:
         _add(unit.outcomes, event.written.outcomes)
         unit.sinks = event.written.sinks
         unit.complete = True
+        self.rows_done = unit.row_end
+        _add(self.outcomes, unit.outcomes)
+        _add(self.written_rows, unit.sinks)
 
     def lane_started(self, name: str) -> None:
         self.lanes[name].restoring = True

@@ -1,0 +1,51 @@
+"""What happened to the tree in this attempt, numbered, and kept until it is known to be committed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from elspeth.decide.recorder import stamp
+from elspeth.flow.messages import Events, Value
+
+
+class Chronicle:
+    """Events on their way to the audit role. After a restart of audit those that may be lost are sent again; their
+    numbers make each count once."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._unsaved: list[Events] = []
+        self._commits: dict[int, int] = {}  # unit of a commit -> number of the last event sent before it
+
+    def add(
+        self, child: str, event: str, *, pid: int | None = None, detail: Value | None = None, token: int | None = None
+    ) -> Events:
+        """Something happened to a child; answers the message that says so."""
+        self._number += 1
+        value: dict[str, Any] = {
+            "number": self._number, "child": child, "event": event, "pid": pid, "detail": detail, "at": stamp(),
+        }  # fmt: skip
+        message = Events([value], token)
+        self._unsaved.append(message)
+        return message
+
+    def unsaved(self) -> list[Events]:
+        """What audit may not have committed, in order."""
+        return list(self._unsaved)
+
+    def sent_with(self, no: int) -> None:
+        """The commit of unit `no` is sent: it takes along all events up to now."""
+        self._commits[no] = self._number
+
+    def committed(self, no: int) -> None:
+        """The commit of unit `no` has happened."""
+        number = self._commits.get(no, 0)
+        self._commits = {unit: last for unit, last in self._commits.items() if unit > no}
+        self._unsaved = [message for message in self._unsaved if message.events[-1]["number"] > number]
+
+    def noted(self, token: int) -> None:
+        """Everything up to the event with this token is committed."""
+        for at, message in enumerate(self._unsaved):
+            if message.token == token:
+                del self._unsaved[: at + 1]
+                return

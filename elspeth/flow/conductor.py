@@ -1,0 +1,366 @@
+"""The conductor: the Pykka actor of the main process that carries out what the flow machine decides.
+
+It turns frames and lives of children into events, and commands into frames, starts and restarts. Everything it does
+to the tree goes on record through the audit role.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pykka
+
+from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
+from actors.exchange import Outbox
+from actors.spec import ChildSpec
+from elspeth.errors import ElspethError, Interrupted, TakenOver, Temporary, from_value
+from elspeth.flow import events as ev
+from elspeth.flow import messages as m
+from elspeth.flow.chronicle import Chronicle
+from elspeth.flow.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
+from elspeth.flow.policy import Policy
+from elspeth.flow.progress import Progress
+
+TICK_SECONDS = 0.1
+HEARTBEAT_TICKS = 50
+GIVE_WAY_SECONDS = 4.0
+"""How long rows in hand may take after a signal, before they are left to the resume."""
+
+CAUTIOUS_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The children of a run: how each is started, and how much they may be given."""
+
+    audit: ChildSpec
+    sinks: ChildSpec
+    source: ChildSpec
+    stages: dict[int, ChildSpec]
+    worker: Callable[[int], ChildSpec]
+    policy: Policy
+    stateful: tuple[bool, ...]
+    max_seconds: float = 5.0
+    hang_seconds: float | None = 300.0
+    cautious: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How the attempt ended. `error` is None if the run is complete."""
+
+    error: ElspethError | None = None
+    rows: int = 0
+    facts: list[m.Value] = field(default_factory=list)
+
+
+class Conductor(pykka.ThreadingActor):
+    """Drives one attempt. `done` is set when `outcome` says how it ended; the tree is then ready to be shut down."""
+
+    use_daemon_thread = True
+
+    def __init__(self, cast: Cast, progress: Progress) -> None:
+        super().__init__()
+        self._cast = cast
+        self._progress = progress
+        self._machine: Machine | None = None
+        self._supervisor: Any = None
+        self._outbox: Outbox | None = None
+        self._chronicle = Chronicle()
+        self._recycled: set[str] = set()
+        self._workers = 0
+        self._ticks = 0
+        self._last_commit = time.monotonic()
+        self._begun = time.monotonic()
+        self._driven_before = 0.0
+        self._due: dict[int, float] = {}
+        self._signal: Interrupted | None = None
+        self._give_way_at = 0.0
+        self._ending: ElspethError | None = None
+        self._end_at: float | None = None
+        self._closed = False
+        self.outcome = Outcome()
+        self.done = threading.Event()
+
+    # -- for the owner -----------------------------------------------------------------------------------------
+
+    def begin(self, supervisor: Any, outbox: Outbox) -> None:
+        """Start the attempt: audit first; everybody else once it owns the run."""
+        self._supervisor, self._outbox = supervisor, outbox
+        supervisor.start_child(self._cast.audit).get()
+
+    def stop_run(self, reason: Interrupted) -> None:
+        """Give way in order; a second call gives up what is in hand."""
+        if self._signal is not None or self._machine is None:
+            self._finish(reason)
+            return
+        self._signal = reason
+        self._give_way_at = time.monotonic() + GIVE_WAY_SECONDS
+        self._note("run", "stopping", detail={"reason": reason.message})
+        self._step(ev.Stop())
+
+    # -- Pykka -------------------------------------------------------------------------------------------------
+
+    def on_receive(self, message: Any) -> Any:
+        match message:
+            case FrameReceived(name, _, parts):
+                self._frame(name, m.decode(parts[0]), parts)
+            case ChildUp():
+                self._up(message)
+            case ChildDown():
+                self._down(message)
+            case GaveUp(name, reason, exits):
+                self._gave_up(name, reason, exits)
+            case Tick():
+                self._tick()
+            case _:
+                return super().on_receive(message)
+        return None
+
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        """A mistake in here ends the attempt; the run stays resumable."""
+        self._closed = True
+        self.outcome.error = ElspethError(f"internal error: {exception_value!r}")
+        self.outcome.error.__cause__ = exception_value
+        self.done.set()
+
+    # -- lives -------------------------------------------------------------------------------------------------
+
+    def _up(self, event: ChildUp) -> None:
+        what = "started" if event.incarnation == 1 else "restarted"
+        self._note(event.name, what, pid=event.identity.pid, detail={"process_start_time": event.identity.start_time})
+        if event.incarnation > 1:
+            self._progress.restarts += 1
+        if self._machine is not None and event.name != AUDIT:
+            self._step(ev.Started(event.name))
+
+    def _down(self, event: ChildDown) -> None:
+        how = event.signal or f"exit code {event.exit_code}"
+        detail = {"reason": event.reason, "exit_code": event.exit_code, "signal": event.signal}
+        if event.position >= 0 and event.name != SOURCE:
+            detail |= {"position": event.position}
+        if self._closed:
+            return
+        self._note(event.name, "exited", pid=event.identity.pid, detail=detail)
+        if event.name in self._recycled:
+            self._recycled.discard(event.name)
+            self._supervisor.restart_child(event.name, False).get()
+            return
+        if self._ending is not None:
+            if event.name == AUDIT:
+                self._close()
+            return
+        words = self._words(event, how)
+        self._progress.say(f"{event.name} (pid {event.identity.pid}) died: {words}")
+        if self._machine is None:
+            self._supervisor.restart_child(event.name, True).get()
+            return
+        evidence = {"reason": words, "detail": event.detail, "signal": event.signal, "exit_code": event.exit_code}
+        position = -1 if event.name == SOURCE else event.position
+        self._step(ev.Died(event.name, position, event.detail, evidence))
+
+    def _words(self, event: ChildDown, how: str) -> str:
+        if event.reason == "hang":
+            return f"hung: no progress for supervisor.hang_timeout_seconds ({self._cast.hang_seconds:g} s)"
+        if event.reason == "memory":
+            return "memory: over supervisor.worker_memory_limit_mb"
+        return how
+
+    def _gave_up(self, name: str, reason: str, exits: list[ChildDown]) -> None:
+        lines = [f"{down.name} (pid {down.identity.pid}): {self._words(down, down.signal or str(down.exit_code))}"
+                 for down in exits]  # fmt: skip
+        tail = exits[-1].output_tail.strip().splitlines()[-5:] if exits else []
+        self._note(name, "gave_up", detail={"reason": reason, "exits": lines})
+        self._fail(ElspethError(f"restart intensity exceeded: {reason}", details=[*lines, *tail]), audit=name != AUDIT)
+
+    # -- frames ------------------------------------------------------------------------------------------------
+
+    def _frame(self, name: str, message: Any, parts: list[memoryview]) -> None:
+        if self._closed:
+            return
+        match message:
+            case m.Done():
+                self._step(ev.PieceDone(name, message, parts[1], parts[2]))
+            case m.Chunk():
+                self._progress.read(message)
+                self._step(ev.ChunkArrived(message, parts[1], len(parts[1])))
+            case m.Written():
+                self._step(ev.UnitWritten(message, parts[1]))
+            case m.Flushed():
+                self._step(ev.SinksFlushed(message.no, message.positions))
+            case m.StageDone():
+                self._stage_due(message)
+                self._step(ev.StagePassed(name, message, parts[1], parts[2]))
+            case m.StageState():
+                self._step(ev.StateAnswered(message.no, message.stage, message.state))
+            case m.Durable():
+                self._last_commit = time.monotonic()
+                self._chronicle.committed(message.no)
+                self._step(ev.CommitDurable(message.no))
+            case m.Noted():
+                self._chronicle.noted(message.token)
+                self._step(ev.BlameNoted(message.token))
+            case m.Owned():
+                self._owned(message)
+            case m.Ready():
+                self._facts(name, message.facts)
+                self._step(ev.Restored(name))
+            case m.Failed():
+                self._fail(from_value(message.error), audit=name != AUDIT)
+            case m.Ended():
+                self._close()
+
+    def _owned(self, message: m.Owned) -> None:
+        if self._machine is not None:
+            for events in self._chronicle.unsaved():
+                self._tell_audit(events)
+            self._step(ev.AuditOwns(message.checkpoint["no"]))
+            return
+        cast = self._cast
+        self._progress.owned(message)
+        self._driven_before, self._begun = message.checkpoint["driven"], time.monotonic()
+        self._machine = Machine(
+            cast.policy, cast.stateful, message.checkpoint,
+            suspects={int(row): deaths for row, deaths in message.suspects.items()},
+            cautious_rows=CAUTIOUS_ROWS if cast.cautious else 0,
+        )  # fmt: skip
+        for events in self._chronicle.unsaved():
+            self._tell_audit(events)
+        for spec in (cast.sinks, *cast.stages.values()):
+            self._supervisor.start_child(spec).get()
+        self._new_worker()
+        self._supervisor.start_child(cast.source).get()
+        if self._signal is not None:
+            self._step(ev.Stop())
+
+    def _facts(self, name: str, facts: m.Value) -> None:
+        for cut in facts.get("cuts", ()):
+            self._note(name, "cut", detail=cut)
+            self._progress.say(
+                f"cut {cut['size_bytes']} bytes off {cut['path']} behind the last commit; a copy is in {cut['copy']}"
+            )
+
+    def _stage_due(self, message: m.StageDone) -> None:
+        self._due.pop(message.stage, None)
+        if message.due is not None:
+            self._due[message.stage] = message.due
+
+    # -- the machine -------------------------------------------------------------------------------------------
+
+    def _step(self, event: ev.Event) -> None:
+        machine = self._machine
+        if machine is None or self._ending is not None or self._closed:
+            return
+        machine.driven = self._driven()
+        for command in machine.step(event):
+            self._do(command)
+        self._progress.update(machine)
+
+    def _driven(self) -> float:
+        return round(self._driven_before + time.monotonic() - self._begun, 3)
+
+    def _do(self, command: ev.Command) -> None:
+        match command:
+            case ev.Send(child, message, bodies):
+                assert self._outbox is not None
+                if isinstance(message, m.Commit):
+                    self._chronicle.sent_with(message.no)
+                self._outbox.send(child, m.encode(message), *(body for body in bodies if body is not None))
+            case ev.NeedWorker():
+                self._new_worker()
+            case ev.Restart(child, counted):
+                self._supervisor.restart_child(child, counted).get()
+            case ev.Recycle(child):
+                self._recycled.add(child)
+                self._supervisor.stop_child(child).get()
+            case ev.Suspect(token, row_index, deaths, evidence):
+                detail = {"row_index": row_index, "deaths": deaths, **evidence}
+                self._progress.say(f"row {row_index} is suspected ({evidence.get('reason')}); it goes alone now")
+                self._tell_audit(self._chronicle.add("workers", "suspect", detail=detail, token=token))
+            case ev.Convicted(row_index, evidence):
+                self._progress.poisoned += 1
+                self._note("workers", "quarantined", detail={"row_index": row_index, **evidence})
+            case ev.Finished(complete):
+                self._finished(complete)
+
+    def _new_worker(self) -> None:
+        self._workers += 1
+        self._supervisor.start_child(self._cast.worker(self._workers)).get()
+
+    def _note(self, child: str, event: str, *, pid: int | None = None, detail: m.Value | None = None) -> None:
+        events = self._chronicle.add(child, event, pid=pid, detail=detail)
+        if self._machine is not None:
+            self._tell_audit(events)
+
+    def _tell_audit(self, message: m.Events) -> None:
+        assert self._outbox is not None
+        self._outbox.send(AUDIT, m.encode(message))
+
+    # -- time --------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        now = time.monotonic()
+        if self._end_at is not None and now > self._end_at:
+            self._close()
+        if self._machine is None or self._closed or self._ending is not None:
+            return
+        assert self._outbox is not None
+        if self._ticks % HEARTBEAT_TICKS == 0:
+            self._outbox.send(AUDIT, m.encode(m.Heartbeat(self._ticks // HEARTBEAT_TICKS)))
+        if self._signal is not None and now > self._give_way_at:
+            self._finish(self._signal)
+            return
+        if now - self._last_commit > self._cast.max_seconds and self._machine.released():
+            self._last_commit = now
+            self._step(ev.CommitDue())
+        if any(self._driven() >= due for due in self._due.values()):
+            self._due.clear()
+            self._step(ev.TickDue())
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def _finished(self, complete: bool) -> None:
+        if complete:
+            self._close()
+        elif self._signal is not None:
+            self._finish(self._signal)
+
+    def _finish(self, reason: Interrupted) -> None:
+        """Give way now: what is committed is committed."""
+        self._end(reason, {"status": "interrupted", "end_reason": reason.message})
+
+    def _fail(self, error: ElspethError, *, audit: bool) -> None:
+        """Something that no restart cures. The run stays resumable."""
+        if self._ending is not None or self._closed:
+            return
+        if isinstance(error, TakenOver) or not audit:
+            self._ending = error
+            self._close()
+        else:
+            status = "interrupted" if isinstance(error, Temporary) else "failed"
+            self._end(error, {"status": status, "failure": error.message, "end_reason": error.message})
+
+    def _end(self, error: ElspethError, status: m.Value) -> None:
+        if self._ending is not None or self._closed:
+            return
+        self._ending = error
+        self._end_at = time.monotonic() + 2.0
+        if self._machine is None or self._outbox is None:
+            self._close()
+            return
+        self._outbox.send(AUDIT, m.encode(m.End(status)))
+
+    def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self.outcome.error = self._ending
+        self.done.set()
+
+
+__all__ = ["AUDIT", "SINKS", "SOURCE", "Cast", "Conductor", "Outcome", "stage_name"]

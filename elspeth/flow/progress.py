@@ -1,0 +1,54 @@
+"""What an attempt has done so far, for whoever watches: written by the conductor, read by any thread."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from elspeth.flow.messages import Chunk, Owned
+
+
+class Progress:
+    """Counts of the run, and lines that a person should see.
+
+    `rows_read` and `rows_done` count rows over the whole run, `rows_before` those of earlier attempts; `offset` of
+    `size` bytes of the input are read (None where nobody can tell).
+    """
+
+    def __init__(self, size: int | None = None) -> None:
+        self.size = size
+        self.offset: int | None = None
+        self.started = False
+        self.rows_before = 0
+        self.rows_read = 0
+        self.rows_done = 0
+        self.rows_committed = 0
+        self.commits = 0
+        self.outcomes: dict[str, int] = {}
+        self.sinks: dict[str, int] = {}
+        self.restarts = 0
+        self.poisoned = 0
+        self.lines: deque[str] = deque(maxlen=1000)
+
+    def say(self, line: str) -> None:
+        """A line for the person who watches."""
+        self.lines.append(line)
+
+    def owned(self, message: Owned) -> None:
+        """The attempt drives the run from this checkpoint."""
+        checkpoint = message.checkpoint
+        self.rows_before = self.rows_read = self.rows_done = self.rows_committed = checkpoint["rows"]
+        self.started = True
+
+    def read(self, chunk: Chunk) -> None:
+        """A chunk was read."""
+        self.rows_read = chunk.row_index + chunk.rows
+        if chunk.offset is not None:
+            self.offset = chunk.offset
+
+    def update(self, machine: Any) -> None:
+        """The flow has moved."""
+        settle = machine.settle
+        self.outcomes, self.sinks = settle.outcomes, settle.written_rows
+        self.rows_done = settle.rows_done
+        self.rows_committed = settle.durable["rows"]
