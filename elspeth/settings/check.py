@@ -111,8 +111,10 @@ def _read_again(data: dict[str, Any], errors: list[ErrorDetails], texts: Mapping
             continue
         value = at(data, path) if error["type"] in (*_SCALARS, "string_type") else None
         if error["type"] in _SCALARS and isinstance(value, Expanded):
-            at(data, path[:-1])[path[-1]] = scalar(value)
-            changed = changed or not isinstance(scalar(value), str)
+            read = scalar(value)
+            if not isinstance(read, str):
+                at(data, path[:-1])[path[-1]] = read
+                changed = True
         elif error["type"] == "string_type" and path in texts:
             at(data, path[:-1])[path[-1]] = texts[path]
             changed = True

@@ -1,4 +1,4 @@
-"""What the environment adds to settings: `${VAR}` in texts, `.env`, and `ELSPETH_SECTION__KEY` in place of a key.
+"""What the environment adds to texts: the variables in them, and those of a `.env` file.
 
 `${VAR}` is the variable's value, and `${VAR:-text}` the text where the variable is unset or empty (as in a shell).
 `$${` stands for a literal `${`. Values are taken as they are: what looks like `${VAR}` inside a value stays as it is.
@@ -10,10 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-PREFIX = "ELSPETH_"
-SEPARATOR = "__"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -153,28 +149,3 @@ def merged(environ: Mapping[str, str], folder: Path | None) -> dict[str, str]:
         result.update((key, value) for key, value in dotenv_values(folder / ".env").items() if value is not None)
     result.update(environ)
     return result
-
-
-@dataclass(frozen=True, slots=True)
-class Override:
-    """A value that stands in place of one in the file. `keys` is where, not yet fitted to the document's spelling."""
-
-    origin: str
-    keys: tuple[str, ...]
-    text: str
-    variable: str | None = None
-
-
-def overrides(environ: Mapping[str, str]) -> list[Override]:
-    """The overrides in the environment, in the order of their names. Names without `__` are not ours to judge."""
-    found = []
-    for name in sorted(environ):
-        if name.startswith(PREFIX) and SEPARATOR in name[len(PREFIX) :]:
-            keys = tuple(name[len(PREFIX) :].lower().split(SEPARATOR))
-            found.append(Override(f"variable {name}", keys, environ[name], name))
-    return found
-
-
-def variable_for(path: tuple[Any, ...]) -> str:
-    """The name of the variable that overrides the key at this path."""
-    return PREFIX + SEPARATOR.join(str(part) for part in path).upper()

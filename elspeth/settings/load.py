@@ -11,11 +11,12 @@ from typing import Any
 
 from elspeth.errors import SettingsError
 from elspeth.settings import environment, file, secrets, shape
-from elspeth.settings.check import at, check, keys_at, plain
+from elspeth.settings.check import at, check, plain
 from elspeth.settings.compare import SECRETS, apply_set
 from elspeth.settings.document import parse, scalar, storable
-from elspeth.settings.environment import Expanded, ExpansionError, Override, Reference
+from elspeth.settings.environment import Expanded, ExpansionError, Reference
 from elspeth.settings.model import Settings
+from elspeth.settings.overrides import Override, in_environment, place, variable_for
 from elspeth.settings.problems import Path as KeyPath
 from elspeth.settings.problems import Positions, Problem, SettingsProblems, dotted, suggest
 from elspeth.settings.remaining import remaining
@@ -31,7 +32,8 @@ class Loaded:
 
     `settings` holds the real values, credentials included: it goes to the processes that need it, never into a record.
     `document` is what is recorded: variables filled in, credentials replaced by their reference, plain JSON data.
-    `credentials` maps each secret value to the reference that stands for it. `path` is None for a stored document.
+    `credentials` maps each secret value, and each text with one in it, to what stands for it in
+    records. `path` is None for a stored document.
     """
 
     settings: Settings = field(repr=False)
@@ -85,7 +87,7 @@ def load(
         raise SettingsProblems(work.problems)
     data: dict[str, Any] = work.expanded(document.data, ())
     work.problems += shape.normalise(data, work.positions, work.lines)
-    for override in environment.overrides(work.environ):
+    for override in in_environment(work.environ):
         work.override(data, override)
     for assignment in overrides:
         key, equals, value = assignment.partition("=")
@@ -168,8 +170,10 @@ class _Work:
         """Put one value in place; a problem names the variable or option if there is no such place."""
         if override.variable is not None and not override.text:
             return  # set but empty counts as not set, as in `${VAR:-...}`
-        path = self._fitted(data, override)
-        if path is None:
+        path, fits = place(data, override.keys)
+        if not fits:
+            what = f"there is no {dotted(override.keys)} in these settings"
+            self.problems.append(Problem(override.origin, None, dotted(path), what))
             return
         text: str = override.text
         if not storable(text):
@@ -195,31 +199,9 @@ class _Work:
         holder[path[-1]] = value
         self.origins[path] = override.origin
 
-    def _fitted(self, data: dict[str, Any], override: Override) -> KeyPath | None:
-        """The path that the keys of an override mean: case does not count, items of lists go by index or name."""
-        path: KeyPath = ()
-        holder: Any = data
-        for key in override.keys:
-            options = keys_at(path)
-            part: str | int | None = key
-            if isinstance(holder, dict):
-                part = next((name for name in (*holder, *options) if name.lower() == key.lower()), key)
-                holder = holder.get(part)
-            elif isinstance(holder, list):
-                part = _index(holder, key)
-                holder = holder[part] if part is not None else None
-            elif holder is not None:
-                part = None
-            if part is None or not key:
-                what = f"there is no {dotted(override.keys)} in these settings"
-                self.problems.append(Problem(override.origin, None, dotted((*path, key)), what))
-                return None
-            path = (*path, part)
-        return shape.canonical(path)
-
     def retaken(self, key: KeyPath, reference: str) -> Expanded | None:
         """The credential that was stored as `reference`, from the environment."""
-        variable = environment.variable_for(key)
+        variable = variable_for(key)
         template = f"${{{variable}}}" if secrets.REDACTED in reference else reference
         try:
             value = environment.expand(template, self.environ)
@@ -239,6 +221,7 @@ class _Work:
     ) -> Loaded:
         """Check what has gathered, and raise if anything is wrong with it."""
         credentials = {value: stand_in for secret in found for value, stand_in in secret.values.items()}
+        credentials.update((str(at(data, secret.path)), secret.reference) for secret in found)
         self._refuse_literals(found)
         settings, problems = check(data, self.positions, self.texts)
         self._add(problems)
@@ -301,15 +284,6 @@ def _concealed(problems: Iterable[Problem], credentials: Mapping[str, str]) -> l
         )
         for each in problems
     ]
-
-
-def _index(items: list[Any], key: str) -> int | None:
-    if key.isascii() and key.isdigit():
-        return int(key) if len(key) < 10 and int(key) < len(items) else None
-    for index, item in enumerate(items):
-        if isinstance(item, dict) and str(item.get("name", "")).lower() == key.lower():
-            return index
-    return None
 
 
 def _environment(environ: Mapping[str, str], dotenv: bool) -> dict[str, str]:

@@ -21,7 +21,7 @@ FINGERPRINT_KEY = "ELSPETH_FINGERPRINT_KEY"
 ALLOW_RAW = "ELSPETH_ALLOW_RAW_SECRETS"
 REDACTED = "[redacted]"
 
-_SHORTEST_IN_TEXT = 4  # replacing `a` wherever it stands would leave no text readable
+_SHORTEST_IN_TEXT = 6  # shorter ones, such as `test`, stand in ordinary words too
 _ROUNDS = 100_000
 _SALT = b"elspeth.settings.fingerprint.1"
 
