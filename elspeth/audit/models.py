@@ -221,6 +221,7 @@ class BatchMembers(Table):
     batch_id = TextField()
     token_id = TextField()
     ordinal = IntegerField()
+    member_data = TextField(null=True)  # a buffered token's data, from which an open batch is restored
     commit_no = IntegerField()
 
     class Meta:

@@ -6,22 +6,18 @@ are; what they must look like is checked in one pass in C, and all digests are m
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from actors.crashpoints import crash_point
 from elspeth import canonical, ids
-from elspeth.audit import chain, database, events, schema
-from elspeth.audit.batch import Batch, columns_of, prepared
-from elspeth.audit.records import COLUMNS, PURGEABLE, Record, Records
-from elspeth.errors import DuplicateRow, ElspethError, RunInProgress, RunNotFound, TakenOver
-
-_RECORDED = {"rows": "row", "tokens": "token"}
+from elspeth.audit import database, events, schema
+from elspeth.audit.batch import prepared
+from elspeth.audit.ledger import Ledger, as_dict
+from elspeth.audit.records import Record, Records
+from elspeth.errors import ElspethError, RunInProgress, RunNotFound, TakenOver
 
 
 def utc_now() -> str:
@@ -41,9 +37,9 @@ class AuditWriter:
         self, path: Path, *, signing_key: bytes | None = None, migrate: bool = False, now: Callable[[], str] = utc_now
     ) -> None:
         self.path = path
-        self._key = signing_key
         self._now = now
         self._connection = database.open_writer(path)
+        self._ledger = Ledger(path, self._connection, signing_key)
         try:
             self._prepare_schema(migrate)
         except BaseException:
@@ -65,14 +61,14 @@ class AuditWriter:
         attempt_columns = {**attempt, "attempt": 1, "started_at": attempt.get("started_at", at)}
         batch.add_single("runs", run_columns)
         batch.add_single("run_attempts", attempt_columns)
-        with self._transaction():
+        with self._ledger.transaction():
             if self._connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone():
                 raise RunInProgress(f"a run with the id {run_id} exists already", next_step="start the run again")
-            self._insert_columns("runs", {**run_columns, "commit_no": 0})
-            self._insert_columns(
+            self._ledger.insert_columns("runs", {**run_columns, "commit_no": 0})
+            self._ledger.insert_columns(
                 "run_attempts", {"heartbeat_number": 0, **attempt_columns, "run_id": run_id, "commit_no": 0}
             )
-            return self._append(batch, 1, at, head=(-1, self._last_head()))
+            return self._ledger.append(batch, 1, at, head=(-1, self._ledger.last_head()))
 
     def begin_attempt(
         self, run_id: str, expected_attempt: int, attempt: Mapping[str, Any], records: Records
@@ -84,7 +80,7 @@ class AuditWriter:
         """
         at = self._now()
         number = expected_attempt + 1
-        with self._transaction():
+        with self._ledger.transaction():
             found, status = self._owner(run_id)
             if found != expected_attempt:
                 raise RunInProgress(
@@ -105,13 +101,13 @@ class AuditWriter:
             batch = prepared(run_id, _with_events(records, started))
             columns = {**attempt, "attempt": number, "started_at": attempt.get("started_at", at)}
             batch.add_single("run_attempts", columns)
-            head = self._head(run_id)
-            self._insert_columns(
+            head = self._ledger.head(run_id)
+            self._ledger.insert_columns(
                 "run_attempts", {"heartbeat_number": 0, **columns, "run_id": run_id, "commit_no": head[0] + 1}
             )
-            self._project(run_id, changes)
-            checkpoint = self._latest_checkpoint(run_id)
-            self._append(batch, number, at, head)
+            self._ledger.project(run_id, changes)
+            checkpoint = self._ledger.latest_checkpoint(run_id)
+            self._ledger.append(batch, number, at, head)
         return number, checkpoint
 
     def confirm(self, run_id: str, attempt: int) -> tuple[int, dict[str, Any] | None]:
@@ -119,9 +115,9 @@ class AuditWriter:
 
         What a restarted audit process asks first. Raises `TakenOver`.
         """
-        with self._transaction():
+        with self._ledger.transaction():
             self._fence(run_id, attempt)
-            return self._head(run_id)[0], self._latest_checkpoint(run_id)
+            return self._ledger.head(run_id)[0], self._ledger.latest_checkpoint(run_id)
 
     def has_begun(self, run_id: str, attempt: int, pid: int, process_start_time: float) -> bool:
         """Whether this attempt is on record as driven by this process: what tells a restart from a first start."""
@@ -170,18 +166,18 @@ class AuditWriter:
         if status and changes:
             records = _with_events(records, events.event(run_id, attempt, str(status["status"]), at, changes))
         batch = prepared(run_id, records)
-        with self._transaction():
+        with self._ledger.transaction():
             self._fence(run_id, attempt)
             if changes:
-                self._project(run_id, changes)
-            number = self._append(batch, attempt, at, self._head(run_id), sign=changes is not None)
+                self._ledger.project(run_id, changes)
+            number = self._ledger.append(batch, attempt, at, self._ledger.head(run_id), sign=changes is not None)
             crash_point("audit.in_transaction")
         crash_point("audit.after_commit")
         return number
 
     def heartbeat(self, run_id: str, attempt: int, number: int, at: str) -> None:
         """Record that the main process is alive. Raises `TakenOver` if another attempt drives the run."""
-        with self._transaction():
+        with self._ledger.transaction():
             self._fence(run_id, attempt)
             self._connection.execute(
                 "UPDATE run_attempts SET heartbeat_number = ?, heartbeat_at = ? WHERE run_id = ? AND attempt = ?",
@@ -223,7 +219,7 @@ class AuditWriter:
         return database.leave_orderly(self._connection)
 
     def _prepare_schema(self, migrate: bool) -> None:
-        with self._transaction():
+        with self._ledger.transaction():
             if schema.is_empty(self._connection):
                 schema.create(self._connection)
                 return
@@ -237,7 +233,7 @@ class AuditWriter:
         columns: Mapping[str, Any], detail: Mapping[str, Any], expected: int | None, *, purge: bool,
     ) -> int:  # fmt: skip
         at = self._now()
-        with self._transaction():
+        with self._ledger.transaction():
             attempt, status = self._owner(run_id)
             if expected is not None and attempt != expected:
                 raise RunInProgress(
@@ -247,7 +243,7 @@ class AuditWriter:
                 )
             if purge and status == "running":
                 raise RunInProgress(f"run {run_id} has not ended, so nothing of it is purged")
-            commit_no, digest = self._head(run_id)
+            commit_no, digest = self._ledger.head(run_id)
             what = f"{action}.{commit_no + 1:09d}"
             changes: events.Changes = {"runs": dict(columns)}
             if columns.get("status", status) != "running" and self._attempt(run_id, attempt)["ended_at"] is None:
@@ -256,50 +252,10 @@ class AuditWriter:
             records: Records = {"operator_actions": [done]}
             if columns or "attempts" in changes:
                 records = _with_events(records, events.event(run_id, attempt, what, at, changes))
-                self._project(run_id, changes)
+                self._ledger.project(run_id, changes)
             if purge:
-                self._forget(run_id)
-            return self._append(prepared(run_id, records), attempt, at, (commit_no, digest), sign=True)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with database.worded(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-
-    def _append(self, batch: Batch, attempt: int, at: str, head: tuple[int, str], *, sign: bool = False) -> int:
-        """Insert a batch as the commit after `head`."""
-        number = head[0] + 1
-        run_id = batch.run_id
-        for table, records in batch.records.items():
-            try:
-                self._connection.executemany(batch.insert(table), [(*record, number) for record in records])
-            except sqlite3.IntegrityError as error:
-                raise self._rejected(table, run_id, records, error) from error
-        digest = chain.digest_commit(head[1], run_id, attempt, number, at, batch.digests)
-        count = sum(part.record_count for part in batch.digests)
-        signature = chain.signature(self._key, run_id, number, digest) if sign and self._key else None
-        self._connection.execute(
-            "INSERT INTO commits (run_id, commit_no, attempt, previous_digest, digest, record_count, committed_at,"
-            " signature) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (run_id, number, attempt, head[1], digest, count, at, signature),
-        )
-        self._connection.executemany(
-            "INSERT INTO commit_tables (run_id, commit_no, table_name, record_count, digest, marks, purgeable_digest,"
-            " purgeable_marks) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (run_id, number, part.table, part.record_count, part.digest, part.marks, part.purgeable_digest,
-                 part.purgeable_marks)
-                for part in sorted(batch.digests, key=lambda part: part.table)
-            ],
-        )  # fmt: skip
-        return number
+                self._ledger.forget(run_id)
+            return self._ledger.append(prepared(run_id, records), attempt, at, (commit_no, digest), sign=True)
 
     def _owner(self, run_id: str) -> tuple[int, str]:
         row = self._connection.execute("SELECT attempt, status FROM runs WHERE run_id = ?", (run_id,)).fetchone()
@@ -334,83 +290,7 @@ class AuditWriter:
             "SELECT pid, host, started_at, ended_at, end_reason FROM run_attempts WHERE run_id = ? AND attempt = ?",
             (run_id, attempt),
         )
-        return _as_dict(cursor) or dict.fromkeys(("pid", "host", "started_at", "ended_at", "end_reason"))
-
-    def _head(self, run_id: str) -> tuple[int, str]:
-        row = self._connection.execute(
-            "SELECT commit_no, digest FROM commits WHERE run_id = ? ORDER BY commit_no DESC LIMIT 1", (run_id,)
-        ).fetchone()
-        if row is None:
-            raise ElspethError(
-                f"run {run_id} has no commits: its chain was removed", next_step=f"elspeth verify {run_id}"
-            )
-        return row[0], row[1]
-
-    def _last_head(self) -> str:
-        row = self._connection.execute(
-            "SELECT digest FROM commits ORDER BY run_id DESC, commit_no DESC LIMIT 1"
-        ).fetchone()
-        return row[0] if row else chain.GENESIS
-
-    def _latest_checkpoint(self, run_id: str) -> dict[str, Any] | None:
-        return _as_dict(
-            self._connection.execute(
-                "SELECT checkpoint_id, attempt, sequence_number, row_id, token_id, message, created_at, commit_no"
-                " FROM checkpoints WHERE checkpoint_id >= ? AND checkpoint_id < ? AND run_id = ?"
-                " ORDER BY checkpoint_id DESC LIMIT 1",
-                (run_id, run_id + "~", run_id),
-            )
-        )
-
-    def _project(self, run_id: str, changes: events.Changes) -> None:
-        for number, columns in changes.get("attempts", {}).items():
-            self._update("run_attempts", columns, events.ATTEMPT_STATE, {"run_id": run_id, "attempt": int(number)})
-        if changes.get("runs"):
-            self._update("runs", changes["runs"], events.RUN_STATE, {"run_id": run_id})
-
-    def _update(self, table: str, columns: Mapping[str, Any], allowed: Iterable[str], key: Mapping[str, Any]) -> None:
-        foreign = set(columns) - set(allowed)
-        if foreign:
-            raise ElspethError(f"{table}.{min(foreign)} never changes once it is written")
-        assign = ", ".join(f"{column} = ?" for column in columns)
-        where = " AND ".join(f"{column} = ?" for column in key)
-        self._connection.execute(f"UPDATE {table} SET {assign} WHERE {where}", (*columns.values(), *key.values()))
-
-    def _insert_columns(self, table: str, columns: Mapping[str, Any]) -> None:
-        quoted = ", ".join(f'"{column}"' for column in columns)
-        self._connection.execute(
-            f"INSERT INTO {table} ({quoted}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
-        )
-
-    def _forget(self, run_id: str) -> None:
-        for table, columns in PURGEABLE.items():
-            assign = ", ".join(f"{column} = NULL" for column in columns)
-            key = COLUMNS[table][0]
-            self._connection.execute(
-                f"UPDATE {table} SET {assign} WHERE {key} >= ? AND {key} < ?", (run_id, run_id + "~")
-            )
-
-    def _rejected(self, table: str, run_id: str, records: list[Record], error: sqlite3.IntegrityError) -> ElspethError:
-        if error.sqlite_errorcode not in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE):
-            return ElspethError(f"an audit record does not fit table {table}: {error}")
-        keys = columns_of(table)
-        where = " AND ".join(f"{column} = ?" for column in keys)
-        # Some of the batch may be inserted by now: what earlier commits hold is what was there before.
-        query = f"SELECT 1 FROM {table} WHERE run_id = ? AND {where} AND commit_no <= ?"
-        last = self._head(run_id)[0] if table not in ("nodes", "edges") else -1
-        for record in records:
-            key = record[: len(keys)]
-            if self._connection.execute(query, (run_id, *key, last)).fetchone():
-                break
-        else:
-            pairs = pairwise(records)  # in key order: the batch itself holds it twice
-            key = next((a[: len(keys)] for a, b in pairs if a[: len(keys)] == b[: len(keys)]), ())
-        name = " ".join(map(str, key))
-        return DuplicateRow(
-            f"Duplicate row_id: {_RECORDED.get(table, table + ' record')} {name} is recorded already",
-            details=["the source may have changed since, or the checkpoint does not fit the records"],
-            next_step=f"elspeth verify {run_id}",
-        )
+        return as_dict(cursor) or dict.fromkeys(("pid", "host", "started_at", "ended_at", "end_reason"))
 
 
 def _open(attempt: int) -> dict[str, dict[str, Any]]:
@@ -425,10 +305,3 @@ def _ending(attempt: int, at: str, status: Mapping[str, Any]) -> events.Changes:
 
 def _with_events(records: Records, event: Record) -> Records:
     return {**records, "supervision_events": [*records.get("supervision_events", ()), event]}
-
-
-def _as_dict(cursor: sqlite3.Cursor) -> dict[str, Any] | None:
-    row = cursor.fetchone()
-    if row is None:
-        return None
-    return dict(zip((column[0] for column in cursor.description), row, strict=True))
