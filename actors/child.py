@@ -71,9 +71,10 @@ class Port:
     def waiting(self, flag: bool) -> None:
         """Say that only the outside world is being waited for: a silent child is then no hung one.
 
-        While set, a child counts as hung only if it is stopped, or burns CPU time without a beat.
+        While set, a child counts as hung only if it is stopped, or burns CPU time without a beat. A call is a beat.
         """
         self._words[WAITING] = flag
+        self._words[BEAT] += 1
 
     def exit(self, code: int) -> NoReturn:
         """End the process at once and in order: all that was sent or printed arrives. No `on_stop`."""

@@ -15,10 +15,9 @@ from typing import Any
 
 import pykka
 
-from actors.channel import DATA, READY, ChannelClosed, FrameReader, FrameRefused, Outgoing, Part, encode
+from actors.channel import DATA, READY, ChannelClosed, FrameRefused, Part, encode
 from actors.events import FrameReceived, GaveUp
-from actors.output import Lines
-from actors.process import Process
+from actors.line import Line
 
 logger = logging.getLogger("actors")
 
@@ -54,23 +53,6 @@ class Ended:
 @dataclass(frozen=True, slots=True)
 class TickDue:
     """Told to the supervisor; the next one comes only after this one was answered."""
-
-
-class Line:
-    """What the I/O thread keeps for one process."""
-
-    def __init__(self, name: str, incarnation: int, process: Process) -> None:
-        self.name = name
-        self.incarnation = incarnation
-        self.process = process
-        self.reader = FrameReader(process.sock)
-        self.outgoing = Outgoing()
-        self.lock = threading.Lock()  # guards `outgoing`, `sent`, `open` between senders and the I/O thread
-        self.open = True
-        self.blocked = False  # waits until the socket takes more
-        self.sent = 0  # messages, whether they left already or not
-        self.lines = Lines()
-        self.ended = threading.Event()
 
 
 class Outbox:

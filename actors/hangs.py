@@ -13,7 +13,7 @@ class Sign:
 
     `progress` is any value that changes when the child gets on. `has_work`: it is busy, or was sent something that it
     has not taken. `waiting`: it says that it waits for the outside world. `stopped`: by a signal or a debugger.
-    `burning`: it used CPU for at least half of the time since the look before.
+    `burning`: it used a good part of a CPU since the look before.
     """
 
     progress: Hashable
@@ -29,7 +29,11 @@ class Sign:
 
 
 class HangWatch:
-    """Counts the looks in a row at which a child had something to do and did not get on."""
+    """Counts the looks since its last progress at which a child's silence meant something.
+
+    A look at a child that waits, and neither is stopped nor burns CPU, counts neither way: on a busy machine a child in
+    an endless loop gets its share of the CPU only now and then.
+    """
 
     def __init__(self, limit: int) -> None:
         """`limit` is the number of silent looks, at least 2, that make a child hung."""
@@ -39,10 +43,10 @@ class HangWatch:
 
     def look(self, sign: Sign) -> Literal["fine", "nearly", "hung"]:
         """The verdict; "nearly" one look before "hung", the moment to collect evidence."""
-        if sign.suspicious and sign.progress == self._progress:
-            self._silent += 1
-        else:
+        if sign.progress != self._progress or not sign.has_work:
             self._silent = 0
+        elif sign.suspicious:
+            self._silent += 1
         self._progress = sign.progress
         if self._silent >= self._limit:
             return "hung"

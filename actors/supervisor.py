@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import signal
 import time
 from collections.abc import Callable
@@ -12,19 +11,17 @@ from typing import Any
 
 import pykka
 
-from actors import proc
 from actors.channel import STOP
 from actors.child import EXIT_MEMORY
 from actors.events import ChildDown, ChildUp, GaveUp, Tick
-from actors.exchange import Ended, Exchange, Garbled, Line, Outbox, Ready, TickDue, tell
-from actors.hangs import HangWatch, Sign
+from actors.exchange import Ended, Exchange, Garbled, Outbox, Ready, TickDue, tell
 from actors.lifecycle import Event, State, transition
+from actors.line import Line
 from actors.process import Identity, Process
-from actors.pulse import BUSY, DETAIL, PARENT_BEAT, POSITION, TAKEN, WAITING
+from actors.pulse import DETAIL, PARENT_BEAT, POSITION
 from actors.restarts import RestartIntensity
 from actors.spec import ChildSpec
-
-_DEAF_SECONDS = 2.0  # a process that ends closes its channel a moment before
+from actors.watch import Watch, not_in_time
 
 
 class UnknownChild(KeyError):
@@ -42,23 +39,19 @@ class ChildInfo:
     state: State
     identity: Identity
     incarnation: int
-    resident_bytes: int
+    resident_bytes: int  # at the last look
 
 
 class _Supervised:
     """A child's present incarnation, and what the supervisor remembers of it."""
 
-    def __init__(self, spec: ChildSpec, line: Line, hang_ticks: int | None) -> None:
+    def __init__(self, spec: ChildSpec, line: Line, tick_seconds: float) -> None:
         self.spec = spec
         self.line = line
         self.process = line.process
         self.state = State.STARTING
-        self.watch = HangWatch(hang_ticks) if hang_ticks else None
+        self.watch = Watch(spec, line, tick_seconds)
         self.ordered: str | None = None  # why we killed it
-        self.ticks_left: int | None = None  # until an asked child is killed
-        self.deaf_ticks = 0  # since it closed its channel
-        self.cpu_ticks = 0
-        self.resident_bytes = 0
 
     def take(self, event: Event) -> None:
         self.state = transition(self.state, event)
@@ -119,7 +112,7 @@ class Supervisor(pykka.ThreadingActor):
         child = self._child(name)
         if child.state in (State.STARTING, State.RUNNING):
             child.take(Event.ASK)
-            child.ticks_left = math.ceil(child.spec.shutdown_seconds / self._tick_seconds)
+            child.watch.expect_end()
             self._exchange.send_kind(child.line, STOP)
 
     def kill_child(self, name: str, reason: str) -> None:
@@ -153,7 +146,7 @@ class Supervisor(pykka.ThreadingActor):
                 self.stop_child(child.spec.name)
             self._await_end(child, min(deadline, time.monotonic() + child.spec.shutdown_seconds))
             if child.state.alive:
-                self._kill(child, f"killed:did not stop in {child.spec.shutdown_seconds:g} s")
+                self._kill(child, not_in_time(child.spec))
         for child in self._children.values():
             self._await_end(child, None)
         if self._open:
@@ -163,7 +156,7 @@ class Supervisor(pykka.ThreadingActor):
     def children(self) -> tuple[ChildInfo, ...]:
         """All children ever started, in start order."""
         return tuple(
-            ChildInfo(name, c.state, c.process.identity, c.line.incarnation, c.resident_bytes if c.state.alive else 0)
+            ChildInfo(name, c.state, c.process.identity, c.line.incarnation, c.watch.resident_bytes)
             for name, c in self._children.items()
         )
 
@@ -216,8 +209,7 @@ class Supervisor(pykka.ThreadingActor):
         process = Process(spec, self._watchdog_seconds)
         incarnation = self._incarnations[spec.name] = self._incarnations.get(spec.name, 0) + 1
         line = Line(spec.name, incarnation, process)
-        ticks = math.ceil(spec.hang_seconds / self._tick_seconds) if spec.hang_seconds else None
-        self._children[spec.name] = _Supervised(spec, line, ticks)
+        self._children[spec.name] = _Supervised(spec, line, self._tick_seconds)
         process.pulse.words[PARENT_BEAT] = self._ticks
         tell(self._listener, ChildUp(spec.name, process.identity, incarnation))
         self._exchange.add(line)
@@ -283,8 +275,8 @@ class Supervisor(pykka.ThreadingActor):
     def _tick(self) -> None:
         self._beat()
         for child in self._children.values():
-            if child.state.alive:
-                self._look(child)
+            if child.state.alive and (reason := child.watch.look(child.state)) is not None:
+                self._kill(child, reason)
 
     def _beat(self) -> None:
         """Show the children's watchdogs that this process gets on; and, if wanted, that the listener does."""
@@ -300,42 +292,6 @@ class Supervisor(pykka.ThreadingActor):
         for child in self._children.values():
             if child.state.alive:
                 child.process.pulse.words[PARENT_BEAT] = self._ticks
-
-    def _look(self, child: _Supervised) -> None:
-        found = child.process.stat()
-        if found is None:
-            return  # it ended; the I/O thread will say so
-        burned = found.cpu_ticks - child.cpu_ticks
-        child.cpu_ticks, child.resident_bytes = found.cpu_ticks, found.resident_bytes
-        limit = child.spec.memory_limit_bytes
-        if limit is not None and found.resident_bytes > limit:
-            self._kill(child, "memory")
-        elif child.ticks_left is not None:
-            child.ticks_left -= 1
-            if child.ticks_left < 0:
-                self._kill(child, f"killed:did not stop in {child.spec.shutdown_seconds:g} s")
-        elif not child.line.open and child.deaf_ticks * self._tick_seconds >= _DEAF_SECONDS:
-            self._kill(child, "killed:closed its channel")
-        elif not child.line.open:
-            child.deaf_ticks += 1
-        elif child.watch is not None and child.state is not State.KILLED:
-            self._look_for_hang(child, found, burned / proc.CLOCK_TICKS >= self._tick_seconds / 2)
-
-    def _look_for_hang(self, child: _Supervised, found: proc.Stat, burning: bool) -> None:
-        pulse = child.process.pulse
-        sign = Sign(
-            progress=pulse.progress(),
-            has_work=bool(pulse.words[BUSY]) or child.line.sent > pulse.words[TAKEN] or child.state is State.STARTING,
-            waiting=bool(pulse.words[WAITING]),
-            stopped=found.state in "Tt",
-            burning=burning,
-        )
-        assert child.watch is not None
-        match child.watch.look(sign):
-            case "nearly" if child.state is State.RUNNING:
-                child.process.ask_for_stack()
-            case "hung":
-                self._kill(child, "hang")
 
 
 def _reason(code: int, ordered: str | None) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -66,6 +68,18 @@ class Ping(Child):
         self.kept[::4096] = b"x" * len(self.kept[::4096])
         self.port.send(b"taken")
         self.sleep()
+
+    def take_shared(self, megabytes: memoryview) -> None:
+        self.map = mmap.mmap(-1, int(megabytes) << 20)  # shared memory is not what RLIMIT_DATA counts
+        self.map[::4096] = b"x" * len(self.map[::4096])
+        self.sleep()
+
+    def hang_up(self) -> None:
+        self.port._sock.shutdown(socket.SHUT_WR)
+        self.sleep()
+
+    def garble(self) -> None:
+        os.write(self.port._sock.fileno(), b"x" * 100)
 
     def heir(self) -> None:
         """Leave a grandchild behind that holds everything this process could pass on."""

@@ -1,0 +1,19 @@
+"""A main process to be killed: starts three ping actors (one busy, one idle, one stopped) and prints their pids."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from tests.process.family import Family, wait_until
+
+if __name__ == "__main__":
+    watchdog = float(sys.argv[1]) or None
+    with Family(watchdog_seconds=watchdog) as family:
+        pids = [family.start(name) for name in ("busy", "idle", "stopped")]
+        family.send("busy", b"spin")
+        os.kill(pids[2], signal.SIGSTOP)
+        sys.stdout.write(" ".join(map(str, pids)) + "\n")
+        sys.stdout.flush()
+        wait_until(lambda: False, timeout=60)
