@@ -1,0 +1,45 @@
+"""Takes the items of a released unit through a later stage: what belongs there walks, the rest passes by in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from elspeth.decide import wire
+from elspeth.decide.token import Token
+from elspeth.decide.walk import Refused, Walk
+
+
+def run_items(
+    walk: Walk, body: bytes | memoryview | None, poison: dict[str, Any], touch: Callable[[int], None]
+) -> None:
+    """Walk every item of `body` through the stage, in order; `touch` is told the item's place before it is run.
+
+    `poison` maps the place of an item (as text) to the evidence for which it is set aside instead.
+    """
+    if not body:
+        return
+    recorder = walk.recorder
+    for place, item in enumerate(wire.decode_items(body)):
+        token = Token(item.token, item.row, item.row_index, item.data, item.fork, item.step)
+        if item.outcome:
+            recorder.to_sink(item.target, token, item.outcome, item.error)
+        elif item.target not in walk.steps:
+            recorder.to_stage(item.target, token)
+        elif str(place) in poison:
+            _set_aside(walk, item.target, token, poison[str(place)])
+        else:
+            touch(place)
+            recorder.lap()
+            walk.enter(token, item.target)
+
+
+def _set_aside(walk: Walk, node_id: str, token: Token, evidence: dict[str, Any]) -> None:
+    node = walk.steps[node_id].node
+    reason = f"killed the process that touched it: {evidence.get('reason', 'unknown')}"
+    refused = Refused(reason, {**evidence, "poison": True})
+    state = walk.recorder.state(
+        token, node_id, "failed", token.hash, None, walk.recorder.now, error=refused.text(node_id)
+    )
+    token.step += 1
+    walk.refuse(node, token, refused, state)
