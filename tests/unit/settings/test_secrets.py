@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from elspeth.settings import is_credential, load_stored
+from elspeth.settings import SettingsProblems, is_credential, load_stored
 
 TEXT = """\
 source:
@@ -186,3 +186,22 @@ def test_a_short_secret_is_concealed_where_it_stands_alone_and_words_stay_whole(
     loading = loaded(TEXT, {**ENVIRON, "DB_PASSWORD": "test"})
     assert loading.conceal(loading.settings.source.options) == loading.document["source"]["options"]
     assert loading.conceal(["test", "the latest"]) == ["${DB_PASSWORD}", "the latest"]
+
+
+def test_what_a_further_check_says_is_told_without_the_secret_in_it(problems):
+    def plugin_refuses(settings, positions):
+        key = settings.source.options["api_key"]
+        raise SettingsProblems([positions.problem(("source", "options"), f"{key} is too short", found=repr(key))])
+
+    [problem] = problems(TEXT, ENVIRON, further=plugin_refuses)
+    assert problem.line == 3
+    assert problem.message == "${API_KEY} is too short"
+    assert problem.found == "'${API_KEY}'"
+
+
+def test_braces_beside_a_credential_come_back_as_they_were(loaded):
+    text = "source: {plugin: api, options: {token: '$${A}-${TOKEN}'}}\nsinks: {out: {plugin: csv}}\n"
+    first = loaded(text, ENVIRON)
+    again = load_stored(first.settings_json, ENVIRON, dotenv=False)
+    assert again.settings.source.options["token"] == "${A}-hunter3"
+    assert again.document == first.document
