@@ -1,0 +1,135 @@
+"""The lock of an attempt, within one process: locks belong to open files, so that threads meet like processes."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from elspeth.errors import RunInProgress, Temporary
+from elspeth.runs import locks
+from elspeth.runs.identity import AttemptIdentity, current
+from elspeth.runs.locks import AttemptLock, lock_path, probe
+
+
+@pytest.fixture
+def me(tmp_path: Path) -> AttemptIdentity:
+    return current(lock_path(tmp_path / "audit.db", "mf3k2a9x", 1))
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_the_lock_lies_beside_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert lock_path(Path("runs/audit.db"), "mf3k2a9x", 2) == tmp_path / "runs" / "locks" / "mf3k2a9x.2.lock"
+
+
+def test_a_lock_is_held_until_it_is_let_go_and_its_file_stays(me: AttemptIdentity) -> None:
+    path = Path(me.lock_path)
+    assert probe(path).state == "unreachable"
+    with AttemptLock.acquire(me):
+        assert probe(path).state == "held"
+    assert probe(path).state == "free"
+    assert path.exists()
+    with AttemptLock.acquire(me):
+        assert probe(path).state == "held"
+
+
+def test_a_second_holder_is_refused_and_told_who_the_first_is(me: AttemptIdentity) -> None:
+    with AttemptLock.acquire(me), pytest.raises(RunInProgress, match="Run already in progress") as caught:
+        AttemptLock.acquire(me)
+    assert f"pid {os.getpid()} on {me.host}" in caught.value.details[0]
+    assert probe(Path(me.lock_path)).state == "free"
+
+
+def test_a_refused_or_ended_attempt_leaves_no_descriptor_open(me: AttemptIdentity) -> None:
+    before = descriptors()
+    with AttemptLock.acquire(me), pytest.raises(RunInProgress):
+        AttemptLock.acquire(me)
+    for _ in range(5):
+        probe(Path(me.lock_path))
+    assert descriptors() == before
+
+
+def test_the_file_tells_people_who_holds_it(me: AttemptIdentity) -> None:
+    with AttemptLock.acquire(me):
+        text = json.loads(Path(me.lock_path).read_text())
+    assert text == {**me.to_columns(), "inode": Path(me.lock_path).stat().st_ino}
+
+
+def test_fifty_who_ask_all_the_time_never_make_an_attempt_to_lock_fail(me: AttemptIdentity) -> None:
+    path = Path(me.lock_path)
+    AttemptLock.acquire(me).release()
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            probe(path)
+
+    askers = [threading.Thread(target=ask) for _ in range(50)]
+    for asker in askers:
+        asker.start()
+    try:
+        for _ in range(10):
+            AttemptLock.acquire(me, patience=0.0).release()
+    finally:
+        stop.set()
+        for asker in askers:
+            asker.join()
+
+
+def test_flock_of_the_shell_sees_the_lock(me: AttemptIdentity) -> None:
+    with AttemptLock.acquire(me), Path(me.lock_path).open("rb") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def test_a_flock_that_goes_away_is_waited_for_and_one_that_stays_is_not(me: AttemptIdentity) -> None:
+    AttemptLock.acquire(me).release()
+    with Path(me.lock_path).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        with pytest.raises(RunInProgress):
+            AttemptLock.acquire(me, patience=0.02, pause=lambda seconds: None)
+        with AttemptLock.acquire(me, pause=lambda seconds: fcntl.flock(file, fcntl.LOCK_UN)):
+            assert probe(Path(me.lock_path)).state == "held"
+
+
+def test_where_there_are_no_ofd_locks_the_flock_decides(me: AttemptIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(locks.fcntl, "fcntl", refuse)
+    with AttemptLock.acquire(me):
+        assert probe(Path(me.lock_path)).state == "held"
+        with pytest.raises(RunInProgress):
+            AttemptLock.acquire(me, patience=0.0)
+    assert probe(Path(me.lock_path)).state == "free"
+
+
+def test_a_copy_of_a_lock_file_is_not_the_lock(me: AttemptIdentity) -> None:
+    path = Path(me.lock_path)
+    with AttemptLock.acquire(me):
+        copy = path.with_suffix(".copy")
+        copy.write_bytes(path.read_bytes())
+        assert probe(copy).state == "unreachable"
+        assert "a copy of the lock file" in probe(copy).detail
+
+
+@pytest.mark.parametrize("content", ["", "not json", "[1]", "{}"])
+def test_a_file_that_no_holder_described_says_nothing(me: AttemptIdentity, content: str) -> None:
+    path = Path(me.lock_path)
+    path.parent.mkdir()
+    path.write_text(content)
+    assert probe(path).state == "unreachable"
+
+
+def test_a_folder_that_cannot_be_made_is_named(me: AttemptIdentity) -> None:
+    Path(me.lock_path).parent.write_text("a file where the folder should be")
+    with pytest.raises(Temporary, match=r"mf3k2a9x\.1\.lock cannot be used: "):
+        AttemptLock.acquire(me)
