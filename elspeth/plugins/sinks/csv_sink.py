@@ -26,12 +26,14 @@ _WITH_BOOLS: set[type] = _WITH_FLOATS | {bool}
 class CsvSinkOptions(FileSinkOptions):
     """Options of the `csv` sink. With fields in `schema` the header is theirs, else the first row's."""
 
-    delimiter: str = Field(",", description="The character between two values.")
+    delimiter: str = Field(",", description="The character between two values; `tab` for a tab stop.")
     line_terminator: Literal["\n", "\r\n"] = Field("\n", description="What ends a line.")
 
     @field_validator("delimiter")
     @classmethod
     def _one_character(cls, delimiter: str) -> str:
+        if delimiter == "tab":
+            return "\t"
         if len(delimiter) != 1 or delimiter in '"\r\n':
             raise ValueError("must be one character, and neither a quote nor a line end")
         return delimiter

@@ -102,6 +102,10 @@ def test_a_value_that_cannot_be_written_is_that_rows_failure_alone(bad: Any, tmp
     assert (tmp_path / "out").read_bytes() == b"a,b\n1,1\n3,3\n"
 
 
+def test_tab_may_be_written_as_a_word(written) -> None:
+    assert written("csv", [{"a": 1, "b": "x\ty"}], delimiter="tab") == b'a\tb\n1\t"x\ty"\n'
+
+
 def test_an_empty_value_alone_on_its_line_is_still_a_line(written) -> None:
     assert written("csv", [{"a": ""}, {"a": None}, {"a": "x"}]) == b'a\n""\n""\nx\n'
 
