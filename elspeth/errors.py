@@ -11,7 +11,8 @@
     ├── OutputDamaged                 8   an output is not what the checkpoint says
     ├── TakenOver                     9   another attempt drives the run now
     ├── Temporary                    75   mend and resume (disk full, database locked, directory not writable)
-    └── Interrupted             130/143   stopped by SIGINT or SIGTERM
+    └── Interrupted                 130   stopped by SIGINT (Ctrl-C)
+        └── Terminated              143   stopped by SIGTERM
 
 An error says which thing, what was found, and what to do next. It crosses processes as a plain value
 (`to_value`, `from_value`), never as a pickled exception.
@@ -121,9 +122,15 @@ class Temporary(ElspethError):
 
 
 class Interrupted(ElspethError):
-    """The operator stopped the run with SIGINT or SIGTERM."""
+    """The operator stopped the run with SIGINT."""
 
     exit_code = EXIT_SIGINT
+
+
+class Terminated(Interrupted):
+    """The run was stopped with SIGTERM."""
+
+    exit_code = EXIT_SIGTERM
 
 
 _BY_NAME = {
@@ -131,6 +138,7 @@ _BY_NAME = {
     for cls in (
         ElspethError, SettingsError, RunInProgress, RunNotFound, NoCheckpoint, ConfigurationMismatch, SourceChanged,
         DuplicateRow, OutputDamaged, TakenOver, Temporary, Interrupted,
+        Terminated,
     )
 }  # fmt: skip
 

@@ -51,19 +51,18 @@ class Cast:
 
 @dataclass(slots=True)
 class Outcome:
-    """How the attempt ended. `error` is None if the run is complete."""
+    """How the attempt ended, once `done` is set. `error` is None if the run is complete."""
 
     error: ElspethError | None = None
-    rows: int = 0
-    facts: list[m.Value] = field(default_factory=list)
+    done: threading.Event = field(default_factory=threading.Event)
 
 
 class Conductor(pykka.ThreadingActor):
-    """Drives one attempt. `done` is set when `outcome` says how it ended; the tree is then ready to be shut down."""
+    """Drives one attempt. When `outcome` is done, the tree is ready to be shut down."""
 
     use_daemon_thread = True
 
-    def __init__(self, cast: Cast, progress: Progress) -> None:
+    def __init__(self, cast: Cast, progress: Progress, outcome: Outcome) -> None:
         super().__init__()
         self._cast = cast
         self._progress = progress
@@ -83,8 +82,7 @@ class Conductor(pykka.ThreadingActor):
         self._ending: ElspethError | None = None
         self._end_at: float | None = None
         self._closed = False
-        self.outcome = Outcome()
-        self.done = threading.Event()
+        self._outcome = outcome
 
     # -- for the owner -----------------------------------------------------------------------------------------
 
@@ -124,9 +122,9 @@ class Conductor(pykka.ThreadingActor):
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         """A mistake in here ends the attempt; the run stays resumable."""
         self._closed = True
-        self.outcome.error = ElspethError(f"internal error: {exception_value!r}")
-        self.outcome.error.__cause__ = exception_value
-        self.done.set()
+        self._outcome.error = ElspethError(f"internal error: {exception_value!r}")
+        self._outcome.error.__cause__ = exception_value
+        self._outcome.done.set()
 
     # -- lives -------------------------------------------------------------------------------------------------
 
@@ -359,8 +357,8 @@ class Conductor(pykka.ThreadingActor):
         if self._closed:
             return
         self._closed = True
-        self.outcome.error = self._ending
-        self.done.set()
+        self._outcome.error = self._ending
+        self._outcome.done.set()
 
 
 __all__ = ["AUDIT", "SINKS", "SOURCE", "Cast", "Conductor", "Outcome", "stage_name"]

@@ -45,7 +45,7 @@ class Audit(Role):
         """One way for a fresh start, a resume and a restart: the latest checkpoint of an attempt that is ours."""
         plan, writer = self._plan, self._writer
         columns = plan.attempt_columns
-        if not writer.has_begun(plan.run_id, plan.attempt, columns["pid"], columns["process_start_time"]):
+        if not writer.has_begun(plan.run_id, plan.attempt, columns["pid"], columns["process_start_ticks"]):
             crash_point("audit.before_begin")
             if plan.run is not None:
                 records = dict(plan.records)

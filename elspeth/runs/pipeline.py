@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import orjson
 
 from elspeth import __version__, canonical
@@ -100,15 +102,11 @@ class Pipeline:
 
 def config_of(node: Node) -> dict[str, Any]:
     """A node's configuration as plain data, for the record."""
-    import msgspec
-
     value = cast("dict[str, Any]", orjson.loads(orjson.dumps(msgspec.to_builtins(node), default=str)))
     return {key: item for key, item in value.items() if item not in (None, {}, [])}
 
 
 def _file_hash(path: Path) -> str:
-    import hashlib
-
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -137,7 +135,7 @@ class _Builder:
 
     def _build_plugins(self, settings: Settings, positions: Positions, problems: list[Problem]) -> None:
         for step in steps_of(settings):
-            if step.kind in ("gate", "coalesce"):
+            if step.kind == "gate" or step.kind == "coalesce":
                 continue
             try:
                 cls = registry.find(step.kind, step.plugin)
@@ -167,8 +165,9 @@ class _Builder:
                 key = _inode(path)
                 other = users.setdefault(key, node.id)
                 if other != node.id:
+                    place = (*places[node.id], "options", "path")
                     message = f"{node.id} and {other} use the same file"
-                    problems.append(_problem(positions, (*places[node.id], "options", "path"), message, found=str(path)))
+                    problems.append(_problem(positions, place, message, found=str(path)))
         return problems
 
 
