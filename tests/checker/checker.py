@@ -38,7 +38,7 @@ def check(
     `recompute` compares rows, decisions and outputs with what the settings say; it knows linear pipelines with gates
     and raises `CannotRecompute` for others, whose records alone are checked with `recompute=False`.
     `transforms` gives the meaning of plugins that are not built in: a function of options and row that raises
-    `tests.checker.deciding.Refused`. `poisoned` are the indices of rows that kill the process that touches them.
+    `tests.checker.expressions.Refused`. `poisoned` are the indices of rows that kill the process that touches them.
     """
     db = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
     db.row_factory = sqlite3.Row
@@ -110,12 +110,12 @@ class _Comparison:
         states = self.steps.of(row_id)
         way = self._way(source, piece)
         if index in self.poisoned:
-            way = self._cut_short(way, states)
+            way = self._set_aside(way, piece.row, states)
         if record["source_node_id"] != source:
             yield f"rows: {row_id} is said to come from {record['source_node_id']}, not {source}"
         if piece.valid and record["source_data_hash"] != canonical.sha256(piece.row):
             yield f"rows: {row_id} has another hash than the row in {source}"
-        if record["line"] is not None and record["line"] != piece.line:
+        if None not in (record["line"], piece.line) and record["line"] != piece.line:
             yield f"rows: {row_id} is said to stand in line {record['line']}, not {piece.line}"
         yield from self._states(row_id, way.states, states)
         yield from self._end(row_id, way, piece)
@@ -124,14 +124,16 @@ class _Comparison:
         if piece.valid:
             return self.pipeline.way(piece.row, source)
         target = setting(self.pipeline.sources[source], "on_validation_failure")
-        return self.pipeline.error([], target, {**piece.row, "_line": piece.line})
+        return self.pipeline.error([], target, piece.row, otherwise="quarantined")
 
-    def _cut_short(self, way: Way, states: list[sqlite3.Row]) -> Way:
-        """The way of a row that killed its process in the last step on record."""
-        for number, state in enumerate(way.states):
-            if states and state.node == states[-1]["node_id"]:
-                before = [*way.states[:number], State(state.node, state.given, None, None)]
-                return self.pipeline.error(before, self.pipeline.steps[state.node].on_error, state.given)
+    def _set_aside(self, way: Way, row: Row, states: list[sqlite3.Row]) -> Way:
+        """The way of a row that killed its processes: it is not run, and blamed on the node on record."""
+        blamed = states[-1]["node_id"] if states else None
+        for state in way.states:
+            if state.node == blamed:
+                step = self.pipeline.steps[state.node]
+                aside = self.pipeline.refused([], step, row)
+                return aside if step.on_error else aside._replace(outcome="quarantined")
         return way
 
     def _states(self, row_id: str, expected: list[State], records: list[sqlite3.Row]) -> Iterator[str]:
@@ -150,7 +152,7 @@ class _Comparison:
                 yield f"{name} returned something else than on record"
             if record["output_data"] is not None and json.loads(record["output_data"]) != state.returned:
                 yield f"{name} has other output data than it returned"
-            if state.label is not None and record["labels"] != state.label:
+            if record["labels"] != state.label:
                 yield f"routing_events: {row_id} left {state.node} by {record['labels']}, not {state.label}"
 
     def _end(self, row_id: str, way: Way, piece: Read) -> Iterator[str]:

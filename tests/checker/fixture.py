@@ -84,6 +84,8 @@ class Fixture:
         ):  # fmt: skip
             (folder / name).write_text(text, encoding="utf-8")
         self.db = sqlite3.connect(self.database, isolation_level=None)
+        self.db.execute("PRAGMA journal_mode = MEMORY")
+        self.db.execute("PRAGMA synchronous = OFF")
         for table, columns in TABLES.items():
             self.db.execute(f"CREATE TABLE {table} ({columns})")
         self._write()
@@ -191,6 +193,10 @@ class Fixture:
             self.add(
                 "transform_errors", commit_no=commit, error_id=f"{token}:1", token_id=token, node_id=FILTER,
                 error_json="{}", destination="refused",
+            )  # fmt: skip
+            self.add(
+                "routing_events", commit_no=commit, event_id=f"{token}:1", state_id=f"{token}:1",
+                edge_id=f"{FILTER}:error", mode="divert",
             )  # fmt: skip
             return
         self._state(token, commit, 2, GATE, doubled, doubled)

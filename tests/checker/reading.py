@@ -22,7 +22,7 @@ class Read(NamedTuple):
 
     row: Row
     valid: bool
-    line: int
+    line: int | None  # None where the checker does not count lines
 
 
 def read(plugin: str, options: dict[str, Any], base: Path) -> Iterator[Read]:
@@ -41,38 +41,56 @@ def read(plugin: str, options: dict[str, Any], base: Path) -> Iterator[Read]:
         yield Read(piece.row, False, piece.line) if row is None else piece._replace(row=row)
 
 
+def _decoded(options: dict[str, Any], path: Path) -> str:
+    try:
+        return path.read_bytes().decode(options.get("encoding", "utf-8")).removeprefix("\ufeff")
+    except UnicodeDecodeError as problem:
+        raise CannotRecompute(f"{path.name}: {problem}") from problem
+
+
 def _csv(options: dict[str, Any], path: Path) -> Iterator[Read]:
-    text = path.read_bytes().decode(options.get("encoding", "utf-8")).removeprefix("\ufeff")
     skipped = options.get("skip_rows", 0)
-    body = text.split("\n", skipped)[skipped]
+    body = _decoded(options, path).split("\n", skipped)[skipped]
     csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=options.get("delimiter", ","))
-    header: list[str] | None = None
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=options.get("delimiter", ","), strict=True)
+    mapping = options.get("field_mapping", {})
+    header: list[str] | None = options.get("columns")
     nulls = set(options.get("null_values", ()))
     end = skipped
-    for values in reader:
+    while True:
+        try:
+            values = next(reader, None)
+        except csv.Error as problem:
+            raise CannotRecompute(f"{path.name}: {problem}") from problem
+        if values is None:
+            return
         line, end = end + 1, skipped + reader.line_num
         if not values:
             continue
         if header is None:
-            header = values
+            if not all(name.isidentifier() for name in values):
+                raise CannotRecompute(f"{path.name}: names in the header that are no identifiers")
+            header = [mapping.get(name, name) for name in values]
             continue
         row = {key: None if value in nulls else value for key, value in zip(header, values, strict=False)}
-        yield Read(row, len(values) == len(header), line)
+        yield Read(row, len(values) == len(header) and not any("\0" in value for value in values), line)
 
 
 def _json(options: dict[str, Any], path: Path) -> Iterator[Read]:
-    text = path.read_bytes().decode("utf-8-sig")
-    if options.get("format") == "jsonl" or path.suffix == ".jsonl":
+    text = _decoded(options, path)
+    if options.get("format", path.suffix[1:]) in ("jsonl", "ndjson"):
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
                 yield _element(line, number)
         return
-    data = json.loads(text)
-    for key in filter(None, options.get("data_key", "").split(".")):
-        data = data[key]
-    for number, value in enumerate(data, 1):
-        yield Read(value if isinstance(value, dict) else {}, isinstance(value, dict), number)
+    try:
+        data = json.loads(text)
+        for key in filter(None, (options.get("data_key") or "").split(".")):
+            data = data[key]
+    except (ValueError, LookupError) as problem:
+        raise CannotRecompute(f"{path.name}: {problem}") from problem
+    for value in data:
+        yield Read(value if isinstance(value, dict) else {}, isinstance(value, dict), None)
 
 
 def _element(text: str, line: int) -> Read:
@@ -84,24 +102,29 @@ def _element(text: str, line: int) -> Read:
 
 
 def _text(options: dict[str, Any], path: Path) -> Iterator[Read]:
-    text = path.read_bytes().decode(options.get("encoding", "utf-8")).removeprefix("\ufeff")
-    lines = text.split("\n")
+    lines = _decoded(options, path).split("\n")
     if not lines[-1]:
         lines.pop()
     for number, line in enumerate(lines, 1):
         value = line.removesuffix("\r")
-        value = value.strip() if options.get("strip_whitespace", True) else value
-        if value.strip() or not options.get("skip_blank_lines", True):
-            yield Read({options.get("column", "text"): value}, True, number)
+        if value.strip() or not options.get("skip_blank_lines", False):
+            value = value.strip() if options.get("strip_whitespace", False) else value
+            yield Read({options.get("column", "text"): value}, "\0" not in value, number)
+
+
+def _ascii(text: str) -> str:
+    if not text.isascii() or "_" in text:
+        raise ValueError(text)
+    return text.strip()
 
 
 def _int(value: Any) -> int:
-    return int(value.strip() if isinstance(value, str) else _only(value, int))
+    return int(_ascii(value) if isinstance(value, str) else _only(value, int))
 
 
 def _float(value: Any) -> float:
-    number = float(value.strip() if isinstance(value, str) else _only(value, int, float))
-    if not math.isfinite(number):
+    number = float(_ascii(value) if isinstance(value, str) else _only(value, int, float))
+    if not math.isfinite(number) or (type(value) is int and number != value):
         raise ValueError(value)
     return number
 
@@ -109,22 +132,20 @@ def _float(value: Any) -> float:
 def _bool(value: Any) -> bool:
     if isinstance(value, str):
         return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[value.strip().lower()]
-    if not isinstance(value, bool):
-        raise ValueError(value)
-    return value
+    return bool(_only(value, bool))
 
 
 def _str(value: Any) -> str:
     return str(_only(value, str))
 
 
-def _only(value: Any, *kinds: type) -> Any:
-    if type(value) not in kinds:
-        raise ValueError(value)
+def _any(value: Any) -> Any:
     return value
 
 
-def _any(value: Any) -> Any:
+def _only(value: Any, *kinds: type) -> Any:
+    if type(value) not in kinds:
+        raise ValueError(value)
     return value
 
 
@@ -137,7 +158,7 @@ def fields(spec: Any) -> list[tuple[str, str, bool]] | None:
         return None
     given = spec["fields"]
     pairs = given.items() if isinstance(given, dict) else (_pair(field) for field in given)
-    return [(name.strip(), kind.strip().rstrip("?"), kind.strip().endswith("?")) for name, kind in pairs]
+    return [(name.strip(), kind.strip(" ?"), kind.strip().endswith("?")) for name, kind in pairs]
 
 
 def _pair(field: Any) -> tuple[str, str]:
@@ -160,12 +181,13 @@ def schema(spec: Any) -> Callable[[Row], Row | None]:
             return None
         for name, kind, optional in listed:
             value = row.get(name)
-            if optional and (value is None or value == ""):
+            blank = isinstance(value, str) and not (value if kind in ("str", "any") else value.strip())
+            if optional and (value is None or blank):
                 result[name] = None
                 continue
             try:
                 result[name] = CONVERSIONS[kind](row[name])
-            except (KeyError, ValueError, TypeError):
+            except (KeyError, ValueError, OverflowError):
                 return None
         return result
 

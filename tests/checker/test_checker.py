@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checker.canonical import sha256
 from tests.checker.checker import CannotRecompute, check
 from tests.checker.fixture import HIGH, INPUT, LOW, REFUSED, RUN, Fixture
 
@@ -114,7 +115,10 @@ RECORDS = {
         "the digest of 1 is not that of its header",
     ),
     "a record's time": (f"UPDATE rows SET created_at = 'x' WHERE row_id = '{ROW}'", "rows does not hold what commit 1"),
-    "a set-aside text": ("UPDATE validation_errors SET raw_data = 'x'", "validation_errors does not hold what commit 1"),
+    "a set-aside text": (
+        "UPDATE validation_errors SET raw_data = 'x'",
+        "validation_errors does not hold what commit 1",
+    ),
     "a table's digest lost": (
         "DELETE FROM commit_tables WHERE table_name = 'rows' AND commit_no = 1",
         "rows holds records of commit 1, which wrote none",
@@ -239,10 +243,21 @@ def test_what_it_cannot_recompute_is_said_not_skipped(run: Fixture) -> None:
 
 
 def test_a_poison_row_is_due_where_errors_go(run: Fixture) -> None:
-    """Row 4 is set aside because it killed its process, not because of what it says."""
+    """Row 3 is set aside as it was read, because it killed its process in the filter: no step before has a record."""
+    row = {"id": 4, "amount": 40, "note": "a secret"}
     run.settings.write_text(run.settings.read_text().replace("[secret]", "[nothing]"))
-    assert violations(run) != []
-    assert check(run.settings, run.database, RUN, working_directory=run.folder, poisoned={3}) == []
+    (run.folder / "refused.jsonl").write_text(REFUSED.replace(',"twice":80', ""))
+    run.db.execute(f"DELETE FROM node_states WHERE state_id = '{RUN}-000000003:0'")
+    run.db.execute(
+        f"UPDATE node_states SET step_index = 0, input_hash = ? WHERE state_id = '{RUN}-000000003:1'", (sha256(row),)
+    )
+
+    def about_the_row(found: list[str]) -> list[str]:
+        return [text for text in found if not text.startswith(("commit", "checkpoints: refused"))]
+
+    assert about_the_row(violations(run)) != []
+    found = check(run.settings, run.database, RUN, working_directory=run.folder, poisoned={3})
+    assert about_the_row(found) == []
 
 
 def test_the_checker_imports_nothing_of_the_product() -> None:

@@ -23,21 +23,27 @@ class Output:
     def __init__(self, name: str, plugin: str, options: dict[str, Any]) -> None:
         if plugin not in ("csv", "json", "text", "null"):
             raise CannotRecompute(f"sink plugin {plugin}")
+        if options.get("headers"):
+            raise CannotRecompute(f"headers of sink {name}")
         self.name = name
         self.plugin = plugin
         self.options = options
         self.rows: list[Row] = []
         self.exact = True
         listed = fields(options.get("schema"))
-        self.header = [name for name, _, _ in listed] if listed else None
+        self.declared = [name for name, _, _ in listed or ()]
+        self.fixed = bool(listed) and options["schema"].get("mode") in ("fixed", "strict")
+        self.header: list[str] | None = None
         self.optional = {name for name, _, optional in listed or () if optional}
 
     def take(self, row: Row, *, exact: bool) -> bool:
         """Whether the sink accepts this row, which is then due next."""
         if self.plugin == "csv":
-            self.header = list(row) if self.header is None else self.header
-            if not set(row) <= set(self.header) or not set(self.header) - self.optional <= set(row):
+            extra = [] if self.fixed else [key for key in row if key not in self.declared]
+            header = self.declared + extra if self.header is None else self.header
+            if not row or not set(row) <= set(header) or not set(header) - self.optional <= set(row):
                 return False
+            self.header = header
         if self.plugin == "text" and self._line(row) is None:
             return False
         self.rows.append(row)
@@ -49,8 +55,9 @@ class Output:
         if name is None and len(row) == 1:
             name = next(iter(row))
         value = row.get(name) if name else None
-        text = "" if value is None else cell(value)
-        return text if name in row and "\n" not in text and "\r" not in text else None
+        if value is None or isinstance(value, (float, dict, list)) or set(cell(value)) & set("\r\n"):
+            return None
+        return cell(value)
 
     def violations(self, path: Path, *, base: int, finished: bool) -> Iterator[str]:
         """How the file differs from what is due; `base` bytes at its start were there before the run.
@@ -98,12 +105,17 @@ class Output:
             yield f"{len(actual)} rows, not {len(self.rows)}"
 
     def _csv(self, base: int) -> str:
-        text = io.StringIO()
-        writer = csv.writer(text, delimiter=self.options.get("delimiter", ","), lineterminator="\n")
-        if self.header is not None and not base:
-            writer.writerow(self.header)
-        writer.writerows([cell(row.get(key)) for key in self.header or ()] for row in self.rows)
-        return text.getvalue()
+        header = self.header or self.declared
+        rows = [[cell(row.get(key)) for key in header] for row in self.rows]
+        return "".join(self._csv_line(values) for values in ([header] if header and not base else []) + rows)
+
+    def _csv_line(self, values: list[str]) -> str:
+        delimiter: str = self.options.get("delimiter", ",")
+        special = {delimiter, '"', "\r", "\n"}
+        if values == [""]:
+            return '""\n'
+        quoted = ['"' + text.replace('"', '""') + '"' if special & set(text) else text for text in values]
+        return delimiter.join(quoted) + str(self.options.get("line_terminator", "\n"))
 
     def _text(self) -> str:
         return "".join(f"{self._line(row)}\n" for row in self.rows)
@@ -129,7 +141,7 @@ class Output:
 
 def lines(options: dict[str, Any]) -> bool:
     """Whether a JSON sink writes one object a line instead of an array."""
-    return options.get("format") == "jsonl" or str(options.get("path", "")).endswith(".jsonl")
+    return (options.get("format") or str(options.get("path", "")).rpartition(".")[2]) in ("jsonl", "ndjson")
 
 
 def cell(value: Any) -> str:
