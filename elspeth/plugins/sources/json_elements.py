@@ -16,7 +16,8 @@ _SPACE = re.compile(rb"[ \t\r\n]*+")
 _OUTSIDE = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+', re.DOTALL)  # to the next bracket
 _INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)  # to the end of a string
 _SCALAR = re.compile(rb"[^,\]}\s]*+")
-_QUOTE, _BRACES, _OPENING = ord('"'), b"{[}]", b"{["
+_FLAT = re.compile(rb'\{[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+\}', re.DOTALL)  # an object of scalars
+_QUOTE, _OPENING = ord('"'), b"{["
 
 
 class Truncated(Exception):
@@ -78,7 +79,7 @@ class ElementReader:
         found = self.peek()
         if not found:
             raise Truncated(f"ends where {what} must follow")
-        if found not in [allowed[i : i + 1] for i in range(len(allowed))]:
+        if found not in allowed:
             raise Unexpected(f"{what} is expected here")
         self._at += 1
         return found
@@ -95,6 +96,9 @@ class ElementReader:
             raise Unexpected("an element is expected here")
         line = self.line + 1
         limit = self._limit if keep else 0
+        if first == b"{" and (flat := _FLAT.match(self._buffer, self._at)) and len(flat[0]) <= limit:
+            self._go(flat.end())
+            return Element(flat[0], len(flat[0]), line, overlong=False)
         begin = self.offset
         head = b""
         place, depth, inside = self._at, 0, False

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from elspeth.plugins.contract import Invalid, Row, Source
+from elspeth.plugins.sources.files import HashedFile
 
 Item = Row | Invalid
 Make = Callable[[], Source]
@@ -36,3 +39,18 @@ def check_resumable(make: Make) -> list[Item]:
             assert previous < offset <= size or whole[k][1][-1] == "end"
             previous = offset
     return [item for item, _, _ in whole]
+
+
+@contextmanager
+def most_held() -> Iterator[list[int]]:
+    """Collects, at each block read, how many bytes were read and not given up."""
+    held: list[int] = []
+    block = HashedFile.block
+
+    def counted(self: HashedFile) -> bytes:
+        found = block(self)
+        held.append(sum(map(len, self._held)))
+        return found
+
+    with patch.object(HashedFile, "block", counted):
+        yield held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from elspeth.errors import SettingsError, SourceChanged
 from elspeth.plugins.contract import Invalid
 from elspeth.plugins.sources import files
 from elspeth.plugins.sources.json_source import JsonOptions, JsonSource
-from tests.unit.sources.claims import check_resumable
+from tests.unit.sources.claims import check_resumable, most_held
 
 
 @pytest.fixture
@@ -141,12 +142,29 @@ def test_memory_does_not_grow_with_an_element_that_is_too_long(tmp_path: Path) -
         file.write(b'[{"a": "')
         for _ in range(30):
             file.write(b"x" * 1_000_000)
-        file.write(b'"}, {"a": 1}]')
+        file.write(b'"}, {"a": 1}, oops')
+        for _ in range(10):
+            file.write(b"[" * 1_000_000)
     source = JsonSource(JsonOptions(path=path, max_row_bytes=2_000_000))
-    rows = list(source.read(None))
-    assert isinstance(rows[0][0], Invalid)
-    assert rows[1][0] == {"a": 1}
-    assert len(rows[0][0].raw) == files.RAW_BYTES
+    with most_held() as held:
+        rows = [row for row, _ in source.read(None)]
+    assert lines_and_errors(rows)[1:] == [
+        {"a": 1},
+        (1, "the file ends in the middle of an element"),
+    ]
+    assert [len(row.raw) for row in rows if isinstance(row, Invalid)] == [files.RAW_BYTES] * 2
+    assert max(held) <= 2_000_000 + 2 * files.BLOCK_BYTES
+    assert source.proof() == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_memory_does_not_grow_with_a_rest_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "input.json"
+    path.write_bytes(b'[{"a": 1} oops' + b"x" * 20_000_000)
+    source = JsonSource(JsonOptions(path=path, max_row_bytes=2_000_000))
+    with most_held() as held:
+        rows = [row for row, _ in source.read(None)]
+    assert len(rows) == 2
+    assert max(held) <= 2 * files.BLOCK_BYTES
 
 
 @pytest.mark.parametrize(
