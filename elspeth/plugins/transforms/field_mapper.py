@@ -59,9 +59,20 @@ class FieldMapper(Transform):
         """The mapped row. Raises `RowError` for a missing field or a taken name if `strict`."""
         return self._select(row) if self.options.select_only else self._rename(row)
 
+    def fields_in(self) -> frozenset[str]:
+        """The mapped fields if `strict`; of a path, either the field it begins with or one of the same spelling."""
+        return frozenset(old for old, _ in self._mapping if "." not in old) if self.options.strict else frozenset()
+
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The fields that are certain afterwards, given the certain fields before."""
         mapped = {new for old, new in self._mapping if old in fields or self.options.strict}
+        if self.options.select_only:
+            return frozenset(mapped)
+        return frozenset(mapped | (fields - {old for old, _ in self._mapping}))
+
+    def fields_possible(self, fields: frozenset[str]) -> frozenset[str] | None:
+        """The fields that there can be afterwards, given those that there can be before."""
+        mapped = {new for old, new in self._mapping if old in fields or old.partition(".")[0] in fields}
         if self.options.select_only:
             return frozenset(mapped)
         return frozenset(mapped | (fields - {old for old, _ in self._mapping}))

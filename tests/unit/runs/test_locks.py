@@ -6,7 +6,9 @@ import errno
 import fcntl
 import json
 import os
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,16 @@ def test_the_file_tells_people_who_holds_it(me: AttemptIdentity) -> None:
     assert text == {**me.to_columns(), "inode": Path(me.lock_path).stat().st_ino}
 
 
+@pytest.fixture
+def quick_turns() -> Iterator[None]:
+    """Threads take turns after 50 microseconds instead of 5 milliseconds, so that they meet more often."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(50e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("quick_turns")
 def test_fifty_who_ask_all_the_time_never_make_an_attempt_to_lock_fail(me: AttemptIdentity) -> None:
     path = Path(me.lock_path)
     AttemptLock.acquire(me).release()
@@ -77,7 +89,7 @@ def test_fifty_who_ask_all_the_time_never_make_an_attempt_to_lock_fail(me: Attem
     for asker in askers:
         asker.start()
     try:
-        for _ in range(10):
+        for _ in range(4):
             AttemptLock.acquire(me, patience=0.0).release()
     finally:
         stop.set()

@@ -76,3 +76,17 @@ def test_bad_options_are_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(OptionProblems) as caught:
         mapped({}, **options)
     assert words in "\n".join(caught.value.details)
+
+
+def test_the_fields_that_come_out_are_announced() -> None:
+    def plugin(**options: Any) -> Any:
+        return registry.build(registry.find("transform", "field_mapper"), options, "transforms[0]")
+
+    known = frozenset({"a", "b", "user"})
+    renaming = plugin(mapping={"a": "x", "user.name": "name", "gone": "y"})
+    assert renaming.fields_out(known) == {"x", "b", "user"}
+    assert renaming.fields_possible(known) == {"x", "b", "user", "name"}
+    assert renaming.fields_in() == set()
+    selecting = plugin(mapping={"a": "x", "user.name": "name"}, select_only=True, strict=True)
+    assert selecting.fields_out(known) == selecting.fields_possible(known) == {"x", "name"}
+    assert selecting.fields_in() == {"a"}
