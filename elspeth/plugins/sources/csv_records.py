@@ -73,6 +73,7 @@ class RecordFeed:
     def _lines(self) -> Iterator[str]:
         taken, again, fresh, limit = self.taken, self._again, self._fresh, self._limit
         codec = self._encoding.codec
+        size = 0  # of the record with this line, bytes
         while True:
             raw = again.popleft() if again else next(fresh, b"")
             if not isinstance(raw, bytes) or len(raw) > limit:
@@ -80,8 +81,9 @@ class RecordFeed:
             if not raw:
                 self._unclosed = True  # only of importance if the record is not complete
                 return
+            size = size + len(raw) if taken else len(raw)
             if taken:
-                self._expect_room(raw)
+                self._expect_room(raw, size)
             taken.append(raw)
             try:
                 text = raw.decode(codec)
@@ -104,11 +106,11 @@ class RecordFeed:
         self._overlong = raw
         return Broken("the line is too long")
 
-    def _expect_room(self, raw: bytes) -> None:
+    def _expect_room(self, raw: bytes, size: int) -> None:
         if self.offset < self.apart:
             self._again.appendleft(raw)
             raise Broken("a quote is opened and not closed on this line")
-        if sum(map(len, self.taken)) + len(raw) > self._limit:
+        if size > self._limit:
             self._again.appendleft(raw)
             self._unclosed = True
             raise Broken(f"a quote is opened and not closed within {self._limit:,} bytes")

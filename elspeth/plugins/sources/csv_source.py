@@ -30,6 +30,7 @@ class CsvOptions(FileOptions):
     skip_rows: int = Field(default=0, ge=0, description="Lines to pass over before the header.")
     columns: tuple[str, ...] | None = Field(default=None, description="Names, if the file has no header line.")
     field_mapping: dict[str, str] = Field(default={}, description="New names, {name in the header: name in the row}.")
+    null_values: tuple[str, ...] = Field(default=(), description="Texts that stand for a missing value, such as NA.")
     max_row_bytes: int = Field(default=16 << 20, gt=0, description="A longer row is invalid; this bounds memory.")
 
     @field_validator("delimiter")
@@ -93,7 +94,7 @@ class CsvSource(FileSource):
     ) -> Iterator[tuple[Row | Invalid, Cursor]]:
         assert layout.headers is not None
         names, encoding = tuple(layout.headers), layout.encoding
-        width, newline = len(names), encoding.newline
+        width, newline, nulls = len(names), encoding.newline, frozenset(self.options.null_values)
         feed = RecordFeed(file, encoding, self.options.max_row_bytes, self._dialect(), apart=apart)
         taken = feed.taken
         records = feed.records()
@@ -123,7 +124,10 @@ class CsvSource(FileSource):
             ended = raw.endswith(newline)
             at = [offset, line] if ended and offset >= feed.apart else _cursor(offset, line, feed.apart, ended=ended)
             if len(fields) == width and not feed.flaw:
-                yield dict(zip(names, fields, strict=True)), at
+                row: Row = dict(zip(names, fields, strict=True))
+                if nulls and not nulls.isdisjoint(fields):
+                    row = {name: None if value in nulls else value for name, value in row.items()}
+                yield row, at
             else:
                 problem = feed.flaw or f"has {_count(len(fields))} where {width} are expected"
                 feed.flaw = ""

@@ -192,6 +192,15 @@ def test_an_input_made_of_half_open_quotes_is_read_in_linear_time(tmp_path: Path
     assert scanned < 4 * 2_000
 
 
+def test_very_many_lines_behind_an_open_quote_are_read_in_linear_time(tmp_path: Path) -> None:
+    # If each line cost a look at all lines before it, this would take hours.
+    path = tmp_path / "input.csv"
+    path.write_text('a\n"open\n' + "1\n" * 400_000)
+    items = [item for item, _ in CsvSource(CsvOptions(path=path)).read(None)]
+    assert [item.line for item in items if isinstance(item, Invalid)] == [2]
+    assert len(items) == 400_001
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
