@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,11 @@ class _Comparison:
         self.ends = _Stream(
             db.execute("SELECT * FROM token_outcomes WHERE run_id = ? AND is_terminal = 1 ORDER BY token_id", (run_id,))
         )
+
+        self.errors = {
+            table: Counter(row[0] for row in db.execute(f"SELECT {column} FROM {table} WHERE run_id = ?", (run_id,)))
+            for table, column in (("validation_errors", "row_id"), ("transform_errors", "token_id"))
+        }
 
     def run(self, working_directory: Path, *, finished: bool) -> list[str]:
         found: list[str] = []
@@ -160,22 +166,18 @@ class _Comparison:
         if len(records) != 1:
             return  # none or several: reported with the accounts
         record = records[0]
-        exact = way.outcome in ("completed", "routed")
-        tried = set()
-        while way.sink is not None and way.sink not in tried:
-            tried.add(way.sink)
-            if self.outputs[way.sink].take(way.row, exact=exact):
-                break
-            exact = False
+        refusals = 1 if way.states and way.states[-1].returned is None else 0
+        while way.sink is not None and not self.outputs[way.sink].take(way.row, exact=piece.valid):
+            refusals += 1
             way = self.pipeline.error(way.states, setting(self.pipeline.sinks[way.sink], "on_write_failure"), way.row)
         due = (way.outcome, way.sink, len(self.outputs[way.sink].rows) if way.sink else None)
         found = (record["outcome"], record["sink_name"], record["sink_row"])
         if found != due:
             yield "token_outcomes: {} is {} at {} row {}".format(row_id, *found) + ", not {} at {} row {}".format(*due)
-        errors = "validation_errors WHERE row_id" if not piece.valid else "transform_errors WHERE token_id"
-        told = self.db.execute(f"SELECT destination FROM {errors} = ? AND run_id = ?", (row_id, self.run_id)).fetchall()
-        if (not piece.valid or (way.states and way.states[-1].returned is None)) and len(told) != 1:
-            yield f"{errors.split()[0]}: {len(told)} records about {row_id}, not one"
+        for table, count in (("validation_errors", 0 if piece.valid else 1), ("transform_errors", refusals)):
+            told = self.errors[table][row_id]
+            if told != count:
+                yield f"{table}: {told} records about {row_id}, not {count}"
 
 
 class _Stream:

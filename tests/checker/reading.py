@@ -72,8 +72,11 @@ def _csv(options: dict[str, Any], path: Path) -> Iterator[Read]:
                 raise CannotRecompute(f"{path.name}: names in the header that are no identifiers")
             header = [mapping.get(name, name) for name in values]
             continue
-        row = {key: None if value in nulls else value for key, value in zip(header, values, strict=False)}
-        yield Read(row, len(values) == len(header) and not any("\0" in value for value in values), line)
+        row: Row = dict(zip(header, values, strict=False))
+        valid = len(values) == len(header) and not any("\0" in value for value in values)
+        if valid:
+            row = {key: None if value in nulls else value for key, value in row.items()}
+        yield Read(row, valid, line)
 
 
 def _json(options: dict[str, Any], path: Path) -> Iterator[Read]:
