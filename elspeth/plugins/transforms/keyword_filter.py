@@ -26,7 +26,7 @@ class KeywordFilterOptions(PluginOptions):
         "refused.",
     )
     max_length: int = Field(
-        default=50_000, ge=1, description="Longest text that is searched, in characters; a longer one is refused."
+        default=20_000, ge=1, description="Longest text that is searched, in characters; a longer one is refused."
     )
 
     @field_validator("fields", mode="before")

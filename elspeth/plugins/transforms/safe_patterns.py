@@ -26,7 +26,10 @@ from itertools import pairwise
 from typing import Any
 
 MAX_WAYS = 1_000
-"""Most ways in which the bounded parts of a pattern may match at one place; a tenth, if it is open-ended besides."""
+"""Most ways in which the bounded parts of a pattern may match at one place."""
+
+MAX_WAYS_OPEN_ENDED = 20
+"""The same for a pattern that is open-ended besides: there the ways are tried at the square of the length."""
 
 WIDE = 100
 """A repeat whose counts differ by more than this is open-ended."""
@@ -106,7 +109,7 @@ class _Judge:
         pieces = self.settled(pieces, None)
         anchored = bool(items) and str(items[0][0]) == "AT" and str(items[0][1]) in self.anchors
         open_ended = any(piece.open_ended or piece.looks_far for piece in pieces)
-        self.check_ways(pieces, MAX_WAYS // 10 if open_ended else MAX_WAYS)
+        self.check_ways(pieces, MAX_WAYS_OPEN_ENDED if open_ended else MAX_WAYS)
         self.check_chains(pieces, allowed=2 if anchored else 1)
 
     @property
