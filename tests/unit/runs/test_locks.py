@@ -8,6 +8,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,29 @@ def test_fifty_who_ask_at_once_never_make_an_attempt_to_lock_fail(me: AttemptIde
         for asker in askers:
             asker.join()
     assert taken
+
+
+def test_somebody_can_lock_in_the_middle_of_a_question(me: AttemptIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
+    AttemptLock.acquire(me).release()
+    real = {"fcntl": fcntl.fcntl, "flock": fcntl.flock}
+    taken: list[str] = []
+
+    def then_lock(name: str) -> Any:
+        def asked(*arguments: Any) -> Any:
+            answer = real[name](*arguments)
+            with monkeypatch.context() as undone:
+                for other, function in real.items():
+                    undone.setattr(locks.fcntl, other, function)
+                AttemptLock.acquire(me, patience=0.0).release()
+            taken.append(name)
+            return answer
+
+        return asked
+
+    for name in real:
+        monkeypatch.setattr(locks.fcntl, name, then_lock(name))
+    assert probe(Path(me.lock_path)).state == "free"
+    assert taken == ["fcntl"]
 
 
 def test_flock_of_the_shell_sees_the_lock(me: AttemptIdentity) -> None:
