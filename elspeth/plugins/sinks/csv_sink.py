@@ -171,7 +171,7 @@ class CsvSink(FileSink):
             text = buffer.getvalue()
             if "\r" in text and self.options.line_terminator == "\n":
                 return None  # csv.writer leaves a lone carriage return unquoted here, and then nobody can read it back
-            return text.encode(self._encoding.codec)
+            return text.encode(self.codec)
         except (UnicodeEncodeError, ValueError, csv.Error):
             return None
 
@@ -189,18 +189,18 @@ class CsvSink(FileSink):
         if missing or extra:
             raise RowError(_misfit(missing, extra))
         values = [row.get(column) for column in columns]
-        return line(values, columns, self.options.delimiter, self.options.line_terminator, self._encoding.codec)
+        return line(values, columns, self.options.delimiter, self.options.line_terminator, self.codec)
 
     def _header(self, columns: tuple[str, ...]) -> bytes:
         names = self._named(columns)
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise RowError(f"two columns would have the name {twice[0]!r}")
-        return line(names, columns, self.options.delimiter, self.options.line_terminator, self._encoding.codec)
+        return line(names, columns, self.options.delimiter, self.options.line_terminator, self.codec)
 
     def _put(self, data: bytes, rows: int) -> None:
         if self._line_end_due:
-            data = self.options.line_terminator.encode(self._encoding.codec) + data
+            data = self.options.line_terminator.encode(self.codec) + data
             self._line_end_due = False
         self.put(data, rows)
 

@@ -125,6 +125,11 @@ class FileSink(Sink):
         self._output = None
 
     @property
+    def codec(self) -> str:
+        """The codec for `str.encode`; any piece can be encoded by itself, the mark is added by `put`."""
+        return self._encoding.codec
+
+    @property
     def output(self) -> FileOutput:
         """The open output. Raises `ElspethError` when a method is called out of order."""
         if self._output is None:

@@ -41,7 +41,7 @@ class TextSink(FileSink):
             except RowError as error:
                 answers.append(error.reason)
         if lines:
-            before = "\n".encode(self._encoding.codec) if self._line_end_due else b""
+            before = "\n".encode(self.codec) if self._line_end_due else b""
             self._line_end_due = False
             self.put(before + b"".join(lines), len(lines))
         return answers
@@ -50,7 +50,7 @@ class TextSink(FileSink):
         """For `append`: whether the last line there still wants its end."""
         if position["size"] == 0 or self.options.mode == "write":
             return {}
-        end = "\n".encode(self._encoding.codec)
+        end = "\n".encode(self.codec)
         with self.options.path.open("rb") as file:
             file.seek(-min(len(end), position["size"]), 2)
             return {} if file.read() == end else {"line_end_due": True}
@@ -79,10 +79,10 @@ class TextSink(FileSink):
         if "\n" in value or "\r" in value:
             raise RowError(f"field {name} has a line end in it, so it is not one line")
         try:
-            return (value + "\n").encode(self._encoding.codec)
+            return (value + "\n").encode(self.codec)
         except UnicodeEncodeError as error:
             raise RowError(
-                f"field {name} holds {value[error.start]!r}, which the encoding {self._encoding.codec} cannot express"
+                f"field {name} holds {value[error.start]!r}, which the encoding {self.codec} cannot express"
             ) from None
 
 
