@@ -22,6 +22,8 @@ from actors.pulse import Pulse
 from actors.spec import ChildSpec
 
 _BOOT = "import sys; a = sys.argv; sys.path[:] = a[10:]; from actors.host import main; main(a[1:10])"
+"""Imports come from where the parent's do: a file `socket.py` in the working directory is no module."""
+
 _BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -155,8 +157,7 @@ def _spawn(
     spec: ChildSpec, channel: int, page: int, output: int, watchdog_seconds: float | None
 ) -> subprocess.Popen[bytes]:
     parent = os.getpid()
-    # -P: a file `json.py` in the working directory is no module; -u: nothing printed waits in a buffer for its death.
-    command = [sys.executable, "-P", "-u", "-c", _BOOT]
+    command = [sys.executable, "-u", "-c", _BOOT]  # -u: nothing printed waits in a buffer for its death
     command += map(str, (channel, page, parent, proc.start_ticks(parent), round(watchdog_seconds or 0)))
     command += [str(spec.memory_limit_bytes or 0), str(int(spec.expendable)), spec.target, spec.title or spec.name]
     command += [entry or str(Path.cwd()) for entry in sys.path]

@@ -37,6 +37,11 @@ class Ping(Child):
         self.port.send(b"last words")
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def burst(self, count: memoryview) -> None:
+        for number in range(int(count)):
+            self.port.send(b"%d" % number)
+        os.kill(os.getpid(), signal.SIGKILL)
+
     def leave(self, code: memoryview) -> None:
         self.port.exit(int(code))
 

@@ -19,6 +19,7 @@ from actors import (
     LifecycleError,
     RestartIntensity,
     State,
+    exchange,
 )
 from tests.process.family import TARGET, Family, open_descriptors, wait_until
 
@@ -118,15 +119,26 @@ def test_an_exit_code_of_its_own_is_reported() -> None:
         assert family.await_down().exit_code == 9
 
 
-def test_nothing_a_killed_child_had_printed_is_lost() -> None:
-    text = "".join(f"line {number}\n" for number in range(500)) + "and no line end: ä"
+def test_all_frames_of_a_dead_child_are_told_before_its_death() -> None:
+    with Family() as family:
+        family.start()
+        family.send("ping", b"burst", b"300")
+        family.await_down()
+        assert [int(parts[0]) for parts in family.frames("ping")[1:]] == list(range(300))
+        assert isinstance(family.told[-1], ChildDown)
+
+
+def test_nothing_a_killed_child_had_printed_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    monkeypatch.setattr(exchange, "_OUTPUT_BYTES", 64)  # so that its end is seen before its output is read
+    text = "".join(f"line {number}\n" for number in range(5000)) + "and no line end: ä"
     with Family() as family:
         family.start()
         family.send("ping", b"print", text.encode())
         family.send("ping", b"die")
         down = family.await_down()
         assert family.printed == [("ping", line) for line in text.split("\n")]
-        assert down.output_tail.endswith("line 499\nand no line end: ä")
+        assert down.output_tail.endswith("line 4999\nand no line end: ä")
 
 
 def test_a_grandchild_that_inherits_everything_does_not_delay_the_news() -> None:
@@ -256,6 +268,7 @@ def test_shutdown_stops_in_reverse_order_and_leaves_nothing() -> None:
     family = Family()
     pids = [family.start(name) for name in ("audit", "sink", "source")]
     family.supervisor.shutdown(8.0).get()
+    family.await_down("audit")
     assert [event.name for event in family.told if isinstance(event, ChildDown)] == ["source", "sink", "audit"]
     assert {event.exit_code for event in family.told if isinstance(event, ChildDown)} == {0}
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
@@ -285,7 +298,7 @@ def test_shutdown_kills_what_does_not_stop_and_keeps_its_deadline() -> None:
         started = time.monotonic()
         family.supervisor.shutdown(0.5).get()
         assert time.monotonic() - started < 3
-        assert [family.downs(name)[0].signal for name in ("stuck", "stopped", "good")] == ["SIGKILL", "SIGKILL", None]
+        assert [family.await_down(name).signal for name in ("stuck", "stopped", "good")] == ["SIGKILL", "SIGKILL", None]
 
 
 def test_a_child_holds_no_descriptor_of_its_siblings() -> None:
@@ -298,3 +311,12 @@ def test_a_child_holds_no_descriptor_of_its_siblings() -> None:
         ]
         assert [len(found) for found in sockets] == [1, 1]
         assert not sockets[0] & sockets[1]
+
+
+def test_a_file_in_the_working_directory_is_no_module_for_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "socket.py").write_text("raise SystemExit('the wrong module')")
+    monkeypatch.chdir(tmp_path)
+    with Family() as family:
+        family.start()
