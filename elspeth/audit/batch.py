@@ -18,9 +18,9 @@ _RUN_ID = re.compile(r"[a-z0-9]{8}")
 _OF_A_RUN = frozenset({"nodes", "edges"})  # keyed by run and id: their ids do not begin with the run's
 
 
-def columns_of(table: str) -> tuple[str, ...]:
+def key_columns(table: str) -> tuple[str, ...]:
     """The columns that make a record's key, the run's id aside."""
-    return COLUMNS[table][: KEY_LENGTH.get(table, 1)]
+    return (COLUMNS.get(table) or FIXED[table])[: KEY_LENGTH.get(table, 1)]
 
 
 @dataclass(slots=True)
@@ -42,10 +42,7 @@ class Batch:
     def add_single(self, table: str, columns: Mapping[str, Any]) -> None:
         """Let the chain cover the unchanging columns of a row of `runs` or `run_attempts`."""
         record = tuple(columns.get(column) for column in FIXED[table])
-        (checked,) = _checked(table, [record])
-        if checked != record:
-            raise ElspethError(f"a value of {table} has not the type of its column: {record}")
-        self.digests.append(chain.digest_table(table, [checked]))
+        self.digests.append(chain.digest_table(table, checked(table, [record])))
 
 
 def prepared(run_id: str, records: Records) -> Batch:
@@ -58,7 +55,7 @@ def prepared(run_id: str, records: Records) -> Batch:
     batch = Batch(run_id)
     for table in COLUMNS:
         if records.get(table):
-            ordered = sorted(_checked(table, records[table]), key=_KEYS[table])
+            ordered = sorted(checked(table, records[table]), key=_KEYS[table])
             if table not in _OF_A_RUN:
                 _refuse_foreign(table, run_id, ordered)
             batch.records[table] = ordered
@@ -66,8 +63,11 @@ def prepared(run_id: str, records: Records) -> Batch:
     return batch
 
 
-def _checked(table: str, records: list[Record]) -> list[Record]:
-    """The same records with values of exactly the columns' types: what is read back is then what was digested."""
+def checked(table: str, records: list[Record]) -> list[Record]:
+    """The same records with values of exactly the columns' types: what is read back is then what was digested.
+
+    Raises `ElspethError` where a value has another type.
+    """
     try:
         return msgspec.convert({"records": records}, _LAYOUTS[table]).records  # type: ignore[no-any-return]
     except msgspec.ValidationError as error:

@@ -123,6 +123,11 @@ def signature(key: bytes, run_id: str, commit_no: int, digest: str) -> str:
     return hmac.new(key, f"{run_id}/{commit_no}/{digest}".encode(), hashlib.sha256).hexdigest()
 
 
+def digest_of(lines: bytes) -> str:
+    """The digest (hex) over lines and their marks."""
+    return _digest(lines)[0]
+
+
 def _digest(lines: bytes) -> tuple[str, bytes]:
     found = marks(lines)
     whole = hashlib.sha256(lines)

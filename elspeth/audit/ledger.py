@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from elspeth.audit import chain, database, events
-from elspeth.audit.batch import Batch, columns_of
+from elspeth.audit.batch import Batch, key_columns
 from elspeth.audit.records import COLUMNS, PURGEABLE, Record
 from elspeth.errors import DuplicateRow, ElspethError
 
@@ -134,7 +134,7 @@ class Ledger:
     ) -> ElspethError:
         if error.sqlite_errorcode not in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE):
             return ElspethError(f"an audit record does not fit table {table}: {error}")
-        keys = columns_of(table)
+        keys = key_columns(table)
         where = " AND ".join(f"{column} = ?" for column in keys)
         # Some of the batch may be inserted by now: what earlier commits hold is what was there before.
         query = f"SELECT 1 FROM {table} WHERE run_id = ? AND {where} AND commit_no < ?"

@@ -119,11 +119,11 @@ class AuditWriter:
             self._fence(run_id, attempt)
             return self._ledger.head(run_id)[0], self._ledger.latest_checkpoint(run_id)
 
-    def has_begun(self, run_id: str, attempt: int, pid: int, process_start_time: float) -> bool:
+    def has_begun(self, run_id: str, attempt: int, pid: int, process_start_ticks: int) -> bool:
         """Whether this attempt is on record as driven by this process: what tells a restart from a first start."""
         found = self._connection.execute(
-            "SELECT 1 FROM run_attempts WHERE run_id = ? AND attempt = ? AND pid = ? AND process_start_time = ?",
-            (run_id, attempt, pid, process_start_time),
+            "SELECT 1 FROM run_attempts WHERE run_id = ? AND attempt = ? AND pid = ? AND process_start_ticks = ?",
+            (run_id, attempt, pid, process_start_ticks),
         )
         return found.fetchone() is not None
 
