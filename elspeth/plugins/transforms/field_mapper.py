@@ -54,6 +54,10 @@ class FieldMapper(Transform):
         self._mapping = list(options.mapping.items())
         self._dotted = [(old, new) for old, new in self._mapping if "." in old]
         self._targets = frozenset(new for old, new in self._mapping if old != new)
+        self._strict = options.strict
+        self._keys: tuple[str, ...] = ()
+        self._new_keys: list[str] = []
+        self._taken = False
 
     def process(self, row: Row, ctx: Context) -> Row:
         """The mapped row. Raises `RowError` for a missing field or a taken name if `strict`."""
@@ -88,21 +92,27 @@ class FieldMapper(Transform):
         return out
 
     def _rename(self, row: Row) -> Row:
-        mapping = self.options.mapping
-        lifted = [
-            (new, value)
-            for old, new in self._dotted
-            if old not in row and (value := _inside(row, old)) is not _MISSING
-        ]  # fmt: skip
-        if self.options.strict:
+        lifted = self._lifted(row) if self._dotted else []
+        if self._strict:
             self._check(row, {new for new, _ in lifted})
-        if self._targets.isdisjoint(row):
-            out = {mapping.get(key, key): value for key, value in row.items()}
-        else:
+        # Rows mostly come with the same keys in the same order: work out the new ones once.
+        keys = tuple(row)
+        if keys != self._keys:
+            self._keys = keys
+            self._new_keys = [self.options.mapping.get(key, key) for key in keys]
+            self._taken = not self._targets.isdisjoint(keys)
+        if self._taken:
+            mapping = self.options.mapping
             given = {new for old, new in self._mapping if old in row}.union(new for new, _ in lifted)
             out = {mapping.get(key, key): value for key, value in row.items() if key in mapping or key not in given}
+        else:
+            out = dict(zip(self._new_keys, row.values(), strict=True))
         out.update(lifted)
         return out
+
+    def _lifted(self, row: Row) -> list[tuple[str, Any]]:
+        found = ((new, _inside(row, old)) for old, new in self._dotted if old not in row)
+        return [(new, value) for new, value in found if value is not _MISSING]
 
     def _check(self, row: Row, lifted: set[str]) -> None:
         for old, new in self._mapping:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from elspeth.runs import evidence, locks
 from elspeth.runs.identity import AttemptIdentity
@@ -22,16 +29,59 @@ input()
 """
 
 
-def test_a_killed_holder_is_an_orphan_although_its_child_lives(tmp_path: Path) -> None:
-    path = tmp_path / "locks" / "mf3k2a9x.1.lock"
-    command = [sys.executable, "-c", HOLDER, str(path)]
+def wait_until(predicate: Callable[[], bool], timeout: float = 10.0) -> None:
+    end = time.monotonic() + timeout
+    while not predicate():
+        assert time.monotonic() < end
+        os.sched_yield()
+
+
+@contextmanager
+def holding(path: Path, *wrapper: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A process that holds the lock, and the pid of a child of it that does not."""
+    command = [*wrapper, sys.executable, "-c", HOLDER, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        child = int(process.stdout.readline())
-        attempt = AttemptIdentity.from_columns(locks.holder(path))
-        assert attempt.pid == process.pid
-        assert judge(evidence.gather(attempt)).sentence == f"lock held and pid {process.pid} running"
+        try:
+            yield process, int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def sentence(path: Path) -> str:
+    return judge(evidence.gather(AttemptIdentity.from_columns(locks.holder(path)))).sentence
+
+
+def test_a_killed_holder_is_an_orphan_although_its_child_lives(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "mf3k2a9x.1.lock"
+    with holding(path) as (process, child):
+        assert locks.holder(path)["pid"] == process.pid
+        assert sentence(path) == f"lock held and pid {process.pid} running"
         process.kill()
         process.wait()
         assert Path(f"/proc/{child}").exists()
-        assert judge(evidence.gather(attempt)).sentence == f"lock free and pid {process.pid} gone"
+        assert sentence(path) == f"lock free and pid {process.pid} gone"
+
+
+def test_a_stopped_holder_is_frozen(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "mf3k2a9x.1.lock"
+    with holding(path) as (process, _):
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        assert sentence(path) == f"lock held, but pid {process.pid} is stopped"
+
+
+def test_a_holder_in_another_pid_namespace_is_alive_until_it_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "mf3k2a9x.1.lock"
+    wrapper = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if subprocess.run([*wrapper, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this user may not make a pid namespace")
+    with holding(path, *wrapper) as (process, _):
+        who = locks.holder(path)
+        assert who["pid"] == 1
+        assert sentence(path) == f"lock held by another pid namespace (pid 1 of {who['host']})"
+        process.kill()
+        process.wait()
+        wait_until(lambda: locks.probe(path).state == "free")
+        expected = f"lock free and nobody of another pid namespace (pid 1 of {who['host']}) holds it any more"
+        assert sentence(path) == expected

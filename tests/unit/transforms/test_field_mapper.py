@@ -90,3 +90,9 @@ def test_the_fields_that_come_out_are_announced() -> None:
     selecting = plugin(mapping={"a": "x", "user.name": "name"}, select_only=True, strict=True)
     assert selecting.fields_out(known) == selecting.fields_possible(known) == {"x", "name"}
     assert selecting.fields_in() == {"a"}
+
+
+def test_rows_of_different_shapes_do_not_disturb_one_another() -> None:
+    plugin: Any = registry.build(registry.find("transform", "field_mapper"), {"mapping": {"b": "x"}}, "transforms[0]")
+    for row, expected in [({"a": 1, "b": 2}, {"a": 1, "x": 2}), ({"b": 3, "a": 4}, {"x": 3, "a": 4}), ({}, {})] * 2:
+        assert list(plugin.process(row, CTX).items()) == list(expected.items())
