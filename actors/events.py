@@ -56,7 +56,11 @@ class ChildDown:
 
 @dataclass(frozen=True, slots=True)
 class GaveUp:
-    """The restart intensity is spent on this child, which stays down. `exits` are those that counted, oldest first."""
+    """The restart intensity is spent on this child, which stays down. `exits` are those that counted, oldest first.
+
+    With the name "exchange" and no exits: the I/O thread failed, `reason` is its error; nothing can be received any
+    more, only `shutdown` is left.
+    """
 
     name: str
     reason: str

@@ -20,6 +20,7 @@ import pykka
 
 from actors.channel import DATA, READY, STOP, ChannelClosed, FrameReader
 from actors.child import EXIT_ORPHANED, Child, Frame, Port, die
+from actors.crashpoints import crash_point
 from actors.proc import start_ticks
 from actors.pulse import BUSY, PARENT_BEAT, Pulse
 
@@ -66,6 +67,7 @@ class _Host:
 
     def run(self, target: str) -> None:
         _, (argument,) = self._next()
+        crash_point("host.before_actor")
         self._pulse.words[BUSY] = 1  # an import, or an `on_start`, that hangs is a hang; the actor clears it
         module, _, name = target.partition(":")
         cls = getattr(importlib.import_module(module), name)

@@ -13,6 +13,7 @@ import pykka
 
 from actors.channel import STOP
 from actors.child import EXIT_MEMORY
+from actors.crashpoints import crash_point
 from actors.events import ChildDown, ChildUp, GaveUp, Tick
 from actors.exchange import Ended, Exchange, Garbled, Outbox, Ready, TickDue, tell
 from actors.lifecycle import Event, State, transition
@@ -123,7 +124,8 @@ class Supervisor(pykka.ThreadingActor):
         """Start a child that is down again, with the spec it had.
 
         A restart that is not `counted` was not the child's fault and leaves the intensity alone. False if the intensity
-        is spent: a `GaveUp` is told and the child stays down. Raises `LifecycleError` if it is not down.
+        is spent: a `GaveUp` is told and the child stays down. Raises `LifecycleError` if it is not down, `OSError` if
+        the system refuses (no room for another process); it is down then as before.
         """
         child = self._child(name)
         if child.state is State.GIVEN_UP:
@@ -206,7 +208,9 @@ class Supervisor(pykka.ThreadingActor):
         return child if child is not None and child.line.incarnation == incarnation else None
 
     def _launch(self, spec: ChildSpec) -> Identity:
+        crash_point("supervisor.before_start")
         process = Process(spec, self._watchdog_seconds)
+        crash_point("supervisor.after_start")
         incarnation = self._incarnations[spec.name] = self._incarnations.get(spec.name, 0) + 1
         line = Line(spec.name, incarnation, process)
         self._children[spec.name] = _Supervised(spec, line, self._tick_seconds)

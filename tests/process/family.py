@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,9 @@ class Listener(pykka.ThreadingActor):
     def __init__(self, told: list[Any]) -> None:
         super().__init__()
         self._told = told
+
+    def hang(self) -> None:
+        threading.Event().wait()
 
     def on_receive(self, message: Any) -> None:
         if not isinstance(message, Tick):

@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def main_process(watchdog: float) -> Iterator[tuple[subprocess.Popen[str], list[Identity]]]:
+def main_process(watchdog: float, *how: str) -> Iterator[tuple[subprocess.Popen[str], list[Identity]]]:
     """A main process with three children; whatever is left of it is killed at the end."""
-    command = [sys.executable, "-m", "tests.process.parent", str(watchdog)]
+    command = [sys.executable, "-m", "tests.process.parent", str(watchdog), *how]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as main:
         assert main.stdout is not None
         children = [Identity.of(int(pid)) for pid in main.stdout.readline().split()]
@@ -46,6 +46,12 @@ def test_children_of_a_killed_main_process_are_gone_within_two_seconds() -> None
 def test_a_main_process_that_stops_beating_is_killed_by_its_children() -> None:
     with main_process(2) as (main, children):
         main.send_signal(signal.SIGSTOP)
+        assert main.wait(20) == -signal.SIGKILL
+        wait_until(lambda: gone(children), 2.0)
+
+
+def test_a_listener_that_hangs_is_a_main_process_that_hangs() -> None:
+    with main_process(2, "deaf") as (main, children):
         assert main.wait(20) == -signal.SIGKILL
         wait_until(lambda: gone(children), 2.0)
 
