@@ -135,6 +135,14 @@ class AuditWriter:
         ).fetchone()[0]
         return int(found[len(events_from) - 6 :]) if found else 0
 
+    def last_unit(self, run_id: str, attempt: int) -> int:
+        """The last unit that this attempt committed, where checkpoints are switched off; 0 without any."""
+        prefix = ids.event_id(run_id, attempt, "unit.")
+        found = self._connection.execute(
+            "SELECT max(event_id) FROM supervision_events WHERE event_id > ? AND event_id < ?", (prefix, prefix + "~")
+        ).fetchone()[0]
+        return int(found[len(prefix) :]) if found else 0
+
     def suspects(self, run_id: str, rows: int) -> dict[int, int]:
         """Rows behind the first `rows` that were suspected, with the deaths they are known to have seen alone.
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pykka
 
 from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
 from actors.exchange import Outbox
+from actors.process import Identity
 from actors.spec import ChildSpec
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Temporary, from_value
 from elspeth.flow import events as ev
@@ -47,6 +48,7 @@ class Cast:
     max_seconds: float = 5.0
     hang_seconds: float | None = 300.0
     cautious: bool = False
+    leftovers: tuple[Identity, ...] = ()
 
 
 @dataclass(slots=True)
@@ -130,7 +132,7 @@ class Conductor(pykka.ThreadingActor):
 
     def _up(self, event: ChildUp) -> None:
         what = "started" if event.incarnation == 1 else "restarted"
-        self._note(event.name, what, pid=event.identity.pid, detail={"process_start_time": event.identity.start_time})
+        self._note(event.name, what, pid=event.identity.pid, detail=asdict(event.identity))
         if event.incarnation > 1:
             self._progress.restarts += 1
         if self._machine is not None and event.name != AUDIT:
@@ -228,12 +230,21 @@ class Conductor(pykka.ThreadingActor):
         )  # fmt: skip
         for events in self._chronicle.unsaved():
             self._tell_audit(events)
+        self._bury_leftovers()
         for spec in (cast.sinks, *cast.stages.values()):
             self._supervisor.start_child(spec).get()
         self._new_worker()
         self._supervisor.start_child(cast.source).get()
         if self._signal is not None:
             self._step(ev.Stop())
+
+    def _bury_leftovers(self) -> None:
+        """Processes of an earlier attempt that outlived it: they could still hold an output open."""
+        for identity in self._cast.leftovers:
+            if identity.state() != "gone":
+                identity.kill()
+                self._note("run", "killed_leftover", pid=identity.pid)
+                self._progress.say(f"killed process {identity.pid}, left over from an earlier attempt")
 
     def _facts(self, name: str, facts: m.Value) -> None:
         for cut in facts.get("cuts", ()):

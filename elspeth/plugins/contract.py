@@ -92,6 +92,7 @@ class Context:
     state_directory: Path = Path("state")
     headers: dict[str, str] = field(default_factory=dict)
     _beat: Any = None
+    _prove: Any = None
 
     @property
     def random(self) -> random.Random:
@@ -102,6 +103,11 @@ class Context:
     def idempotency_key(self) -> str:
         """A key for this row at this node, the same in every try: hand it to services that accept one."""
         return f"{self.token_id}/{self.node_id}"
+
+    def prove(self) -> None:
+        """For sinks, between taking the lock on an output and changing it: raise `TakenOver` if the run is not ours."""
+        if self._prove is not None:
+            self._prove()
 
     def progress(self) -> None:
         """Say that work on the current row goes on, so that it is not taken for a hang."""

@@ -6,6 +6,7 @@ checkpoint they belong to and the proof that this attempt still owns the run.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ class Audit(Role):
 
     def begin(self) -> None:
         plan = self._plan = decode_audit_plan(self.argument)
+        os.chdir(plan.working_directory)
         key = os.environ.get(SIGNING_KEY)
         self._writer = AuditWriter(Path(plan.database), signing_key=key.encode() if key else None)
         self._units: dict[int, Records] = {}
@@ -49,7 +51,7 @@ class Audit(Role):
             crash_point("audit.before_begin")
             if plan.run is not None:
                 records = dict(plan.records)
-                if plan.checkpoint is not None:
+                if plan.checkpoint is not None and plan.checkpoints:
                     records["checkpoints"] = [self._checkpoint(plan.checkpoint)]
                 writer.create_run(plan.run, columns, records)
             else:
@@ -59,7 +61,7 @@ class Audit(Role):
         if row is None:
             if plan.checkpoint is None:
                 raise NoCheckpoint(f"No checkpoint available: run {plan.run_id} has none")
-            return plan.checkpoint, commit_no
+            return {**plan.checkpoint, "no": writer.last_unit(plan.run_id, plan.attempt)}, commit_no
         return orjson.loads(row["message"]), commit_no
 
     def _checkpoint(self, message: m.Value) -> Record:
@@ -92,8 +94,10 @@ class Audit(Role):
         units = [self._units.pop(no) for no in sorted(self._units) if no <= message.no]
         self.port.beat()
         records = _merge(units)
-        if self._plan.checkpoints or message.final:
+        if self._plan.checkpoints:
             records.setdefault("checkpoints", []).append(self._checkpoint(message.checkpoint))
+        else:
+            records.setdefault("supervision_events", []).append(self._mark(message.no))
         status: m.Value | None = None
         if message.final:
             status = {"status": "completed", "completed_at": utc_now(), "failure": None}
@@ -115,6 +119,12 @@ class Audit(Role):
         self._event_no = last_event
         return number
 
+    def _mark(self, no: int) -> Record:
+        """Where checkpoints are switched off, only this says up to which unit a restarted audit process had come."""
+        plan = self._plan
+        event_id = ids.event_id(plan.run_id, plan.attempt, f"unit.{no:09d}")
+        return (event_id, plan.attempt, None, "unit", None, None, utc_now())
+
     def _event(self, event: m.Value) -> Record:
         detail = event.get("detail")
         return (
@@ -128,7 +138,7 @@ class Audit(Role):
         found = []
         for source, state in checkpoint["sources"].items():
             if source in plan.inputs and state.get("proof"):
-                found.append(("input", source, plan.inputs[source], state.get("offset"), state["proof"]))
+                found.append(("input", source, *_input(Path(plan.inputs[source]), state)))
         for sink, position in checkpoint["sinks"].items():
             if "path" in position and "sha256" in position:
                 found.append(("output", sink, position["path"], position["size"], position["sha256"]))
@@ -136,6 +146,15 @@ class Audit(Role):
             (f"{plan.run_id}!{kind}.{node}", node, kind, path, size, digest, now)
             for kind, node, path, size, digest in found
         ]
+
+
+def _input(path: Path, state: m.Value) -> tuple[str, int, str]:
+    """An input file as it is at the end of the run: the proof says it where the last row ends with the file."""
+    size = path.stat().st_size
+    if size == state.get("offset"):
+        return str(path), size, state["proof"]
+    with path.open("rb") as file:
+        return str(path), size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _merge(parts: list[Records]) -> Records:

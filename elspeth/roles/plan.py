@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from elspeth.audit.members import prove_ownership
 from elspeth.decide.walk import RetryPolicy
 from elspeth.graph.model import Graph, Node
 from elspeth.payloads import PayloadStore
@@ -19,6 +20,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The run as its children see it. Paths are absolute, or relative to `working_directory`."""
 
     run_id: str
+    attempt: int
     graph: Graph
     working_directory: str
     state_directory: str
@@ -97,7 +99,12 @@ class Workshop:
         """A fresh context for calls of this node's plugin."""
         plan = self.plan
         return Context(
-            plan.run_id, node_id, state_directory=Path(plan.state_directory), headers=plan.headers, _beat=self._beat
+            plan.run_id,
+            node_id,
+            state_directory=Path(plan.state_directory),
+            headers=plan.headers,
+            _beat=self._beat,
+            _prove=lambda: prove_ownership(Path(plan.database), plan.run_id, plan.attempt),
         )
 
     def payloads(self) -> PayloadStore:

@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-import orjson
-
 from actors.crashpoints import crash_point
+from elspeth import canonical
 from elspeth.decide.intake import RAW_LIMIT
 from elspeth.decide.recorder import stamp
 from elspeth.decide.wire import BadRow, Rows, encode_rows
@@ -138,7 +137,7 @@ class Reader(Role):
             try:
                 self._rows.append(source.read(item))
             except SchemaError as error:
-                raw = orjson.dumps(item, default=str).decode()[:RAW_LIMIT]
+                raw = canonical.to_text(item)[:RAW_LIMIT]
                 self._rows.append(None)
                 self._bad[place] = BadRow(raw, str(error), line, item)
         source.cursor = self._cursor = cursor

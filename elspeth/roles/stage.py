@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from actors.crashpoints import crash_point
-from elspeth.audit import reader
+from elspeth.audit.members import batch_members
 from elspeth.decide import wire
 from elspeth.decide.aggregate import AggregationStep
 from elspeth.decide.compile import compile_walk
@@ -45,13 +46,13 @@ class Stage(Role):
             graph, self._stage, plugins, self._recorder, shop.context, retry=shop.retry(), touch=self._touch
         )
         self._aggregations = [step for step in self._walk.steps.values() if isinstance(step, AggregationStep)]
-        self._restore_batches(plan.database, plan.run_id, message.state or {})
+        self._restore_batches(Path(plan.database), message.state or {})
         self.say(Ready())
 
-    def _restore_batches(self, database: str, run_id: str, state: Value) -> None:
+    def _restore_batches(self, database: Path, state: Value) -> None:
         for step in self._aggregations:
             held = state.get(step.node.id)
-            members = reader.batch_members(database, run_id, held["batch"]) if held else []
+            members = batch_members(database, held["batch"]) if held else []
             step.restore(held, members)
 
     def _touch(self, _node: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pykka
 
+from actors.process import Identity
 from actors.restarts import RestartIntensity
 from actors.spec import ChildSpec
 from actors.supervisor import Supervisor
@@ -40,14 +41,15 @@ class Ended:
 
 
 def plan_of(
-    pipeline: Pipeline, run_id: str, database: Path, *, replace_outputs: bool = False, log_format: str = "text",
-    log_level: str = "WARNING",
+    pipeline: Pipeline, run_id: str, attempt: int, database: Path, *, replace_outputs: bool = False,
+    log_format: str = "text", log_level: str = "WARNING",
 ) -> Plan:  # fmt: skip
     """What source, workers, stages and sinks are told."""
     settings = pipeline.settings
     retry = settings.retry
     return Plan(
         run_id=run_id,
+        attempt=attempt,
         graph=pipeline.graph,
         working_directory=str(Path.cwd()),
         state_directory=str(state_directory(pipeline).absolute()),
@@ -90,7 +92,9 @@ def policy_of(pipeline: Pipeline) -> Policy:
     )
 
 
-def cast_of(pipeline: Pipeline, plan: Plan, audit: AuditPlan, *, cautious: bool = False) -> Cast:
+def cast_of(
+    pipeline: Pipeline, plan: Plan, audit: AuditPlan, *, cautious: bool = False, leftovers: tuple[Identity, ...] = ()
+) -> Cast:
     """Who plays in this attempt."""
     supervisor = pipeline.settings.supervisor
     hang = supervisor.hang_timeout_seconds
@@ -122,6 +126,7 @@ def cast_of(pipeline: Pipeline, plan: Plan, audit: AuditPlan, *, cautious: bool 
         max_seconds=pipeline.settings.checkpoint.max_seconds,
         hang_seconds=hang,
         cautious=cautious,
+        leftovers=leftovers,
     )
 
 

@@ -45,7 +45,7 @@ def execute(
     pipeline, database = start.pipeline, start.database
     identity = current(lock_path(database, start.run_id, 1))
     with AttemptLock.acquire(identity):
-        plan = plan_of(pipeline, start.run_id, database, log_format=log_format, log_level=log_level)
+        plan = plan_of(pipeline, start.run_id, 1, database, log_format=log_format, log_level=log_level)
         audit = AuditPlan(
             run_id=start.run_id,
             database=str(database.absolute()),

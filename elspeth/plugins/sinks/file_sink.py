@@ -65,6 +65,7 @@ class FileSink(Sink):
         self._context = Context(run_id="", node_id="")
         self._position: Position = {}
         self._output: FileOutput | None = None
+        self._checked: FileOutput | None = None
         self._rows = 0
 
     def setup(self, ctx: Context) -> None:
@@ -83,12 +84,16 @@ class FileSink(Sink):
 
     def check(self, position: Position) -> None:
         """Raise `OutputDamaged` unless the file still holds everything before `position`."""
-        self._output_at(position).check(position["size"], position["sha256"])
+        self._checked = self._output_at(position)
+        self._checked.check(position["size"], position["sha256"])
 
     def open(self, position: Position, *, replace: bool = False) -> list[Cut]:
         """Lock, check, cut back and be ready to write behind `position`; see `FileOutput.open`."""
         self.close()
-        output = self._output_at(position)
+        output = self._checked or self._output_at(position)
+        if output.path != Path(position["path"]):
+            output = self._output_at(position)
+        self._checked = None
         cuts = output.open(position, replace=replace)
         self._output = output
         self._position = position
@@ -162,4 +167,4 @@ class FileSink(Sink):
         return b""
 
     def _output_at(self, position: Position) -> FileOutput:
-        return FileOutput(Path(position["path"]), self._context.state_directory / "cut")
+        return FileOutput(Path(position["path"]), self._context.state_directory / "cut", self._context.prove)

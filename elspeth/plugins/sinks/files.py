@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,9 +49,13 @@ class FileOutput:
     when they are durable.
     """
 
-    def __init__(self, path: Path, cut_folder: Path) -> None:
-        """`path` is the file as the position names it; a symbolic link is followed once, here."""
+    def __init__(self, path: Path, cut_folder: Path, prove: Callable[[], None] = lambda: None) -> None:
+        """`path` is the file as the position names it; a symbolic link is followed once, here.
+
+        `prove` is called between the lock and the first change, and raises where the run is not ours any more.
+        """
         self.path = path
+        self._prove = prove
         self._target = Path(os.path.realpath(path))
         self._cut_folder = cut_folder
         self._fd = -1
@@ -60,6 +65,7 @@ class FileOutput:
         self._pending_size = 0
         self._unsynced = False
         self._lost: ElspethError | None = None
+        self._proven: tuple[object, _Hash] | None = None
 
     @property
     def end(self) -> int:
@@ -79,7 +85,8 @@ class FileOutput:
             raise temporary(self.path, "read", error) from error
         try:
             self._require_regular(fd)
-            running_hash(fd, size, sha256, str(self.path))
+            facts = _fingerprint(fd, size, sha256)
+            self._proven = facts, running_hash(fd, size, sha256, str(self.path))
         finally:
             os.close(fd)
 
@@ -220,13 +227,20 @@ class FileOutput:
     def _open_locked(self, position: Position) -> list[Cut]:
         size = position["size"]
         self._fd = self._lock(self._target, 0)
-        self._hash = running_hash(self._fd, size, position["sha256"], str(self.path))
+        self._prove()
+        self._hash = self._read_beginning(size, position["sha256"])
         self._size = size
         cuts = self._keep_tail(self._fd, position)
         crash_point("sink.before_cut")
         os.ftruncate(self._fd, size)
         crash_point("sink.after_cut")
         return cuts
+
+    def _read_beginning(self, size: int, sha256: str) -> _Hash:
+        """The running hash up to `size`; what `check` read is not read again if the file was not touched since."""
+        if self._proven is not None and self._proven[0] == _fingerprint(self._fd, size, sha256):
+            return self._proven[1].copy()
+        return running_hash(self._fd, size, sha256, str(self.path))
 
     def _open_copy(self, position: Position) -> list[Cut]:
         size = position["size"]
@@ -236,6 +250,7 @@ class FileOutput:
             self._require_regular(old)
             self._fd = self._lock(new, os.O_CREAT)
             try:
+                self._prove()
                 os.ftruncate(self._fd, 0)
                 self._hash = copy_beginning(old, self._fd, size, position["sha256"], str(self.path))
                 self._size = size
@@ -265,3 +280,9 @@ class FileOutput:
         if facts.st_size <= size or (size == 0 and untouched):
             return []
         return [copy_tail(fd, self._target, size, self._cut_folder)]
+
+
+def _fingerprint(fd: int, size: int, sha256: str) -> object:
+    """What changes with any write to the file: nobody can set the time of the last change (ctime) back."""
+    facts = os.fstat(fd)
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, size, sha256

@@ -1,0 +1,36 @@
+"""What restoring processes ask of the audit database: who owns the run, and who waits in an open batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from elspeth.audit import database
+from elspeth.errors import TakenOver
+
+
+def prove_ownership(path: Path, run_id: str, attempt: int) -> None:
+    """Raise `TakenOver` unless this attempt is the latest to drive the run."""
+    with database.worded(path):
+        connection = database.open_reader(path)
+        try:
+            row = connection.execute("SELECT attempt FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        finally:
+            connection.close()
+    if row is None or row[0] != attempt:
+        owner = row[0] if row else "none"
+        raise TakenOver(
+            f"run {run_id} was taken over by attempt {owner}; this is attempt {attempt}",
+            next_step=f"elspeth status {run_id}",
+        )
+
+
+def batch_members(path: Path, batch_id: str) -> list[tuple[str, str]]:
+    """Token id and data of everybody in a batch, in the order of their arrival."""
+    with database.worded(path):
+        connection = database.open_reader(path)
+        try:
+            return connection.execute(
+                "SELECT token_id, member_data FROM batch_members WHERE batch_id = ? ORDER BY ordinal", (batch_id,)
+            ).fetchall()
+        finally:
+            connection.close()
