@@ -271,3 +271,25 @@ default_sink: output
 )
 def test_a_route_label_is_the_value_as_text(value: object, label: str) -> None:
     assert route_label(value) == label
+
+
+def test_a_coalesce_looks_through_inner_ones_for_its_own_fork() -> None:
+    inner = """
+  - {name: inner_NAME, input: NAME_summed, condition: "True", routes: {"true": fork}, fork_to: [up_NAME, down_NAME]}"""
+    graph = graph_of(f"""
+source: {{plugin: csv}}
+gates:
+  - {{name: outer, condition: "True", routes: {{"true": fork}}, fork_to: [left, right]}}
+{inner.replace("NAME", "left")}{inner.replace("NAME", "right")}
+aggregations:
+  - {{name: one, plugin: x, input: left, on_success: left_summed, output_mode: passthrough}}
+  - {{name: two, plugin: x, input: right, on_success: right_summed, output_mode: passthrough}}
+coalesce:
+  - {{name: small_left, branches: [up_left, down_left], on_success: left_again}}
+  - {{name: small_right, branches: [up_right, down_right], on_success: right_again}}
+  - {{name: big, branches: {{left: left_again, right: right_again}}}}
+sinks: {{output: {{plugin: csv}}}}
+default_sink: output
+""")
+    assert graph.node("small_left").stage == graph.node("small_right").stage == 2
+    assert graph.node("big").stage == 3

@@ -186,3 +186,14 @@ default_sink: output
     )
     (problem,) = problems_of(text)
     assert "'s1'" in problem
+
+
+def test_what_only_some_rows_of_a_branch_bring_is_not_certain_in_the_merged_row() -> None:
+    text = DIAMOND.replace("POLICY", "policy: require_all").replace("FIELD", "a")
+    text = text.replace(
+        "gates: [",
+        'gates: [{name: g, input: l0, condition: "row[\'id\'] > 1", routes: {"true": l2, "false": l1}}, ',
+    )
+    text = text.replace("on_success: l1}", "on_success: l0}\n  - {name: more, plugin: x, input: l2, on_success: l1}")
+    (problem,) = problems_of(text, l=Adds(), more=Adds(adds="a"), r=Adds())
+    assert "nothing guarantees" in problem
