@@ -165,3 +165,12 @@ sinks: {output: {plugin: csv}, other: {plugin: csv}}
 default_sink: output
 """)
     assert list(graph.node("g").routes) == ["b", "a", "c"]
+
+
+def test_two_steps_of_one_name_are_not_taken_for_a_circle() -> None:
+    (problem,) = problems_of("""
+source: {plugin: csv}
+aggregations: [{name: sums, plugin: x, on_success: sums}]
+sinks: {sums: {plugin: csv}}
+""")
+    assert "name of another step" in problem.message
