@@ -142,3 +142,24 @@ def test_bytes_that_another_program_added_are_not_written_over(position, tmp_pat
     with pytest.raises(OutputDamaged, match="changed from 208 to 215 bytes"):
         sink.flush()
     assert (tmp_path / "out").read_bytes().endswith(b"theirs\n")
+
+
+def test_what_was_checked_is_not_read_again_when_it_is_opened(position, make_sink, monkeypatch) -> None:
+    sink = make_sink("csv")
+    sink.check(position)
+    monkeypatch.setattr("elspeth.plugins.sinks.files.running_hash", lambda *_: pytest.fail("read twice"))
+    sink.open(position)
+    sink.write(ROWS)
+    monkeypatch.undo()
+    final = sink.flush()
+    sink.close()
+    make_sink("csv").open(final)
+
+
+@pytest.mark.parametrize("damage", [shortened, edited], ids=["shortened", "edited"])
+def test_damage_between_the_check_and_the_opening_is_found(damage, position, tmp_path: Path, make_sink) -> None:
+    sink = make_sink("csv")
+    sink.check(position)
+    damage(tmp_path / "out")
+    with pytest.raises(OutputDamaged):
+        sink.open(position)

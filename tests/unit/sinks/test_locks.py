@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from elspeth.errors import OutputDamaged, RunInProgress
-from elspeth.plugins.contract import Position
+from elspeth.errors import OutputDamaged, RunInProgress, TakenOver
+from elspeth.plugins.contract import Context, Position
 
 ROWS = [{"n": n} for n in range(3)]
 
@@ -139,6 +139,22 @@ def test_a_link_still_points_to_the_output_after_a_take_over(position, tmp_path:
     heir.finish()
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "out").read_bytes() == b"n\n0\n1\n2\n"
+
+
+@pytest.mark.parametrize("replace", [False, True], ids=["in-place", "replace"])
+def test_a_sink_whose_run_was_taken_over_changes_nothing(replace: bool, position, tmp_path: Path, make_sink) -> None:
+    def not_ours() -> None:
+        raise TakenOver("attempt 2 drives this run")
+
+    with (tmp_path / "out").open("ab") as file:
+        file.write(b"the heir's rows\n")
+    late = make_sink("csv")
+    late.setup(Context(run_id="r", node_id="out", state_directory=tmp_path / "state", _prove=not_ours))
+    with pytest.raises(TakenOver):
+        late.open(position, replace=replace)
+    assert (tmp_path / "out").read_bytes() == b"n\n0\nthe heir's rows\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    make_sink("csv").open(position)  # and it holds no lock
 
 
 def test_a_sink_that_is_closed_leaves_no_file_open(position, make_sink) -> None:
