@@ -26,7 +26,7 @@ def event(run_id: str, attempt: int, what: str, at: str, changes: Changes, **fac
 
 def changes_of(detail: str | None) -> Changes | None:
     """The changes that an event's detail holds, None if it is no such event."""
-    if detail is None:
+    if not isinstance(detail, str):
         return None
     try:
         value = canonical.from_text(detail)

@@ -166,7 +166,7 @@ class AuditReader:
         if not runs:
             return "it holds no runs"
         more = " and more" if len(runs) > _SHOWN else ""
-        return f"these exist: {', '.join(run.run_id for run in runs[:_SHOWN])}{more}"
+        return f"these exist: {', '.join(str(run.run_id) for run in runs[:_SHOWN])}{more}"
 
     def _all(
         self, kind: type[V], table: str, where: str, values: tuple[Any, ...], order: str, limit: int | None = None

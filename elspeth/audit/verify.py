@@ -15,6 +15,7 @@ from elspeth.audit.findings import Finding
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.records import FIXED
 from elspeth.audit.recount import NAMED, RANGED, Recount, settle_moves
+from elspeth.errors import RunNotFound
 
 PURGE = "purge"
 
@@ -25,7 +26,9 @@ def verify_run(reader: AuditReader, run_id: str, key: bytes | None = None) -> li
     With the signing `key`, signatures are checked, and the head of a run that has ended must carry one. Raises
     `RunNotFound`, and `Temporary` or `ElspethError` where the database cannot be read.
     """
-    reader.run(run_id)
+    run = reader.run(run_id)
+    if run.run_id != run_id:
+        raise RunNotFound(f"Run not found: {run_id!r}", details=[f"{run.run_id!r} begins so"])
     connection = reader.connection
     with database.worded(reader.path):
         connection.execute("BEGIN")
@@ -75,6 +78,9 @@ def _links(connection: sqlite3.Connection, run_id: str, key: bytes | None) -> It
         (run_id,),
     ):
         number, attempt, before, digest, count, at, signature = last = row
+        if not isinstance(number, int):
+            yield Finding("chain", f"a commit carries the number {number!r}", "commits")
+            continue
         tables = []
         while part is not None and (not isinstance(part[0], int) or part[0] <= number):
             if part[0] == number:
