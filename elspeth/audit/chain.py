@@ -8,8 +8,8 @@ lines of a commit stand in key order, table by table. For each table of a commit
 
 and, where a table has purgeable columns, the same once more over lines `[key..., purgeable values...]` of the records
 in which any of these is not NULL. A commit's digest is SHA-256 over the canonical JSON of its header, which holds the
-previous commit's digest, and for each table its name, the number of records, both digests, and SHA-256 over the
-purgeable marks. A run's first commit follows the head of the latest run before it.
+previous commit's digest, and for each table its name, the number of records and both digests. A run's first commit
+follows the head of the latest run before it. A purge removes the purgeable values and their marks; digests stay.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def digest_commit(
         "attempt": attempt,
         "commit_no": commit_no,
         "committed_at": committed_at,
-        "tables": sorted(map(_header_of, tables)),
+        "tables": sorted([part.table, part.record_count, part.digest, part.purgeable_digest] for part in tables),
     }
     return canonical.sha256(header)
 
@@ -122,12 +122,6 @@ def digest_commit(
 def signature(key: bytes, run_id: str, commit_no: int, digest: str) -> str:
     """HMAC-SHA-256 (hex) of a run's head: who rebuilds the chain cannot make this without the key."""
     return hmac.new(key, f"{run_id}/{commit_no}/{digest}".encode(), hashlib.sha256).hexdigest()
-
-
-def _header_of(part: TableDigest) -> list[str | int | None]:
-    # After a purge nothing is left to check the purgeable marks against, so the header itself holds them fast.
-    found = None if part.purgeable_marks is None else hashlib.sha256(part.purgeable_marks).hexdigest()
-    return [part.table, part.record_count, part.digest, part.purgeable_digest, found]
 
 
 def digest_of(lines: bytes) -> str:

@@ -121,7 +121,8 @@ class Ledger:
         )
 
     def forget(self, run_id: str) -> None:
-        """Set all purgeable columns of a run to NULL."""
+        """Set all purgeable columns of a run to NULL, and their marks: four bytes tell too much of a short text."""
+        self.connection.execute("UPDATE commit_tables SET purgeable_marks = NULL WHERE run_id = ?", (run_id,))
         for table, columns in PURGEABLE.items():
             assign = ", ".join(f"{column} = NULL" for column in columns)
             key = COLUMNS[table][0]

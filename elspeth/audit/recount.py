@@ -23,13 +23,13 @@ Groups = Iterator[tuple[int, list[Record]]]
 
 
 class Recount:
-    """One table of one run, held against `commit_tables`. With `purged`, purgeable values may be gone altogether."""
+    """One table of one run, held against `commit_tables`. Of commits before `purged_before`, row data may be gone."""
 
-    def __init__(self, connection: sqlite3.Connection, run_id: str, table: str, *, purged: bool) -> None:
+    def __init__(self, connection: sqlite3.Connection, run_id: str, table: str, *, purged_before: int) -> None:
         self._connection = connection
         self._run_id = run_id
         self.table = table
-        self._purged = purged
+        self._purged_before = purged_before
         self._open: dict[int, _Running] = {}
         self._done: set[int] = set()
         self._bad: dict[int, None] = {}
@@ -74,7 +74,7 @@ class Recount:
         if running.fixed.count < running.expected.record_count:
             return
         del self._open[commit_no]
-        if running.agrees(self._purged):
+        if running.agrees(commit_no < self._purged_before):
             self._done.add(commit_no)
         else:
             self._bad[commit_no] = None
@@ -142,7 +142,9 @@ class Recount:
             self._vague(commit_no)
             return
         kept = [(record, line) for record in records if (line := self._purgeable_line(record))]
-        if self._purged and not kept:
+        if not kept and commit_no < self._purged_before:
+            what = f"the marks of what was purged from {self.table} in commit {commit_no} were put back"
+            self.findings.append(Finding("changed", what, "commit_tables", None, commit_no))
             return
         self._compare(
             commit_no, [record for record, _ in kept], [line for _, line in kept], expected.purgeable_marks or b""
@@ -212,11 +214,12 @@ class _Running:
         expected = self.expected
         if self.fixed.hexdigest() != expected.digest or bytes(self.fixed.marks) != expected.marks:
             return False
-        if not self.purgeable.count and purged:
-            return True
         if not self.purgeable.count:
-            return expected.purgeable_digest is None
-        return self.purgeable.hexdigest() == expected.purgeable_digest
+            return expected.purgeable_marks is None and (purged or expected.purgeable_digest is None)
+        return (
+            self.purgeable.hexdigest() == expected.purgeable_digest
+            and bytes(self.purgeable.marks) == expected.purgeable_marks
+        )
 
 
 def _name(table: str, record: Record) -> str:

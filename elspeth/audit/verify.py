@@ -46,9 +46,11 @@ def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None) ->
     yield from _links(connection, run_id, key)
     yield from _origin(connection, run_id)
     purged = connection.execute(
-        "SELECT 1 FROM operator_actions WHERE run_id = ? AND action = ? LIMIT 1", (run_id, PURGE)
-    ).fetchone()
-    recounts = [Recount(connection, run_id, table, purged=purged is not None) for table in FIXED]
+        "SELECT max(commit_no) FROM operator_actions WHERE run_id = ? AND action = ?", (run_id, PURGE)
+    ).fetchone()[0]
+    recounts = [
+        Recount(connection, run_id, table, purged_before=purged if isinstance(purged, int) else 0) for table in FIXED
+    ]
     for recount in recounts:
         try:
             yield from recount.run()

@@ -290,7 +290,31 @@ def test_data_put_back_after_a_purge_is_found(copy: Path) -> None:
     writer.close()
     with tampering(copy) as database:
         database.execute("UPDATE rows SET source_data = '{}' WHERE row_index = 3")
-    assert findings(copy)
+    assert {finding.table for finding in findings(copy)} == {"rows"}
+
+
+def test_marks_put_back_after_a_purge_are_found(copy: Path) -> None:
+    writer = AuditWriter(copy, signing_key=KEY)
+    writer.purge(run_id=RUN, user="ada", uid=1000, command_line="elspeth purge")
+    writer.close()
+    with tampering(copy) as database:
+        database.execute("UPDATE commit_tables SET purgeable_marks = x'00' WHERE commit_no = 2 AND table_name = 'rows'")
+    assert [finding.table for finding in findings(copy)] == ["commit_tables"]
+
+
+def test_what_is_missing_from_a_commit_after_the_purge_was_not_purged(path: Path) -> None:
+    writer = AuditWriter(path)
+    writer.create_run(RUN_COLUMNS, ATTEMPT, beginning())
+    writer.commit(RUN, 1, rows(0, 3), {"status": "failed"})
+    writer.purge(run_id=RUN, user="ada", uid=1000, command_line="elspeth purge")
+    writer.begin_attempt(RUN, 1, ATTEMPT, {})
+    writer.commit(RUN, 2, rows(3, 5, number=2))
+    writer.close()
+    assert findings(path, key=None) == []
+    with tampering(path) as database:
+        database.execute("UPDATE rows SET source_data = NULL")
+        database.execute("UPDATE commit_tables SET purgeable_marks = NULL")
+    assert findings(path, key=None)
 
 
 def broken(change: Callable[[dict[str, list[Any]]], None]) -> Callable[[Path], None]:
