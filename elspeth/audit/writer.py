@@ -6,7 +6,7 @@ are; what they must look like is checked in one pass in C, and all digests are m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,20 @@ class AuditWriter:
             self._connection.close()
             raise
 
-    def create_run(self, run: Mapping[str, Any], attempt: Mapping[str, Any], records: Records) -> int:
+    def create_run(
+        self,
+        run: Mapping[str, Any],
+        attempt: Mapping[str, Any],
+        records: Records,
+        *,
+        supersedes: Sequence[tuple[str, int]] = (),
+        reason: str | None = None,
+    ) -> int:
         """Record a new run, its first attempt and checkpoint 0; answers the number of the commit, 0.
 
         `run` holds columns of `runs`, `attempt` columns of `run_attempts`; the status is `running` and the attempt 1.
-        Raises `RunInProgress` if a run with this id exists.
+        `supersedes` names unfinished runs, each with the attempt that was seen, that are given up for this one in the
+        same transaction. Raises `RunInProgress` if a run with this id exists, or one of those has gone on.
         """
         run_id = str(run["run_id"])
         at = self._now()
@@ -68,7 +77,13 @@ class AuditWriter:
             self._ledger.insert_columns(
                 "run_attempts", {"heartbeat_number": 0, **attempt_columns, "run_id": run_id, "commit_no": 0}
             )
-            return self._ledger.append(batch, 1, at, head=(-1, self._ledger.last_head()))
+            number = self._ledger.append(batch, 1, at, head=(-1, self._ledger.last_head()))
+            who = (str(attempt.get("user")), attempt.get("uid"), str(attempt.get("command_line")), reason)
+            gone = {"status": "failed", "failure": f"given up for run {run_id}", "superseded_by": run_id}
+            for other, seen in supersedes:
+                columns = {**gone, "completed_at": at}
+                self._act(other, "force_new", *who, columns, {"new_run": run_id}, seen, purge=False)
+            return number
 
     def begin_attempt(
         self, run_id: str, expected_attempt: int, attempt: Mapping[str, Any], records: Records
@@ -113,10 +128,12 @@ class AuditWriter:
     def confirm(self, run_id: str, attempt: int) -> tuple[int, dict[str, Any] | None]:
         """Prove that this attempt owns the run; answers the last commit's number and the latest checkpoint's row.
 
-        What a restarted audit process asks first. Raises `TakenOver`.
+        What a restarted audit process asks first; it may have died right behind the commit that completed the run.
+        Raises `TakenOver`.
         """
         with self._ledger.transaction():
-            self._fence(run_id, attempt)
+            if self._owner(run_id) != (attempt, "completed"):
+                self._fence(run_id, attempt)
             return self._ledger.head(run_id)[0], self._ledger.latest_checkpoint(run_id)
 
     def has_begun(self, run_id: str, attempt: int, pid: int, process_start_ticks: int) -> bool:
@@ -211,16 +228,19 @@ class AuditWriter:
         not `running` ends the attempt, and its later commits are refused. With `expected_attempt`, raises
         `RunInProgress` if another attempt has begun since the operator looked.
         """
-        return self._act(
-            run_id, action, user, uid, command_line, reason, changes or {}, detail or {}, expected_attempt, purge=False
-        )
+        with self._ledger.transaction():
+            return self._act(
+                run_id, action, user, uid, command_line, reason, changes or {}, detail or {}, expected_attempt,
+                purge=False,
+            )  # fmt: skip
 
     def purge(self, *, run_id: str, user: str, uid: int | None, command_line: str, reason: str | None = None) -> int:
         """Forget what people wrote into the rows of a run that is not running; hashes and the story stay.
 
         Recorded as an operator's action; answers the commit's number. Raises `RunInProgress`.
         """
-        return self._act(run_id, "purge", user, uid, command_line, reason, {}, {}, None, purge=True)
+        with self._ledger.transaction():
+            return self._act(run_id, "purge", user, uid, command_line, reason, {}, {}, None, purge=True)
 
     def close(self) -> bool:
         """Leave the database; answers whether it is one file now (False: somebody else still uses it)."""
@@ -240,30 +260,30 @@ class AuditWriter:
         self, run_id: str, action: str, user: str, uid: int | None, command_line: str, reason: str | None,
         columns: Mapping[str, Any], detail: Mapping[str, Any], expected: int | None, *, purge: bool,
     ) -> int:  # fmt: skip
+        """Inside of a transaction."""
         at = self._now()
-        with self._ledger.transaction():
-            attempt, status = self._owner(run_id)
-            if expected is not None and attempt != expected:
-                raise RunInProgress(
-                    f"Run already in progress: attempt {attempt} of run {run_id} has begun",
-                    details=self._facts(run_id, attempt),
-                    next_step=f"elspeth status {run_id}",
-                )
-            if purge and status == "running":
-                raise RunInProgress(f"run {run_id} has not ended, so nothing of it is purged")
-            commit_no, digest = self._ledger.head(run_id)
-            what = f"{action}.{commit_no + 1:09d}"
-            changes: events.Changes = {"runs": dict(columns)}
-            if columns.get("status", status) != "running" and self._attempt(run_id, attempt)["ended_at"] is None:
-                changes["attempts"] = {str(attempt): {"ended_at": at, "end_reason": f"{action} by {user}"}}
-            done = (f"{run_id}!{what}", user, uid, command_line, reason, action, canonical.to_text(dict(detail)), at)
-            records: Records = {"operator_actions": [done]}
-            if columns or "attempts" in changes:
-                records = _with_events(records, events.event(run_id, attempt, what, at, changes))
-                self._ledger.project(run_id, changes)
-            if purge:
-                self._ledger.forget(run_id)
-            return self._ledger.append(prepared(run_id, records), attempt, at, (commit_no, digest), sign=True)
+        attempt, status = self._owner(run_id)
+        if expected is not None and attempt != expected:
+            raise RunInProgress(
+                f"Run already in progress: attempt {attempt} of run {run_id} has begun",
+                details=self._facts(run_id, attempt),
+                next_step=f"elspeth status {run_id}",
+            )
+        if purge and status == "running":
+            raise RunInProgress(f"run {run_id} has not ended, so nothing of it is purged")
+        commit_no, digest = self._ledger.head(run_id)
+        what = f"{action}.{commit_no + 1:09d}"
+        changes: events.Changes = {"runs": dict(columns)}
+        if columns.get("status", status) != "running" and self._attempt(run_id, attempt)["ended_at"] is None:
+            changes["attempts"] = {str(attempt): {"ended_at": at, "end_reason": f"{action} by {user}"}}
+        done = (f"{run_id}!{what}", user, uid, command_line, reason, action, canonical.to_text(dict(detail)), at)
+        records: Records = {"operator_actions": [done]}
+        if columns or "attempts" in changes:
+            records = _with_events(records, events.event(run_id, attempt, what, at, changes))
+            self._ledger.project(run_id, changes)
+        if purge:
+            self._ledger.forget(run_id)
+        return self._ledger.append(prepared(run_id, records), attempt, at, (commit_no, digest), sign=True)
 
     def _owner(self, run_id: str) -> tuple[int, str]:
         row = self._connection.execute("SELECT attempt, status FROM runs WHERE run_id = ?", (run_id,)).fetchone()

@@ -11,6 +11,7 @@ from elspeth import canonical
 from elspeth.decide.token import Token
 from elspeth.decide.walk import Exit, Refused, Walk
 from elspeth.expressions import EvaluationError, compile_expression
+from elspeth.graph.labels import route_label
 from elspeth.graph.model import Node
 from elspeth.plugins.contract import Transform, TransientError
 from elspeth.schema import RowSchema, SchemaError, compile_checker
@@ -136,7 +137,7 @@ class GateStep:
         except EvaluationError as error:
             self._refuse(token, Refused(str(error), {"condition": node.condition}), started)
             return
-        label = ("true" if value else "false") if isinstance(value, bool) else str(value)
+        label = route_label(value)
         leave = self._exits.get(label)
         if leave is None:
             facts = {"condition": node.condition, "answer": label, "routes": sorted(node.routes)}

@@ -32,9 +32,11 @@ class Audit(Role):
 
     def begin(self) -> None:
         plan = self._plan = decode_audit_plan(self.argument)
+        self._over = True
         os.chdir(plan.working_directory)
         key = os.environ.get(SIGNING_KEY)
         self._writer = AuditWriter(Path(plan.database), signing_key=key.encode() if key else None)
+        self._over = False
         self._units: dict[int, Records] = {}
         self._events: list[m.Value] = []
         checkpoint, commit_no = self._own()
@@ -53,7 +55,7 @@ class Audit(Role):
                 records = dict(plan.records)
                 if plan.checkpoint is not None and plan.checkpoints:
                     records["checkpoints"] = [self._checkpoint(plan.checkpoint)]
-                writer.create_run(plan.run, columns, records)
+                writer.create_run(plan.run, columns, records, supersedes=plan.supersedes, reason=plan.reason)
             else:
                 writer.begin_attempt(plan.run_id, plan.attempt - 1, columns, plan.records)
             crash_point("audit.after_begin")
@@ -73,6 +75,8 @@ class Audit(Role):
         )  # fmt: skip
 
     def take(self, message: Any, bodies: list[memoryview]) -> None:
+        if self._over:
+            return
         match message:
             case m.Record():
                 self._units[message.no] = _merge([decode_records(body) for body in bodies])
@@ -87,7 +91,7 @@ class Audit(Role):
                 self._writer.heartbeat(self._plan.run_id, self._plan.attempt, message.number, utc_now())
             case m.End():
                 self._write({}, message.status)
-                self._writer.close()
+                self._leave()
                 self.say(m.Ended())
 
     def _commit(self, message: m.Commit) -> None:
@@ -107,7 +111,16 @@ class Audit(Role):
         self.say(m.Durable(message.no, commit_no))
         crash_point("audit.after_durable")
         if message.final:
-            self._writer.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Nothing more will be written: the database becomes one file, if nobody else uses it."""
+        self._over = True
+        self._writer.close()
+
+    def on_stop(self) -> None:
+        if not self._over:
+            self._leave()
 
     def _write(self, records: Records, status: m.Value | None = None) -> int:
         events = [self._event(event) for event in self._events]

@@ -50,6 +50,8 @@ class AuditPlan(msgspec.Struct, frozen=True, kw_only=True):
     records: dict[str, list[tuple[Any, ...]]] = {}
     checkpoint: dict[str, Any] | None = None
     checkpoints: bool = True
+    supersedes: tuple[tuple[str, int], ...] = ()  # unfinished runs that are given up for this one
+    reason: str | None = None
     inputs: dict[str, str] = {}  # source -> path
     journal: str | None = None
     working_directory: str = "."

@@ -77,9 +77,14 @@ def current(lock_path: Path) -> AttemptIdentity:
         container_id=container_id(_read("/proc/self/mountinfo"), _read("/proc/self/cgroup")),
         user=user_name(os.getuid()),
         uid=os.getuid(),
-        command_line=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:_COMMAND_LENGTH],
+        command_line=command_line(),
         lock_path=str(lock_path.absolute()),
     )
+
+
+def command_line() -> str:
+    """The command that this process was started with, as it would be typed, bounded in length."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:_COMMAND_LENGTH]
 
 
 def user_name(uid: int) -> str:

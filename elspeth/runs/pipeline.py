@@ -53,6 +53,14 @@ class Pipeline:
             merged.update(info.headers or {})
         return merged
 
+    def sink(self, node_id: str) -> Sink:
+        """The plugin of a sink."""
+        return cast("Sink", self.plugins[node_id])
+
+    def source(self, node_id: str) -> Source:
+        """The plugin of a source."""
+        return cast("Source", self.plugins[node_id])
+
     def size(self) -> int | None:
         """Bytes of input, as far as all sources can tell."""
         sizes = [info.size_bytes for info in self.sources.values()]
@@ -61,9 +69,9 @@ class Pipeline:
     def inspect(self, state_directory: Path) -> None:
         """Look at inputs and outputs without touching them. Raises what their plugins raise."""
         for node in self.graph.of_kind("source"):
-            self.sources[node.id] = cast("Source", self.plugins[node.id]).describe()
+            self.sources[node.id] = self.source(node.id).describe()
         for node in self.graph.of_kind("sink"):
-            plugin = cast("Sink", self.plugins[node.id])
+            plugin = self.sink(node.id)
             plugin.setup(Context("", node.id, state_directory=state_directory, headers=self.headers))
             self.positions[node.id] = plugin.inspect()
 

@@ -14,7 +14,7 @@ from elspeth.audit.reader import AuditReader
 from elspeth.audit.values import Run
 from elspeth.errors import ConfigurationMismatch, ElspethError, NoCheckpoint
 from elspeth.flow.progress import Progress
-from elspeth.plugins.contract import Context, Sink, Source
+from elspeth.plugins.contract import Context
 from elspeth.roles.plan import AuditPlan
 from elspeth.runs.actions import take_over_record
 from elspeth.runs.drive import Ended, cast_of, drive, plan_of, state_directory
@@ -205,7 +205,7 @@ def _compare_code(
 
 def _check_sources(pipeline: Pipeline, checkpoint: dict[str, Any]) -> None:
     for node in pipeline.graph.of_kind("source"):
-        plugin = cast("Source", pipeline.plugins[node.id])
+        plugin = pipeline.source(node.id)
         held = checkpoint["sources"].get(node.id)
         if held and held["cursor"] is not None and held["proof"] is not None:
             plugin.check(held["cursor"], held["proof"])
@@ -214,7 +214,7 @@ def _check_sources(pipeline: Pipeline, checkpoint: dict[str, Any]) -> None:
 
 def _check_outputs(pipeline: Pipeline, checkpoint: dict[str, Any], options: ResumeOptions) -> None:
     for node in pipeline.graph.of_kind("sink"):
-        plugin = cast("Sink", pipeline.plugins[node.id])
+        plugin = pipeline.sink(node.id)
         context = Context("", node.id, state_directory=state_directory(pipeline), headers=pipeline.headers)
         plugin.setup(context)
         plugin.check(checkpoint["sinks"][node.id])

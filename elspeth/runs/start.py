@@ -20,11 +20,16 @@ from elspeth.runs.pipeline import CANONICAL_VERSION, Pipeline
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A run that is about to begin: its id and where its audit trail will be. Nothing has been written yet."""
+    """A run that is about to begin: its id and where its audit trail will be. Nothing has been written yet.
+
+    `supersedes` names unfinished runs, each with its latest attempt, that are given up for this one, for `reason`.
+    """
 
     pipeline: Pipeline
     run_id: str
     database: Path
+    supersedes: tuple[tuple[str, int], ...] = ()
+    reason: str | None = None
 
 
 def prepare(pipeline: Pipeline) -> Start:
@@ -64,6 +69,8 @@ def execute(
             records=pipeline.node_records(),
             checkpoint=start_checkpoint(pipeline.positions),
             checkpoints=pipeline.settings.checkpoint.enabled,
+            supersedes=start.supersedes,
+            reason=start.reason,
             inputs=inputs_of(pipeline),
             working_directory=plan.working_directory,
             log_format=log_format,
