@@ -58,7 +58,7 @@ def test_the_aggregation_keeps_the_contract() -> None:
 
 
 def test_the_sink_keeps_the_contract(tmp_path: Path) -> None:
-    sink = build("sink", SETTINGS["sinks"]["peaks"], path=str(tmp_path / "table.md"))
+    sink = build("sink", SETTINGS["sinks"]["report"], path=str(tmp_path / "table.md"))
     check_sink(sink, [{"a": "x|y", "b": 1}, {"a": "\ud800", "b": 2}, {"a": 1}, {}, {"a": "two\nlines", "b": None}])
 
 
@@ -74,7 +74,7 @@ def test_the_four_together_write_what_the_example_says(tmp_path: Path) -> None:
             continue
     peaks = build("aggregation", SETTINGS["aggregations"][0])
     count = SETTINGS["aggregations"][0]["trigger"]["count"]
-    sink = build("sink", SETTINGS["sinks"]["peaks"], path=str(tmp_path / "peaks.md"))
+    sink = build("sink", SETTINGS["sinks"]["report"], path=str(tmp_path / "peaks.md"))
     sink.open(sink.inspect())
     for start in range(0, len(rows), count):
         sink.write(peaks.process(rows[start : start + count], context))
