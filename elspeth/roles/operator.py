@@ -1,0 +1,78 @@
+"""The audit role for one request of an operator: writes it to the audit database, answers, and is stopped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.crashpoints import crash_point
+from elspeth.audit.writer import AuditWriter
+from elspeth.roles.audit import SIGNING_KEY
+from elspeth.roles.role import Role
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator wants done to a run: an action by name, and the columns of `runs` that it changes.
+
+    The action `purge` forgets the contents of rows instead. With `migrate`, an older schema is brought forward first,
+    and without a `run_id` that is all.
+    """
+
+    database: str
+    run_id: str | None
+    action: str
+    user: str
+    uid: int
+    command_line: str
+    reason: str | None = None
+    changes: dict[str, Any] = {}
+    detail: dict[str, Any] = {}
+    expected_attempt: int | None = None
+    migrate: bool = False
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """The request is carried out, and durable."""
+
+    commit_no: int | None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Request).decode
+
+
+def encode_request(request: Request) -> bytes:
+    """The request as the argument of the child."""
+    return _encode(request)
+
+
+class Operator(Role):
+    """Carries out the request that is its argument."""
+
+    def begin(self) -> None:
+        request = _decode(self.argument)
+        key = os.environ.get(SIGNING_KEY)
+        writer = AuditWriter(Path(request.database), signing_key=key.encode() if key else None, migrate=request.migrate)
+        try:
+            commit_no = _carry_out(writer, request)
+        finally:
+            writer.close()
+        crash_point("operator.before_answer")
+        self.port.send(_encode(Done(commit_no)))
+
+
+def _carry_out(writer: AuditWriter, request: Request) -> int | None:
+    who: dict[str, Any] = {
+        "user": request.user, "uid": request.uid, "command_line": request.command_line, "reason": request.reason,
+    }  # fmt: skip
+    if request.run_id is None:
+        return None
+    if request.action == "purge":
+        return writer.purge(run_id=request.run_id, **who)
+    return writer.operator_action(
+        run_id=request.run_id, action=request.action, changes=request.changes, detail=request.detail,
+        expected_attempt=request.expected_attempt, **who,
+    )  # fmt: skip
