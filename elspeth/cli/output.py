@@ -1,0 +1,188 @@
+"""Everything that is printed goes through here: results on stdout, messages on stderr, colours where they are wanted.
+
+Nothing that is printed can end a run: a reader that has gone away (`elspeth run ... | head`, a closed terminal) is
+taken as one that has seen enough, and the exit code still says what the command found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+PLAIN_WIDTH = 80
+"""Columns where there is no terminal to ask."""
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_writing = threading.Lock()
+
+
+def result(text: str = "") -> None:
+    """Print on stdout: what the command was asked for."""
+    _write(sys.stdout, text)
+
+
+def message(text: str = "") -> None:
+    """Print on stderr: what a person should know beside the result."""
+    _write(sys.stderr, text)
+
+
+def result_json(value: Any) -> None:
+    """Print one JSON value on stdout, for machines."""
+    result(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def styled(text: str, style: str, stream: IO[str] | None = None) -> str:
+    """`text` in a style (`bold`, `dim`, `red`, ...) if the stream, stdout by default, shows colours."""
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if text and coloured(stream or sys.stdout) else text
+
+
+def coloured(stream: IO[str]) -> bool:
+    """Whether to send colours: to a terminal, unless `NO_COLOR` is set (https://no-color.org) or it is a dumb one."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def width() -> int:
+    """Columns to fit into: `COLUMNS` if set, the terminal's if there is one, else 80."""
+    return shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns if _asks_terminal() else PLAIN_WIDTH
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, room: int | None = None, indent: int = 0) -> str:
+    """Rows under a head, as lines no longer than `room` columns (by default `width()`).
+
+    Numbers stand at the right and thousands are parted. Where it gets narrow the widest columns are wrapped.
+    """
+    rows = list(rows)
+    cells = [[_cell(value) for value in row] for row in rows]
+    right = [bool(rows) and all(isinstance(row[at], int | float) for row in rows) for at in range(len(head))]
+    wide = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    _narrow(wide, [len(word) for word in head], (room or width()) - indent - 2 * (len(head) - 1))
+    lines = [_lines(head, wide, right)] + [_lines(row, wide, right) for row in cells]
+    text = [" " * indent + line for group in lines for line in group]
+    text[: len(lines[0])] = [styled(line, "bold") for line in text[: len(lines[0])]]
+    return "\n".join(text)
+
+
+def wrapped(text: str, room: int) -> list[str]:
+    """The text in lines of at most `room` columns, parted at blanks where there are any."""
+    lines = [""]
+    for word in text.split(" "):
+        candidate = f"{lines[-1]} {word}" if lines[-1] else word
+        if len(candidate) <= room:
+            lines[-1] = candidate
+            continue
+        pieces = [word[at : at + room] for at in range(0, len(word), room)]
+        lines += pieces if lines[-1] else []
+        if not lines[0]:
+            lines = pieces
+    return lines
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 row`, `1,234 rows`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def size(number: int) -> str:
+    """A number of bytes for people: `100 bytes`, `1.5 MiB`."""
+    if number < 1024:
+        return count(number, "byte")
+    value = float(number)
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        value /= 1024
+        if value < 1024 or unit == "TiB":
+            break
+    return f"{value:.1f} {unit}"
+
+
+def seconds(value: float) -> str:
+    """A duration for people: `0.8 s`, `42 s`, `3 min 5 s`, `2 h 10 min`."""
+    if value < 10:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def command(*words: str | Path) -> str:
+    """A command as it can be typed into a shell."""
+    return shlex.join(str(word) for word in words)
+
+
+def leave_quietly() -> None:
+    """Flush what was printed, and keep the interpreter from complaining about readers that have gone away."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _to_nowhere(stream)
+
+
+def _write(stream: IO[str], text: str) -> None:
+    try:
+        with _writing:  # whole lines, whichever thread they come from
+            stream.write(text + "\n")
+            stream.flush()
+    except BrokenPipeError:
+        _to_nowhere(stream)
+    except UnicodeEncodeError:
+        encoding = getattr(stream, "encoding", None) or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    except OSError:
+        _to_nowhere(stream)  # a terminal that was closed, a full disk behind `>`: the work goes on
+
+
+def _to_nowhere(stream: IO[str]) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    except (OSError, ValueError):
+        pass  # no file behind it (a test's stream): nothing will be flushed into it at exit either
+    finally:
+        os.close(nowhere)
+
+
+def _asks_terminal() -> bool:
+    return "COLUMNS" in os.environ or sys.stdout.isatty() or sys.stderr.isatty()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def _narrow(wide: list[int], least: Sequence[int], room: int) -> None:
+    while sum(wide) > room:
+        at = max(range(len(wide)), key=lambda place: wide[place])
+        if wide[at] <= max(least[at], 8):
+            return  # narrower than this nothing can be read; the terminal wraps the lines itself
+        wide[at] -= 1
+
+
+def _lines(row: Sequence[str], wide: Sequence[int], right: Sequence[bool]) -> list[str]:
+    columns = [
+        [part for line in cell.split("\n") for part in wrapped(line, room)]
+        for cell, room in zip(row, wide, strict=True)
+    ]
+    height = max(map(len, columns))
+    return [
+        "  ".join(
+            (column[at] if at < len(column) else "").rjust(room)
+            if to_right
+            else (column[at] if at < len(column) else "").ljust(room)
+            for column, room, to_right in zip(columns, wide, right, strict=True)
+        ).rstrip()
+        for at in range(height)
+    ]

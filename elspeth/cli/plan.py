@@ -1,0 +1,175 @@
+"""What a run would do, told before it does anything: the graph, inputs, outputs, database, and how it would go."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from elspeth.audit import locate
+from elspeth.audit.reader import AuditReader
+from elspeth.cli import output
+from elspeth.errors import ElspethError
+from elspeth.graph import picture
+from elspeth.plugins.contract import Position, Sink
+from elspeth.runs.pipeline import Pipeline
+from elspeth.settings.model import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A source as it was found. `size_bytes` is None where nobody can tell."""
+
+    source: str
+    plugin: str
+    path: str | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A sink, and what a run would do to its target."""
+
+    sink: str
+    plugin: str
+    path: str | None
+    effect: str
+    delivery: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do. `folders` would be created."""
+
+    settings: str
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    database: str
+    database_effect: str
+    folders: tuple[str, ...]
+    checkpoints: str
+    workers: int
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def to_value(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        return asdict(self)
+
+    def text(self, pipeline: Pipeline, command: str) -> str:
+        """The plan for people; `command` is what carries it out."""
+        inputs = [(each.source, each.plugin, each.path, _size(each.size_bytes)) for each in self.inputs]
+        outputs = [(each.sink, each.plugin, each.path, each.effect, each.delivery) for each in self.outputs]
+        parts = [
+            output.styled(f"Plan for {self.settings}", "bold"),
+            picture.text(pipeline.graph, width=output.width()).rstrip("\n"),
+            output.table(["source", "plugin", "file", "size"], inputs),
+            output.table(["sink", "plugin", "file", "will be", "delivery"], outputs),
+            "\n".join(self._driven()),
+        ]
+        if self.notes or self.warnings:
+            parts.append("\n".join([*self.notes, *(f"warning: {line}" for line in self.warnings)]))
+        parts.append(f"Everything was checked; nothing was run or written. To run it:\n  {command}")
+        return "\n\n".join(parts)
+
+    def _driven(self) -> list[str]:
+        lines = [
+            f"Audit trail  {self.database}: {self.database_effect}",
+            f"Checkpoints  {self.checkpoints}",
+            f"Workers      up to {self.workers}",
+        ]
+        return lines + ([f"New folders  {', '.join(self.folders)}"] if self.folders else [])
+
+
+def plan(pipeline: Pipeline, database: Path) -> Plan:
+    """The plan for a pipeline that was inspected. Raises `ElspethError` if the database cannot be used."""
+    outputs = tuple(_output(pipeline, node.id, node.plugin) for node in pipeline.graph.of_kind("sink"))
+    files = [Path(each.path) for each in outputs if each.path] + [database]
+    folders = dict.fromkeys(str(file.parent) for file in files if not file.parent.exists())
+    return Plan(
+        settings=str(pipeline.loaded.path),
+        inputs=tuple(
+            Input(node.id, node.plugin, _file(pipeline, node.id), pipeline.sources[node.id].size_bytes)
+            for node in pipeline.graph.of_kind("source")
+        ),
+        outputs=outputs,
+        database=str(database),
+        database_effect=_database_effect(database),
+        folders=tuple(folders),
+        checkpoints=_checkpoints(pipeline.settings.checkpoint),
+        workers=pipeline.settings.concurrency.max_workers,
+        notes=tuple(cautions(pipeline)),
+        warnings=tuple(str(problem) for problem in pipeline.loaded.warnings),
+    )
+
+
+def cautions(pipeline: Pipeline) -> list[str]:
+    """Where the pipeline cannot promise that every way of running it gives the same bytes, a sentence each."""
+    lines = []
+    for node in pipeline.graph.nodes:
+        plugin = pipeline.plugins.get(node.id)
+        if plugin is not None and plugin.determinism != "deterministic":
+            lines.append(f"{node.id} ({node.plugin}) is not deterministic: run twice, it may decide otherwise. "
+                         "What was committed never changes.")  # fmt: skip
+        if isinstance(plugin, Sink) and plugin.delivery != "exactly_once":
+            lines.append(f"{node.id} ({node.plugin}) delivers at least once: after a crash it may be sent a row again, "
+                         "with the same key.")  # fmt: skip
+        if node.timeout_seconds is not None or node.trigger_seconds is not None:
+            lines.append(f"{node.id} waits for a time-out: which rows meet in it depends on how fast they come.")
+    return lines
+
+
+def _output(pipeline: Pipeline, node: str, plugin: str) -> Output:
+    position = pipeline.positions[node]
+    sink = pipeline.plugins[node]
+    assert isinstance(sink, Sink)
+    return Output(node, plugin, position.get("path"), _effect(position), sink.delivery.replace("_", " "))
+
+
+def _effect(position: Position) -> str:
+    if "path" not in position:
+        return "written to" if position else "thrown away"
+    base = position.get("base")
+    if not base:
+        return "created"
+    if "replaces" in base:
+        old = base["replaces"]
+        at = datetime.fromtimestamp(old["mtime_ns"] / 1e9, UTC)
+        return f"overwritten ({output.size(old['size'])} of {at:%Y-%m-%d %H:%M} UTC)"
+    return f"appended to ({output.size(base['size'])} stay)"
+
+
+def _file(pipeline: Pipeline, node: str) -> str | None:
+    files = pipeline.sources[node].files
+    return ", ".join(map(str, files)) if files else None
+
+
+def _size(number: int | None) -> str:
+    return "?" if number is None else output.size(number)
+
+
+def _database_effect(database: Path) -> str:
+    if not database.exists():
+        return "will be created"
+    if database.is_file() and database.stat().st_size == 0:
+        return "is empty and will be filled"
+    wrong = locate.describe(database)
+    if wrong is not None:
+        raise ElspethError(
+            f"the audit database {database} {wrong}", next_step="name another one: landscape.url in the settings"
+        )
+    with AuditReader(database) as reader:
+        return f"holds {output.count(len(reader.runs()), 'run')}; this one is added"
+
+
+def _checkpoints(checkpoint: Checkpoint) -> str:
+    if not checkpoint.enabled:
+        return "none: the run could not be resumed"
+    words = {
+        "every_row": "after every row",
+        "every_n": f"every {output.count(checkpoint.checkpoint_interval or 0, 'row')}",
+        "aggregation_only": "when a batch is complete",
+    }[checkpoint.frequency]
+    rows, size = output.count(checkpoint.max_rows, "row"), output.size(checkpoint.max_bytes)
+    return f"{words}; at the latest every {rows}, {size} or {output.seconds(checkpoint.max_seconds)}"
