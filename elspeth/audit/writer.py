@@ -163,20 +163,19 @@ class AuditWriter:
     def suspects(self, run_id: str, rows: int) -> dict[int, int]:
         """Rows behind the first `rows` that were suspected, with the deaths they are known to have seen alone.
 
-        An attempt that ended while a suspicion of it was open counts as one more.
+        Each suspicion is recorded with the deaths before it, those of earlier attempts included; the one that was open
+        when its attempt ended counts as one more.
         """
         found = self._connection.execute(
-            "SELECT attempt, detail FROM supervision_events WHERE run_id = ? AND event = 'suspect'", (run_id,)
+            "SELECT detail FROM supervision_events WHERE run_id = ? AND event = 'suspect'", (run_id,)
         )
         deaths: dict[int, int] = {}
-        attempts: dict[int, set[int]] = {}
-        for attempt, detail in found:
+        for (detail,) in found:
             facts = canonical.from_text(detail)
             row = facts["row_index"]
             if row >= rows:
-                deaths[row] = max(deaths.get(row, 0), facts["deaths"])
-                attempts.setdefault(row, set()).add(attempt)
-        return {row: count + len(attempts[row]) for row, count in deaths.items()}
+                deaths[row] = max(deaths.get(row, 0), facts["deaths"] + 1)
+        return deaths
 
     def commit(self, run_id: str, attempt: int, records: Records, status: Mapping[str, Any] | None = None) -> int:
         """Write all these records in one transaction; answers the commit's number.

@@ -6,57 +6,31 @@ to the tree goes on record through the audit role.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import pykka
 
 from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
 from actors.exchange import Outbox
-from actors.process import Identity
 from actors.spec import ChildSpec
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Temporary, from_value
 from elspeth.flow import events as ev
 from elspeth.flow import messages as m
+from elspeth.flow.cast import Cast, Outcome
 from elspeth.flow.chronicle import Chronicle
 from elspeth.flow.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
-from elspeth.flow.policy import Policy
 from elspeth.flow.progress import Progress
 
 TICK_SECONDS = 0.1
 HEARTBEAT_TICKS = 50
-GIVE_WAY_SECONDS = 4.0
-"""How long rows in hand may take after a signal, before they are left to the resume."""
+GIVE_WAY_SHARE, END_SHARE = 0.45, 0.2
+"""Of the time that stopping may take: what rows in hand get before they are left to the resume, and what audit gets to
+write the last word. The rest is for the children to end."""
+LEFTOVER_SECONDS = 2.0
 
 CAUTIOUS_ROWS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Cast:
-    """The children of a run: how each is started, and how much they may be given."""
-
-    audit: ChildSpec
-    sinks: ChildSpec
-    source: ChildSpec
-    stages: dict[int, ChildSpec]
-    worker: Callable[[int], ChildSpec]
-    policy: Policy
-    stateful: tuple[bool, ...]
-    max_seconds: float = 5.0
-    hang_seconds: float | None = 300.0
-    cautious: bool = False
-    leftovers: tuple[Identity, ...] = ()
-
-
-@dataclass(slots=True)
-class Outcome:
-    """How the attempt ended, once `done` is set. `error` is None if the run is complete."""
-
-    error: ElspethError | None = None
-    done: threading.Event = field(default_factory=threading.Event)
 
 
 class Conductor(pykka.ThreadingActor):
@@ -82,6 +56,7 @@ class Conductor(pykka.ThreadingActor):
         self._signal: Interrupted | None = None
         self._give_way_at = 0.0
         self._ending: ElspethError | None = None
+        self._last_word: m.End | None = None
         self._end_at: float | None = None
         self._closed = False
         self._outcome = outcome
@@ -95,11 +70,11 @@ class Conductor(pykka.ThreadingActor):
 
     def stop_run(self, reason: Interrupted) -> None:
         """Give way in order; a second call gives up what is in hand."""
-        if self._signal is not None or self._machine is None:
+        if self._signal is not None:
             self._finish(reason)
             return
         self._signal = reason
-        self._give_way_at = time.monotonic() + GIVE_WAY_SECONDS
+        self._give_way_at = time.monotonic() + GIVE_WAY_SHARE * self._cast.stop_seconds
         self._note("run", "stopping", detail={"reason": reason.message})
         self._step(ev.Stop())
 
@@ -148,7 +123,7 @@ class Conductor(pykka.ThreadingActor):
         self._note(event.name, "exited", pid=event.identity.pid, detail=detail)
         if event.name in self._recycled:
             self._recycled.discard(event.name)
-            self._supervisor.restart_child(event.name, False).get()
+            self._restart(event.name, False)
             return
         if self._ending is not None:
             if event.name == AUDIT:
@@ -157,7 +132,7 @@ class Conductor(pykka.ThreadingActor):
         words = self._words(event, how)
         self._progress.say(f"{event.name} (pid {event.identity.pid}) died: {words}")
         if self._machine is None:
-            self._supervisor.restart_child(event.name, True).get()
+            self._restart(event.name, True)
             return
         evidence = {"reason": words, "detail": event.detail, "signal": event.signal, "exit_code": event.exit_code}
         position = -1 if event.name == SOURCE else event.position
@@ -175,7 +150,10 @@ class Conductor(pykka.ThreadingActor):
                  for down in exits]  # fmt: skip
         tail = exits[-1].output_tail.strip().splitlines()[-5:] if exits else []
         self._note(name, "gave_up", detail={"reason": reason, "exits": lines})
-        self._fail(ElspethError(f"restart intensity exceeded: {reason}", details=[*lines, *tail]), audit=name != AUDIT)
+        self._fail(ElspethError(f"restart intensity exceeded: {reason}", details=[*lines, *tail]), audit=True)
+        if name == AUDIT and self._last_word is not None:
+            self._end_at = time.monotonic() + self._cast.stop_seconds
+            self._start(self._cast.audit)  # once more, for the last word only
 
     # -- frames ------------------------------------------------------------------------------------------------
 
@@ -218,6 +196,8 @@ class Conductor(pykka.ThreadingActor):
         if self._machine is not None:
             for events in self._chronicle.unsaved():
                 self._tell_audit(events)
+            if self._last_word is not None and self._outbox is not None:
+                self._outbox.send(AUDIT, m.encode(self._last_word))
             self._step(ev.AuditOwns(message.checkpoint["no"]))
             return
         cast = self._cast
@@ -230,21 +210,26 @@ class Conductor(pykka.ThreadingActor):
         )  # fmt: skip
         for events in self._chronicle.unsaved():
             self._tell_audit(events)
+        if cast.takes_over is not None:
+            self._note("run", "took_over", pid=cast.takes_over.get("pid"), detail=cast.takes_over)
         self._bury_leftovers()
-        for spec in (cast.sinks, *cast.stages.values()):
-            self._supervisor.start_child(spec).get()
-        self._new_worker()
-        self._supervisor.start_child(cast.source).get()
         if self._signal is not None:
-            self._step(ev.Stop())
+            self._finish(self._signal)
+            return
+        for spec in (cast.sinks, *cast.stages.values()):
+            self._start(spec)
+        self._new_worker()
+        self._start(cast.source)
 
     def _bury_leftovers(self) -> None:
         """Processes of an earlier attempt that outlived it: they could still hold an output open."""
-        for identity in self._cast.leftovers:
-            if identity.state() != "gone":
-                identity.kill()
-                self._note("run", "killed_leftover", pid=identity.pid)
-                self._progress.say(f"killed process {identity.pid}, left over from an earlier attempt")
+        killed = [identity for identity in self._cast.leftovers if identity.kill()]
+        for identity in killed:
+            self._note("run", "killed_leftover", pid=identity.pid, detail={"signal": "SIGKILL"})
+            self._progress.say(f"killed process {identity.pid}, left over from an earlier attempt")
+        deadline = time.monotonic() + LEFTOVER_SECONDS
+        while any(identity.state() != "gone" for identity in killed) and time.monotonic() < deadline:
+            time.sleep(0.01)  # their locks end with them
 
     def _facts(self, name: str, facts: m.Value) -> None:
         for cut in facts.get("cuts", ()):
@@ -282,7 +267,7 @@ class Conductor(pykka.ThreadingActor):
             case ev.NeedWorker():
                 self._new_worker()
             case ev.Restart(child, counted):
-                self._supervisor.restart_child(child, counted).get()
+                self._restart(child, counted)
             case ev.Recycle(child):
                 self._recycled.add(child)
                 self._supervisor.stop_child(child).get()
@@ -298,7 +283,19 @@ class Conductor(pykka.ThreadingActor):
 
     def _new_worker(self) -> None:
         self._workers += 1
-        self._supervisor.start_child(self._cast.worker(self._workers)).get()
+        self._start(self._cast.worker(self._workers))
+
+    def _start(self, spec: ChildSpec) -> None:
+        try:
+            self._supervisor.start_child(spec).get()
+        except OSError as error:
+            self._fail(_no_room(spec.name, error), audit=spec.name != AUDIT)
+
+    def _restart(self, child: str, counted: bool) -> None:
+        try:
+            self._supervisor.restart_child(child, counted).get()
+        except OSError as error:
+            self._fail(_no_room(child, error), audit=child != AUDIT)
 
     def _note(self, child: str, event: str, *, pid: int | None = None, detail: m.Value | None = None) -> None:
         events = self._chronicle.add(child, event, pid=pid, detail=detail)
@@ -316,14 +313,16 @@ class Conductor(pykka.ThreadingActor):
         now = time.monotonic()
         if self._end_at is not None and now > self._end_at:
             self._close()
-        if self._machine is None or self._closed or self._ending is not None:
+        if self._closed or self._ending is not None:
+            return
+        if self._signal is not None and now > self._give_way_at:
+            self._finish(self._signal)
+            return
+        if self._machine is None:
             return
         assert self._outbox is not None
         if self._ticks % HEARTBEAT_TICKS == 0:
             self._outbox.send(AUDIT, m.encode(m.Heartbeat(self._ticks // HEARTBEAT_TICKS)))
-        if self._signal is not None and now > self._give_way_at:
-            self._finish(self._signal)
-            return
         if now - self._last_commit > self._cast.max_seconds and self._machine.released():
             self._last_commit = now
             self._step(ev.CommitDue())
@@ -345,7 +344,7 @@ class Conductor(pykka.ThreadingActor):
 
     def _fail(self, error: ElspethError, *, audit: bool) -> None:
         """Something that no restart cures. The run stays resumable."""
-        if self._ending is not None or self._closed:
+        if self._closed or (self._ending is not None and not isinstance(error, TakenOver)):
             return
         if isinstance(error, TakenOver) or not audit:
             self._ending = error
@@ -358,11 +357,12 @@ class Conductor(pykka.ThreadingActor):
         if self._ending is not None or self._closed:
             return
         self._ending = error
-        self._end_at = time.monotonic() + 2.0
+        self._end_at = time.monotonic() + END_SHARE * self._cast.stop_seconds
         if self._machine is None or self._outbox is None:
             self._close()
             return
-        self._outbox.send(AUDIT, m.encode(m.End(status)))
+        self._last_word = m.End(status)
+        self._outbox.send(AUDIT, m.encode(self._last_word))
 
     def _close(self) -> None:
         if self._closed:
@@ -372,4 +372,11 @@ class Conductor(pykka.ThreadingActor):
         self._outcome.done.set()
 
 
-__all__ = ["AUDIT", "SINKS", "SOURCE", "Cast", "Conductor", "Outcome", "stage_name"]
+def _no_room(child: str, error: OSError) -> Temporary:
+    return Temporary(
+        f"{child} could not be started: {error.strerror or error}",
+        details=["the system has no room for another process, or no memory or descriptors for it"],
+    )
+
+
+__all__ = ["AUDIT", "SINKS", "SOURCE", "Conductor", "stage_name"]

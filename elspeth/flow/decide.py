@@ -76,6 +76,8 @@ class Decide:
             suspect.deaths = self._suspects.pop(row)
             if suspect.deaths >= self._policy.poison_attempts:
                 self._convict(suspect, {"reason": "killed the processes of earlier attempts"})
+            else:
+                self._suspicion(suspect, {"reason": "suspected in an earlier attempt"})
             parts += [*before, suspect]
             if not rest:
                 return parts

@@ -151,8 +151,8 @@ class Settle:
             lane.careful_no = lane.next_no - 1
         lane.up = lane.restoring = False
         self.barriers = [barrier for barrier in self.barriers if barrier.commit_sent]
-        blamed = self._blame(lane, event)
-        return [*blamed, ev.Restart(event.child, counted=not blamed)]
+        touching = event.position >= 0 and event.detail in self.units
+        return [*self._blame(lane, event), ev.Restart(event.child, counted=not touching)]
 
     def _blame(self, lane: Lane, event: ev.Died) -> list[ev.Command]:
         unit = self.units.get(event.detail)

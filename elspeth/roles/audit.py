@@ -16,10 +16,11 @@ import orjson
 
 from actors.crashpoints import crash_point
 from elspeth import ids
+from elspeth.audit.members import require_not_taken_over
 from elspeth.audit.records import Record, Records
 from elspeth.audit.writer import AuditWriter, utc_now
 from elspeth.decide.wire import decode_records
-from elspeth.errors import NoCheckpoint
+from elspeth.errors import ElspethError, NoCheckpoint, TakenOver
 from elspeth.flow import messages as m
 from elspeth.roles.plan import decode_audit_plan
 from elspeth.roles.role import Role
@@ -34,6 +35,7 @@ class Audit(Role):
         plan = self._plan = decode_audit_plan(self.argument)
         self._over = True
         os.chdir(plan.working_directory)
+        require_not_taken_over(Path(plan.database), plan.run_id, plan.attempt)
         key = os.environ.get(SIGNING_KEY)
         self._writer = AuditWriter(Path(plan.database), signing_key=key.encode() if key else None)
         self._over = False
@@ -73,6 +75,13 @@ class Audit(Role):
             ids.checkpoint_id(plan.run_id, message["no"]), plan.attempt, message["no"], last, last,
             orjson.dumps(message).decode(), utc_now(),
         )  # fmt: skip
+
+    def fail(self, error: ElspethError) -> None:
+        """Let go of the database, too: whoever drives the run now is to leave it as one file."""
+        writer = getattr(self, "_writer", None)
+        if isinstance(error, TakenOver) and writer is not None:
+            writer.close()
+        super().fail(error)
 
     def take(self, message: Any, bodies: list[memoryview]) -> None:
         if self._over:

@@ -53,7 +53,11 @@ class Sinks(Role):
         self.port.at(-1)
 
     def _restore(self, positions: dict[str, Position]) -> None:
-        """Return every output to its position in the checkpoint; nothing is cut before all have been checked."""
+        """Return every output to its position in the checkpoint; nothing is cut before all have been checked.
+
+        Whether the run is still ours comes first: after a take-over, outputs that are locked or longer are no damage.
+        """
+        self._shop.context("").prove()
         plugins = {node.id: cast("Sink", self._shop.build(node)) for node in self._nodes}
         if not self._replace:
             for node_id, plugin in plugins.items():

@@ -20,15 +20,18 @@ from actors.process import Identity
 from actors.restarts import RestartIntensity
 from actors.spec import ChildSpec
 from actors.supervisor import Supervisor
-from elspeth.errors import ElspethError, Interrupted, Terminated
-from elspeth.flow.conductor import AUDIT, SINKS, SOURCE, TICK_SECONDS, Cast, Conductor, Outcome, stage_name
+from elspeth.audit.members import require_not_taken_over
+from elspeth.errors import ElspethError, Interrupted, TakenOver, Terminated
+from elspeth.flow.cast import Cast, Outcome
+from elspeth.flow.conductor import AUDIT, SINKS, SOURCE, TICK_SECONDS, Conductor, stage_name
 from elspeth.flow.policy import Policy
 from elspeth.flow.progress import Progress
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
 from elspeth.runs.pipeline import Pipeline
 
 POLL_SECONDS = 0.05
-SHUTDOWN_SECONDS = 3.0
+SHUTDOWN_SHARE = 0.3
+"""Of the time that stopping may take: what the children get to end, after the rows in hand and the last commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,9 @@ def policy_of(pipeline: Pipeline) -> Policy:
 
 
 def cast_of(
-    pipeline: Pipeline, plan: Plan, audit: AuditPlan, *, cautious: bool = False, leftovers: tuple[Identity, ...] = ()
-) -> Cast:
+    pipeline: Pipeline, plan: Plan, audit: AuditPlan, *, cautious: bool = False, leftovers: tuple[Identity, ...] = (),
+    takes_over: dict[str, Any] | None = None,
+) -> Cast:  # fmt: skip
     """Who plays in this attempt."""
     supervisor = pipeline.settings.supervisor
     hang = supervisor.hang_timeout_seconds
@@ -127,6 +131,9 @@ def cast_of(
         hang_seconds=hang,
         cautious=cautious,
         leftovers=leftovers,
+        takes_over=takes_over,
+        fence=lambda: require_not_taken_over(Path(plan.database), plan.run_id, plan.attempt),
+        stop_seconds=supervisor.shutdown_seconds,
     )
 
 
@@ -157,11 +164,22 @@ def drive(
             while not outcome.done.wait(POLL_SECONDS):
                 watch(progress)
             watch(progress)
-            proxy.shutdown(SHUTDOWN_SECONDS).get()
+            proxy.shutdown(SHUTDOWN_SHARE * settings.shutdown_seconds).get()
     finally:
         supervisor.stop()
         conductor.stop()
-    return Ended(run_id, outcome.error, progress)
+    return Ended(run_id, outcome.error and _cause(outcome.error, cast), progress)
+
+
+def _cause(error: ElspethError, cast: Cast) -> ElspethError:
+    """A tree that was taken over sees children die that others killed: that is the cause, not what came of it."""
+    try:
+        cast.fence()
+    except TakenOver as taken_over:
+        return taken_over
+    except ElspethError:
+        return error  # nobody can tell now
+    return error
 
 
 def _print(child: str, line: str) -> None:

@@ -134,9 +134,19 @@ def execute(
             log_level=log_level,
         )
         cast_list = cast_of(
-            pipeline, plan, audit, cautious=resumption.cautious, leftovers=cast("Any", resumption.leftovers)
-        )
+            pipeline, plan, audit, cautious=resumption.cautious, leftovers=cast("Any", resumption.leftovers),
+            takes_over=_predecessor(resumption.standing),
+        )  # fmt: skip
         return drive(pipeline, cast_list, run.run_id, watch=watch, on_output=on_output)
+
+
+def _predecessor(standing: Standing) -> dict[str, Any]:
+    """The attempt that is taken over, for the record."""
+    attempt, verdict = standing.attempt, standing.verdict
+    return {
+        "attempt": attempt.attempt, "pid": attempt.pid, "host": attempt.host, "state": verdict.state,
+        "evidence": verdict.sentence,
+    }  # fmt: skip
 
 
 def _compare_settings(run: Run, options: ResumeOptions) -> None:

@@ -1,0 +1,41 @@
+"""What the conductor is given: the children of an attempt and how much they may have, and where to say how it ended."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from actors.process import Identity
+from actors.spec import ChildSpec
+from elspeth.errors import ElspethError
+from elspeth.flow.messages import Value
+from elspeth.flow.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The children of a run: how each is started, and how much they may be given."""
+
+    audit: ChildSpec
+    sinks: ChildSpec
+    source: ChildSpec
+    stages: dict[int, ChildSpec]
+    worker: Callable[[int], ChildSpec]
+    policy: Policy
+    stateful: tuple[bool, ...]
+    max_seconds: float = 5.0
+    hang_seconds: float | None = 300.0
+    cautious: bool = False
+    leftovers: tuple[Identity, ...] = ()
+    takes_over: Value | None = None  # for the record: the attempt before this one, its process, what became of it
+    fence: Callable[[], None] = lambda: None  # raises `TakenOver` if a later attempt drives the run
+    stop_seconds: float = 8.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How the attempt ended, once `done` is set. `error` is None if the run is complete."""
+
+    error: ElspethError | None = None
+    done: threading.Event = field(default_factory=threading.Event)
