@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from elspeth.cli import output
 from elspeth.cli.display import display
@@ -14,11 +15,48 @@ from elspeth.cli.shared import Asked
 from elspeth.cli.words import tell
 from elspeth.errors import TakenOver
 from elspeth.flow.progress import Progress
+from elspeth.runs import resume, start
 from elspeth.runs.drive import Ended
 from elspeth.runs.pipeline import Pipeline
 
 Drive = Callable[[Callable[[Progress], None], Callable[[str, str], None]], Ended]
 """Drives the attempt, given whom to show the progress and whom to hand the children's lines."""
+
+
+def first(asked: Asked, begin: start.Start, *, again: str, fail_on_rows: bool) -> int:
+    """The first attempt at a run; `again` is the command that asked for it. Answers the exit code."""
+    return _carry_out(
+        asked,
+        begin.pipeline,
+        begin.run_id,
+        begin.database,
+        lambda watch, on_output: start.execute(
+            begin, watch=watch, on_output=on_output, log_format=asked.log_format, log_level=asked.log_level
+        ),
+        positions=begin.pipeline.positions,
+        notes=tuple(f"Run {run} was given up for this one." for run, _ in begin.supersedes),
+        again=again,
+        fail_on_rows=fail_on_rows,
+    )
+
+
+def further(asked: Asked, found: resume.Resumption, *, fail_on_rows: bool) -> int:
+    """A further attempt at a run that is not complete. Answers the exit code."""
+    assert found.pipeline is not None
+    return _carry_out(
+        asked,
+        found.pipeline,
+        found.run.run_id,
+        found.database,
+        lambda watch, on_output: resume.execute(
+            found, watch=watch, on_output=on_output, log_format=asked.log_format, log_level=asked.log_level
+        ),
+        attempt=found.run.attempt + 1,
+        positions=found.checkpoint["sinks"],
+        took_over=found.options.take_over and not found.standing.verdict.dead,
+        notes=found.notes,
+        fail_on_rows=fail_on_rows,
+    )
 
 
 def resume_command(run_id: str, database: Path, asked: Asked) -> str:
@@ -27,21 +65,17 @@ def resume_command(run_id: str, database: Path, asked: Asked) -> str:
     return output.command(*words, *([] if asked.dotenv else ["--no-dotenv"]))
 
 
-def carry_out(
+def _carry_out(
     asked: Asked, pipeline: Pipeline, run_id: str, database: Path, drive: Drive, *, attempt: int = 1,
-    files: Mapping[str, str], took_over: bool = False, notes: tuple[str, ...] = (), fail_on_rows: bool = False,
-) -> Result:  # fmt: skip
-    """Say what begins and how to continue it, drive it with its progress on show, and work out how it ended."""
+    positions: Mapping[str, Any], took_over: bool = False, notes: tuple[str, ...] = (), again: str = "",
+    fail_on_rows: bool,
+) -> int:  # fmt: skip
+    """Say what begins and how to continue it, drive it with its progress on show, say how it ended."""
     asked.run_id = run_id
     log = Log(asked.log_format, run_id)
     resumable = pipeline.settings.checkpoint.enabled
     command = resume_command(run_id, database, asked)
-    log.say(f"Run {run_id}" + (f", attempt {attempt}" if attempt > 1 else ""), attempt=attempt)
-    if resumable:
-        log.say(f"If it is stopped before its end, continue it with:\n  {command}" if log.for_people else
-                "resume command", next_command=command)  # fmt: skip
-    else:
-        log.say("It cannot be resumed: its settings say checkpoint.enabled: false.", "warning")
+    _announce(log, run_id, attempt, command if resumable else None, notes)
     begun = time.monotonic()
     try:
         with display(log) as watch:
@@ -49,24 +83,22 @@ def carry_out(
             watch(ended.progress)  # what was said while the tree shut down
     finally:
         log.flush()
-    error, progress = ended.error, ended.progress
-    continues = resumable and error is not None and not isinstance(error, TakenOver)
-    return Result(
-        ended,
-        database.absolute(),
-        time.monotonic() - begun,
-        files,
-        # Without checkpoint 0 there is no run yet that could be continued.
-        command if continues and (progress.started or attempt > 1) else None,
-        attempt,
-        took_over,
-        notes,
-        fail_on_rows,
+    seconds = time.monotonic() - begun
+    # Without checkpoint 0 there is no run yet that could be continued.
+    recorded = ended.progress.started or attempt > 1
+    continues = resumable and recorded and ended.error is not None and not isinstance(ended.error, TakenOver)
+    result = Result(
+        ended=ended,
+        database=database.absolute(),
+        seconds=seconds,
+        files={node.id: str(positions.get(node.id, {}).get("path", "")) for node in pipeline.graph.of_kind("sink")},
+        resume=command if continues else None,
+        again="" if recorded else again,
+        attempt=attempt,
+        took_over=took_over,
+        notes=notes,
+        fail_on_rows=fail_on_rows,
     )
-
-
-def close(asked: Asked, result: Result) -> int:
-    """Print the result, and what ended the run if it is not complete; answers the exit code."""
     if asked.json:
         output.result_json(result.to_value())
     else:
@@ -74,3 +106,13 @@ def close(asked: Asked, result: Result) -> int:
     if result.error is not None:
         tell(result.error, asked)
     return result.exit_code
+
+
+def _announce(log: Log, run_id: str, attempt: int, command: str | None, notes: tuple[str, ...]) -> None:
+    log.say(f"Run {run_id}" + (f", attempt {attempt}" if attempt > 1 else ""), attempt=attempt, next_command=command)
+    for note in notes:
+        log.say(note, "warning")
+    if command is None:
+        log.say("It cannot be resumed: its settings say checkpoint.enabled: false.", "warning")
+    elif log.for_people:
+        log.say(f"If it is stopped before its end, continue it with:\n  {command}")

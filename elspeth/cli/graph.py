@@ -12,7 +12,7 @@ import msgspec
 from elspeth.audit.locate import locate
 from elspeth.audit.reader import AuditReader
 from elspeth.cli import output
-from elspeth.cli.run import load
+from elspeth.cli.loading import load
 from elspeth.cli.shared import Asked, Examples, database_option, dotenv_option, pass_asked
 from elspeth.errors import EXIT_OK, ElspethError
 from elspeth.graph import picture
@@ -55,7 +55,7 @@ def command(asked: Asked, run_id: str | None, settings: Path | None, form: str) 
 
 
 def recorded(reader: AuditReader, run_id: str) -> tuple[Graph, dict[str, int]]:
-    """A run's graph as it was recorded, and how many tokens took each edge."""
+    """A run's graph as it was recorded, and how many tokens took each edge. Raises `ElspethError` for unknown forms."""
     try:
         nodes = tuple(
             msgspec.convert(json.loads(node.config_json or "{}"), Node, strict=False) for node in reader.nodes(run_id)
@@ -69,40 +69,30 @@ def recorded(reader: AuditReader, run_id: str) -> tuple[Graph, dict[str, int]]:
         for edge in reader.edges(run_id)
     )
     graph = Graph(nodes, edges, ())
-    return graph, traffic(graph, reader.edge_counts(run_id), _arrivals(reader, run_id))
+    return graph, _traffic(graph, reader, run_id)
 
 
-def traffic(graph: Graph, decided: dict[str, int], arrivals: dict[str, int]) -> dict[str, int]:
-    """Tokens per edge. Decisions are recorded one by one; what went the normal way is what arrived beside them.
-
-    `arrivals` holds the tokens that reached each node. Where several normal ways lead to one node, what arrived on each
-    follows from the node it comes from, as long as that one makes no new tokens.
-    """
-    counts = dict(decided)
-    for edge in graph.edges:
-        if edge.edge_id in counts:
-            continue
-        into = [other for other in graph.edges if other.to_node == edge.to_node]
-        open_ways = [other for other in into if other.edge_id not in decided and other.label == "continue"]
-        if edge.label != "continue":
-            continue
-        if len(open_ways) == 1:
-            counts[edge.edge_id] = arrivals.get(edge.to_node, 0) - sum(decided.get(way.edge_id, 0) for way in into)
-        else:
-            leaving = [other for other in graph.edges if other.from_node == edge.from_node and other is not edge]
-            counts[edge.edge_id] = arrivals.get(edge.from_node, 0) - sum(decided.get(way.edge_id, 0) for way in leaving)
+def _traffic(graph: Graph, reader: AuditReader, run_id: str) -> dict[str, int]:
+    """Tokens per edge. The ways of gates and of errors are recorded one by one; the one normal way of any other node
+    was taken by all that left it."""
+    counts = reader.edge_counts(run_id)
+    read, refused, left = (dict(reader.connection.execute(query, (run_id,)).fetchall()) for query in _COUNTS)
+    for node in graph.nodes:
+        normal = left.get(node.id, 0)
+        if node.kind == "source":
+            normal = read.get(node.id, 0) - refused.get(node.id, 0)
+            if node.on_error is not None:
+                counts[node.on_error.edge] = refused.get(node.id, 0)
+        if node.kind != "gate":
+            counts |= {target.edge: normal for targets in node.routes.values() for target in targets}
     return counts
 
 
-def _arrivals(reader: AuditReader, run_id: str) -> dict[str, int]:
-    """Tokens that reached each node: rows of a source, tokens at a step, tokens written by a sink."""
-    found: dict[str, int] = {}
-    for query in (
-        "SELECT source_node_id, count(*) FROM rows WHERE row_id >= ?1 AND row_id < ?1 || '~' GROUP BY 1",
-        "SELECT node_id, count(DISTINCT token_id) FROM node_states WHERE state_id >= ?1 AND state_id < ?1 || '~'"
-        " GROUP BY 1",
-        "SELECT sink_name, count(*) FROM token_outcomes WHERE outcome_id >= ?1 AND outcome_id < ?1 || '~'"
-        " AND sink_name IS NOT NULL GROUP BY 1",
-    ):
-        found |= dict(reader.connection.execute(query, (run_id,)).fetchall())
-    return found
+_COUNTS = (
+    "SELECT source_node_id, count(*) FROM rows WHERE row_id >= ?1 AND row_id < ?1 || '~' GROUP BY 1",
+    "SELECT node_id, count(*) FROM validation_errors WHERE error_id >= ?1 AND error_id < ?1 || '~' GROUP BY 1",
+    # A token that was made into others has no output of its own.
+    "SELECT node_id, count(*) FROM node_states WHERE state_id >= ?1 AND state_id < ?1 || '~'"
+    " AND status = 'completed' AND output_hash IS NOT NULL GROUP BY 1",
+)
+"""Rows per source, rows that a source refused, tokens that left a node."""

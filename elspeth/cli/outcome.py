@@ -32,13 +32,18 @@ _STYLE = {"completed": "green", "interrupted": "yellow"}
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An attempt that came to an end. `resume` is the command that continues the run, None where none can."""
+    """An attempt that came to an end.
+
+    `resume` is the command that continues the run, None where none can; `again` the one that starts it, where nothing
+    of it was recorded.
+    """
 
     ended: Ended
     database: Path
     seconds: float
     files: Mapping[str, str]
     resume: str | None
+    again: str = ""
     attempt: int = 1
     took_over: bool = False
     notes: tuple[str, ...] = ()
@@ -46,11 +51,12 @@ class Result:
 
     @property
     def error(self) -> ElspethError | None:
-        """What ended the attempt before the run was complete, with the command that continues it."""
-        error = self.ended.error
-        if error is None or self.resume is None or "elspeth " in error.next_step:
+        """What ended the attempt before the run was complete, with the command to type then."""
+        error, command = self.ended.error, self.resume or self.again
+        if error is None or not command or "elspeth " in error.next_step:
             return error
-        step = f"{error.next_step}: {self.resume}" if error.next_step else self.resume
+        mend = error.next_step.removesuffix(", then resume")
+        step = f"{mend}, then: {command}" if mend else command
         return type(error)(error.message, details=error.details, next_step=step)
 
     @property
@@ -65,6 +71,11 @@ class Result:
                 return "interrupted"
             case _:
                 return "failed"
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Tokens by outcome; those that wait for the rest of a batch are counted when the batch is complete."""
+        return {name: number for name, number in self.ended.progress.outcomes.items() if name != "buffered"}
 
     @property
     def bad(self) -> dict[str, int]:
@@ -87,7 +98,7 @@ class Result:
             "run_id": self.ended.run_id,
             "attempt": self.attempt,
             "rows": progress.rows_done,
-            "outcomes": dict(progress.outcomes),
+            "outcomes": self.outcomes,
             "sinks": {name: progress.sinks.get(name, 0) for name in {**self.files, **progress.sinks}},
             "duration_seconds": round(self.seconds, 3),
             "restarts": progress.restarts,
@@ -104,8 +115,8 @@ class Result:
         progress = self.ended.progress
         status = output.styled(self.status, _STYLE.get(self.status, "red"))
         lines = [f"Run {self.ended.run_id} {status} after {output.seconds(self.seconds)}: {self._rows()}"]
-        if progress.outcomes:
-            lines += ["", output.table(["outcome", "rows"], sorted(progress.outcomes.items()), indent=2)]
+        if self.outcomes:
+            lines += ["", output.table(["outcome", "tokens"], sorted(self.outcomes.items()), indent=2)]
         if self.files:
             sinks = [(name, progress.sinks.get(name, 0), file) for name, file in self.files.items()]
             lines += ["", output.table(["sink", "rows", "file"], sinks, indent=2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,8 +83,11 @@ class Plan:
         return lines + ([f"New folders  {', '.join(self.folders)}"] if self.folders else [])
 
 
-def plan(pipeline: Pipeline, database: Path) -> Plan:
-    """The plan for a pipeline that was inspected. Raises `ElspethError` if the database cannot be used."""
+def plan(pipeline: Pipeline, database: Path, foreseen: Sequence[str] = ()) -> Plan:
+    """The plan for a pipeline that was inspected; `foreseen` is what earlier runs mean for it.
+
+    Raises `ElspethError` if the database cannot be used.
+    """
     outputs = tuple(_output(pipeline, node.id, node.plugin) for node in pipeline.graph.of_kind("sink"))
     files = [Path(each.path) for each in outputs if each.path] + [database]
     folders = dict.fromkeys(str(file.parent) for file in files if not file.parent.exists())
@@ -99,7 +103,7 @@ def plan(pipeline: Pipeline, database: Path) -> Plan:
         folders=tuple(folders),
         checkpoints=_checkpoints(pipeline.settings.checkpoint),
         workers=pipeline.settings.concurrency.max_workers,
-        notes=tuple(cautions(pipeline)),
+        notes=(*foreseen, *cautions(pipeline)),
         warnings=tuple(str(problem) for problem in pipeline.loaded.warnings),
     )
 

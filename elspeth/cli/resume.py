@@ -8,13 +8,11 @@ from pathlib import Path
 import click
 
 from elspeth.audit.locate import locate
-from elspeth.cli import output
-from elspeth.cli.attempt import carry_out, close
+from elspeth.cli.attempt import further
+from elspeth.cli.complete import already
 from elspeth.cli.logs import Log
 from elspeth.cli.outcome import SHAPE
-from elspeth.cli.run import files_of
 from elspeth.cli.shared import Asked, Examples, database_option, dotenv_option, json_option, pass_asked, reason_option
-from elspeth.errors import EXIT_OK
 from elspeth.runs import resume
 
 
@@ -58,7 +56,6 @@ def command(
     that is complete is left alone.
     """
     asked.shape = SHAPE
-    log = Log(asked.log_format)
     options = resume.ResumeOptions(
         set=assignments,
         settings=settings.absolute() if settings else None,
@@ -69,38 +66,8 @@ def command(
         reason=reason,
     )
     database = locate(asked.database, os.environ, Path.cwd())
-    found = resume.prepare(database, run_id, options, tell=log.say)
+    found = resume.prepare(database, run_id, options, tell=Log(asked.log_format).say)
     asked.run_id = found.run.run_id
     if found.pipeline is None:
-        return _already(asked, found)
-    for note in found.notes:
-        log.say(note, "warning")
-    result = carry_out(
-        asked,
-        found.pipeline,
-        found.run.run_id,
-        found.database,
-        lambda watch, on_output: resume.execute(
-            found, watch=watch, on_output=on_output, log_format=asked.log_format, log_level=asked.log_level
-        ),
-        attempt=found.run.attempt + 1,
-        files=files_of(found.pipeline, found.checkpoint["sinks"]),
-        took_over=take_over and not found.standing.verdict.dead,
-        notes=found.notes,
-        fail_on_rows=fail_on_rows,
-    )
-    return close(asked, result)
-
-
-def _already(asked: Asked, found: resume.Resumption) -> int:
-    run = found.run
-    if asked.json:
-        output.result_json(
-            SHAPE | {
-                "status": "completed", "run_id": run.run_id, "database": str(found.database), "exit_code": EXIT_OK,
-                "rows": 0,
-            }
-        )  # fmt: skip
-    else:
-        output.result(f"Run {run.run_id} is complete already, since {run.completed_at}. Nothing was done.")
-    return EXIT_OK
+        return already(asked, found.database, found.run, "", fail_on_rows=fail_on_rows)
+    return further(asked, found, fail_on_rows=fail_on_rows)

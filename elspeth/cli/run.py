@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import click
 
+from elspeth.audit import locate
+from elspeth.audit.database import path_of
 from elspeth.cli import output, plan
-from elspeth.cli.attempt import carry_out, close
+from elspeth.cli.attempt import first, further
+from elspeth.cli.complete import already
+from elspeth.cli.loading import load
+from elspeth.cli.logs import Log
 from elspeth.cli.outcome import SHAPE
 from elspeth.cli.shared import Asked, Examples, database_option, dotenv_option, json_option, pass_asked, reason_option
-from elspeth.errors import EXIT_OK, SettingsError
-from elspeth.runs import start
-from elspeth.runs.pipeline import Pipeline, load_pipeline
-from elspeth.settings import SettingsProblems
+from elspeth.errors import EXIT_OK, ElspethError, SettingsError
+from elspeth.runs.choose import Done, choose
+from elspeth.runs.drive import state_directory
+from elspeth.runs.pipeline import Pipeline
+from elspeth.runs.resume import Resumption
+from elspeth.runs.start import Start
 
 
 @click.command(
@@ -61,43 +68,48 @@ def command(
     if auto_resume and force_new:
         raise SettingsError("--auto-resume and --force-new exclude each other", next_step="leave one of them out")
     pipeline = load(settings, asked, assignments)
-    begin = start.prepare(pipeline)
+    database = path_of(pipeline.settings.landscape.url)
+    asked.place = None if asked.database or _found_unnamed(database) else str(database.absolute())
+    again = _command(asked, settings, assignments)
+
+    def decide() -> Start | Resumption | Done:
+        return choose(
+            pipeline, auto_resume=auto_resume, force_new=force_new, dotenv=asked.dotenv, reason=reason,
+            tell=Log(asked.log_format).say,
+        )  # fmt: skip
+
     if not execute:
-        return _show(asked, pipeline, begin.database, _command(asked, settings, assignments))
-    result = carry_out(
-        asked,
-        pipeline,
-        begin.run_id,
-        begin.database,
-        lambda watch, on_output: start.execute(
-            begin, watch=watch, on_output=on_output, log_format=asked.log_format, log_level=asked.log_level
-        ),
-        files=files_of(pipeline),
-        fail_on_rows=fail_on_rows,
-    )
-    return close(asked, result)
+        pipeline.inspect(state_directory(pipeline))
+        return _show(asked, pipeline, database, again, _foreseen(decide))
+    match decide():
+        case Start() as begin:
+            return first(asked, begin, again=again, fail_on_rows=fail_on_rows)
+        case Done(run):
+            why = "; neither settings nor source changed since"
+            return already(asked, database, run, why, fail_on_rows=fail_on_rows)
+        case Resumption() as found:
+            return further(asked, found, fail_on_rows=fail_on_rows)
 
 
-def load(settings: Path, asked: Asked, assignments: tuple[str, ...] = ()) -> Pipeline:
-    """The pipeline of a settings file; its problems end in the command that checks this very file."""
-    overrides = [*assignments]
-    if asked.database is not None:
-        overrides.append(f"landscape.url={_url(asked.database)}")
+def _foreseen(decide: Callable[[], Start | Resumption | Done]) -> list[str]:
+    """What earlier runs would mean for one that starts now, a sentence each."""
     try:
-        return load_pipeline(settings, dotenv=asked.dotenv, overrides=overrides)
-    except SettingsProblems as error:
-        check = output.command("elspeth", "validate", "--settings", settings)
-        raise SettingsProblems(error.problems, next_step=f"mend what is listed, then check with: {check}") from None
+        found = decide()
+    except ElspethError as error:
+        facts = [error.message, *error.details, error.next_step]
+        return [f"--execute would be refused (exit {error.exit_code}): {'; '.join(filter(None, facts))}"]
+    match found:
+        case Start(supersedes=[_, *_] as given_up):
+            return [f"run {run} would be given up" for run, _ in given_up]
+        case Resumption(run=run):
+            return [f"run {run.run_id} would be resumed, as attempt {run.attempt + 1}; nothing is started anew"]
+        case Done(run):
+            return [f"nothing would be done: run {run.run_id} is complete, and neither settings nor source changed"]
+    return []
 
 
-def files_of(pipeline: Pipeline, positions: dict[str, Any] | None = None) -> dict[str, str]:
-    """The file behind each sink, empty where there is none; `positions` are those of a run that goes on."""
-    held = pipeline.positions if positions is None else positions
-    return {node.id: str(held.get(node.id, {}).get("path", "")) for node in pipeline.graph.of_kind("sink")}
-
-
-def _show(asked: Asked, pipeline: Pipeline, database: Path, command: str) -> int:
-    found = plan.plan(pipeline, database)
+def _show(asked: Asked, pipeline: Pipeline, database: Path, command: str, foreseen: list[str]) -> int:
+    found = plan.plan(pipeline, database, foreseen)
     if asked.json:
         output.result_json(
             SHAPE | {
@@ -119,5 +131,8 @@ def _command(asked: Asked, settings: Path, assignments: tuple[str, ...]) -> str:
     return output.command(*words, *([] if asked.dotenv else ["--no-dotenv"]))
 
 
-def _url(database: str) -> str:
-    return database if "://" in database else f"sqlite:///{quote(database)}"
+def _found_unnamed(database: Path) -> bool:
+    """Whether later commands find this database in this folder without being told."""
+    named = os.environ.get(locate.VARIABLE)
+    place = path_of(named) if named else locate.PLACES[0]
+    return place.absolute() == database.absolute()

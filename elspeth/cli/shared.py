@@ -16,8 +16,8 @@ from elspeth.cli.commands import Entry
 class Asked:
     """What was asked for beside the command itself.
 
-    `run_id` and `shape`, the keys that the command's JSON result always has, are filled in by commands for whoever
-    words an error later.
+    What follows `json` is filled in by commands for whoever words an error later: the run it is about, the keys
+    that the command's JSON result always has, and the audit database if the next command must name it.
     """
 
     verbose: bool = False
@@ -27,6 +27,7 @@ class Asked:
     json: bool = False
     run_id: str | None = None
     shape: dict[str, Any] = field(default_factory=dict)
+    place: str | None = None
 
     @property
     def log_level(self) -> str:

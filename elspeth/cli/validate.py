@@ -9,8 +9,8 @@ from typing import Any, cast
 import click
 
 from elspeth.cli import output
+from elspeth.cli.loading import load
 from elspeth.cli.plan import cautions
-from elspeth.cli.run import load
 from elspeth.cli.shared import Asked, Examples, dotenv_option, json_option, pass_asked
 from elspeth.errors import EXIT_OK, ElspethError, SettingsError
 from elspeth.graph.steps import steps_of

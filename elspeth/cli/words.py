@@ -17,6 +17,8 @@ from elspeth.errors import ElspethError, Interrupted, RunInProgress, Temporary
 _ABOUT_A_RUN = re.compile(
     r"elspeth (?:resume|status|runs|doctor|explain|verify|export|purge|graph)\b(?: [a-z0-9]{8}\b)?"
 )
+_COMMAND = re.compile(r"elspeth [a-z](?:[^`\s]| (?! ))*")
+"""The first command in a next step; two blanks, or a quote, part it from what else is said."""
 
 
 def tell(error: ElspethError, asked: Asked) -> None:
@@ -42,26 +44,25 @@ def tell(error: ElspethError, asked: Asked) -> None:
 def refusal(error: ElspethError, asked: Asked) -> dict[str, Any]:
     """The JSON result of a command that ended in an error before it had a result of its own."""
     step = next_step(error, asked)
-    found = _ABOUT_A_RUN.match(step)
+    found = _COMMAND.search(step)
     return {
         "status": "refused",
         **asked.shape,
         "run_id": asked.run_id,
         "exit_code": error.exit_code,
         "resumable": isinstance(error, Temporary | RunInProgress) and "elspeth resume" in step,
-        "next_command": step.partition("  (")[0] if found else None,
+        "next_command": found.group() if found else None,
         "error": {**error.to_value(), "next_step": step},
     }
 
 
 def next_step(error: ElspethError, asked: Asked) -> str:
     """The next step, naming the audit database where the command line had to name it too."""
-    if asked.database is None:
-        return error.next_step
-    path = asked.database if "://" in asked.database else str(Path(asked.database).absolute())
-    more = f" --database {shlex.quote(path)}"
-    step = error.next_step
-    return step if "--database" in step else _ABOUT_A_RUN.sub(lambda found: found.group() + more, step)
+    place, step = asked.database or asked.place, error.next_step
+    if place is None or "--database" in step:
+        return step
+    path = place if "://" in place else str(Path(place).absolute())
+    return _ABOUT_A_RUN.sub(lambda found: f"{found.group()} --database {shlex.quote(path)}", step)
 
 
 def _traceback(error: BaseException) -> str:

@@ -1,0 +1,27 @@
+"""Reads the pipeline that a command was given, so that its problems end in the command that checks this very file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+from elspeth.cli import output
+from elspeth.cli.shared import Asked
+from elspeth.runs.pipeline import Pipeline, load_pipeline
+from elspeth.settings import SettingsProblems
+
+
+def load(settings: Path, asked: Asked, assignments: tuple[str, ...] = ()) -> Pipeline:
+    """The pipeline of a settings file, with `--set` and `--database` in place. Raises `SettingsProblems`."""
+    overrides = [*assignments]
+    if asked.database is not None:
+        overrides.append(f"landscape.url={_url(asked.database)}")
+    try:
+        return load_pipeline(settings, dotenv=asked.dotenv, overrides=overrides)
+    except SettingsProblems as error:
+        check = output.command("elspeth", "validate", "--settings", settings)
+        raise SettingsProblems(error.problems, next_step=f"mend what is listed, then check with: {check}") from None
+
+
+def _url(database: str) -> str:
+    return database if "://" in database else f"sqlite:///{quote(database)}"
