@@ -13,6 +13,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -82,6 +83,8 @@ class _Found:
 _from_files: dict[tuple[Kind, str], _Found] = {}
 _texts: dict[str, bytes] = {}
 
+_MODULE_PREFIX = "elspeth_plugin_"
+
 
 def find(kind: Kind, name: str) -> PluginClass:
     """The class of the plugin of this kind and name.
@@ -126,6 +129,23 @@ def load_files(paths: Sequence[Path]) -> None:
             # A file that failed leaves nothing behind, so that a second try says the same.
             sys.modules.pop(module_name, None)
             raise
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """What is loaded from files inside is forgotten at the end: pipelines with plugins of one name can be looked at
+    one after the other.
+    """
+    found, texts, modules = dict(_from_files), dict(_texts), set(sys.modules)
+    try:
+        yield
+    finally:
+        for held, before in ((_from_files, found), (_texts, texts)):
+            held.clear()
+            held.update(before)  # type: ignore[arg-type]
+        for name in sys.modules.keys() - modules:
+            if name.startswith(_MODULE_PREFIX):
+                del sys.modules[name]
 
 
 def build(cls: PluginClass, raw_options: dict[str, Any], where: str) -> contract.Plugin:
@@ -178,7 +198,7 @@ def _import_built_in(key: tuple[Kind, str]) -> PluginClass:
 def _module_name(resolved: Path) -> str:
     # The path is part of the name: two files called checks.py in two folders are two modules.
     stem = "".join(c if c.isalnum() else "_" for c in resolved.stem)
-    return f"elspeth_plugin_{stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:8]}"
+    return f"{_MODULE_PREFIX}{stem}_{hashlib.sha256(str(resolved).encode()).hexdigest()[:8]}"
 
 
 def _register(path: Path, classes: list[PluginClass]) -> None:

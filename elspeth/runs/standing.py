@@ -62,6 +62,8 @@ def standing(
     if needs_watching(evidence) and patience > 0:
         tell(f"watching the heartbeat of {attempt.host} for up to {patience:g} s")
         evidence = watch(evidence, lambda: reader.heartbeat(run.run_id, attempt.attempt), seconds=patience)
+        # Who is less patient may learn that it moves, but not that it stands still.
+        evidence = dataclasses.replace(evidence, timeout_seconds=max(patience, HEARTBEAT_TIMEOUT_SECONDS))
     return Standing(run, attempt, judge(evidence), reader.checkpoint(run.run_id))
 
 

@@ -1,0 +1,10 @@
+"""The doctor: which runs are stuck, what would stop a resume of each, what to type, and what can be done at once."""
+
+from __future__ import annotations
+
+from elspeth.runs.doctor.findings import Finding
+from elspeth.runs.doctor.report import Act, Report, RunReport
+from elspeth.runs.doctor.treatment import fix, mark_failed
+from elspeth.runs.doctor.visit import examine
+
+__all__ = ["Act", "Finding", "Report", "RunReport", "examine", "fix", "mark_failed"]

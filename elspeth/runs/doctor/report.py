@@ -1,0 +1,115 @@
+"""What the doctor says: about the database, and about every run in it that is not finished."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from elspeth.runs.doctor.findings import Finding
+from elspeth.runs.standing import Standing
+
+CURABLE = ("orphaned", "presumed_dead", "frozen", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """A run that is not finished. `wrong` is what keeps it from going on by itself or from being resumed."""
+
+    standing: Standing
+    findings: tuple[Finding, ...]
+
+    @property
+    def state(self) -> str:
+        """The verdict on its process; `stopped` if it ended in order and waits to be resumed."""
+        verdict = self.standing.verdict.state
+        return verdict if self.standing.run.status == "running" or verdict in ("alive", "frozen") else "stopped"
+
+    @property
+    def evidence(self) -> str:
+        """Why this is said of it, in words."""
+        if self.state == "stopped":
+            attempt = self.standing.attempt
+            return (
+                f"attempt {attempt.attempt} ended {attempt.ended_at or ''}: {attempt.end_reason or 'no reason given'}"
+            )
+        return self.standing.verdict.sentence
+
+    @property
+    def wrong(self) -> bool:
+        """Whether somebody has to do something about it."""
+        return self.state in CURABLE or any(finding.level == "wrong" for finding in self.findings)
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows are behind the checkpoint it would continue from, None without one."""
+        held = self.standing.checkpoint
+        return None if held is None else int(json.loads(held.message)["rows"])
+
+    @property
+    def age_seconds(self) -> float | None:
+        """How old its checkpoint is by this machine's clock, for people: nothing is decided by it."""
+        held = self.standing.checkpoint
+        if held is None:
+            return None
+        return (datetime.now(UTC) - datetime.fromisoformat(held.created_at)).total_seconds()
+
+    def to_value(self) -> dict[str, Any]:
+        """The report as plain data."""
+        run, attempt, held = self.standing.run, self.standing.attempt, self.standing.checkpoint
+        checkpoint = None
+        if held is not None:
+            checkpoint = {
+                "checkpoint_id": held.checkpoint_id, "rows": self.rows, "row_id": held.row_id,
+                "created_at": held.created_at, "age_seconds": self.age_seconds,
+            }  # fmt: skip
+        return {
+            "run_id": run.run_id, "status": run.status, "state": self.state, "evidence": self.evidence,
+            "wrong": self.wrong, "attempt": attempt.attempt, "host": attempt.host, "pid": attempt.pid,
+            "started_at": attempt.started_at, "checkpoint": checkpoint, "next_command": self.standing.next_command,
+            "findings": [finding.to_value() for finding in self.findings],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that was done about a run, or that could not be done: then `error` says why."""
+
+    run_id: str
+    action: str
+    message: str
+    killed: tuple[int, ...] = ()
+    error: str = ""
+
+    def to_value(self) -> dict[str, Any]:
+        """The act as plain data."""
+        return {
+            "run_id": self.run_id, "action": self.action, "message": self.message, "killed": list(self.killed),
+            "done": not self.error, "error": self.error or None,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that was found. `acts` are what `--fix` did first."""
+
+    database: Path
+    findings: tuple[Finding, ...]
+    runs: tuple[RunReport, ...]
+    acts: tuple[Act, ...] = ()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is nothing that somebody has to do something about."""
+        well = not any(finding.level == "wrong" for finding in self.findings)
+        return well and not any(run.wrong for run in self.runs) and not any(act.error for act in self.acts)
+
+    def to_value(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {
+            "healthy": self.healthy, "database": str(self.database),
+            "findings": [finding.to_value() for finding in self.findings],
+            "runs": [run.to_value() for run in self.runs], "acts": [act.to_value() for act in self.acts],
+        }  # fmt: skip
