@@ -1,0 +1,115 @@
+"""Plugins that do what a row tells them to: die, hang, take memory, or take their time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from elspeth.plugins.contract import Aggregation, Context, Invalid, PluginOptions, Row, Source, Transform
+from elspeth.plugins.sinks.csv_sink import CsvSink
+
+
+def act(word: str, ctx: Context | None = None) -> None:
+    """Carry out what the column `act` of a row says."""
+    match word:
+        case "exit":
+            os._exit(7)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "loop":
+            while True:
+                pass
+        case "memory":
+            blocks = []
+            while True:
+                blocks.append(bytearray(1 << 24))
+        case "bomb":
+            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "patient":
+            assert ctx is not None
+            for _ in range(40):
+                time.sleep(0.1)
+                ctx.progress()
+
+
+class TrialOptions(PluginOptions):
+    """`delay` in seconds for every row."""
+
+    delay: float = 0.0
+
+
+class Trial(Transform):
+    """Doubles the id of each row, unless the row says otherwise."""
+
+    name = "trial"
+    Options = TrialOptions
+
+    def process(self, row: Row, ctx: Context) -> Row:
+        if self.options.delay:
+            time.sleep(self.options.delay)
+        if row["act"] != "-":
+            act(row["act"], ctx)
+        return {**row, "twice": 2 * row["id"]}
+
+
+class TrialBatch(Aggregation):
+    """Hands the rows of a batch on with their place in it; dies with a batch that holds a row which says so."""
+
+    name = "trial_batch"
+    Options = TrialOptions
+
+    def process(self, rows: list[Row], ctx: Context) -> list[Row]:
+        if self.options.delay:
+            time.sleep(self.options.delay)
+        for row in rows:
+            if row["act"].startswith("batch-"):
+                act(row["act"].removeprefix("batch-"))
+        return [{**row, "place": place} for place, row in enumerate(rows)]
+
+
+class TrialSink(CsvSink):
+    """A CSV sink that dies when it is given a row that says so."""
+
+    name = "trial_csv"
+
+    def write(self, rows: list[Row]) -> list[str | None]:
+        for row in rows:
+            if str(row["act"]).startswith("sink-"):
+                act(row["act"].removeprefix("sink-"))
+        return super().write(rows)
+
+
+class StuckAtStart(Transform):
+    """Cannot even be set up: its process ends."""
+
+    name = "stuck_at_start"
+
+    def setup(self, ctx: Context) -> None:
+        os._exit(3)
+
+    def process(self, row: Row, ctx: Context) -> Any:
+        return row
+
+
+class DripOptions(PluginOptions):
+    """`rows` rows, the last one after `pause` seconds in which nothing comes."""
+
+    rows: int
+    pause: float
+
+
+class Drip(Source):
+    """Waits for its last row, as for a person who types it."""
+
+    name = "drip"
+    Options = DripOptions
+
+    def read(self, cursor: Any) -> Iterator[tuple[Row | Invalid, Any]]:
+        for row in range(cursor or 0, self.options.rows):
+            if row == self.options.rows - 1:
+                time.sleep(self.options.pause)
+            yield {"id": row, "act": "-"}, row + 1
