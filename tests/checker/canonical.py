@@ -8,6 +8,8 @@ import math
 from typing import Any
 
 _EXACT = 2**53
+_SIMPLE = {str, int, bool, type(None)}
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def _number(value: float) -> str:
@@ -37,17 +39,13 @@ def _number(value: float) -> str:
 
 def _plain(value: Any) -> bool:
     """Whether the standard encoder gives the canonical bytes: ASCII keys, no floats, nothing nested."""
-    return (
-        isinstance(value, dict)
-        and all(type(item) in (str, int, bool, type(None)) for item in value.values())
-        and all(key.isascii() for key in value)
-    )
+    return isinstance(value, dict) and set(map(type, value.values())) <= _SIMPLE and "".join(value).isascii()
 
 
 def dumps(value: Any) -> str:
     """The canonical text of a value; integers of any size as their decimal digits."""
     if _plain(value):
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return _encode(value)
     if isinstance(value, dict):
         keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
         return "{" + ",".join(f"{dumps(key)}:{dumps(value[key])}" for key in keys) + "}"

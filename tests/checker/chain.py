@@ -32,6 +32,7 @@ CHANGING = {
     "runs": {"status", "completed_at", "attempt", "superseded_by", "failure"},
     "run_attempts": {"heartbeat_number", "heartbeat_at", "ended_at", "end_reason"},
 }
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 PAIRS = {"token_parents", "batch_members"}  # whose key has two columns
 
 
@@ -43,7 +44,7 @@ class Digest:
         self.marks = bytearray()
 
     def add(self, values: list[Any]) -> None:
-        line = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+        line = _encode(values).encode()
         self.whole.update(line + b"\n")
         self.marks += struct.pack("<I", zlib.adler32(line))
 
@@ -62,11 +63,16 @@ def table_digests(db: sqlite3.Connection, run_id: str, table: str) -> dict[int, 
     fixed = [column for column in columns if column not in left_out]
     key = fixed[: 2 if table in PAIRS else 1]
     digests: dict[int, tuple[Digest, Digest]] = {}
-    for record in db.execute(f"SELECT * FROM {table} WHERE run_id = ? ORDER BY {', '.join(key)}", (run_id,)):
-        outer, inner = digests.setdefault(record["commit_no"], (Digest(), Digest()))
-        outer.add([record[column] for column in fixed])
-        if any(record[column] is not None for column in apart):
-            inner.add([record[column] for column in key + apart])
+    wanted = ", ".join(f'"{column}"' for column in [*fixed, "commit_no", *apart])
+    for record in db.execute(f"SELECT {wanted} FROM {table} WHERE run_id = ? ORDER BY {', '.join(key)}", (run_id,)):
+        number = record[len(fixed)]
+        if number not in digests:
+            digests[number] = (Digest(), Digest())
+        outer, inner = digests[number]
+        outer.add(list(record[: len(fixed)]))
+        values = record[len(fixed) + 1 :]
+        if any(value is not None for value in values):
+            inner.add([*record[: len(key)], *values])
     found = {}
     for number, (outer, inner) in digests.items():
         kept, digest = inner.result()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 
 from tests.checker import canonical, chain
@@ -117,17 +119,15 @@ def _tokens(db: sqlite3.Connection, run_id: str, *, finished: bool) -> Iterator[
         (run_id,),
     )
     yield from several([f"tokens: row {row[0]} has no token of its own" for row in without])
-    counts = db.execute(
-        "SELECT t.token_id, sum(o.is_terminal = 1) AS terminal, count(o.token_id) AS all_of_them FROM tokens t"
-        " LEFT JOIN token_outcomes o ON o.run_id = t.run_id AND o.token_id = t.token_id"
-        " WHERE t.run_id = ? GROUP BY t.token_id HAVING terminal IS NOT 1",
-        (run_id,),
-    )
+    terminal: Counter[str] = Counter()
+    waiting = set()
+    for token, ends in db.execute("SELECT token_id, is_terminal FROM token_outcomes WHERE run_id = ?", (run_id,)):
+        terminal[token] += ends
+        waiting.add(token)
     found = []
-    for row in counts:
-        terminal = row["terminal"] or 0
-        if terminal > 1 or finished or not row["all_of_them"]:
-            found.append(f"token_outcomes: token {row['token_id']} has {terminal} terminal outcomes")
+    for (token,) in db.execute("SELECT token_id FROM tokens WHERE run_id = ?", (run_id,)):
+        if terminal[token] != 1 and (terminal[token] or finished or token not in waiting):
+            found.append(f"token_outcomes: token {token} has {terminal[token]} terminal outcomes")
     yield from several(found)
     found = []
     for row in db.execute("SELECT * FROM token_outcomes WHERE run_id = ?", (run_id,)):
@@ -206,15 +206,18 @@ def _commits(db: sqlite3.Connection, run: sqlite3.Row) -> Iterator[str]:
 
 def _checkpoints(db: sqlite3.Connection, run_id: str) -> Iterator[str]:
     """Sequence numbers grow with the commits, and no checkpoint names a row that its commit does not hold."""
-    before = None
+    rows = dict(
+        db.execute("SELECT commit_no, max(row_id) FROM rows WHERE run_id = ? GROUP BY commit_no", (run_id,)).fetchall()
+    )
+    numbers = sorted(rows)
+    before = last = None
     for row in db.execute("SELECT * FROM checkpoints WHERE run_id = ? ORDER BY commit_no, sequence_number", (run_id,)):
         number = row["sequence_number"]
         if before is not None and number <= before:
             yield f"checkpoints: sequence number {number} follows {before}"
         before = number
-        last = db.execute(
-            "SELECT max(row_id) FROM rows WHERE run_id = ? AND commit_no <= ?", (run_id, row["commit_no"])
-        ).fetchone()[0]
+        done = bisect.bisect_right(numbers, row["commit_no"])
+        last = max(rows[numbers[done - 1]], last or "") if done else None
         if row["row_id"] is not None and row["row_id"] != last:
             yield f"checkpoints: {row['checkpoint_id']} stands at {row['row_id']}, its commit at {last}"
     if before is None:

@@ -86,9 +86,9 @@ RECORDS = {
     "output data": (f"UPDATE node_states SET output_data = '{{}}' WHERE state_id = '{ROW}:0'", "other output data"),
     "another route": (
         f"UPDATE routing_events SET edge_id = 'threshold:false' WHERE state_id = '{ROW}:2'",
-        "left threshold by false, not true",
+        "left threshold by ['false'], not true",
     ),
-    "a route lost": (f"DELETE FROM routing_events WHERE state_id = '{ROW}:2'", "left threshold by None"),
+    "a route lost": (f"DELETE FROM routing_events WHERE state_id = '{ROW}:2'", "left threshold by []"),
     "a validation error lost": ("DELETE FROM validation_errors", "validation_errors: 0 records about"),
     "a transform error lost": ("DELETE FROM transform_errors", "transform_errors: 0 records about"),
     "an artifact's size": ("UPDATE artifacts SET size_bytes = 1 WHERE kind = 'input'", "1 on record"),
