@@ -172,7 +172,7 @@ class Source(Plugin):
         return SourceInfo()
 
     def line(self, cursor: Cursor) -> int | None:
-        """The line of the input, counted from 1, on which the row before this cursor ends; None where there is none."""
+        """The line of the input, counted from 1, on which the row that came with this cursor begins, or None."""
         return None
 
     def offset(self, cursor: Cursor) -> int | None:

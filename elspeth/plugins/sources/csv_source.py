@@ -110,6 +110,7 @@ class CsvSource(FileSource):
                 records = feed.records()
                 offset += dropped.size
                 line += 1
+                self._further_lines = 0
                 feed.offset = file.mark = offset
                 at = _cursor(offset, line, feed.apart, ended=dropped.ended)
                 yield Invalid(encoding.shown(dropped.raw), dropped.problem, line), at
@@ -121,6 +122,7 @@ class CsvSource(FileSource):
             if not fields:
                 continue
             file.mark = offset
+            self._further_lines = len(taken) - 1
             ended = raw.endswith(newline)
             at = [offset, line] if ended and offset >= feed.apart else _cursor(offset, line, feed.apart, ended=ended)
             if len(fields) == width and not feed.flaw:

@@ -41,6 +41,7 @@ class FileSource(Source):
         super().__init__(options)
         self.path: Path = options.path
         self._prefix = HashedFile(self.path)
+        self._further_lines = 0  # of the row read last, behind its first one
 
     def proof(self) -> str:
         return self._prefix.digest()
@@ -52,7 +53,7 @@ class FileSource(Source):
         return SourceInfo(size_bytes=self._prefix.size(), files=(self.path,))
 
     def line(self, cursor: Cursor) -> int:
-        return int(cursor[1])
+        return int(cursor[1]) - self._further_lines
 
     def offset(self, cursor: Cursor) -> int:
         return int(cursor[0])

@@ -120,6 +120,7 @@ class JsonSource(FileSource):
                 else:
                     item = _row(element.raw, encoding, element.line)
                 file.mark = reader.offset
+                self._further_lines = reader.line - element.line
                 yield item, [reader.offset, reader.line]
             self._nothing_follows(reader)
         except Unexpected as error:

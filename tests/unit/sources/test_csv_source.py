@@ -265,3 +265,10 @@ def test_garbage_is_read_alike_whatever_the_blocks_and_wherever_it_is_resumed(pi
             with patch.object(files, "BLOCK_BYTES", block):
                 results.append(check_resumable(lambda: CsvSource(CsvOptions(path=path, max_row_bytes=12))))
     assert results[0] == results[1] == results[2]
+
+
+def test_a_row_of_several_lines_is_said_to_begin_at_its_first(tmp_path: Path) -> None:
+    path = tmp_path / "input.csv"
+    path.write_text('a,b\n1,"two\nlines"\n\n3,4\n', encoding="utf-8")
+    source = CsvSource(CsvOptions(path=path))
+    assert [source.line(cursor) for _, cursor in source.read(None)] == [2, 5]

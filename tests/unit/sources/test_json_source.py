@@ -253,3 +253,10 @@ def test_garbage_is_read_alike_whatever_the_blocks_and_wherever_it_is_resumed(fo
             with patch.object(files, "BLOCK_BYTES", block):
                 results.append(check_resumable(lambda: JsonSource(options)))
     assert results[0] == results[1] == results[2]
+
+
+def test_an_object_of_several_lines_is_said_to_begin_at_its_first(tmp_path: Path) -> None:
+    path = tmp_path / "input.json"
+    path.write_text('[\n{"a":\n1},\n\n{"a": 2}\n]\n', encoding="utf-8")
+    source = JsonSource(JsonOptions(path=path))
+    assert [source.line(cursor) for _, cursor in source.read(None)] == [2, 5]
