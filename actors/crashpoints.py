@@ -6,6 +6,9 @@
 
 Several points are separated by commas. Death is SIGKILL, so nothing is flushed and no handler runs. The mark file is
 created first: a point whose mark exists does not fire again, so that a restarted or resumed process gets past it.
+
+With `CRASH_GROUP=1` the whole process group dies in the same instant, as if the power had gone; whoever arms that
+starts the program in a group of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import os
 import signal
 
 VARIABLE = "CRASH_POINT"
+GROUP_VARIABLE = "CRASH_GROUP"
 
 
 class _Armed:
@@ -35,6 +39,8 @@ class _Armed:
             os.close(os.open(self.marks[name], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         except FileExistsError:
             return
+        if os.environ.get(GROUP_VARIABLE) == "1":
+            os.killpg(0, signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -83,6 +83,7 @@ class AuditWriter:
             for other, seen in supersedes:
                 columns = {**gone, "completed_at": at}
                 self._act(other, "force_new", *who, columns, {"new_run": run_id}, seen, purge=False)
+            crash_point("audit.in_start")
             return number
 
     def begin_attempt(
@@ -123,6 +124,7 @@ class AuditWriter:
             self._ledger.project(run_id, changes)
             checkpoint = self._ledger.latest_checkpoint(run_id)
             self._ledger.append(batch, number, at, head)
+            crash_point("audit.in_take_over")
         return number, checkpoint
 
     def confirm(self, run_id: str, attempt: int) -> tuple[int, dict[str, Any] | None]:

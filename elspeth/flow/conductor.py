@@ -12,6 +12,7 @@ from typing import Any
 
 import pykka
 
+from actors.crashpoints import crash_point
 from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
 from actors.exchange import Outbox
 from actors.spec import ChildSpec
@@ -46,6 +47,7 @@ class Conductor(pykka.ThreadingActor):
         self._supervisor: Any = None
         self._outbox: Outbox | None = None
         self._chronicle = Chronicle()
+        self._audit_owns = False
         self._recycled: set[str] = set()
         self._workers = 0
         self._ticks = 0
@@ -120,6 +122,8 @@ class Conductor(pykka.ThreadingActor):
             detail |= {"position": event.position}
         if self._closed:
             return
+        if event.name == AUDIT:
+            self._audit_owns = False
         self._note(event.name, "exited", pid=event.identity.pid, detail=detail)
         if event.name in self._recycled:
             self._recycled.discard(event.name)
@@ -176,9 +180,11 @@ class Conductor(pykka.ThreadingActor):
             case m.StageState():
                 self._step(ev.StateAnswered(message.no, message.stage, message.state))
             case m.Durable():
+                crash_point("main.before_durable")
                 self._last_commit = time.monotonic()
                 self._chronicle.committed(message.no)
                 self._step(ev.CommitDurable(message.no))
+                crash_point("main.after_durable")
             case m.Noted():
                 self._chronicle.noted(message.token)
                 self._step(ev.BlameNoted(message.token))
@@ -193,6 +199,7 @@ class Conductor(pykka.ThreadingActor):
                 self._close()
 
     def _owned(self, message: m.Owned) -> None:
+        self._audit_owns = True
         if self._machine is not None:
             for events in self._chronicle.unsaved():
                 self._tell_audit(events)
@@ -200,6 +207,7 @@ class Conductor(pykka.ThreadingActor):
                 self._outbox.send(AUDIT, m.encode(self._last_word))
             self._step(ev.AuditOwns(message.checkpoint["no"]))
             return
+        crash_point("main.after_owned")
         cast = self._cast
         self._progress.owned(message)
         self._driven_before, self._begun = message.checkpoint["driven"], time.monotonic()
@@ -220,6 +228,7 @@ class Conductor(pykka.ThreadingActor):
             self._start(spec)
         self._new_worker()
         self._start(cast.source)
+        crash_point("main.after_cast")
 
     def _bury_leftovers(self) -> None:
         """Processes of an earlier attempt that outlived it: they could still hold an output open."""
@@ -303,6 +312,9 @@ class Conductor(pykka.ThreadingActor):
             self._tell_audit(events)
 
     def _tell_audit(self, message: m.Events) -> None:
+        """Send an event, unless audit has yet to say what it has: then it is sent with all that may be lost, once."""
+        if not self._audit_owns:
+            return
         assert self._outbox is not None
         self._outbox.send(AUDIT, m.encode(message))
 

@@ -46,6 +46,7 @@ class Audit(Role):
         crash_point("audit.before_owned")
         suspects = self._writer.suspects(plan.run_id, checkpoint["rows"])
         self.say(m.Owned(plan.attempt, checkpoint, commit_no, {str(row): n for row, n in suspects.items()}))
+        crash_point("audit.after_owned")
 
     def _own(self) -> tuple[m.Value, int]:
         """One way for a fresh start, a resume and a restart: the latest checkpoint of an attempt that is ours."""
@@ -88,6 +89,7 @@ class Audit(Role):
             return
         match message:
             case m.Record():
+                crash_point("audit.before_record")
                 self._units[message.no] = _merge([decode_records(body) for body in bodies])
             case m.Commit():
                 self._commit(message)
@@ -120,7 +122,9 @@ class Audit(Role):
         self.say(m.Durable(message.no, commit_no))
         crash_point("audit.after_durable")
         if message.final:
+            crash_point("audit.before_close")
             self._leave()
+            crash_point("audit.after_close")
 
     def _leave(self) -> None:
         """Nothing more will be written: the database becomes one file, if nobody else uses it."""

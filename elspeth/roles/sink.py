@@ -72,6 +72,7 @@ class Sinks(Role):
             self._outputs[node.id] = Output(node, plugin, position)
             self.port.beat()
         self.say(Ready({"cuts": cuts} if cuts else {}))
+        crash_point("sink.after_restore")
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -164,6 +165,7 @@ class Sinks(Role):
             self.port.beat()
         crash_point("sink.after_flush")
         self.say(Flushed(no, positions))
+        crash_point("sink.after_flushed")
 
     def on_stop(self) -> None:
         for output in self._outputs.values():

@@ -59,6 +59,7 @@ class Reader(Role):
     def take(self, message: Any, bodies: list[memoryview]) -> None:
         if isinstance(message, ReadFrom):
             self._sources, self._seq, self._row_index = message.sources, message.seq, message.row_index
+            crash_point("source.before_restore")
             self._next_source()
             self.say(Ready())
         elif isinstance(message, Credit):
@@ -122,6 +123,7 @@ class Reader(Role):
                 flusher.stop()
 
     def _add(self, source: Open, item: Row | Invalid, cursor: Cursor) -> None:
+        crash_point("source.after_read")
         place = len(self._rows)
         if not place:
             self._first_at = time.perf_counter()
@@ -182,6 +184,7 @@ class Reader(Role):
 
     def _end_source(self, source: Open) -> bool:
         """Say that a source has ended; False if it was the last."""
+        crash_point("source.before_end")
         plugin = source.plugin
         last = source.node.id == self._nodes[-1].id
         mark = Mark(0, source.cursor, plugin.proof())
@@ -190,6 +193,7 @@ class Reader(Role):
         plugin.teardown()
         self._sources[source.node.id] = {"ended": True, "cursor": source.cursor, "proof": mark.proof}
         self.say(chunk, b"")
+        crash_point("source.after_end")
         self._seq += 1
         self._next_source()
         self._done = last

@@ -27,8 +27,10 @@ class Stage(Role):
         elif isinstance(message, StageWork):
             self._work(message, bodies[0] if bodies else None)
         elif isinstance(message, Flush):
+            crash_point("stage.before_flush")
             state = {step.node.id: value for step in self._aggregations if (value := step.state()) is not None}
             self.say(StageState(message.no, self._stage, state))
+            crash_point("stage.after_flush")
         self.port.at(-1)
 
     def _restore(self, message: RestoreStage) -> None:
@@ -46,8 +48,10 @@ class Stage(Role):
             graph, self._stage, plugins, self._recorder, shop.context, retry=shop.retry(), touch=self._touch
         )
         self._aggregations = [step for step in self._walk.steps.values() if isinstance(step, AggregationStep)]
+        crash_point("stage.before_restore")
         self._restore_batches(Path(plan.database), message.state or {})
         self.say(Ready())
+        crash_point("stage.after_restore")
 
     def _restore_batches(self, database: Path, state: Value) -> None:
         for step in self._aggregations:
@@ -80,6 +84,7 @@ class Stage(Role):
             StageDone(work.no, self._stage, recorder.outcomes, due, flushed), items,
             wire.encode_records(recorder.records),
         )  # fmt: skip
+        crash_point("stage.after_send")
 
     def _at_item(self, place: int) -> None:
         self.port.at(place, self._no)

@@ -90,6 +90,7 @@ class Worker(Role):
                 while row < mark:
                     self._row = first + row
                     at(first + row, 0)
+                    crash_point("worker.before_row")
                     take(rows, row)
                     crash_point("worker.after_row")
                     row += 1
@@ -136,9 +137,11 @@ class Worker(Role):
             walk = self._later[stage] = self._walk(stage)
         recorder = walk.recorder
         recorder.clear()
+        crash_point("worker.before_unit")
         run_items(walk, body, work.poison, self._at_item)
         items = wire.encode_sinks(recorder.sinks) if self._is_last(stage) else wire.encode_items(recorder.items)
         self.say(StageDone(work.no, stage, recorder.outcomes), items, wire.encode_records(recorder.records))
+        crash_point("worker.after_unit")
 
     def _at_item(self, place: int) -> None:
         self._row = place

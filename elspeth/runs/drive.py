@@ -16,6 +16,7 @@ from typing import Any
 
 import pykka
 
+from actors.crashpoints import crash_point
 from actors.process import Identity
 from actors.restarts import RestartIntensity
 from actors.spec import ChildSpec
@@ -164,7 +165,9 @@ def drive(
             while not outcome.done.wait(POLL_SECONDS):
                 watch(progress)
             watch(progress)
+            crash_point("main.before_shutdown")
             proxy.shutdown(SHUTDOWN_SHARE * settings.shutdown_seconds).get()
+            crash_point("main.after_shutdown")
     finally:
         supervisor.stop()
         conductor.stop()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from actors.crashpoints import crash_point
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.values import NodeRecord, Run
 from elspeth.errors import ConfigurationMismatch
@@ -110,7 +111,9 @@ def execute(
     assert pipeline is not None
     number = run.attempt + 1
     identity = current(lock_path(resumption.database, run.run_id, number))
+    crash_point("main.before_resume_lock")
     with AttemptLock.acquire(identity):
+        crash_point("main.after_resume_lock")
         replace = options.take_over and not resumption.standing.verdict.dead
         plan = plan_of(
             pipeline, run.run_id, number, resumption.database, replace_outputs=replace, log_format=log_format,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from actors.crashpoints import crash_point
 from elspeth import __version__, ids
 from elspeth.audit.database import path_of
 from elspeth.flow.progress import Progress
@@ -49,7 +50,9 @@ def execute(
     """Run it. The lock of the attempt is held from before the first record until this process ends or this returns."""
     pipeline, database = start.pipeline, start.database
     identity = current(lock_path(database, start.run_id, 1))
+    crash_point("main.before_lock")
     with AttemptLock.acquire(identity):
+        crash_point("main.after_lock")
         plan = plan_of(pipeline, start.run_id, 1, database, log_format=log_format, log_level=log_level)
         audit = AuditPlan(
             run_id=start.run_id,
