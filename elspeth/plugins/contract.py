@@ -172,11 +172,7 @@ class Source(Plugin):
         return SourceInfo()
 
     def line(self, cursor: Cursor) -> int | None:
-<<<<<<< HEAD
         """The line of the input, counted from 1, on which the row that came with this cursor begins, or None."""
-=======
-        """The line of the input, counted from 1, on which the row that has just come with this cursor begins, or None."""
->>>>>>> 8ffa099 (wip)
         return None
 
     def offset(self, cursor: Cursor) -> int | None:
