@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -101,8 +103,12 @@ class AuditReader:
 
     def checkpoint(self, run_id: str) -> Checkpoint | None:
         """The latest checkpoint of a run, None without one."""
-        found = self._all(Checkpoint, "checkpoints", *_of(run_id, "checkpoint_id"), "checkpoint_id DESC", 1)
+        found = self.checkpoints(run_id, 1)
         return found[0] if found else None
+
+    def checkpoints(self, run_id: str, limit: int | None = None) -> list[Checkpoint]:
+        """The checkpoints of a run, latest first."""
+        return self._all(Checkpoint, "checkpoints", *_of(run_id, "checkpoint_id"), "checkpoint_id DESC", limit)
 
     def nodes(self, run_id: str) -> list[NodeRecord]:
         """The nodes of a run's graph, in topological order."""
@@ -133,6 +139,40 @@ class AuditReader:
         where, values = _of(run_id, "row_id")
         row = self._one(f"SELECT count(*) FROM rows WHERE {where}", values)
         return int(row[0]) if row else 0
+
+    def token_count(self, run_id: str) -> int:
+        """How many tokens of a run are recorded."""
+        where, values = _of(run_id, "token_id")
+        row = self._one(f"SELECT count(*) FROM tokens WHERE {where}", values)
+        return int(row[0]) if row else 0
+
+    def state_counts(self, run_id: str) -> dict[tuple[str, str], int]:
+        """How many states of tokens are recorded, by node and status."""
+        where, values = _of(run_id, "state_id")
+        with database.worded(self.path):
+            found = self.connection.execute(
+                f"SELECT node_id, status, count(*) FROM node_states WHERE {where} GROUP BY 1, 2 ORDER BY 1, 2", values
+            )
+            return {(node, status): count for node, status, count in found}
+
+    def source_counts(self, run_id: str) -> dict[str, int]:
+        """How many rows are recorded, by the source they came from."""
+        where, values = _of(run_id, "row_id")
+        with database.worded(self.path):
+            found = self.connection.execute(
+                f"SELECT source_node_id, count(*) FROM rows WHERE {where} GROUP BY 1 ORDER BY 1", values
+            )
+            return dict(found.fetchall())
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all questions inside see the database as it is at the first of them."""
+        with database.worded(self.path):
+            self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("ROLLBACK")
 
     def outcome_counts(self, run_id: str) -> dict[str, int]:
         """How many tokens ended in which way (`buffered`: wait), by outcome."""

@@ -72,7 +72,7 @@ def migrate(connection: sqlite3.Connection) -> tuple[int, int]:
     Raises `ElspethError` where no migration leads from the version found.
     """
     before = version(connection)
-    if before is None or before > VERSION:
+    if before is None or before > VERSION or any(step not in MIGRATIONS for step in range(before, VERSION)):
         raise ElspethError(f"nothing leads from schema version {before} to {VERSION}", next_step=NEXT_STEP)
     for step in range(before, VERSION):
         MIGRATIONS[step](connection)

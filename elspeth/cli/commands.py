@@ -20,6 +20,11 @@ COMMANDS: dict[str, Entry] = {
     "validate": Entry("elspeth.cli.validate:command", "Check a pipeline file: every problem in one go."),
     "run": Entry("elspeth.cli.run:command", "Run a pipeline, or show what running it would do."),
     "resume": Entry("elspeth.cli.resume:command", "Continue a run that was interrupted or died."),
+    "doctor": Entry("elspeth.cli.doctor:command", "Find stuck runs, and what would stop a resume."),
+    "runs": Entry("elspeth.cli.runs:command", "List the runs on record."),
+    "status": Entry("elspeth.cli.status:command", "Show one run: counts, processes, what happened to it."),
+    "health": Entry("elspeth.cli.health:command", "Answer a container's health check."),
     "plugins": Entry("elspeth.cli.plugins:command", "List plugins, and what each one takes."),
     "graph": Entry("elspeth.cli.graph:command", "Draw a pipeline, or a run with its counts."),
+    "explain": Entry("elspeth.cli.explain:command", "Tell the whole story of a row."),
 }

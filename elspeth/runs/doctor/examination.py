@@ -71,7 +71,7 @@ def _examine_pipeline(
 
         def output(node_id: str = node.id) -> str:
             requirements.check_output(pipeline, node_id, checkpoint)
-            return f"output {node_id}: what was committed is there"
+            return f"sink {node_id}: what was committed is there"
 
         if findings.ask("output", output):
             _tell_cut(node.id, checkpoint["sinks"][node.id], findings)
@@ -89,11 +89,11 @@ def _tell_cut(node_id: str, position: Mapping[str, Any], findings: Findings) -> 
     size = position["size"]
     found = {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns}
     if size == 0 and found == (position.get("base") or {}).get("replaces"):
-        findings.add("output", "note", f"output {node_id}: {path} is of an earlier run and will be overwritten")
+        findings.add("output", "note", f"sink {node_id}: {path} is of an earlier run and will be overwritten")
     elif facts.st_size > size:
         tail = f"{facts.st_size - size:,} bytes behind the last commit"
         findings.add(
-            "output", "note", f"output {node_id}: {tail} will be cut off",
+            "output", "note", f"sink {node_id}: {tail} will be cut off",
             f"{path} has {facts.st_size:,} bytes, {size:,} of them are committed; a copy of the rest is kept",
         )  # fmt: skip
 

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from actors.process import Identity
+from elspeth.audit import schema
+from elspeth.audit.database import open_reader, worded
 from elspeth.audit.reader import AuditReader
 from elspeth.decide.recorder import stamp
 from elspeth.errors import ElspethError, RunInProgress
 from elspeth.runs.doctor.report import Act
 from elspeth.runs.doctor.visit import living_leftovers, stand
 from elspeth.runs.liveness import HEARTBEAT_TIMEOUT_SECONDS
-from elspeth.runs.operate import operate
+from elspeth.runs.locks import lock_path, probe
+from elspeth.runs.operate import migrate, operate
 from elspeth.runs.standing import Standing, resumable
 
 
@@ -27,7 +30,7 @@ def fix(
 
     A run that is only presumed dead is left to `resume`, which takes it over. What cannot be done is in the acts.
     """
-    acts = []
+    acts = _migrated(database)
     with AuditReader(database) as reader:
         for state in stand(database, [run for run in reader.runs() if resumable(run)], patience, tell):
             orphan = state.run.status == "running" and state.verdict.state == "orphaned"
@@ -35,6 +38,31 @@ def fix(
             if orphan or remains:
                 acts.append(_fixed(database, state, remains, orphan, reason))
     return acts
+
+
+def _migrated(database: Path) -> list[Act]:
+    """Bring an older schema forward, unless a run lives."""
+    connection = open_reader(database)
+    try:
+        with worded(database):
+            before = schema.version(connection)
+    finally:
+        connection.close()
+    if before is None or before >= schema.VERSION:
+        return []
+    held = [path for path in lock_path(database, "", 0).parent.glob("*.lock") if probe(path).state == "held"]
+    if held:
+        raise RunInProgress(
+            f"Run already in progress: {held[0].stem}, so the schema is left at version {before}",
+            next_step="wait for its end, then: elspeth doctor --fix",
+        )
+    migrate(database)
+    with AuditReader(database) as reader:
+        latest = reader.runs(1)
+    for run in latest:
+        versions = {"from": before, "to": schema.VERSION}
+        operate(database, run_id=run.run_id, action="migrate", reason=None, changes={}, detail=versions)
+    return [Act("", "migrate", f"schema brought from version {before} to {schema.VERSION}")]
 
 
 def mark_failed(
