@@ -290,6 +290,8 @@ class Supervisor(pykka.ThreadingActor):
                     self._answer.get(timeout=0)
                 except pykka.Timeout:
                     return
+                except pykka.ActorDeadError:
+                    pass  # it failed: its owner is about to shut us down, and is not to be killed for it
             with contextlib.suppress(pykka.ActorDeadError):
                 self._answer = self._listener.ask(Tick(self._ticks + 1), block=False)
         self._ticks += 1
