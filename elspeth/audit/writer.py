@@ -170,7 +170,8 @@ class AuditWriter:
         with their own deaths.
         """
         found = self._connection.execute(
-            "SELECT e.attempt, e.detail, a.ended_at IS NULL OR a.end_reason LIKE 'taken over%' FROM supervision_events e"
+            "SELECT e.attempt, e.detail, a.ended_at IS NULL OR a.end_reason LIKE 'taken over%'"
+            " FROM supervision_events e"
             " JOIN run_attempts a ON a.run_id = e.run_id AND a.attempt = e.attempt"
             " WHERE e.run_id = ? AND e.event = 'suspect' ORDER BY e.event_id",
             (run_id,),
