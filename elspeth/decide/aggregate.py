@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from elspeth import canonical
-from elspeth.decide.token import Token
+from elspeth.decide.holding import Archive, Reference, token_of, token_text
+from elspeth.decide.token import Token, copy_data
 from elspeth.decide.walk import Exit, Refused, Walk
 from elspeth.expressions import EvaluationError, compile_expression
-from elspeth.graph.model import DISCARD, Node
-from elspeth.plugins.contract import Aggregation, Row
+from elspeth.graph.model import Node
+from elspeth.plugins.contract import Aggregation, Row, TransientError
 
 
 @dataclass(slots=True)
@@ -21,17 +23,6 @@ class Batch:
     opened: float
     since: str
     tokens: list[Token] = field(default_factory=list)
-
-
-def member_data(token: Token) -> str:
-    """Everything needed to bring a waiting token back, as JSON."""
-    return canonical.to_text([token.row, token.row_index, token.step, [list(pair) for pair in token.fork], token.data])
-
-
-def member_token(token_id: str, text: str) -> Token:
-    """The token that `member_data` described."""
-    row, index, step, fork, data = canonical.from_text(text)
-    return Token(token_id, row, index, data, tuple((parent, branch) for parent, branch in fork), step)
 
 
 class AggregationStep:
@@ -46,28 +37,27 @@ class AggregationStep:
         self._batch: Batch | None = None
         self.driven = 0.0
         self.flushed = False
+        self.guard: Callable[[], dict[str, Any] | None] = lambda: None  # asked before a flush: evidence against it
 
     def link(self) -> None:
         self._next: Exit = self._walk.normal(self.node)
 
     # -- state -------------------------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, Any] | None:
-        """What a checkpoint holds of this node."""
+    def state(self) -> Reference | None:
         batch = self._batch
         if batch is None:
             return None
         return {"batch": batch.id, "opened": batch.opened, "since": batch.since, "count": len(batch.tokens)}
 
-    def restore(self, state: dict[str, Any] | None, members: list[tuple[str, str]]) -> None:
-        """Return to a state; `members` are the recorded (token id, data) of its batch, in order."""
+    def restore(self, state: Reference | None, archive: Archive) -> None:
         self._batch = None
         if state is not None:
-            tokens = [member_token(token_id, text) for token_id, text in members[: state["count"]]]
+            members = archive.members(state["batch"])
+            tokens = [token_of(token_id, text) for token_id, text in members[: state["count"]]]
             self._batch = Batch(state["batch"], state["opened"], state["since"], tokens)
 
     def due(self) -> float | None:
-        """The driven time at which the open batch times out."""
         if self._batch is None or self.node.trigger_seconds is None:
             return None
         return self._batch.opened + self.node.trigger_seconds
@@ -79,7 +69,7 @@ class AggregationStep:
         if self._batch is None:
             self._batch = Batch(f"{token.id}@{self.node.id}", self.driven, recorder.now)
         batch = self._batch
-        recorder.records["batch_members"].append((batch.id, token.id, len(batch.tokens), member_data(token)))
+        recorder.records["batch_members"].append((batch.id, token.id, len(batch.tokens), token_text(token)))
         recorder.outcome(token, "buffered", batch=batch.id)
         batch.tokens.append(token)
         trigger = self._triggered(batch, token)
@@ -104,13 +94,11 @@ class AggregationStep:
         return None
 
     def tick(self) -> None:
-        """Fire the time-out if it is due."""
         due = self.due()
         if due is not None and self.driven >= due:
             self.flush("timeout")
 
     def end(self) -> None:
-        """The input has ended: whatever waits is flushed."""
         if self._batch is not None:
             self.flush("end_of_source")
 
@@ -119,26 +107,49 @@ class AggregationStep:
         batch, self._batch = self._batch, None
         assert batch is not None
         self.flushed = True
-        walk, recorder, node = self._walk, self._walk.recorder, self.node
-        walk.touch(node.sequence)
+        recorder = self._walk.recorder
         recorder.lap()
-        started = recorder.now
-        self._context.token_id = batch.id
-        try:
-            results = self._results(batch)
-            digests = [canonical.sha256(row) for row in results]
-        except MemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a plugin raises is its batch's failure
-            refused = error if isinstance(error, Refused) else Refused.of(error)
+        results = self._tried(batch)
+        if isinstance(results, Refused):
             self._close(batch, trigger, "failed")
-            self._fail(batch, refused, started)
+            self._fail(batch, results)
             return
+        rows, digests = results
         self._close(batch, trigger, "completed")
-        if node.output_mode == "passthrough":
-            self._pass_on(batch, results, digests, started)
+        if self.node.output_mode == "passthrough":
+            self._pass_on(batch, rows, digests, recorder.now)
         else:
-            self._replace(batch, results, digests, started)
+            self._replace(batch, rows, digests, recorder.now)
+
+    def _tried(self, batch: Batch) -> tuple[list[Row], list[str]] | Refused:
+        """What the plugin makes of the batch, after as many tries as transient errors are granted."""
+        walk, context, failures = self._walk, self._context, 0
+        evidence = self.guard()
+        if evidence is not None:
+            reason = f"killed the process that was given it: {evidence.get('reason', 'unknown')}"
+            return Refused(reason, {**evidence, "poison": True})
+        context.token_id, context.now = batch.id, batch.tokens[-1].read_at
+        while True:
+            context.attempt = failures + 1
+            walk.touch(self.node.sequence)
+            try:
+                rows = self._results(batch)
+                return rows, [canonical.sha256(row) for row in rows]
+            except MemoryError:
+                raise
+            except TransientError as error:
+                failures += 1
+                if failures >= walk.retry.attempts:
+                    return Refused.of(error)
+                self._note_try(batch, Refused.of(error), failures)
+                walk.wait(failures, context)
+            except Exception as error:  # noqa: BLE001 - whatever a plugin raises is its batch's failure
+                return error if isinstance(error, Refused) else Refused.of(error)
+
+    def _note_try(self, batch: Batch, refused: Refused, attempt: int) -> None:
+        recorder, error = self._walk.recorder, refused.text(self.node.id)
+        for token in batch.tokens:
+            recorder.state(token, self.node.id, "failed", token.hash, None, recorder.now, error=error, attempt=attempt)
 
     def _results(self, batch: Batch) -> list[Row]:
         results = self._plugin.process([token.data for token in batch.tokens], self._context)
@@ -160,10 +171,11 @@ class AggregationStep:
         for token, row, digest in zip(batch.tokens, results, digests, strict=True):
             before = token.hash
             recorder.state(
-                token, self.node.id, "completed", before, digest, started, data=row if digest != before else None
-            )
+                token, self.node.id, "completed", before, digest, started, data=row if digest != before else None,
+                attempt=self._context.attempt,
+            )  # fmt: skip
             token.step += 1
-            token.become(row, digest)
+            token.become(copy_data(row), digest)
         for token in batch.tokens:
             self._next(token)
 
@@ -174,7 +186,8 @@ class AggregationStep:
             recorder.outcome(token, "consumed_in_batch", batch=batch.id)
         born = []
         for ordinal, (row, digest) in enumerate(zip(results, digests, strict=True)):
-            token = Token(f"{batch.id}/{ordinal:04d}", last.row, last.row_index, row, (), step, digest)
+            token = Token(f"{batch.id}/{ordinal:04d}", last.row, last.row_index, copy_data(row), (), step, digest,
+                          last.read_at)  # fmt: skip
             recorder.token(token, None, batch.tokens)
             recorder.state(token, self.node.id, "completed", first.hash, digest, started, data=row)
             token.step += 1
@@ -182,17 +195,13 @@ class AggregationStep:
         for token in born:
             self._next(token)
 
-    def _fail(self, batch: Batch, refused: Refused, started: str) -> None:
-        recorder, node = self._walk.recorder, self.node
+    def _fail(self, batch: Batch, refused: Refused) -> None:
+        """Every member goes where errors of the node go, with the batch named in the record."""
+        recorder = self._walk.recorder
         refused = Refused(refused.reason, {**refused.facts, "batch": batch.id})
-        error = refused.text(node.id)
+        error, started = refused.text(self.node.id), recorder.now
         for token in batch.tokens:
-            state = recorder.state(token, node.id, "failed", token.hash, None, started, error=error)
+            state = recorder.state(token, self.node.id, "failed", token.hash, None, started, error=error,
+                                   attempt=self._context.attempt)  # fmt: skip
             token.step += 1
-            target = node.on_error
-            recorder.error(token, node.id, error, target.node if target else None, state)
-            if target is not None and target.node != DISCARD:
-                recorder.route(state, target.edge, "divert", None)
-                recorder.to_sink(target.node, token, "quarantined", error)
-            else:
-                recorder.outcome(token, "discarded" if target else "failed", error=error, batch=batch.id)
+            self._walk.refuse(self.node, token, refused, state, batch=batch.id)

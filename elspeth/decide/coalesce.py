@@ -5,36 +5,44 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from elspeth import canonical
+from elspeth.decide.merge import merged
 from elspeth.decide.token import Token
 from elspeth.decide.walk import Exit, Refused, Walk
 from elspeth.graph.model import Node
-from elspeth.plugins.contract import Row
 
 
 @dataclass(slots=True)
 class Meeting:
-    """The branches of one forked token that have arrived. `merged` names the token they became."""
+    """The branches of one forked token that have arrived. `met`: it is decided, and who arrives now is late.
+
+    Where it waits from row to row, `opened` is the driven time (seconds) of the first arrival, `since` the clock's.
+    """
 
     parent: str
     arrived: dict[str, Token] = field(default_factory=dict)
-    merged: str | None = None
+    met: bool = False
+    opened: float = 0.0
+    since: str = ""
 
 
 class CoalesceStep:
     """Merges branches by the node's policy.
 
-    Inside one stage all branches of a row arrive during that row's walk, one after another in the order of the fork, so
-    *first* and *late* mean that order; what has not arrived when the walk ends will never arrive.
+    In a stateless stage all branches of a row arrive during that row's walk, one after another in the order of the
+    fork, so *first* and *late* mean that order; what has not arrived when the walk ends will never arrive.
     """
 
     def __init__(self, node: Node, walk: Walk) -> None:
         self.node = node
         self._walk = walk
         self._meetings: dict[str, Meeting] = {}
-        walk.settlers.append(self.settle)
+        if not walk.graph.stateful[walk.stage]:
+            walk.settlers.append(self.settle)
 
     def link(self) -> None:
         self._next: Exit = self._walk.normal(self.node)
+
+    # -- arrivals ----------------------------------------------------------------------------------------------
 
     def run(self, token: Token) -> None:
         at = self._fork_of(token)
@@ -43,20 +51,23 @@ class CoalesceStep:
             return
         parent, branch = token.fork[at]
         token.fork = token.fork[: at + 1]
-        meeting = self._meetings.setdefault(parent, Meeting(parent))
-        if meeting.merged is not None or branch in meeting.arrived:
-            reason = f"late: {meeting.merged}" if meeting.merged else f"branch {branch} has arrived already"
-            self._drop(token, reason)
-            return
-        meeting.arrived[branch] = token
-        if self._enough(meeting):
-            self._merge(meeting)
+        self._arrive(token, parent, branch)
 
     def _fork_of(self, token: Token) -> int | None:
         for at in range(len(token.fork) - 1, -1, -1):
             if token.fork[at][1] in self.node.branches:
                 return at
         return None
+
+    def _arrive(self, token: Token, parent: str, branch: str) -> None:
+        meeting = self._meetings.setdefault(parent, Meeting(parent))
+        if meeting.met or branch in meeting.arrived:
+            self._late(token, parent, branch)
+            return
+        meeting.arrived[branch] = token
+        if self._enough(meeting):
+            meeting.met = True
+            self._merge(meeting)
 
     def _enough(self, meeting: Meeting) -> bool:
         node, count = self.node, len(meeting.arrived)
@@ -67,77 +78,57 @@ class CoalesceStep:
         return count == len(node.branches)
 
     def settle(self) -> None:
-        """The row's walk has ended: nothing more will arrive."""
+        """The row's walk has ended: nothing more will arrive. What is merged goes on, and may meet elsewhere."""
         while self._meetings:
-            parent = next(iter(self._meetings))
-            meeting = self._meetings[parent]
-            if meeting.merged is None and meeting.arrived:
-                if self.node.policy == "best_effort":
-                    self._merge(meeting)
-                else:
-                    self._fail(meeting)
-            self._meetings.pop(parent, None)
+            meetings, self._meetings = self._meetings, {}
+            for meeting in meetings.values():
+                if not meeting.met:
+                    meeting.met = True
+                    self._give_up(meeting)
 
-    def _fail(self, meeting: Meeting) -> None:
+    # -- ends --------------------------------------------------------------------------------------------------
+
+    def _give_up(self, meeting: Meeting, batch: str | None = None) -> bool:
+        """No more branches are waited for; answers whether those that are there were merged."""
+        if self.node.policy == "best_effort":
+            return self._merge(meeting, batch)
         missing = [branch for branch in self.node.branches if branch not in meeting.arrived]
         for token in self._in_order(meeting):
             self._refuse(token, Refused("branches are missing", {"missing": missing, "policy": self.node.policy}))
+        return False
 
     def _in_order(self, meeting: Meeting) -> list[Token]:
         return [meeting.arrived[branch] for branch in self.node.branches if branch in meeting.arrived]
 
-    def _merge(self, meeting: Meeting) -> None:
+    def _merge(self, meeting: Meeting, batch: str | None = None) -> bool:
         tokens = self._in_order(meeting)
         try:
-            data = self._merged(meeting)
+            data = merged(self.node, {branch: token.data for branch, token in meeting.arrived.items()})
         except Refused as refused:
-            meeting.merged = "the merge failed"
             for token in tokens:
                 self._refuse(token, refused)
-            return
+            return False
         recorder, first = self._walk.recorder, tokens[0]
-        merged = Token(
+        token = Token(
             f"{meeting.parent}+{self.node.id}", first.row, first.row_index, data, first.fork[:-1],
-            max(token.step for token in tokens), canonical.sha256(data),
+            max(token.step for token in tokens), canonical.sha256(data), first.read_at,
         )  # fmt: skip
-        meeting.merged = merged.id
-        recorder.token(merged, merged.branch, tokens)
-        for token in tokens:
-            recorder.outcome(token, "coalesced")
-        recorder.state(merged, self.node.id, "completed", first.hash, merged.hash, recorder.now, data=data)
-        merged.step += 1
-        self._next(merged)
-
-    def _merged(self, meeting: Meeting) -> Row:
-        node, arrived = self.node, meeting.arrived
-        if node.merge == "select":
-            chosen = arrived.get(node.select_branch or "")
-            if chosen is None:
-                raise Refused(f"select_branch {node.select_branch} has not arrived", {"arrived": sorted(arrived)})
-            return dict(chosen.data)
-        branches = [branch for branch in node.branches if branch in arrived]
-        if node.merge == "nested":
-            return {branch: arrived[branch].data for branch in branches}
-        union: Row = {}
-        for branch in branches:
-            for key, value in arrived[branch].data.items():
-                if key not in union:
-                    union[key] = value
-                elif union[key] != value:
-                    if node.union_collision_policy == "fail":
-                        raise Refused(f"branches disagree about {key!r}", {"field": key, "branch": branch})
-                    if node.union_collision_policy == "last_wins":
-                        union[key] = value
-        return union
-
-    def _drop(self, token: Token, reason: str) -> None:
-        refused = Refused(reason)
-        error = refused.text(self.node.id)
-        self._walk.recorder.state(
-            token, self.node.id, "failed", token.hash, None, self._walk.recorder.now, error=error
-        )  # fmt: skip
+        recorder.token(token, token.branch, tokens)
+        for parent in tokens:
+            recorder.outcome(parent, "coalesced", batch=batch)
+        recorder.state(token, self.node.id, "completed", first.hash, token.hash, recorder.now, data=data)
         token.step += 1
-        self._walk.recorder.outcome(token, "discarded", error=error)
+        self._next(token)
+        return True
+
+    def _late(self, token: Token, parent: str, branch: str) -> None:
+        """The branches have met without this one, which ends here."""
+        error = Refused("late: the branches have met", {"branch": branch, "meeting": f"{parent}+{self.node.id}"})
+        text = error.text(self.node.id)
+        recorder = self._walk.recorder
+        recorder.state(token, self.node.id, "failed", token.hash, None, recorder.now, error=text)
+        token.step += 1
+        recorder.outcome(token, "discarded", error=text)
 
     def _refuse(self, token: Token, refused: Refused) -> None:
         recorder = self._walk.recorder

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from elspeth.decide.aggregate import AggregationStep
 from elspeth.decide.coalesce import CoalesceStep
+from elspeth.decide.meetings import WaitingCoalesceStep
 from elspeth.decide.recorder import Recorder
 from elspeth.decide.steps import GateStep, TransformStep
 from elspeth.decide.walk import RetryPolicy, Step, Walk
@@ -32,8 +33,11 @@ def compile_walk(
 ) -> Walk:
     """The walk through the nodes of `stage`; `plugins` maps node ids to plugins that are set up."""
     walk = Walk(graph, stage, plugins, recorder, context, retry=retry, touch=touch)
+    waits = graph.stateful[stage]
     for node in graph.nodes:
-        if node.stage == stage and node.kind in _STEPS:
+        if node.stage == stage and node.kind == "coalesce" and waits:
+            walk.steps[node.id] = WaitingCoalesceStep(node, walk)
+        elif node.stage == stage and node.kind in _STEPS:
             walk.steps[node.id] = _STEPS[node.kind](node, walk)
     for step in walk.steps.values():
         step.link()

@@ -48,7 +48,7 @@ class Intake:
             self._take_bad(self._sources[rows.source], bad, index, rows.read_at)
             return
         self._begin(recorder, row_id, index, rows.source, digest, row, line, rows.read_at)
-        self._first[rows.source](Token(row_id, row_id, index, row, (), 0, digest))
+        self._first[rows.source](Token(row_id, row_id, index, row, (), 0, digest, rows.read_at))
         for settle in self._walk.settlers:
             settle()
 
@@ -64,14 +64,18 @@ class Intake:
         recorder = self._walk.recorder
         row_id = ids.row_id(self._run_id, index)
         row = refused_row(bad)
-        digest = canonical.sha256(row)
+        try:
+            digest = canonical.sha256(row)
+        except ValueError:  # the fields hold what JSON cannot
+            row = refused_row(BadRow(repr(bad.raw)[:RAW_LIMIT], bad.error, bad.line, None))
+            digest = canonical.sha256(row)
         self._begin(recorder, row_id, index, source.id, digest, row, bad.line, read_at)
         target = source.on_error
         destination = target.node if target else None
         recorder.records["validation_errors"].append(
             (f"{row_id}!", row_id, source.id, bad.error, bad.raw, bad.line, destination, recorder.now)
         )
-        token = Token(row_id, row_id, index, row, (), 0, digest)
+        token = Token(row_id, row_id, index, row, (), 0, digest, read_at)
         error = Refused(bad.error, {"line": bad.line}).text(source.id)
         if target is None:
             recorder.outcome(token, "quarantined", error=error)
@@ -92,7 +96,7 @@ class Intake:
             return
         digest = canonical.sha256(row)
         self._begin(recorder, row_id, index, rows.source, digest, row, None, rows.read_at)
-        token = Token(row_id, row_id, index, row, (), 0, digest)
+        token = Token(row_id, row_id, index, row, (), 0, digest, rows.read_at)
         facts = dict(evidence)
         number = facts.pop("detail", 0)
         node = next((node for node in self._walk.graph.nodes if node.sequence == number), None)

@@ -116,8 +116,11 @@ class Recorder:
         row = token.data if data is None else data
         if not self._last:
             self.items.append(
-                StageItem(sink, token.id, token.row, token.row_index, token.fork, token.step, row, outcome, error)
-            )
+                StageItem(
+                    sink, token.id, token.row, token.row_index, token.fork, token.step, row, outcome, error,
+                    token.read_at,
+                )
+            )  # fmt: skip
             return
         self.sink_item(sink, token.id, outcome, error, row)
 
@@ -136,7 +139,9 @@ class Recorder:
     def to_stage(self, node: str, token: Token) -> None:
         """The token goes on at a node of a later stage."""
         self.items.append(
-            StageItem(node, token.id, token.row, token.row_index, token.fork, token.step, token.data)
+            StageItem(
+                node, token.id, token.row, token.row_index, token.fork, token.step, token.data, read_at=token.read_at
+            )
         )  # fmt: skip
 
     def take(self) -> Recorder:

@@ -21,7 +21,7 @@ def run_items(
         return
     recorder = walk.recorder
     for place, item in enumerate(wire.decode_items(body)):
-        token = Token(item.token, item.row, item.row_index, item.data, item.fork, item.step)
+        token = Token(item.token, item.row, item.row_index, item.data, item.fork, item.step, read_at=item.read_at)
         if item.outcome:
             recorder.to_sink(item.target, token, item.outcome, item.error)
         elif item.target not in walk.steps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, cast
 
 import orjson
@@ -39,7 +38,7 @@ class TransformStep:
         walk.touch(node.sequence)
         started, before = recorder.now, token.hash
         context = self._context
-        context.token_id = token.id
+        context.token_id, context.now = token.id, token.read_at
         failures = 0
         while True:
             context.attempt = failures + 1
@@ -66,7 +65,7 @@ class TransformStep:
                     recorder.state(
                         token, node.id, "failed", before, None, started, error=refused.text(node.id), attempt=failures
                     )
-                    self._wait(walk.retry.delay(failures))
+                    walk.wait(failures, context)
                     started = recorder.now
                     continue
                 failures -= 1
@@ -88,13 +87,6 @@ class TransformStep:
         elif result is not token.data:
             token.become(result, before)  # same values, perhaps in another order of keys
         self._next(token)
-
-    def _wait(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self._context.progress()
-            time.sleep(min(left, 1.0))
-        self._walk.recorder.lap()
 
     def _expand(self, token: Token, result: Any, before: str, started: str, attempt: int) -> None:
         if not isinstance(result, list) or not all(isinstance(row, dict) for row in result):

@@ -14,20 +14,22 @@ class Token:
     """The unit of accountability: it has exactly one terminal outcome.
 
     `fork` is the way it came through forks, outermost first, as (parent token, branch). `step` counts the nodes it has
-    passed. `data` is never changed in place.
+    passed. `data` is never changed in place. `read_at` is the time at which its row was read (ISO 8601, UTC).
     """
 
-    __slots__ = ("_hash", "data", "fork", "id", "row", "row_index", "step")
+    __slots__ = ("_hash", "data", "fork", "id", "read_at", "row", "row_index", "step")
 
     def __init__(
-        self, token_id: str, row: str, row_index: int, data: Row, fork: Fork = (), step: int = 0, digest: str = ""
-    ) -> None:
+        self, token_id: str, row: str, row_index: int, data: Row, fork: Fork = (), step: int = 0, digest: str = "",
+        read_at: str = "",
+    ) -> None:  # fmt: skip
         self.id = token_id
         self.row = row
         self.row_index = row_index
         self.data = data
         self.fork = fork
         self.step = step
+        self.read_at = read_at
         self._hash = digest
 
     @property
@@ -45,7 +47,7 @@ class Token:
     def child(self, token_id: str, data: Row, *, branch: str | None = None, digest: str = "") -> Token:
         """A token made of this one; with `branch`, one way of a fork."""
         fork = (*self.fork, (self.id, branch)) if branch is not None else self.fork
-        return Token(token_id, self.row, self.row_index, data, fork, self.step, digest)
+        return Token(token_id, self.row, self.row_index, data, fork, self.step, digest, self.read_at)
 
     @property
     def branch(self) -> str | None:

@@ -6,6 +6,7 @@ begin, nor on how many workers there are.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -133,20 +134,28 @@ class Walk:
 
         return fork
 
-    def refuse(self, node: Node, token: Token, refused: Refused, state_id: str) -> None:
+    def refuse(self, node: Node, token: Token, refused: Refused, state_id: str, *, batch: str | None = None) -> None:
         """The token failed at this node: record it, and send it where errors of this node go."""
         recorder = self.recorder
         error = refused.text(node.id)
         target = node.on_error
         recorder.error(token, node.id, error, target.node if target else None, state_id)
         if target is None:
-            recorder.outcome(token, "quarantined" if "poison" in refused.facts else "failed", error=error)
+            recorder.outcome(token, "quarantined" if "poison" in refused.facts else "failed", error=error, batch=batch)
             return
         recorder.route(state_id, target.edge, "divert", None)
         if target.node == DISCARD:
-            recorder.outcome(token, "discarded", error=error)
+            recorder.outcome(token, "discarded", error=error, batch=batch)
         else:
             recorder.to_sink(target.node, token, "quarantined", error)
+
+    def wait(self, failures: int, context: Context) -> None:
+        """Before a node is tried again: wait as long as the policy says, without being taken for hung."""
+        until = time.monotonic() + self.retry.delay(failures)
+        while (left := until - time.monotonic()) > 0:
+            context.progress()
+            time.sleep(min(left, 1.0))
+        self.recorder.lap()
 
     # -- rows --------------------------------------------------------------------------------------------------
 

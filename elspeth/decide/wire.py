@@ -56,6 +56,7 @@ class StageItem(msgspec.Struct, array_like=True):
     data: Row
     outcome: str = ""
     error: str | None = None
+    read_at: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -1,0 +1,99 @@
+"""An ordered stage: takes units in order through steps that hold tokens from row to row. No process, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from elspeth.decide.aggregate import AggregationStep
+from elspeth.decide.compile import compile_walk
+from elspeth.decide.holding import Archive, Holder, Reference
+from elspeth.decide.meetings import WaitingCoalesceStep
+from elspeth.decide.recorder import Recorder
+from elspeth.decide.staging import run_items
+from elspeth.decide.walk import RetryPolicy
+from elspeth.graph.model import Graph
+from elspeth.plugins.contract import Context, Plugin
+
+FLUSH = 1 << 40
+"""The n-th flush of a unit is touched as place `FLUSH + n`, beyond the places of items: its death is the batch's."""
+
+
+class OrderedStage:
+    """The steps of one ordered stage and what they hold. `archive` is read when it is restored, and for late branches.
+
+    `at` is told, before it is touched, the place of an item in its unit, or `FLUSH` and the number of a batch.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        stage: int,
+        plugins: dict[str, Plugin],
+        recorder: Recorder,
+        context: Callable[[str], Context],
+        archive: Archive,
+        *,
+        retry: RetryPolicy | None = None,
+        touch: Callable[[int], None] = lambda _: None,
+        at: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._archive = archive
+        self._at = at
+        self._walk = compile_walk(graph, stage, plugins, recorder, context, retry=retry, touch=touch)
+        self._holders: list[
+            Holder
+        ] = []  # in topological order: what one lets go, the next still holds when it is asked
+        for step in self._walk.steps.values():
+            if isinstance(step, AggregationStep):
+                step.guard = self._flush
+                self._holders.append(step)
+            elif isinstance(step, WaitingCoalesceStep):
+                self._holders.append(step)
+        self._poison: dict[str, Any] = {}
+        self._flushes = 0
+
+    def restore(self, state: dict[str, Reference]) -> None:
+        """Return to what `state` answered; empty: nothing has passed yet."""
+        for step in self._holders:
+            step.restore(state.get(step.node.id), self._archive)
+
+    def state(self) -> dict[str, Reference]:
+        """What a checkpoint holds of this stage, by node: references, the same size however many tokens wait."""
+        return {step.node.id: state for step in self._holders if (state := step.state()) is not None}
+
+    def run(
+        self, body: bytes | memoryview | None, driven: float, *, end: bool = False, poison: dict[str, Any] | None = None
+    ) -> None:
+        """Take the items of a unit through the stage; then let time-outs fire, or, at the `end`, everything go.
+
+        `driven` is the time for which the run has been driven, in seconds. `poison` maps places (as text) that have
+        killed their process to the evidence: they are set aside.
+        """
+        self._poison, self._flushes = poison or {}, 0
+        for step in self._holders:
+            step.driven, step.flushed = driven, False
+        run_items(self._walk, body, self._poison, self._at)
+        self._at(-1)
+        for step in self._holders:
+            if end:
+                step.end()
+            else:
+                step.tick()
+
+    def _flush(self) -> dict[str, Any] | None:
+        place = FLUSH + self._flushes
+        self._flushes += 1
+        self._at(place)
+        evidence: dict[str, Any] | None = self._poison.get(str(place))
+        return evidence
+
+    @property
+    def due(self) -> float | None:
+        """The driven time (seconds) of the next time-out."""
+        return min((due for step in self._holders if (due := step.due()) is not None), default=None)
+
+    @property
+    def flushed(self) -> bool:
+        """Whether the last unit closed a batch."""
+        return any(step.flushed for step in self._holders)
