@@ -1,0 +1,182 @@
+"""The comparison with the same audit: `plain`, and all the records of the threshold pipeline, in one process.
+
+`bare.py INPUT OUTPUT_FOLDER DATABASE` writes the same rows with the same hashes, the same pragmas and the same chain,
+by `executemany`, a commit every 1,000 rows. It has no supervision, no restart and no resume: what it takes is what
+the records themselves cost.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from elspeth.audit import chain, database, schema
+from elspeth.audit.batch import prepared
+
+COMMIT_ROWS = 1000
+RUN = "00000000"
+
+
+def stamp() -> str:
+    """Now, as the audit records carry it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Audit:
+    """Records of one run, inserted and chained commit by commit."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = database.open_writer(path)
+        schema.create(self.connection)
+        self.number, self.head = 0, chain.GENESIS
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin the next commit."""
+        self.records: dict[str, list[Any]] = {
+            name: [] for name in ("rows", "tokens", "node_states", "routing_events", "token_outcomes", "checkpoints")
+        }
+
+    def commit(self) -> None:
+        """One transaction with everything since the last."""
+        batch = prepared(RUN, {name: rows for name, rows in self.records.items() if rows})
+        self.connection.execute("BEGIN IMMEDIATE")
+        for table, records in batch.records.items():
+            self.connection.executemany(batch.insert(table), [(*record, self.number) for record in records])
+        at = stamp()
+        digest = chain.digest_commit(self.head, RUN, 1, self.number, at, batch.digests)
+        self.connection.execute(
+            "INSERT INTO commits (run_id, commit_no, attempt, previous_digest, digest, record_count, committed_at,"
+            " signature) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+            (RUN, self.number, 1, self.head, digest, sum(part.record_count for part in batch.digests), at),
+        )
+        self.connection.executemany(
+            "INSERT INTO commit_tables (run_id, commit_no, table_name, record_count, digest, marks, purgeable_digest,"
+            " purgeable_marks) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (RUN, self.number, part.table, part.record_count, part.digest, part.marks, part.purgeable_digest,
+                 part.purgeable_marks)
+                for part in batch.digests
+            ],
+        )  # fmt: skip
+        self.connection.execute("COMMIT")
+        self.number, self.head = self.number + 1, digest
+        self.clear()
+
+
+class Output:
+    """One CSV output, buffered until its commit, with the running hash that a position needs."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("wb")
+        self.text = io.StringIO()
+        self.writer = csv.writer(self.text, lineterminator="\n")
+        self.hash = hashlib.sha256()
+        self.rows = 0
+
+    def write(self, row: dict[str, Any]) -> int:
+        """Write a row; answers its number."""
+        if not self.rows:
+            self.writer.writerow(row)
+        self.writer.writerow(row.values())
+        self.rows += 1
+        return self.rows
+
+    def flush(self) -> None:
+        """Make it durable."""
+        data = self.text.getvalue().encode()
+        self.hash.update(data)
+        self.file.write(data)
+        self.file.flush()
+        os.fdatasync(self.file.fileno())
+        self.text.seek(0)
+        self.text.truncate()
+
+
+def main(source: Path, folder: Path, path: Path) -> None:
+    """The threshold pipeline with its audit trail, in one loop."""
+    condition = compile("row['amount'] > 1000", "<condition>", "eval")
+    folder.mkdir(parents=True, exist_ok=True)
+    audit = Audit(path)
+    outputs = {"normal": Output(folder / "normal.csv"), "high_values": Output(folder / "high_values.csv")}
+    reasons = {
+        answer: orjson.dumps({"condition": "row['amount'] > 1000", "answer": answer}).decode()
+        for answer in (True, False)
+    }
+    encode, sha256, clock = orjson.dumps, hashlib.sha256, time.perf_counter
+    with source.open(newline="", encoding="utf-8") as file:
+        rows = csv.reader(file)
+        header = next(rows)
+        for index, values in enumerate(rows):
+            if not index % 100:
+                now = stamp()
+            began = clock()
+            row: dict[str, Any] = dict(zip(header, values, strict=True))
+            row["id"], row["amount"] = int(row["id"]), int(row["amount"])
+            row_id = f"{RUN}-{index:09d}"
+            digest = sha256(encode(row, option=orjson.OPT_SORT_KEYS)).hexdigest()
+            records = audit.records
+            records["rows"].append(
+                (row_id, index, "source", digest, encode(row).decode(), None, rows.line_num, now)
+            )  # fmt: skip
+            records["tokens"].append((row_id, row_id, None, now))
+            answer = bool(eval(condition, {"row": row}))
+            state = f"{row_id}:0"
+            sink = "high_values" if answer else "normal"
+            number = outputs[sink].write(row)
+            spent = round((clock() - began) * 1000, 3)
+            records["node_states"].append(
+                (
+                    state,
+                    row_id,
+                    "amount_threshold",
+                    0,
+                    1,
+                    "completed",
+                    digest,
+                    digest,
+                    None,
+                    None,
+                    None,
+                    now,
+                    now,
+                    spent,
+                )
+            )
+            edge = "amount_threshold:true" if answer else "amount_threshold:false"
+            records["routing_events"].append((state, state, edge, "move", reasons[answer], now))
+            records["token_outcomes"].append(
+                (row_id + "=", row_id, "routed" if answer else "completed", 1, sink, number, None, None, now)
+            )
+            if not (index + 1) % COMMIT_ROWS:
+                finish(audit, outputs, row_id, index)
+        if audit.records["rows"]:
+            finish(audit, outputs, row_id, index)
+    audit.connection.execute("PRAGMA journal_mode = DELETE")
+    audit.connection.close()
+
+
+def finish(audit: Audit, outputs: dict[str, Output], row_id: str, index: int) -> None:
+    """Outputs first, then the commit that mentions them."""
+    positions = {}
+    for name, output in outputs.items():
+        output.flush()
+        positions[name] = {"size": output.file.tell(), "sha256": output.hash.copy().hexdigest(), "rows": output.rows}
+    message = orjson.dumps({"rows": index + 1, "sinks": positions}).decode()
+    audit.records["checkpoints"].append(
+        (f"{RUN}#{audit.number:09d}", 1, audit.number, row_id, row_id, message, stamp())
+    )  # fmt: skip
+    audit.commit()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
