@@ -1,0 +1,244 @@
+"""The story of a row in plain words, in the order in which it happened; what a token became stands below it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from elspeth.cli import output
+
+Value = dict[str, Any]
+
+_KINDS = {"aggregation": "aggregation", "coalesce": "merge of branches", "gate": "gate", "sink": "sink"}
+_TIMES = {"count": "it was full", "condition": "its condition held", "timeout": "its time was up",
+          "end_of_source": "the input had ended"}  # fmt: skip
+
+
+def told(story: Value) -> str:
+    """The story as text."""
+    lines = [output.styled(f"Row {story['row']} of run {story['run_id']} ({story['run_status']})", "bold"), ""]
+    lines += _read(story["read"], story["refused"])
+    if story["purged"]:
+        purged = story["purged"]
+        why = f": {purged['reason']}" if purged["reason"] else ""
+        lines += [
+            "",
+            f"Row data of this run was purged at {purged['at']} by {purged['user']}{why}; it is no longer kept.",
+        ]
+    if story["deaths"]:
+        lines += ["", "Blamed for deaths:", *(f"  {line}" for line in map(_death, story["deaths"]))]
+    lines += ["", *_life(story["tokens"], story["token"])]
+    if not story["complete"]:
+        lines += ["", "It became more tokens than are told here: name one of them with --token."]
+    return "\n".join(lines)
+
+
+def _read(read: Value, refused: Value | None) -> list[str]:
+    place = read["file"] or "no file"
+    line = f", line {read['line']}" if read["line"] is not None else ""
+    lines = [f"Read from {place}{line}, by {read['source']}, at {read['at']}"]
+    lines += _values(read["values"], read["kept"])
+    lines.append(f"  SHA-256 {read['hash']}")
+    if refused:
+        there = f"; it went to {refused['destination']}" if refused["destination"] else ""
+        lines.append(f"Refused by {refused['source']}: {refused['error']}{there}")
+        raw = refused["raw"]
+        lines.append(f"  as it stood there: {'no longer kept' if raw is None else raw}")
+    return lines
+
+
+def _values(values: Any, kept: str) -> list[str]:
+    if values is None:
+        return [f"  values: {kept}"]
+    if not isinstance(values, dict):
+        return [f"  {_plain(values)}"]
+    room = min(max(map(len, values), default=0), 30)
+    return [f"  {name:<{room}}  {_plain(value)}" for name, value in values.items()]
+
+
+def _plain(value: Any) -> str:
+    return (
+        value if isinstance(value, str) and value and value == value.strip() else json.dumps(value, ensure_ascii=False)
+    )
+
+
+def _death(death: Value) -> str:
+    evidence = ", ".join(
+        f"{name} {_plain(value)}"
+        for name, value in death.items()
+        if name not in ("event", "at", "attempt", "deaths", "token") and value is not None
+    )
+    if death["event"] == "suspect":
+        alone = f", after {output.count(death['deaths'], 'death')} alone" if death.get("deaths") else ""
+        what = f"suspected of having killed the process that touched it{alone}"
+    else:
+        what = "set aside: it killed the process that touched it, alone, time and again"
+    return f"{death['at']} (attempt {death['attempt']}) {what}{f': {evidence}' if evidence else ''}"
+
+
+def _life(life: Value, focus: str | None) -> list[str]:
+    lines = []
+    waiting = list(life["batches"])
+    for number, passage in enumerate(life["passages"], 1):
+        for batch in [batch for batch in waiting if batch["node"] == passage["node"]]:
+            waiting.remove(batch)
+            lines += _batch(batch, focus)
+        lines += _passage(passage, number, life)
+    for batch in waiting:
+        lines += _batch(batch, focus)
+    lines += _end(life)
+    return lines + _below(life["becomes"], focus)
+
+
+def _below(lives: list[Value], focus: str | None) -> list[str]:
+    lines: list[str] = []
+    for place, life in enumerate(lives):
+        last = place == len(lives) - 1
+        here = " (the token asked for)" if life["token"] == focus else ""
+        lines.append(("└─ " if last else "├─ ") + output.styled(f"{_born(life)} {life['token']}{here}", "bold"))
+        lines += [("   " if last else "│  ") + line for line in _life(life, focus)]
+    return lines
+
+
+def _born(life: Value) -> str:
+    match life["how"]:
+        case "fork":
+            return f"branch {life['token'].rpartition('.')[2]}:"
+        case "merge":
+            return f"merged from {', '.join(life['parents']) or 'its branches'}:"
+        case "batch":
+            return "made of the batch:"
+        case _:
+            return f"row {int(life['token'].rpartition('/')[2]) + 1} of those it was expanded to:"
+
+
+def _passage(passage: Value, number: int, life: Value) -> list[str]:
+    kind = _KINDS.get(passage["kind"] or "", passage["plugin"] or passage["kind"])
+    more = f", try {passage['try']}" if passage.get("try", 1) > 1 else ""
+    head = f"{number}. {output.styled(passage['node'], 'cyan')} ({kind}{more})"
+    if passage["status"] == "refused":
+        return [head, f"   refused it: {_error(passage['error'])}", *_went(passage["destination"])]
+    lines = [head]
+    if "gate" in passage:
+        lines += [f"   {line}" for line in _gate(passage)]
+    else:
+        lines += [f"   {line}" for line in _work(passage, life)]
+    lines += [f"   {line}" for call in passage["calls"] for line in _call(call)]
+    if passage["status"] == "failed":
+        lines.append(f"   {output.styled('failed', 'red')}: {_error(passage['error'])}")
+        lines += _went(passage.get("refused_to")) if "refused_to" in passage else ["   and was tried again"]
+    return lines
+
+
+def _went(destination: str | None) -> list[str]:
+    return [f"   so it went to {destination}"] if destination else []
+
+
+def _gate(passage: Value) -> Iterator[str]:
+    gate = passage["gate"]
+    if gate["values"] is None:
+        values = f"its values are {passage['given_kept']}"
+    elif gate["values"]:
+        values = "with " + ", ".join(f"{name} = {_plain(value)}" for name, value in gate["values"].items())
+    else:
+        values = "which reads no field that the row has"
+    yield f"asked {gate['condition']}, {values}"
+    if passage["routes"]:
+        answer = json.dumps(gate["answer"], ensure_ascii=False) if gate["answer_kept"] else "no longer kept"
+        ways = ", ".join(f"{route['to']} ({route['label']})" for route in passage["routes"])
+        yield f"answer: {answer}, so it went to {ways}"
+
+
+def _work(passage: Value, life: Value) -> Iterator[str]:
+    if passage["returned_hash"] is None:
+        if passage["status"] == "completed":
+            yield f"returned {output.count(len(life['becomes']), 'row')}, which are told below"
+        else:
+            yield f"given {passage['given_kept'] if passage['given'] is None else _plain(passage['given'])}"
+        return
+    if not passage["changed"]:
+        yield "returned it unchanged"
+    elif passage["changes"] is not None:
+        touched = {change["field"].partition(".")[0] for change in passage["changes"]}
+        for name, value in passage["given"].items():
+            if name not in touched:
+                yield output.styled(f"  {name}: {_plain(value)}", "dim")
+        for change in passage["changes"]:
+            yield _change(change)
+    else:
+        if passage["given"] is None:
+            yield f"given {passage['given_kept']}"
+        yield "returned"
+        yield from _values(passage["returned"], passage["returned_kept"])
+
+
+def _change(change: Value) -> str:
+    match change["change"]:
+        case "added":
+            return output.styled(f"+ {change['field']}: {_plain(change['after'])}", "green")
+        case "removed":
+            return output.styled(f"- {change['field']}: {_plain(change['before'])}", "red")
+        case _:
+            words = f"~ {change['field']}: {_plain(change['before'])} -> {_plain(change['after'])}"
+            return output.styled(words, "yellow")
+
+
+def _call(call: Value) -> Iterator[str]:
+    took = f", {call['latency_ms']:g} ms" if call["latency_ms"] is not None else ""
+    yield f"called {call['type']} ({call['status']}{took})"
+    yield f"  asked {_plain(call['request'])}"
+    yield f"  answered {_plain(call['response'])}"
+
+
+def _error(error: Any) -> str:
+    if error is None:
+        return "no longer kept"
+    if not isinstance(error, dict):
+        return str(error)
+    facts = {name: value for name, value in error.items() if name not in ("node", "reason")}
+    more = ", ".join(f"{name} {_plain(value)}" for name, value in facts.items())
+    return f"{error.get('reason', 'no reason given')}{f' ({more})' if more else ''}"
+
+
+def _batch(batch: Value, focus: str | None) -> list[str]:
+    size = f"more than {batch['size']:,}" if batch["size_is_more"] else f"{batch['size']:,}"
+    place = f"number {batch['place']:,} of {size}" if batch["place"] else f"one of {size}"
+    lines = [f"Waited in batch {batch['batch']} of {batch['node']}, as {place}, opened at {batch['opened_at']}"]
+    if batch["status"] == "open":
+        lines[0] = f"Waits in batch {batch['batch']} of {batch['node']}, as {place}; it is open still"
+    else:
+        why = _TIMES.get(batch["trigger"], batch["trigger"])
+        lines.append(f"  closed at {batch['closed_at']} because {why}: {batch['status']}")
+    return lines + _below(batch["gave"], focus)
+
+
+def _end(life: Value) -> list[str]:
+    end = life["end"]
+    if end is None:
+        return ["Has not ended yet."]
+    outcome = output.styled(end["outcome"], "red" if end["outcome"] in ("failed", "quarantined") else "green")
+    if end["sink"] is not None:
+        file = end["file"] or f"sink {end['sink']}"
+        lines = [f"Ended: {outcome}, as row {end['sink_row']:,} that this run wrote to {file} (sink {end['sink']})"]
+    else:
+        lines = [f"Ended: {outcome}{_ways(life)}"]
+    if end["error"] is not None:
+        lines.append(f"  because: {_error(end['error'])}")
+    return lines
+
+
+def _ways(life: Value) -> str:
+    match life["end"]["outcome"]:
+        case "forked":
+            return (
+                f" into {output.count(sum(child['how'] == 'fork' for child in life['becomes']), 'branch', 'branches')}"
+            )
+        case "expanded":
+            return f" to {output.count(len(life['becomes']), 'row')}"
+        case "coalesced":
+            return ": merged with its other branches"
+        case "consumed_in_batch":
+            return ": what the batch gave stands in its place"
+        case _:
+            return ""
