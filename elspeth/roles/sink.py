@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from typing import Any, cast
 
 import orjson
@@ -12,11 +13,14 @@ from elspeth.audit.records import Records
 from elspeth.decide import wire
 from elspeth.decide.recorder import stamp
 from elspeth.decide.wire import SinkItems
-from elspeth.flow.messages import Flush, Flushed, Ready, RestoreSinks, Write, Written
+from elspeth.flow.messages import Flush, Flushed, Ready, RestoreSinks, Value, Write, Written
 from elspeth.graph.model import DISCARD, Node
 from elspeth.plugins.contract import Position, Sink
 from elspeth.roles.plan import Workshop, decode_plan
 from elspeth.roles.role import Role
+
+Answer = str | Value | None
+"""What became of a row at a sink: None if it was taken, why it was refused, or the evidence that it kills."""
 
 
 class Output:
@@ -98,26 +102,30 @@ class Sinks(Role):
         self.say(Written(message.no, counts, outcomes), wire.encode_records(records))
         crash_point("sink.after_send")
 
-    def _answers(self, output: Output, items: SinkItems, message: Write) -> list[str | None]:
+    def _answers(self, output: Output, items: SinkItems, message: Write) -> Sequence[Answer]:
         if not message.careful and not message.poison:
             return output.plugin.write(items.rows)
-        answers: list[str | None] = []
+        answers: list[Answer] = []
+        which = self._nodes.index(output.node)
         for order, row in zip(items.order, items.rows, strict=True):
-            evidence = message.poison.get(str(order))
+            # A place of its own for each output: where it is diverted to, the item is not to blame yet.
+            place = order * len(self._nodes) + which
+            evidence = message.poison.get(str(place))
             if evidence is not None:
-                answers.append(f"killed the process that touched it: {evidence.get('reason', 'unknown')}")
+                reason = f"killed the process that touched it: {evidence.get('reason', 'unknown')}"
+                answers.append({**evidence, "reason": reason, "poison": True})
             else:
-                self.port.at(order, message.no)
+                self.port.at(place, message.no)
                 answers.extend(output.plugin.write([row]))
         return answers
 
     def _record(
-        self, output: Output, items: SinkItems, answers: list[str | None], records: Records, outcomes: dict[str, int],
+        self, output: Output, items: SinkItems, answers: Sequence[Answer], records: Records, outcomes: dict[str, int],
         unit: dict[str, SinkItems], now: str,
     ) -> int:  # fmt: skip
         sink, row_number = output.node.id, output.rows
         done = records["token_outcomes"]
-        refused = []
+        refused: list[tuple[int, str | Value]] = []
         for place, (answer, token, outcome, error) in enumerate(
             zip(answers, items.tokens, items.outcomes, items.errors, strict=True)
         ):
@@ -134,18 +142,20 @@ class Sinks(Role):
         return taken
 
     def _divert(
-        self, output: Output, items: SinkItems, refused: list[tuple[int, str]], records: Records,
+        self, output: Output, items: SinkItems, refused: list[tuple[int, str | Value]], records: Records,
         outcomes: dict[str, int], unit: dict[str, SinkItems], now: str,
     ) -> None:  # fmt: skip
         node = output.node
         target = node.on_error.node if node.on_error else None
         diverted = SinkItems([], [], [], [], [])
-        for place, reason in refused:
+        for place, answer in refused:
             token = items.tokens[place]
-            error = orjson.dumps({"node": node.id, "reason": reason}).decode()
+            facts = {"reason": answer} if isinstance(answer, str) else answer
+            error = orjson.dumps({"node": node.id, **facts}, default=str).decode()
             records["transform_errors"].append((f"{token}>{node.id}!", token, node.id, error, target, now))
             if target is None or target == DISCARD:
-                outcome = "failed" if target is None else "discarded"
+                alone = "quarantined" if "poison" in facts else "failed"
+                outcome = alone if target is None else "discarded"
                 records["token_outcomes"].append((token + "=", token, outcome, 1, None, None, None, error, now))
                 outcomes[outcome] = outcomes.get(outcome, 0) + 1
                 continue

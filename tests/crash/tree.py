@@ -67,10 +67,10 @@ class Tree:
 
     def __init__(self, folder: Path, *words: str, environ: dict[str, str] | None = None) -> None:
         self.folder = folder
-        self._log = folder / f"log-{time.monotonic_ns()}"
-        with self._log.open("wb") as log:
+        self._log, self._result = (folder / f"{name}-{time.monotonic_ns()}" for name in ("log", "result"))
+        with self._log.open("wb") as log, self._result.open("wb") as result:
             self.popen = subprocess.Popen(
-                [COMMAND, *words], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [COMMAND, *words], cwd=folder, stdin=subprocess.DEVNULL, stdout=result, stderr=log,
                 env={**os.environ, "NO_COLOR": "1", **(environ or {})},
             )  # fmt: skip
         self.pid = self.popen.pid
@@ -133,8 +133,13 @@ class Tree:
 
     @property
     def log(self) -> str:
-        """All that was printed so far."""
-        return self._log.read_text(encoding="utf-8", errors="replace")
+        """All that was printed so far: what was said, then the result."""
+        return self._log.read_text(encoding="utf-8", errors="replace") + self.result
+
+    @property
+    def result(self) -> str:
+        """What was printed to the standard output."""
+        return self._result.read_text(encoding="utf-8", errors="replace")
 
     def wait(self, timeout: float = 120.0) -> int:
         """The exit code; negative for a signal."""

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.tree import Tree, events, query, run_of
+from tests.crash.trial import lay, settings, violations
+
+ROWS = 200
+HOW = {"exit": ("exit code 7", None), "kill": ("SIGKILL", "SIGKILL"), "memory": ("worker_memory_limit_mb", None)}
+
+
+def written(folder: Path, name: str) -> list[int]:
+    """The ids in an output, in its order."""
+    with (folder / "output" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return [int(row["id"]) for row in csv.DictReader(file)]
+
+
+def told(folder: Path) -> list[tuple[int, str, str | None, dict[str, Any]]]:
+    """Row index, node, destination and evidence of every error of a transform or a sink."""
+    found = query(
+        folder,
+        "SELECT r.row_index, e.node_id, e.destination, e.error_json FROM transform_errors e"
+        " JOIN tokens t ON t.token_id = e.token_id JOIN rows r ON r.row_id = t.row_id ORDER BY 1",
+    )
+    return [(index, node, destination, json.loads(error)) for index, node, destination, error in found]
+
+
+@pytest.mark.parametrize("how", sorted(HOW))
+def test_a_row_that_kills_its_worker_is_set_aside_and_its_neighbours_are_not(tmp_path: Path, how: str) -> None:
+    words, number = HOW[how]
+    value = settings(max_restarts=1, worker_memory_limit_mb=400 if how == "memory" else None)
+    folder = lay(tmp_path / "run", ROWS, value, {57: how})
+    with Tree.run(folder) as tree:
+        assert tree.wait() == 0, tree.log
+    assert violations(folder, poisoned=(57,)) == []
+    assert written(folder, "bad") == [57]
+    assert written(folder, "high") == [row for row in range(ROWS) if row % 3 == 0 and row != 57]
+    assert written(folder, "low") == [row for row in range(ROWS) if row % 3]
+    ((index, node, destination, error),) = told(folder)
+    assert (index, node, destination) == (57, "trial_1", "bad")
+    assert words in error["reason"]
+    assert error["signal"] == number
+    assert error["attempts"] == 3
+    assert [event["deaths"] for event in events(folder, "suspect")] == [0, 1, 2]
+    assert [event["row_index"] for event in events(folder, "quarantined")] == [57]
+    assert "killing the process that touched them: 1 row" in tree.log
+
+
+def test_a_row_that_hangs_costs_its_time_outs_and_is_set_aside(tmp_path: Path) -> None:
+    value = settings(max_restarts=0, hang_timeout_seconds=1.5, poison_attempts=2)
+    value["transforms"][0].pop("on_error")
+    folder = lay(tmp_path / "run", ROWS, value, {57: "loop"})
+    with Tree.run(folder) as tree:
+        assert tree.wait() == 0, tree.log
+    assert violations(folder, poisoned=(57,)) == []
+    ((_, node, destination, error),) = told(folder)
+    assert (node, destination, error["attempts"]) == ("trial_1", None, 2)
+    assert "supervisor.hang_timeout_seconds" in error["reason"]
+    assert query(folder, "SELECT outcome FROM token_outcomes WHERE outcome NOT IN ('completed', 'routed')") == [
+        ("quarantined",)
+    ]
+    assert "supervisor.hang_timeout_seconds (1.5 s)" in tree.log
+
+
+def test_rows_that_kill_do_not_use_up_the_restarts(tmp_path: Path) -> None:
+    poisoned = tuple(range(11, 10_000, 1000))
+    value = settings(max_restarts=0, poison_attempts=1)
+    value["checkpoint"] = {"frequency": "every_n", "checkpoint_interval": 500}
+    folder = lay(tmp_path / "run", 10_000, value, dict.fromkeys(poisoned, "exit"))
+    with Tree.run(folder) as tree:
+        assert tree.wait() == 0, tree.log
+    assert violations(folder, poisoned=poisoned) == []
+    assert written(folder, "bad") == list(poisoned)
+
+
+@pytest.mark.campaign
+def test_fifty_rows_in_ten_thousand_that_kill_do_not_end_the_run(tmp_path: Path) -> None:
+    poisoned = tuple(range(11, 10_000, 200))
+    folder = lay(tmp_path / "run", 10_000, settings(max_restarts=0), dict.fromkeys(poisoned, "kill"))
+    with Tree.run(folder) as tree:
+        assert tree.wait(600) == 0, tree.log
+    assert len(poisoned) == 50
+    assert violations(folder, poisoned=poisoned) == []
+    assert written(folder, "bad") == list(poisoned)
+
+
+def test_a_row_that_kills_the_sinks_goes_where_their_refusals_go(tmp_path: Path) -> None:
+    value = settings(sink="trial_csv", max_restarts=2)
+    folder = lay(tmp_path / "run", ROWS, value, {58: "sink-exit", 140: "sink-kill"})
+    with Tree.run(folder) as tree:
+        assert tree.wait() == 0, tree.log
+    assert written(folder, "bad") == [58, 140]
+    assert written(folder, "low") == [row for row in range(ROWS) if row % 3 and row not in (58, 140)]
+    assert [(index, node) for index, node, _, _ in told(folder)] == [(58, "low"), (140, "low")]
+    assert query(folder, "SELECT count(*) FROM token_outcomes WHERE is_terminal = 1") == [(ROWS,)]
+
+
+def test_a_bomb_that_takes_the_main_process_with_it_is_found_row_by_row(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "run", 60, settings(poison_attempts=2), {3: "bomb"})
+    ends = []
+    with Tree.run(folder) as tree:
+        ends.append(tree.wait())
+    while ends[-1] != 0 and len(ends) < 8:
+        with Tree.resume(folder) as tree:
+            ends.append(tree.wait())
+    # Two that go as always; two that go row by row and die with it alone; the last sets it aside.
+    assert ends == [-9, -9, -9, -9, 0], tree.log
+    suspected = [(event["attempt"], event["row_index"]) for event in events(folder, "suspect")]
+    assert (3, 3) in suspected
+    assert not [attempt for attempt, _ in suspected if attempt < 3]
+    assert violations(folder, poisoned=(3,)) == []
+    assert written(folder, "bad") == [3]
+    assert run_of(folder)[1:] == ("completed", 5)
