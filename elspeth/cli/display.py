@@ -59,7 +59,7 @@ def words(progress: Progress, pace: Pace) -> str:
     done = percent(progress.offset, progress.size)
     rate, left = pace.rows_per_second, pace.seconds_left(progress.size)
     parts = [output.count(progress.rows_done, "row") + (f" ({done} % read)" if done is not None else "")]
-    if rate is not None:
+    if rate:
         parts.append(f"{rate:,.0f} rows/s")
     if left is not None:
         parts.append(f"about {output.seconds(left)} left")

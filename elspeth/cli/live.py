@@ -53,9 +53,9 @@ def _picture(run_id: str, progress: Progress, pace: Pace) -> Group:
     line = Table.grid(padding=(0, 2))
     cells: list[ProgressBar | Text] = [Text(run_id, "bold")]
     if done is not None:
-        cells += [ProgressBar(100, done, width=24), Text(f"{done:>3} %")]
+        cells += [ProgressBar(100, done, width=24, complete_style="cyan", finished_style="green"), Text(f"{done:>3} %")]
     cells.append(Text(output.count(progress.rows_done, "row")))
-    if rate is not None:
+    if rate:
         cells.append(Text(f"{rate:,.0f} rows/s"))
     if left is not None:
         cells.append(Text(f"about {output.seconds(left)} left"))

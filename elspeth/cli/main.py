@@ -72,4 +72,5 @@ def _told(error: errors.ElspethError, asked: Asked) -> int:
 def _bug(error: Exception, asked: Asked) -> int:
     words = f"internal error: {type(error).__name__}: {error}; this is a bug in Elspeth"
     told = errors.ElspethError(words, next_step="" if asked.verbose else "add --verbose to see where it arose")
-    return _told(told.with_traceback(error.__traceback__), asked)
+    told.__cause__ = error
+    return _told(told, asked)

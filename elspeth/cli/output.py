@@ -165,10 +165,11 @@ def _cell(value: object) -> str:
 
 def _narrow(wide: list[int], least: Sequence[int], room: int) -> None:
     while sum(wide) > room:
-        at = max(range(len(wide)), key=lambda place: wide[place])
-        if wide[at] <= max(least[at], 8):
-            return  # narrower than this nothing can be read; the terminal wraps the lines itself
-        wide[at] -= 1
+        # Narrower than their heads columns cannot be read; then the terminal wraps the lines itself.
+        shrinkable = [at for at, columns in enumerate(wide) if columns > max(least[at], 8)]
+        if not shrinkable:
+            return
+        wide[max(shrinkable, key=lambda at: wide[at])] -= 1
 
 
 def _lines(row: Sequence[str], wide: Sequence[int], right: Sequence[bool]) -> list[str]:

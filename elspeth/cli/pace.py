@@ -33,10 +33,11 @@ class Pace:
 
     def seconds_left(self, size: int | None) -> float | None:
         """Until `size` bytes of input are read at the present pace; None where nobody can tell."""
-        if size is None or len(self._samples) < 2:
+        known = [(at, offset) for at, _, offset in self._samples if offset is not None]
+        if size is None or len(known) < 2:
             return None
-        (first, _, before), (last, _, offset) = self._samples[0], self._samples[-1]
-        if before is None or offset is None or offset <= before or last <= first:
+        (first, before), (last, offset) = known[0], known[-1]
+        if offset <= before or last <= first:
             return None
         return max(size - offset, 0) * (last - first) / (offset - before)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +137,7 @@ def _effect(position: Position) -> str:
     if not base:
         return "created"
     if "replaces" in base:
-        old = base["replaces"]
-        at = datetime.fromtimestamp(old["mtime_ns"] / 1e9, UTC)
-        return f"overwritten ({output.size(old['size'])} of {at:%Y-%m-%d %H:%M} UTC)"
+        return f"overwritten ({output.size(base['replaces']['size'])} there now)"
     return f"appended to ({output.size(base['size'])} stay)"
 
 

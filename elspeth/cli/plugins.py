@@ -109,11 +109,20 @@ def _text(plugin: Description) -> str:
         ("module", plugin.module),
         ("source hash", plugin.source_hash),
     ]
-    lines = [output.styled(f"{plugin.kind} {plugin.name}", "bold"), "", plugin.text, ""]
+    lines = [output.styled(f"{plugin.kind} {plugin.name}", "bold"), "", *_paragraphs(plugin.text, output.width())]
     lines += [f"{name:<13} {value}" for name, value in facts if value]
     options = list(_rows(plugin.options))
     table = output.table(["option", "type", "default", "meaning"], options) if options else "It takes no options."
     return "\n".join([*lines, "", table])
+
+
+def _paragraphs(text: str, room: int) -> Iterable[str]:
+    """The text in lines that fit; indented lines, such as examples, stay as they are."""
+    for paragraph in text.split("\n\n"):
+        if paragraph.startswith(" "):
+            yield from (*paragraph.splitlines(), "")
+        else:
+            yield from (*output.wrapped(" ".join(paragraph.split()), room), "")
 
 
 def _rows(options: Iterable[Option], within: str = "") -> Iterable[tuple[str, str, str, str]]:

@@ -66,6 +66,7 @@ def command(
         reason=reason,
     )
     database = locate(asked.database, os.environ, Path.cwd())
+    asked.shape = SHAPE | {"database": str(database.absolute())}
     found = resume.prepare(database, run_id, options, tell=Log(asked.log_format).say)
     asked.run_id = found.run.run_id
     if found.pipeline is None:

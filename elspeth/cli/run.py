@@ -70,6 +70,7 @@ def command(
     pipeline = load(settings, asked, assignments)
     database = path_of(pipeline.settings.landscape.url)
     asked.place = None if asked.database or _found_unnamed(database) else str(database.absolute())
+    asked.shape = SHAPE | {"database": str(database.absolute())}
     again = _command(asked, settings, assignments)
 
     def decide() -> Start | Resumption | Done:
@@ -96,8 +97,8 @@ def _foreseen(decide: Callable[[], Start | Resumption | Done]) -> list[str]:
     try:
         found = decide()
     except ElspethError as error:
-        facts = [error.message, *error.details, error.next_step]
-        return [f"--execute would be refused (exit {error.exit_code}): {'; '.join(filter(None, facts))}"]
+        facts = "".join(f"\n  {fact}" for fact in (*error.details, error.next_step) if fact)
+        return [f"--execute would be refused (exit code {error.exit_code}): {error.message}{facts}"]
     match found:
         case Start(supersedes=[_, *_] as given_up):
             return [f"run {run} would be given up" for run, _ in given_up]
