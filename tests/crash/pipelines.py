@@ -1,0 +1,79 @@
+"""The pipelines that are crashed: a folder each, with settings and input."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+ROWS = 400
+
+DECIDING = """\
+source:
+  plugin: csv
+  options:
+    path: input.csv
+    schema: {mode: free, fields: ["id: int", "amount: int"]}
+    on_validation_failure: refused
+transforms:
+  - plugin: value_transform
+    options: {operations: [{target: twice, expression: "row['amount'] * 2"}]}
+  - plugin: keyword_filter
+    options: {fields: [note], blocked_patterns: [secret]}
+    on_error: refused
+gates:
+  - name: threshold
+    condition: "row['amount'] > 1000"
+    routes: {"true": high, "false": continue}
+sinks:
+  low: {plugin: csv, options: {path: output/low.csv}}
+  high: {plugin: json, options: {path: output/high.json}}
+  refused: {plugin: json, options: {path: output/refused.jsonl, format: jsonl}}
+default_sink: low
+checkpoint: {frequency: every_n, checkpoint_interval: 50}
+concurrency: {max_workers: 2}
+"""
+
+BATCHING = """\
+source:
+  plugin: csv
+  options:
+    path: input.csv
+    schema: {mode: free, fields: ["id: int", "amount: int"]}
+    on_validation_failure: refused
+aggregations:
+  - name: sums
+    plugin: batch_stats
+    trigger: {count: 7}
+    output_mode: transform
+    options: {value_field: amount, compute_mean: true}
+gates:
+  - name: threshold
+    condition: "row['sum'] > 7000"
+    routes: {"true": high, "false": continue}
+sinks:
+  low: {plugin: csv, options: {path: output/low.csv}}
+  high: {plugin: csv, options: {path: output/high.csv}}
+  refused: {plugin: json, options: {path: output/refused.jsonl, format: jsonl}}
+default_sink: low
+checkpoint: {frequency: every_n, checkpoint_interval: 50}
+concurrency: {max_workers: 2}
+"""
+
+
+def lay_out(folder: Path, settings: str, rows: int = ROWS) -> Path:
+    """Write settings and an input of `rows` rows, some of them wrong, into a new folder; answers the folder."""
+    folder.mkdir(parents=True)
+    (folder / "pipeline.yaml").write_text(settings, encoding="utf-8")
+    write_input(folder / "input.csv", rows)
+    return folder
+
+
+def write_input(path: Path, rows: int) -> None:
+    """The same rows every time: most of them good, one in twenty unreadable, one in twenty-five with a blocked word."""
+    chance = random.Random(20)
+    with path.open("w", encoding="utf-8") as file:
+        file.write("id,amount,note\n")
+        for number in range(rows):
+            amount = "many" if not number % 20 else chance.randrange(2000)
+            note = "a secret" if not number % 25 else chance.choice(['"said ""so"""', "plain", '"two\nlines"', "é€"])
+            file.write(f"{number},{amount},{note}\n")

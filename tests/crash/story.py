@@ -1,0 +1,63 @@
+"""What an audit database tells about a run, without what differs between two runs of the same pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+TABLES = (
+    "nodes", "edges", "rows", "tokens", "token_parents", "node_states", "routing_events", "token_outcomes",
+    "validation_errors", "transform_errors", "batches", "batch_members", "calls", "artifacts",
+)  # fmt: skip
+"""Everything that is said about rows and files. What an attempt did (checkpoints, commits, events) may differ."""
+
+VARYING = {"commit_no", "created_at", "started_at", "completed_at", "recorded_at", "duration_ms", "latency_ms"}
+
+
+def query(database: Path, text: str, *values: Any) -> list[tuple[Any, ...]]:
+    """The answer to a question, from a connection that can write nothing."""
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+        return connection.execute(text, values).fetchall()
+
+
+def run_id(database: Path) -> str:
+    """The id of the only run."""
+    ((found,),) = query(database, "SELECT run_id FROM runs")
+    return str(found)
+
+
+def story(database: Path, run: str) -> dict[str, list[tuple[Any, ...]]]:
+    """The records of a run by table, in key order, the run's id replaced by a word."""
+    told = {}
+    for table in TABLES:
+        columns = [row[1] for row in query(database, f"PRAGMA table_info({table})")]
+        kept = [column for column in columns if column not in VARYING]
+        records = query(database, f"SELECT {', '.join(kept)} FROM {table} WHERE run_id = ?", run)
+        told[table] = sorted(
+            (tuple(value.replace(run, "RUN") if isinstance(value, str) else value for value in record)
+             for record in records), key=repr,
+        )  # fmt: skip
+    return told
+
+
+def differences(found: dict[str, list[tuple[Any, ...]]], expected: dict[str, list[tuple[Any, ...]]]) -> list[str]:
+    """Where two stories part: per table, how many records there are and the first that only one of them has."""
+    told = []
+    for table, records in expected.items():
+        if found[table] != records:
+            more, less = set(found[table]) - set(records), set(records) - set(found[table])
+            told.append(
+                f"{table}: {len(found[table])} records, not {len(records)}; "
+                f"only here: {sorted(more, key=repr)[:1]}, missing: {sorted(less, key=repr)[:1]}"
+            )
+    return told
+
+
+def outputs(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in the output folder, by name."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((folder / "output").glob("*"))
+    }  # fmt: skip

@@ -1,0 +1,216 @@
+"""Whatever dies at whatever named moment: the run ends as if nothing had died."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+
+from tests.checker.checker import check
+from tests.crash.pipelines import BATCHING, DECIDING, lay_out
+from tests.crash.program import ROOT, Program, Programs, programs
+from tests.crash.story import differences, outputs, query, run_id, story
+
+ELSEWHERE = ("main.", "supervisor.", "operator.")  # no child of a run
+ONLY_IN_A_RESUME = {"main.before_resume_lock", "main.after_resume_lock", "audit.in_take_over"}
+ONLY_IN_BATCHES = ("stage.", "worker.before_unit", "worker.after_unit")
+
+# Where a moment comes again and again: at which of its passings the process dies. The others come once or twice.
+IN_MIDSTREAM = {
+    "audit.before_commit": 4, "audit.in_transaction": 4, "audit.after_commit": 4, "audit.before_durable": 4,
+    "audit.after_durable": 4, "audit.before_record": 6, "main.before_durable": 4, "main.after_durable": 4,
+    "sink.before_write": 6, "sink.after_write": 6, "sink.after_send": 6, "sink.before_flush": 4,
+    "sink.after_flush": 4, "sink.after_flushed": 4, "sink.before_fsync": 7, "sink.after_fsync": 7,
+    "source.before_read": 6, "source.after_read": 190, "source.before_send": 6, "source.after_send": 6,
+    "stage.before_unit": 6, "stage.before_send": 6, "stage.after_send": 6, "stage.before_flush": 4,
+    "stage.after_flush": 4, "worker.before_row": 90, "worker.after_row": 90, "worker.before_send": 3,
+    "worker.after_send": 3, "worker.before_unit": 3, "worker.after_unit": 3, "supervisor.before_start": 3,
+    "supervisor.after_start": 3,
+}  # fmt: skip
+
+
+def points() -> list[str]:
+    """Every crash point there is, from the source."""
+    found = set()
+    for package in ("actors", "elspeth"):
+        for path in (ROOT / package).rglob("*.py"):
+            if path.name != "crashpoints.py":
+                found |= set(re.findall(r'crash_point\("([^"]+)"\)', path.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+POINTS = points()
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a run leaves behind when nothing dies."""
+
+    outputs: dict[str, str]
+    story: dict[str, list[tuple[object, ...]]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturbed]:
+    found = {}
+    with programs() as started:
+        for name, settings in (("deciding", DECIDING), ("batching", BATCHING)):
+            folder = lay_out(tmp_path_factory.mktemp("undisturbed") / name, settings)
+            started.call(folder, "run", "--settings", "pipeline.yaml", "--execute")
+            run = run_id(folder / "runs/audit.db")
+            assert violations(folder, settings) == []
+            found[settings] = Undisturbed(outputs(folder), story(folder / "runs/audit.db", run))
+    return found
+
+
+def violations(folder: Path, settings: str) -> list[str]:
+    database = folder / "runs/audit.db"
+    return check(
+        folder / "pipeline.yaml", database, run_id(database), working_directory=folder, recompute=settings is DECIDING
+    )
+
+
+def settings_for(point: str) -> str:
+    return BATCHING if point.startswith(ONLY_IN_BATCHES) else DECIDING
+
+
+def armed(point: str, passing: int, mark: Path, *, whole_tree: bool) -> dict[str, str]:
+    return {"CRASH_POINT": f"{point}:{passing}:{mark}", "CRASH_GROUP": str(int(whole_tree))}
+
+
+def run_words() -> tuple[str, ...]:
+    return "run", "--settings", "pipeline.yaml", "--execute"
+
+
+def recorded(folder: Path) -> bool:
+    """Whether the run is on record: checkpoint 0 is committed."""
+    database = folder / "runs/audit.db"
+    if not database.exists() or not database.stat().st_size:
+        return False
+    tables = query(database, "SELECT count(*) FROM sqlite_master WHERE name = 'runs'")[0][0]
+    return bool(tables and query(database, "SELECT count(*) FROM runs")[0][0])
+
+
+def go_on(programs: Programs, folder: Path, **environment: str) -> Program:
+    """What an operator does after a death: resume, or start again if nothing had begun."""
+    if recorded(folder):
+        return programs.start(folder, "resume", run_id(folder / "runs/audit.db"), **environment)
+    assert not outputs(folder), "an output was touched before the run was on record"
+    return programs.start(folder, *run_words(), **environment)
+
+
+def assert_as_if_nothing_had_died(folder: Path, settings: str, undisturbed: dict[str, Undisturbed]) -> None:
+    expected = undisturbed[settings]
+    assert violations(folder, settings) == []
+    assert outputs(folder) == expected.outputs
+    database = folder / "runs/audit.db"
+    assert differences(story(database, run_id(database)), expected.story) == []
+
+
+def passings(point: str) -> list[int]:
+    return sorted({1, IN_MIDSTREAM.get(point, 1)})
+
+
+def test_the_points_are_found() -> None:
+    assert len(POINTS) > 40
+    assert set(IN_MIDSTREAM) <= set(POINTS)
+    assert set(POINTS) >= ONLY_IN_A_RESUME
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if not point.startswith("operator.")])
+def test_a_run_whose_every_process_dies_is_resumed(
+    point: str, tmp_path: Path, programs: Programs, undisturbed: dict[str, Undisturbed]
+) -> None:
+    settings, mark = settings_for(point), tmp_path / "mark"
+    folder = lay_out(tmp_path / "run", settings)
+    if point in ONLY_IN_A_RESUME:
+        first = tmp_path / "first"
+        programs.start(folder, *run_words(), **armed("sink.after_write", 4, first, whole_tree=True)).ends_with(-9)
+        go_on(programs, folder, **armed(point, 1, mark, whole_tree=True)).ends_with(-9)
+    else:
+        arms = armed(point, passings(point)[-1], mark, whole_tree=True)
+        programs.start(folder, *run_words(), **arms).ends_with(-9)
+    assert mark.exists(), "the point did not fire"
+    go_on(programs, folder).ends_with(0)
+    assert_as_if_nothing_had_died(folder, settings, undisturbed)
+
+
+def one_of_each_role() -> list[tuple[str, ...]]:
+    """The points of child processes in groups, none with two of the same role: a process counts from its own start."""
+    roles: dict[tuple[str, str], list[str]] = {}
+    for point in POINTS:
+        if not point.startswith(ELSEWHERE) and point not in ONLY_IN_A_RESUME:
+            roles.setdefault((settings_for(point), point.split(".")[0]), []).append(point)
+    groups = []
+    for settings in (DECIDING, BATCHING):
+        columns = zip_longest(*(points for (of, _), points in roles.items() if of is settings))
+        groups += [tuple(point for point in column if point) for column in columns]
+    return groups
+
+
+@pytest.mark.parametrize("group", one_of_each_role(), ids=" ".join)
+def test_a_run_some_processes_of_which_die_goes_on(
+    group: tuple[str, ...], tmp_path: Path, programs: Programs, undisturbed: dict[str, Undisturbed]
+) -> None:
+    settings = settings_for(group[0])
+    folder = lay_out(tmp_path / "run", settings + "supervisor: {max_restarts: 6}\n")
+    arms = [f"{point}:{passings(point)[-1]}:{tmp_path / point}" for point in group]
+    programs.start(folder, *run_words(), CRASH_POINT=",".join(arms)).ends_with(0)
+    assert [point for point in group if not (tmp_path / point).exists()] == [], "did not fire"
+    assert_as_if_nothing_had_died(folder, settings, undisturbed)
+
+
+def test_a_resume_whose_audit_process_dies_while_it_takes_over_goes_on(
+    tmp_path: Path, programs: Programs, undisturbed: dict[str, Undisturbed]
+) -> None:
+    folder, mark = lay_out(tmp_path / "run", DECIDING), tmp_path / "mark"
+    first = armed("sink.after_write", 4, tmp_path / "first", whole_tree=True)
+    programs.start(folder, *run_words(), **first).ends_with(-9)
+    go_on(programs, folder, **armed("audit.in_take_over", 1, mark, whole_tree=False)).ends_with(0)
+    assert mark.exists(), "the point did not fire"
+    assert_as_if_nothing_had_died(folder, DECIDING, undisturbed)
+
+
+TWICE = [
+    ("audit.before_commit", "audit.before_commit"),
+    ("audit.after_commit", "sink.before_cut"),
+    ("sink.after_flush", "sink.after_cut"),
+    ("source.after_send", "audit.after_begin"),
+    ("stage.after_send", "stage.after_restore"),
+    ("sink.after_finish", "main.after_resume_lock"),
+    ("sink.after_write", "sink.after_closing"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), TWICE)
+def test_a_run_that_dies_and_dies_again_in_its_resume_is_resumed(
+    first: str, second: str, tmp_path: Path, programs: Programs, undisturbed: dict[str, Undisturbed]
+) -> None:
+    settings = settings_for(first)
+    folder = lay_out(tmp_path / "run", settings)
+    marks = tmp_path / "first", tmp_path / "second"
+    arms = armed(first, passings(first)[-1], marks[0], whole_tree=True)
+    programs.start(folder, *run_words(), **arms).ends_with(-9)
+    go_on(programs, folder, **armed(second, 1, marks[1], whole_tree=True)).ends_with(-9)
+    assert all(mark.exists() for mark in marks), "a point did not fire"
+    go_on(programs, folder).ends_with(0)
+    assert_as_if_nothing_had_died(folder, settings, undisturbed)
+
+
+@pytest.mark.parametrize("point", ["audit.before_commit", "sink.after_write", "source.after_send", "worker.after_send"])
+def test_a_run_that_gives_up_on_a_process_is_resumed(
+    point: str, tmp_path: Path, programs: Programs, undisturbed: dict[str, Undisturbed]
+) -> None:
+    folder, mark = lay_out(tmp_path / "run", DECIDING + "supervisor: {max_restarts: 0}\n"), tmp_path / "mark"
+    arms = armed(point, passings(point)[-1], mark, whole_tree=False)
+    gave_up = programs.start(folder, *run_words(), **arms).ends_with(1)
+    assert mark.exists(), "the point did not fire"
+    assert "restart intensity exceeded" in gave_up.said
+    run = run_id(folder / "runs/audit.db")
+    assert f"elspeth resume {run}" in gave_up.said
+    assert query(folder / "runs/audit.db", "SELECT status, completed_at FROM runs") == [("failed", None)]
+    programs.call(folder, "resume", run)
+    assert_as_if_nothing_had_died(folder, DECIDING, undisturbed)
