@@ -24,7 +24,7 @@ class Display:
         self._log = log
         self._show = show
         self._every = every
-        self._next = time.monotonic() + min(every, 1.0)
+        self._next = time.monotonic() + every
         self._pace = Pace()
 
     def __call__(self, progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from elspeth.audit import locate
 from elspeth.audit.reader import AuditReader
 from elspeth.cli import output
-from elspeth.errors import ElspethError
+from elspeth.errors import ElspethError, Temporary
 from elspeth.graph import picture
 from elspeth.plugins.contract import Position, Sink
 from elspeth.runs.pipeline import Pipeline
@@ -152,6 +153,13 @@ def _size(number: int | None) -> str:
 
 def _database_effect(database: Path) -> str:
     if not database.exists():
+        folder = database.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            why = "is not writable" if folder.is_dir() else "is not a folder"
+            raise Temporary(f"the audit database {database} cannot be created: {folder} {why}",
+                            next_step="mend it, or name another database with --database")  # fmt: skip
         return "will be created"
     if database.is_file() and database.stat().st_size == 0:
         return "is empty and will be filled"

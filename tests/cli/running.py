@@ -67,6 +67,7 @@ class Pausing(Transform):
 
     def process(self, row, ctx):
         if row["id"] == 5:
+            print("waiting at row 5")
             Path("reached").touch()
             while not Path("go").exists():
                 time.sleep(0.02)

@@ -189,6 +189,7 @@ def test_an_unfinished_run_is_refused_then_finished_by_the_command_that_is_named
     done = elspeth(*command.split()[1:], cwd=tmp_path.parent)  # complete: from any folder
     assert done.returncode == 0, done.stderr
     assert "This was attempt 2." in done.stdout
+    assert f"{run_id} worker-1: waiting at row 5\n" in announced, "what children print is there, whole"
     assert (tmp_path / "output/out.csv").read_text() == expected
 
 
@@ -208,15 +209,14 @@ def test_a_run_that_is_interrupted_says_how_to_continue(tmp_path: Path, number: 
     assert (tmp_path / "output/out.csv").read_text() == expected
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(threshold: Path) -> None:
-    threshold.chmod(0o555)
-    try:
-        done = elspeth(*RUN, "--execute", cwd=threshold)
-    finally:
-        threshold.chmod(0o755)
+@pytest.mark.parametrize("more", [[], ["--execute"]])
+def test_a_place_where_no_database_can_be_made_is_told_in_one_sentence(threshold: Path, more: list[str]) -> None:
+    (threshold / "runs").write_text("a file")
+    done = elspeth(*RUN, *more, cwd=threshold)
     assert done.returncode == 75
     assert "internal error" not in done.stderr
+    assert f"{threshold}/runs" in done.stderr
+    assert not (threshold / "output").exists()
 
 
 def test_a_database_that_is_none_is_refused_before_anything_is_written(threshold: Path) -> None:
