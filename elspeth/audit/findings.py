@@ -14,6 +14,9 @@ Kind = Literal[
     "hash",  # data does not have the hash recorded beside it
     "reference",  # a record names another that does not exist
     "account",  # a row or token without its one outcome, or with more
+    "output",  # a file is not what a run wrote
+    "payload",  # a file of the payload store is gone, or not what its name says
+    "export",  # an exported file is not what its manifest says
 ]  # fmt: skip
 
 

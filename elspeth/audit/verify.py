@@ -1,6 +1,7 @@
 """Verifies a run's evidence: recomputes everything that the audit database claims about it, and names what differs.
 
-Outputs are not looked at here. What is read is one snapshot; each table is read once, front to back.
+Output files are not looked at here, those of the payload store are. What is read is one snapshot; each table is read
+once, front to back.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from elspeth.audit import chain, consistency, database, events, schema
+from elspeth.audit import chain, consistency, database, events, outputs, schema
 from elspeth.audit.findings import Finding
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.records import FIXED
@@ -20,11 +21,12 @@ from elspeth.errors import RunNotFound
 PURGE = "purge"
 
 
-def verify_run(reader: AuditReader, run_id: str, key: bytes | None = None) -> list[Finding]:
+def verify_run(reader: AuditReader, run_id: str, key: bytes | None = None, *, alone: bool = False) -> list[Finding]:
     """Everything about this run (an exact id) that does not hold; an empty list means that all of it does.
 
-    With the signing `key`, signatures are checked, and the head of a run that has ended must carry one. Raises
-    `RunNotFound`, and `Temporary` or `ElspethError` where the database cannot be read.
+    With the signing `key`, signatures are checked, and the head of a run that has ended must carry one. `alone`: the
+    other runs of the database, and the payload store, are not there (an export). Raises `RunNotFound`, and `Temporary`
+    or `ElspethError` where the database cannot be read.
     """
     run = reader.run(run_id)
     if run.run_id != run_id:
@@ -33,24 +35,24 @@ def verify_run(reader: AuditReader, run_id: str, key: bytes | None = None) -> li
     with database.worded(reader.path):
         connection.execute("BEGIN")
         try:
-            return list(_findings(connection, run_id, key))
+            return list(_findings(connection, run_id, key, alone))
         finally:
             connection.execute("ROLLBACK")
 
 
-def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None) -> Iterator[Finding]:
+def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None, alone: bool) -> Iterator[Finding]:
     differences = schema.differences(connection)
     yield from (Finding("schema", sentence) for sentence in differences)
     if any("missing" in sentence or "altered" in sentence for sentence in differences):
         return  # the queries below would fail on it
     yield from _links(connection, run_id, key)
-    yield from _origin(connection, run_id)
+    if not alone:
+        yield from _origin(connection, run_id)
     purged = connection.execute(
         "SELECT max(commit_no) FROM operator_actions WHERE run_id = ? AND action = ?", (run_id, PURGE)
     ).fetchone()[0]
-    recounts = [
-        Recount(connection, run_id, table, purged_before=purged if isinstance(purged, int) else 0) for table in FIXED
-    ]
+    purged_before = purged if isinstance(purged, int) else 0
+    recounts = [Recount(connection, run_id, table, purged_before=purged_before) for table in FIXED]
     for recount in recounts:
         try:
             yield from recount.run()
@@ -62,6 +64,8 @@ def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None) ->
     yield from _strangers(connection)
     yield from _state(connection, run_id)
     yield from consistency.findings(connection, run_id)
+    if not alone:
+        yield from outputs.payload_findings(connection, run_id, purged_before)
 
 
 def _links(connection: sqlite3.Connection, run_id: str, key: bytes | None) -> Iterator[Finding]:

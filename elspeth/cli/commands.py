@@ -27,4 +27,6 @@ COMMANDS: dict[str, Entry] = {
     "plugins": Entry("elspeth.cli.plugins:command", "List plugins, and what each one takes."),
     "graph": Entry("elspeth.cli.graph:command", "Draw a pipeline, or a run with its counts."),
     "explain": Entry("elspeth.cli.explain:command", "Tell the whole story of a row."),
+    "verify": Entry("elspeth.cli.verify:command", "Recompute the evidence of a run, and name what was changed."),
+    "export": Entry("elspeth.cli.export:command", "Write the evidence of a run into a folder."),
 }
