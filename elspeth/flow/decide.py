@@ -5,6 +5,8 @@ Blame lives here: a piece whose worker died is split at the row it was touching,
 
 from __future__ import annotations
 
+from collections import deque
+
 from elspeth.flow import events as ev
 from elspeth.flow.messages import Credit, ReadFrom, StageWork, Value, Work
 from elspeth.flow.policy import WORK_SECONDS, ChunkSize, Policy
@@ -22,13 +24,13 @@ class Decide:
         self._suspects = suspects
         self._cautious_end: int = checkpoint["rows"] + cautious_rows
         self._tokens = 0
-        self._wanted_worker = False
+        self._coming = 1  # the run begins with a worker on its way
         self._blames: list[ev.Command] = []
         self.chunk = ChunkSize(1 if cautious_rows else policy.smallest_chunk(), policy.largest_chunk())
         self._sources: dict[str, Value] = dict(checkpoint["sources"])
         self._next_row: int = checkpoint["rows"]
         self._next_seq = 0
-        self._credit = 0
+        self._credits: deque[int] = deque()  # rows that each chunk still to come may have
         self.source_up = False
         self._input_closed = False
 
@@ -40,14 +42,15 @@ class Decide:
 
     def source_down(self) -> None:
         self.source_up = False
-        self._credit = 0
+        self._credits.clear()
 
     def arrived(self, event: ev.ChunkArrived, *, stopping: bool) -> None:
         chunk = event.chunk
         if chunk.seq != self._next_seq:
             return  # sent by a predecessor that was replaced meanwhile
         self._next_seq += 1
-        self._credit = max(0, self._credit - (not chunk.ended))
+        if self._credits and not chunk.ended:
+            self._credits.popleft()
         self._next_row += chunk.rows
         last = chunk.marks[-1]
         before = self._sources.get(chunk.source, {"rows": 0})
@@ -73,7 +76,7 @@ class Decide:
         parts: list[Piece] = []
         for row in known:
             before, suspect, rest = self._isolate(piece, row)
-            suspect.deaths = self._suspects.pop(row)
+            suspect.deaths = suspect.inherited = self._suspects.pop(row)
             if suspect.deaths >= self._policy.poison_attempts:
                 self._convict(suspect, {"reason": "killed the processes of earlier attempts"})
             else:
@@ -97,11 +100,13 @@ class Decide:
 
     def starved(self, rows: int, size: int) -> bool:
         """Whether the window is full, so that only a commit can bring new rows."""
-        return not self._input_closed and not self.pending and not self._credit and not self._room(rows, size)
+        return not self._input_closed and not self.pending and not self._credits and not self._room(rows, size)
 
     def _room(self, rows: int, size: int) -> bool:
         policy = self._policy
-        promised = rows + sum(piece.stop - piece.start for piece in self.pending) + self._credit * self.chunk.rows
+        promised = rows + sum(piece.stop - piece.start for piece in self.pending) + sum(self._credits)
+        if self._next_row < self._cautious_end:
+            return promised == 0  # whatever dies next, only the row in hand is under suspicion
         return promised + self.chunk.rows <= policy.window_rows() and size < policy.window_bytes()
 
     def credit(self, rows: int, size: int) -> list[ev.Command]:
@@ -109,11 +114,10 @@ class Decide:
         granted = 0
         size += sum(piece.size for piece in self.pending)
         undecided = sum(not piece.done for piece in self.pending)
-        pieces = 1 if self._next_row < self._cautious_end else self._policy.window_pieces()
-        while (
-            self.source_up and not self._input_closed and undecided + self._credit < pieces and self._room(rows, size)
-        ):
-            self._credit += 1
+        if not self.source_up or self._input_closed:
+            return []
+        while undecided + len(self._credits) < self._policy.window_pieces() and self._room(rows, size):
+            self._credits.append(self.chunk.rows)
             granted += 1
         return [ev.Send("source", Credit(granted, self.chunk.rows))] if granted else []
 
@@ -125,13 +129,21 @@ class Decide:
             return self.pending.pop(0)
         return None
 
-    def stop(self) -> None:
-        """Forget what nobody has begun; keep chunks whole, so that the last release lies at a mark."""
+    def stop(self, *, at_mark: bool) -> None:
+        """Forget what nobody has begun, and what lies behind it; the last release is to lie at a mark.
+
+        `at_mark` says whether the release before the first piece does.
+        """
         for at, piece in enumerate(self.pending):
-            begun = at > 0 and self.pending[at - 1].mark() is None
-            if not begun and not piece.done and piece.worker is None:
+            if at_mark and not piece.done and piece.worker is None:
+                self._forget(self.pending[at:])
                 del self.pending[at:]
                 return
+            at_mark = piece.mark() is not None
+
+    def _forget(self, pieces: list[Piece]) -> None:
+        for worker in self.workers.values():
+            worker.tasks = [task for task in worker.tasks if task not in pieces]
 
     # -- workers -----------------------------------------------------------------------------------------------
 
@@ -141,8 +153,8 @@ class Decide:
         self._units.sort(key=lambda unit: unit.no)
 
     def worker_up(self, name: str) -> None:
-        self.workers[name] = WorkerState(name, up=True)
-        self._wanted_worker = False
+        self.workers[name] = WorkerState(name)
+        self._coming -= 1
 
     def unit_done(self, child: str, no: int) -> None:
         worker = self.workers.get(child)
@@ -152,17 +164,16 @@ class Decide:
     def piece_done(self, event: ev.PieceDone) -> None:
         """A worker decided a piece, or the first part of one."""
         done, worker = event.done, self.workers[event.worker]
-        piece = next(
-            task
-            for task in worker.tasks
-            if isinstance(task, Piece) and (task.seq, task.start) == (done.seq, done.start)
-        )
+        mine = (task for task in worker.tasks if isinstance(task, Piece))
+        piece = next((task for task in mine if (task.seq, task.start) == (done.seq, done.start)), None)
+        if piece is None:
+            return  # forgotten when the run began to give way
         at = self.pending.index(piece)
         if self._next_row >= self._cautious_end:
             self.chunk.learn(done.stop - done.start, done.seconds)
         if done.stop < piece.stop:
             rest = piece.part(done.stop, piece.stop)
-            rest.worker, rest.alone, rest.deaths = piece.worker, piece.alone, piece.deaths
+            rest.worker = piece.worker
             whole, piece = piece, piece.part(done.start, done.stop)
             self.pending[at : at + 1] = [piece, rest]
             worker.tasks[worker.tasks.index(whole)] = rest
@@ -174,51 +185,56 @@ class Decide:
     def worker_died(self, event: ev.Died) -> list[ev.Command]:
         """A worker is gone: its tasks are to be given out again, and the row it was touching is the suspect."""
         worker = self.workers.pop(event.child, None)
-        tasks = worker.tasks if worker else []
         blamed = False
-        for at, task in enumerate(tasks):
-            task.worker = None
-            if isinstance(task, Unit):
-                blamed |= at == 0 and self._blame_unit(task, event)
-                self._units.insert(0, task)
-            elif at == 0:
-                blamed |= self._blame_piece(task, event)
-        self._units.sort(key=lambda unit: unit.no)
+        if worker is not None:
+            self._coming += 1
+            for task in worker.tasks:
+                task.worker = None
+            self.queue_units([task for task in worker.tasks if isinstance(task, Unit)])
+            if worker.tasks:  # it takes them in order, so it was busy with the first
+                first = worker.tasks[0]
+                blamed = self._blame_unit(first, event) if isinstance(first, Unit) else self._blame_piece(first, event)
         commands, self._blames = self._blames, []
         return [*commands, ev.Restart(event.child, counted=not blamed)]
 
     def _blame_piece(self, piece: Piece, event: ev.Died) -> bool:
         rows = range(piece.row_index, piece.row_index + piece.stop - piece.start)
-        if event.position not in rows:
-            return False
         if piece.alone:
+            if event.position not in rows:
+                return False
             piece.deaths += 1
             if piece.deaths >= self._policy.poison_attempts:
                 self._convict(piece, event.evidence)
             else:
                 self._suspicion(piece, event.evidence)
             return True
-        before, suspect, rest = self._isolate(piece, event.position)
-        self._suspicion(suspect, event.evidence)
         at = self.pending.index(piece)
-        self.pending[at : at + 1] = [*before, suspect, *rest]
-        return True
+        if event.position in rows:
+            before, suspect, rest = self._isolate(piece, event.position)
+            self._suspicion(suspect, event.evidence)
+            self.pending[at : at + 1] = [*before, suspect, *rest]
+            return True
+        if self._policy.pool_size > 1 and len(rows) > 1:
+            # A pool touches many rows at once, so nobody knows which one it was: bisect until one is left.
+            middle = (piece.start + piece.stop) // 2
+            self.pending[at : at + 1] = [piece.part(piece.start, middle), piece.part(middle, piece.stop)]
+            return True
+        return False
 
     def _blame_unit(self, unit: Unit, event: ev.Died) -> bool:
         if event.position < 0:
             return False
-        unit.alone = True
-        deaths = unit.deaths[event.position] = unit.deaths.get(event.position, 0) + 1
-        if deaths > self._policy.poison_attempts:
-            evidence = {**event.evidence, "attempts": deaths - 1}
-            unit.poison[str(event.position)] = evidence
+        if not unit.alone:
+            unit.alone = True
+        elif unit.blame(unit.stage, event.position, event.evidence, self._policy.poison_attempts):
+            evidence = unit.poison[unit.stage][str(event.position)]
             self._blames.append(ev.Convicted(unit.row_end - unit.rows, evidence))
         return True
 
     def _suspicion(self, piece: Piece, evidence: Value) -> None:
         self._tokens += 1
         piece.blame = self._tokens
-        self._blames.append(ev.Suspect(self._tokens, piece.row_index, piece.deaths, evidence))
+        self._blames.append(ev.Suspect(self._tokens, piece.row_index, piece.deaths - piece.inherited, evidence))
 
     def _convict(self, piece: Piece, evidence: Value) -> None:
         piece.poison = {**evidence, "attempts": piece.deaths}
@@ -237,52 +253,54 @@ class Decide:
         out, self._blames = self._blames, []
         waiting: list[Piece | Unit] = [*self._units]
         waiting += [piece for piece in self.pending if not piece.done and piece.worker is None and piece.blame is None]
-        alone = [task for task in waiting if task.alone]
+        for task in [task for task in waiting if task.alone]:
+            fresh = next((worker for worker in self.workers.values() if worker.fresh), None)
+            if fresh is not None:
+                waiting.remove(task)
+                out.append(self._give(fresh, task))
+        suspects = sum(task.alone for task in waiting)
+        if suspects > self._coming:
+            out.extend(self._fresh_worker())
+            if suspects > self._coming:
+                return out  # let the workers run empty: the first that is idle makes room for a fresh one
         others = [task for task in waiting if not task.alone]
-        reserved = len(alone) + sum(piece.alone and piece.blame is not None for piece in self.pending)
-        for task in alone:
-            fresh = [worker for worker in self.workers.values() if worker.fresh]
-            if fresh:
-                out.append(self._give(fresh[0], task))
-                reserved -= 1
-            else:
-                out.extend(self._recycle())
         for at, task in enumerate(others):
-            worker = self._least_busy(reserved)
+            worker = self._least_busy()
             if worker is None:
-                out.extend(self._more_workers(others[at:]))
-                break
+                return [*out, *self._more_workers(others[at:])]
             out.append(self._give(worker, task))
         return out
 
-    def _least_busy(self, reserved: int) -> WorkerState | None:
+    def _fresh_worker(self) -> list[ev.Command]:
+        """A worker that has done nothing yet: one more if there may be one more, else in place of an idle one."""
+        if len(self.workers) + self._coming < self._policy.workers:
+            self._coming += 1
+            return [ev.NeedWorker()]
+        idle = next((worker for worker in self.workers.values() if not worker.tasks), None)
+        if idle is None:
+            return []
+        del self.workers[idle.name]
+        self._coming += 1
+        return [ev.Recycle(idle.name)]
+
+    def _least_busy(self) -> WorkerState | None:
+        """Who gets the next task; fresh workers are kept for suspects whose blame is being noted."""
         depth = 1 if self.chunk.slow() else 2
-        fresh = [worker for worker in self.workers.values() if worker.fresh]
-        kept = {worker.name for worker in fresh[:reserved]}
+        kept = sum(piece.alone and piece.blame is not None for piece in self.pending)
+        fresh = [worker.name for worker in self.workers.values() if worker.fresh][:kept]
         free = [
             worker
             for worker in self.workers.values()
-            if len(worker.tasks) < depth and worker.name not in kept and not any(task.alone for task in worker.tasks)
+            if len(worker.tasks) < depth and worker.name not in fresh and not any(task.alone for task in worker.tasks)
         ]
         return min(free, key=lambda worker: len(worker.tasks), default=None)
-
-    def _recycle(self) -> list[ev.Command]:
-        """A fresh worker for a suspect, at the expense of an idle one, unless one is on its way."""
-        if len(self.workers) < self._policy.workers or any(worker.recycled for worker in self.workers.values()):
-            return []
-        idle = [worker for worker in self.workers.values() if not worker.tasks]
-        if not idle:
-            return []
-        idle[0].recycled = True
-        del self.workers[idle[0].name]
-        return [ev.Recycle(idle[0].name)]
 
     def _more_workers(self, waiting: list[Piece | Unit]) -> list[ev.Command]:
         rows = sum(task.rows if isinstance(task, Unit) else task.stop - task.start for task in waiting)
         enough = rows * self.chunk.row_seconds > 3 * WORK_SECONDS
-        if self._wanted_worker or not enough or len(self.workers) >= self._policy.workers:
+        if self._coming or not enough or len(self.workers) >= self._policy.workers:
             return []
-        self._wanted_worker = True
+        self._coming = 1
         return [ev.NeedWorker()]
 
     def _give(self, worker: WorkerState, task: Piece | Unit) -> ev.Command:
@@ -291,6 +309,6 @@ class Decide:
         task.worker = worker.name
         if isinstance(task, Unit):
             self._units.remove(task)
-            message = StageWork(task.no, task.stage, task.driven, task.tick, task.end, task.poison)
+            message = StageWork(task.no, task.stage, task.driven, task.tick, task.end, task.poison.get(task.stage, {}))
             return ev.Send(worker.name, message, (task.inputs[task.stage],))
         return ev.Send(worker.name, Work(task.seq, task.start, task.stop, task.poison), (task.rows,))

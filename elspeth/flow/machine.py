@@ -100,7 +100,7 @@ class Machine:
                     settle.tick(self.driven)
             case ev.Stop():
                 self._stopping = True
-                decide.stop()
+                decide.stop(at_mark=settle.marked)
             case ev.Started():
                 self._started(event.child)
             case ev.Restored():

@@ -44,7 +44,7 @@ class Settle:
         self._released_no: int = checkpoint["no"]
         self._released_rows: int = checkpoint["rows"]
         self._sources: dict[str, Value] = dict(checkpoint["sources"])
-        self._marked = True
+        self.marked = True
         self._rows_since_mark = 0
         self._ended = False
         self._for_workers: list[Unit] = []
@@ -70,7 +70,7 @@ class Settle:
             unit.records.append(piece.records)
         unit.outcomes = piece.outcomes
         mark = piece.mark()
-        self._marked = mark is not None
+        self.marked = mark is not None
         if mark is not None:
             before = self._sources.get(piece.source, {"rows": 0})
             self._sources[piece.source] = {
@@ -88,7 +88,7 @@ class Settle:
 
     def tick(self, driven: float) -> None:
         """Release an empty unit in which time-outs may fire."""
-        if self._marked and not self._ended:
+        if self.marked and not self._ended:
             self._add_unit(0, 0, driven, tick=True)
 
     def _add_unit(
@@ -120,6 +120,7 @@ class Settle:
         if not self._stateful[done.stage]:
             del unit.inputs[done.stage]
         unit.stage += 1
+        unit.alone = False
         unit.inputs[unit.stage] = event.items
         if unit.stage < len(self._stateful) and not self._stateful[unit.stage]:
             self._for_workers.append(unit)
@@ -150,21 +151,22 @@ class Settle:
         if lane.up:
             lane.careful_no = lane.next_no - 1
         lane.up = lane.restoring = False
-        self.barriers = [barrier for barrier in self.barriers if barrier.commit_sent]
-        touching = event.position >= 0 and event.detail in self.units
-        return [*self._blame(lane, event), ev.Restart(event.child, counted=not touching)]
-
-    def _blame(self, lane: Lane, event: ev.Died) -> list[ev.Command]:
+        self._take_back()
         unit = self.units.get(event.detail)
-        if event.position < 0 or unit is None:
-            return []
-        key = event.position
-        unit.deaths[key] = unit.deaths.get(key, 0) + 1
-        if unit.deaths[key] < self._policy.poison_attempts:
-            return []
-        evidence = {**event.evidence, "attempts": unit.deaths.pop(key)}
-        unit.poison[str(key)] = evidence
-        return [ev.Convicted(unit.row_end - unit.rows, evidence)]
+        # What it has answered once is decided: a second look that kills is no reason to decide otherwise.
+        if event.position < 0 or unit is None or unit.passed(lane.stage):
+            return [ev.Restart(event.child, counted=True)]
+        restart = ev.Restart(event.child, counted=False)
+        if not unit.blame(lane.stage, event.position, event.evidence, self._policy.poison_attempts):
+            return [restart]
+        evidence = unit.poison[lane.stage][str(event.position)]
+        return [ev.Convicted(unit.row_end - unit.rows, evidence), restart]
+
+    def _take_back(self) -> None:
+        """Forget the barriers that are not with audit: they mention what is about to be restored."""
+        kept = [barrier for barrier in self.barriers if barrier.commit_sent]
+        self.commit_due |= len(kept) < len(self.barriers)
+        self.barriers = kept
 
     # -- commits -----------------------------------------------------------------------------------------------
 
@@ -176,7 +178,7 @@ class Settle:
         """
         last = self.barriers[-1] if self.barriers else None
         behind = last.no if last else self.durable["no"]
-        if self._released_no == behind or not self._marked:
+        if self._released_no == behind or not self.marked:
             return
         if len(self.barriers) > 1 or (last is not None and not last.commit_sent):
             return
@@ -217,6 +219,8 @@ class Settle:
                 self.committed(barrier.no)
         for barrier in self.barriers:
             barrier.commit_sent = False
+        if not all(lane.up for lane in self.lanes.values()):
+            self._take_back()
         self._audit_up = True
         self._audit_next = self.durable["no"] + 1
 
@@ -256,10 +260,11 @@ class Settle:
         sinks = lane.name == "sinks"
         self._flush(lane, out)
         while (unit := self.units.get(lane.next_no)) and unit.stage >= lane.stage:
+            poison = unit.poison.get(lane.stage, {})
             message = (
-                Write(unit.no, unit.end, unit.no <= lane.careful_no, unit.poison)
+                Write(unit.no, unit.end, unit.no <= lane.careful_no, poison)
                 if sinks
-                else StageWork(unit.no, lane.stage, unit.driven, unit.tick, unit.end, unit.poison)
+                else StageWork(unit.no, lane.stage, unit.driven, unit.tick, unit.end, poison)
             )
             out.append(ev.Send(lane.name, message, (unit.inputs[lane.stage],)))
             lane.next_no += 1

@@ -15,7 +15,8 @@ class Piece:
     """A run of rows of one chunk that is decided together, in the order of the input.
 
     `worker` is who has it now; `alone` asks for a fresh worker with nothing else to do; `blame` is the token of a
-    suspicion that must be on record before the piece is touched again.
+    suspicion that must be on record before the piece is touched again. `deaths` counts those that it saw alone;
+    `inherited` of them are known from earlier attempts.
     """
 
     seq: int
@@ -33,6 +34,7 @@ class Piece:
     done: bool = False
     alone: bool = False
     deaths: int = 0
+    inherited: int = 0
     blame: int | None = None
     poison: Value | None = None
     items: Body = None
@@ -51,13 +53,18 @@ class Piece:
         size = self.size * (stop - start) // max(1, self.stop - self.start)
         return Piece(
             self.seq, start, stop, self.row_index + start - self.start, self.source, self.marks, self.rows, size,
+            offset=self.offset if stop == self.stop else None,
             ended=self.ended and stop == self.stop, last=self.last and stop == self.stop,
         )  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
 class Unit:
-    """A released result. `inputs` keeps what each ordered consumer was given, until the unit is durable."""
+    """A released result. `inputs` keeps what each ordered consumer was given, until the unit is durable.
+
+    `stage` is the next one to pass. `deaths` counts by stage and place of the item that was touched; `poison` has the
+    items to set aside, by stage. `alone` asks for a fresh worker.
+    """
 
     no: int
     rows: int
@@ -72,10 +79,22 @@ class Unit:
     worker: str | None = None
     complete: bool = False
     alone: bool = False
-    deaths: dict[int, int] = field(default_factory=dict)
-    poison: Value = field(default_factory=dict)
+    deaths: dict[tuple[int, int], int] = field(default_factory=dict)
+    poison: dict[int, Value] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
     sinks: dict[str, int] = field(default_factory=dict)
+
+    def passed(self, stage: int) -> bool:
+        """Whether the stage (or the sinks, the one after the last) has answered for this unit."""
+        return self.complete or self.stage > stage
+
+    def blame(self, stage: int, place: int, evidence: Value, attempts: int) -> bool:
+        """A process died on this item; True if that was its last chance, and it is to be set aside from now on."""
+        deaths = self.deaths[stage, place] = self.deaths.get((stage, place), 0) + 1
+        if deaths < attempts:
+            return False
+        self.poison.setdefault(stage, {})[str(place)] = {**evidence, "attempts": deaths}
+        return True
 
 
 @dataclass(slots=True, eq=False)
@@ -114,7 +133,5 @@ class WorkerState:
     """A worker as the machine knows it. `fresh` until it has been given its first task."""
 
     name: str
-    up: bool = False
     fresh: bool = True
-    recycled: bool = False
     tasks: list[Piece | Unit] = field(default_factory=list)

@@ -115,7 +115,9 @@ class Worker(Role):
     def _pooled(self, rows: wire.Rows, places: range) -> None:
         """Slow rows side by side; what they leave is put together in the order of the rows."""
         assert self._pool is not None
-        self.port.at(-1)
+        # Of many rows nobody can say which one it is; a single one is named, so that it can be blamed.
+        self._row = rows.row_index + places.start if len(places) == 1 else -1
+        self.port.at(self._row)
 
         def decide(place: int) -> Recorder:
             lane = self._lanes.get()

@@ -1,0 +1,102 @@
+"""What outlives every process of a simulated run: the audit database and the output on disk, with their claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from elspeth.flow.messages import Commit, Events, Value
+
+
+@dataclass
+class Disk:
+    """One output. `items` was written; only the first `flushed` of them are sure to survive a crash."""
+
+    items: list[Any] = field(default_factory=list)
+    flushed: int = 0
+    whole: bool = True
+
+    def crash(self, choose: Callable[[int], int]) -> None:
+        """The writer is gone: of what was not flushed, some is there and some is not."""
+        del self.items[self.flushed + choose(len(self.items) - self.flushed + 1) :]
+
+    def restore(self, position: int) -> None:
+        assert position <= self.flushed, "restored to a position that was never flushed"
+        del self.items[position:]
+        self.flushed = position
+
+
+@dataclass
+class Database:
+    """Commits are atomic. `alone` counts the deaths that a row saw alone: what a conviction has to answer for."""
+
+    checkpoint: Value | None = None
+    records: list[Any] = field(default_factory=list)
+    events: list[Value] = field(default_factory=list)
+    tokens: set[int] = field(default_factory=set)
+    alone: dict[tuple[int, int], int] = field(default_factory=dict)
+    attempt: int = 0
+    cautious: bool = False
+    final: bool = False
+    _collected: list[Value] = field(default_factory=list)
+    _last_event: int = 0
+
+    def collect(self, message: Events) -> None:
+        known = max([self._last_event, *(event["number"] for event in self._collected)])
+        for event in message.events:
+            if event["number"] > known:
+                assert event["number"] == known + 1, "an event was lost"
+                self._collected.append({**event, "token": message.token, "attempt": self.attempt})
+
+    def forget(self) -> None:
+        """The audit process died: what was not committed is gone."""
+        self._collected.clear()
+
+    def commit_events(self) -> None:
+        self.events += self._collected
+        self.tokens |= {event["token"] for event in self._collected if event["token"] is not None}
+        self._last_event = max([self._last_event, *(event["number"] for event in self._collected)])
+        self._collected.clear()
+
+    def commit(self, message: Commit, records: list[Any], disk: Disk) -> None:
+        assert self.checkpoint is not None
+        assert not self.final, "a commit after the last"
+        assert message.no > self.checkpoint["no"], "a commit went back"
+        self.commit_events()
+        self.records += records
+        assert len(set(self.records)) == len(self.records), "something was recorded twice"
+        position = message.checkpoint["sinks"]["out"]["n"]
+        out = [record[2] for record in self.records if record[0] == "out"]
+        assert position <= disk.flushed, "a commit is ahead of its outputs"
+        assert disk.items[:position] == out, "the records do not say what is in the output"
+        sources = message.checkpoint["sources"]
+        assert message.rows == message.checkpoint["rows"] == sum(held["rows"] for held in sources.values())
+        assert all(held["rows"] == held["cursor"] for held in sources.values()), "a cursor that does not fit its rows"
+        taken = [record[2] for record in self.records if record[1] == 0]
+        assert taken == list(range(message.rows)), "rows are lost or out of order"
+        self.checkpoint = message.checkpoint
+        self.final = message.final
+
+    def attempt_died(self) -> None:
+        """The main process died: rows under suspicion that were not committed may have been the reason."""
+        assert self.checkpoint is not None
+        suspects = {event["detail"]["row"] for event in self.events
+                    if event["event"] == "suspect" and event["attempt"] == self.attempt}  # fmt: skip
+        for row in suspects - set(range(self.checkpoint["rows"])):
+            self.alone[0, row] = self.alone.get((0, row), 0) + 1
+        self._collected.clear()
+        self._last_event = 0
+        self.tokens.clear()
+
+    def suspects(self) -> dict[int, int]:
+        """Rows not committed that were suspected, and the deaths that count: those recorded, and one per attempt."""
+        assert self.checkpoint is not None
+        deaths: dict[int, int] = {}
+        attempts: dict[int, set[int]] = {}
+        for event in self.events:
+            if event["event"] == "suspect" and event["detail"]["row"] >= self.checkpoint["rows"]:
+                row = event["detail"]["row"]
+                deaths[row] = max(deaths.get(row, 0), event["detail"]["deaths"])
+                attempts.setdefault(row, set()).add(event["attempt"])
+        return {row: count + len(attempts[row]) for row, count in deaths.items()}
