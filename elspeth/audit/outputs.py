@@ -19,6 +19,7 @@ from elspeth.payloads import PayloadStore
 
 NAMED = 10  # findings about the payload store
 BLOCK = 1 << 20
+PURGE = "purge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,11 @@ def check_outputs(connection: sqlite3.Connection, run_id: str) -> list[Checked]:
     return [_checked(written, later.get(written.path)) for written in mine]
 
 
-def payload_findings(connection: sqlite3.Connection, run_id: str, purged_before: int) -> Iterator[Finding]:
-    """References into the payload store behind which there is no file, or another content.
-
-    What was recorded before the commit `purged_before` may be gone.
-    """
+def payload_findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
+    """References into the payload store behind which there is no file, or another content. Purged ones may be gone."""
+    (purged_before,) = connection.execute(
+        "SELECT coalesce(max(commit_no), 0) FROM operator_actions WHERE run_id = ? AND action = ?", (run_id, PURGE)
+    ).fetchone()
     settings, directory = connection.execute(
         "SELECT settings_json, working_directory FROM runs WHERE run_id = ?", (run_id,)
     ).fetchone()

@@ -17,9 +17,9 @@ from elspeth.audit import schema
 from elspeth.audit.export import MANIFEST, PAYLOADS, VERSION, head, signature
 from elspeth.audit.findings import Finding
 from elspeth.audit.lines import BLOBS, TABLES, columns_of
-from elspeth.audit.outputs import references
+from elspeth.audit.outputs import PURGE, references
 from elspeth.audit.reader import AuditReader
-from elspeth.audit.verify import PURGE, verify_run
+from elspeth.audit.verify import verify_run
 from elspeth.errors import ElspethError
 
 INSERTED = 2000  # records at a time

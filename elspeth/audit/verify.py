@@ -1,7 +1,6 @@
 """Verifies a run's evidence: recomputes everything that the audit database claims about it, and names what differs.
 
-Output files are not looked at here, those of the payload store are. What is read is one snapshot; each table is read
-once, front to back.
+Files are not looked at here. What is read is one snapshot; each table is read once, front to back.
 """
 
 from __future__ import annotations
@@ -11,21 +10,20 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from elspeth.audit import chain, consistency, database, events, outputs, schema
+from elspeth.audit import chain, consistency, database, events, schema
 from elspeth.audit.findings import Finding
+from elspeth.audit.outputs import PURGE
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.records import FIXED
 from elspeth.audit.recount import NAMED, RANGED, Recount, settle_moves
 from elspeth.errors import RunNotFound
-
-PURGE = "purge"
 
 
 def verify_run(reader: AuditReader, run_id: str, key: bytes | None = None, *, alone: bool = False) -> list[Finding]:
     """Everything about this run (an exact id) that does not hold; an empty list means that all of it does.
 
     With the signing `key`, signatures are checked, and the head of a run that has ended must carry one. `alone`: the
-    other runs of the database, and the payload store, are not there (an export). Raises `RunNotFound`, and `Temporary`
+    other runs of the database are not there (an export). Raises `RunNotFound`, and `Temporary`
     or `ElspethError` where the database cannot be read.
     """
     run = reader.run(run_id)
@@ -64,8 +62,6 @@ def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None, al
     yield from _strangers(connection)
     yield from _state(connection, run_id)
     yield from consistency.findings(connection, run_id)
-    if not alone:
-        yield from outputs.payload_findings(connection, run_id, purged_before)
 
 
 def _links(connection: sqlite3.Connection, run_id: str, key: bytes | None) -> Iterator[Finding]:

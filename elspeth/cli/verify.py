@@ -53,8 +53,6 @@ def command(asked: Asked, target: str, outputs: bool) -> int:
 
     With ELSPETH_SIGNING_KEY in the environment, signatures are checked as well.
     """
-    from elspeth.audit import restored
-
     folder = Path(target)
     words = os.environ.get(SIGNING_KEY)
     key = words.encode() if words else None
@@ -83,7 +81,7 @@ def _count(manifest: dict[str, Any]) -> int:
 
 def _run(asked: Asked, reference: str, key: bytes | None, outputs: bool) -> int:
     from elspeth.audit.locate import locate
-    from elspeth.audit.outputs import check_outputs
+    from elspeth.audit.outputs import check_outputs, payload_findings
     from elspeth.audit.reader import AuditReader
     from elspeth.audit.verify import verify_run
 
@@ -92,6 +90,8 @@ def _run(asked: Asked, reference: str, key: bytes | None, outputs: bool) -> int:
         run = reader.run(reference)
         asked.run_id = run.run_id
         findings = verify_run(reader, run.run_id, key)
+        if not any(finding.kind == "schema" for finding in findings):
+            findings += payload_findings(reader.connection, run.run_id)
         notes = []
         for checked in check_outputs(reader.connection, run.run_id) if outputs else ():
             findings += [checked.finding] if checked.finding else []
