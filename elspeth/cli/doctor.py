@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from elspeth.cli import output
 from elspeth.cli.logs import Log
 from elspeth.cli.shared import Asked, Examples, database_option, dotenv_option, json_option, pass_asked, reason_option
 from elspeth.cli.words import next_step
-from elspeth.errors import EXIT_FAILED, EXIT_OK, ElspethError
+from elspeth.errors import EXIT_FAILED, EXIT_OK, ElspethError, Temporary
 from elspeth.runs import doctor
 from elspeth.runs.doctor import Act, Finding, Report, RunReport
 
@@ -53,7 +54,10 @@ def command(asked: Asked, fix: bool, mark_failed: str | None, patience: float, r
     if fix and mark_failed:
         raise click.UsageError("give either --fix or --mark-failed RUN_ID")
     log = Log(asked.log_format)
-    database = locate(asked.database, os.environ, Path.cwd())
+    try:
+        database = locate(asked.database, os.environ, Path.cwd())
+    except Temporary as error:  # it is there and cannot be read now: that is what is wrong
+        return _tell(asked, Report(Path(asked.database or "."), (Finding.of("database", error),), ()))
     if mark_failed is not None:
         return _gave_up(
             asked, doctor.mark_failed(database, mark_failed, reason=reason, patience=patience, tell=log.say)
@@ -63,14 +67,18 @@ def command(asked: Asked, fix: bool, mark_failed: str | None, patience: float, r
         if fix:
             acts = tuple(doctor.fix(database, reason=reason, patience=patience, tell=log.say))
         report = doctor.examine(database, dotenv=asked.dotenv, patience=patience, tell=log.say)
-    code = EXIT_OK if report.healthy and not any(act.error for act in acts) else EXIT_FAILED
+    return _tell(asked, replace(report, acts=acts))
+
+
+def _tell(asked: Asked, report: Report) -> int:
+    code = EXIT_OK if report.healthy else EXIT_FAILED
     if asked.json:
         value = report.to_value()
         for run in value["runs"]:
             run["next_command"] = _typed(run["next_command"], asked)
-        output.result_json(value | {"acts": [act.to_value() for act in acts], "exit_code": code})
+        output.result_json(value | {"exit_code": code})
     else:
-        output.result("\n".join(_words(report, acts, asked)))
+        output.result("\n".join(_words(report, asked)))
     return code
 
 
@@ -82,9 +90,9 @@ def _gave_up(asked: Asked, act: Act) -> int:
     return EXIT_OK
 
 
-def _words(report: Report, acts: Iterable[Act], asked: Asked) -> Iterator[str]:
+def _words(report: Report, asked: Asked) -> Iterator[str]:
     yield f"Audit database {report.database}"
-    for act in acts:
+    for act in report.acts:
         yield _act(act)
     if any(finding.level != "ok" for finding in report.findings):
         yield ""

@@ -131,7 +131,7 @@ def _whereabouts(evidence: Evidence) -> str:
 
 
 def _not_moved(evidence: Evidence) -> str:
-    return f"heartbeat of host {evidence.identity.host} has not moved for {evidence.watched_seconds:g} s"
+    return f"heartbeat of host {evidence.identity.host} has not moved for {round(evidence.watched_seconds, 1):g} s"
 
 
 def _no_lock(evidence: Evidence) -> str:

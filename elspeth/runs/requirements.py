@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from elspeth.audit.values import Checkpoint, NodeRecord, Run
 from elspeth.errors import ConfigurationMismatch, ElspethError, NoCheckpoint
 from elspeth.plugins.contract import Context
 from elspeth.runs.drive import state_directory
-from elspeth.runs.pipeline import Pipeline
+from elspeth.runs.pipeline import Pipeline, load_stored_pipeline
+from elspeth.settings import SettingsProblems
 
 
 def require_unfinished(run: Run) -> None:
@@ -54,6 +55,21 @@ def enter(run: Run, instead: Path | None = None) -> None:
         raise ElspethError(
             f"the working directory of run {run.run_id} cannot be entered: {directory}: {error.strerror}",
             next_step=f"elspeth resume {run.run_id} --working-directory DIR",
+        ) from None
+
+
+def require_settings(
+    run: Run, *, environ: Mapping[str, str] = os.environ, dotenv: bool = True, overrides: Sequence[str] = ()
+) -> Pipeline:
+    """The pipeline of the stored settings, with relative paths from the present working directory.
+
+    Raises `SettingsProblems` where a variable that they need is not set, a plugin is gone, or an override is refused.
+    """
+    try:
+        return load_stored_pipeline(run.settings_json, environ=environ, dotenv=dotenv, overrides=overrides)
+    except SettingsProblems as error:
+        raise SettingsProblems(
+            error.problems, next_step=f"mend what is listed, then: elspeth resume {run.run_id}"
         ) from None
 
 

@@ -19,13 +19,14 @@ from elspeth.runs.actions import take_over_record
 from elspeth.runs.drive import Ended, cast_of, drive, plan_of
 from elspeth.runs.identity import current
 from elspeth.runs.locks import AttemptLock, lock_path
-from elspeth.runs.pipeline import Pipeline, load_pipeline, load_stored_pipeline
+from elspeth.runs.pipeline import Pipeline, load_pipeline
 from elspeth.runs.requirements import (
     check_output,
     check_source,
     enter,
     require_checkpoint,
     require_same_code,
+    require_settings,
     require_unfinished,
 )
 from elspeth.runs.standing import Standing, leftovers, standing
@@ -84,16 +85,17 @@ def prepare(
         attempts = reader.attempts(run.run_id)
     _compare_settings(run, options)
     enter(run, options.working_directory)
-    pipeline = load_stored_pipeline(
-        run.settings_json, environ=options.environ, dotenv=options.dotenv, overrides=options.set
-    )
+    pipeline = require_settings(run, environ=options.environ, dotenv=options.dotenv, overrides=options.set)
     notes = _compare_code(run, pipeline, nodes, options)
     for node in pipeline.graph.of_kind("source"):
         check_source(pipeline, node.id, checkpoint)
     for node in pipeline.graph.of_kind("sink"):
         check_output(pipeline, node.id, checkpoint)
     held = state.checkpoint
-    died = [attempt.end_reason is None or attempt.end_reason.startswith("taken over") for attempt in attempts[-2:]]
+    died = [
+        attempt.end_reason is None or attempt.end_reason.startswith(("taken over", "fix by"))
+        for attempt in attempts[-2:]
+    ]
     cautious = len(died) == 2 and all(died) and held is not None and held.attempt < run.attempt
     return Resumption(run, database, options, state, checkpoint, pipeline, notes, remains, cautious)
 

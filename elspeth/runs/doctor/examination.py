@@ -13,7 +13,7 @@ from elspeth.plugins import registry
 from elspeth.runs import requirements
 from elspeth.runs.doctor.disk import Need, check_room, growth
 from elspeth.runs.doctor.findings import Findings
-from elspeth.runs.pipeline import Pipeline, load_stored_pipeline
+from elspeth.runs.pipeline import Pipeline
 from elspeth.runs.standing import Standing
 
 
@@ -41,7 +41,7 @@ def examine_run(
             return
         pipeline: Pipeline | None = None
         with findings.noting("settings"):
-            pipeline = load_stored_pipeline(run.settings_json, environ=environ, dotenv=dotenv)
+            pipeline = requirements.require_settings(run, environ=environ, dotenv=dotenv)
         if pipeline is None:
             return
         findings.add("settings", "ok", "the stored settings can be used, and their variables are set")

@@ -47,6 +47,7 @@ from elspeth.plugins.contract import PluginOptions, Transform
 
 class HoldOptions(PluginOptions):
     at: int
+    api_key: str = ""
 
 
 class Hold(Transform):
@@ -61,14 +62,15 @@ class Hold(Transform):
 '''
 
 
-def make(folder: Path, *, name: str = "out", more: str = "") -> Path:
-    """A folder with a pipeline that is held; answers the settings file."""
+def make(folder: Path, *, name: str = "out", key: str = "") -> Path:
+    """A folder with a pipeline that is held; answers the settings file. `key` is a credential of its plugin."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
     lines = (f"{number},{number * 7 % 2000}\n" for number in range(ROWS))
     (folder / "data" / "input.csv").write_text("id,amount\n" + "".join(lines))
     (folder / "hold.py").write_text(PLUGIN)
     settings = folder / f"{name}.yaml"
-    settings.write_text(PIPELINE.replace("HELD_AT", str(HELD_AT)).replace("NAME", name) + more)
+    at = f'{HELD_AT}, api_key: "{key}"' if key else str(HELD_AT)
+    settings.write_text(PIPELINE.replace("HELD_AT", at).replace("NAME", name))
     return settings
 
 
