@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 import click
 
@@ -33,8 +35,14 @@ def cli() -> None:
     """Run pipelines of decisions about rows: supervised, resumable, every decision on record."""
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came; derived so that nobody who handles errors takes it for one."""
+
+
 def main() -> None:
     """Entry point of the command `elspeth`."""
+    # The first process of a container is not ended by a SIGTERM that it does not handle.
+    signal.signal(signal.SIGTERM, _terminated)
     code = run(sys.argv[1:])
     output.leave_quietly()
     sys.exit(code)
@@ -54,10 +62,16 @@ def run(arguments: Sequence[str]) -> int:
         return errors.EXIT_USAGE
     except errors.ElspethError as error:
         return _told(error, asked)
-    except (click.Abort, KeyboardInterrupt):
-        return _told(errors.Interrupted("stopped by SIGINT before anything was begun"), asked)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        if isinstance(stop, _Terminated) or isinstance(stop.__cause__, _Terminated):
+            return _told(errors.Terminated("stopped by SIGTERM"), asked)
+        return _told(errors.Interrupted("stopped by SIGINT"), asked)
     except Exception as error:  # noqa: BLE001 - the last place where anything can be told
         return _bug(error, asked)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    raise _Terminated
 
 
 def _told(error: errors.ElspethError, asked: Asked) -> int:

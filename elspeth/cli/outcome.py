@@ -147,5 +147,6 @@ class Result:
             total = sum(self.bad.values())
             listed = ", ".join(f"{number:,} {name}" for name, number in self.bad.items())
             lines.append(output.styled(f"{output.count(total, 'row')} did not go the normal way: {listed}.", "yellow"))
-            lines.append("Why, row by row: tables validation_errors, transform_errors and token_outcomes.")
+            lines.append("Why: tables validation_errors, transform_errors and token_outcomes; the story of one row:")
+            lines.append(f"  elspeth explain --run {self.ended.run_id} --row N")
         return lines

@@ -71,6 +71,7 @@ class Pausing(Transform):
             Path("reached").touch()
             while not Path("go").exists():
                 time.sleep(0.02)
+            print("going on")
         return row
 '''
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from elspeth import errors
 from elspeth.cli import main, words
 from elspeth.cli.shared import Asked
+from tests.cli.running import begin
 
 
 @pytest.mark.parametrize(
@@ -99,3 +102,18 @@ def test_the_next_command_names_the_database_that_had_to_be_named() -> None:
 )
 def test_the_next_command_for_programs_is_the_command_alone(step: str, command: str | None) -> None:
     assert words.refusal(errors.ElspethError("no", next_step=step), Asked())["next_command"] == command
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_anything_was_begun_is_told_and_has_its_exit_code(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    settings = tmp_path / "pipeline.yaml"
+    os.mkfifo(settings)
+    process = begin("run", "--settings", settings, "--execute", "--json", cwd=tmp_path)
+    with settings.open("w"):  # opens when the command has opened it too, and now waits for what is written
+        process.send_signal(number)
+        result, told = process.communicate(timeout=30)
+    assert process.returncode == code, told
+    assert told.strip() == f"Stopped: stopped by {number.name}"
+    assert json.loads(result)["exit_code"] == code
