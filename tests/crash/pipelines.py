@@ -64,6 +64,7 @@ def lay_out(folder: Path, settings: str, rows: int = ROWS) -> Path:
     """Write settings and an input of `rows` rows, some of them wrong, into a new folder; answers the folder."""
     folder.mkdir(parents=True)
     (folder / "pipeline.yaml").write_text(settings, encoding="utf-8")
+    (folder / "delay.py").write_text(DELAY, encoding="utf-8")
     write_input(folder / "input.csv", rows)
     return folder
 
@@ -77,3 +78,40 @@ def write_input(path: Path, rows: int) -> None:
             amount = "many" if not number % 20 else chance.randrange(2000)
             note = "a secret" if not number % 25 else chance.choice(['"said ""so"""', "plain", '"two\nlines"', "é€"])
             file.write(f"{number},{amount},{note}\n")
+
+
+SLOW = DECIDING.replace(
+    "transforms:\n", "plugins: [delay.py]\ntransforms:\n  - {plugin: delay, options: {seconds: 0.01}}\n"
+)
+"""Long enough for somebody to come and see it run: some four seconds with one worker, half of that with two."""
+
+DELAY = '''\
+"""A transform that takes its time and says who took it."""
+
+import os
+import random
+import time
+from pathlib import Path
+
+from elspeth.plugins.contract import PluginOptions, Transform
+
+
+class DelayOptions(PluginOptions):
+    seconds: float = 0.0
+    random: bool = False
+    diary: str = ""
+
+
+class Delay(Transform):
+    name = "delay"
+    Options = DelayOptions
+
+    def process(self, row, ctx):
+        options = self.options
+        time.sleep(random.random() * 2 * options.seconds if options.random else options.seconds)
+        if options.diary:
+            with (Path(options.diary) / str(os.getpid())).open("a") as file:
+                file.write(f"{time.time()} {row['id']}\\n")
+        return row
+'''
+"""A plugin file; in its diary folder each worker writes down the time at which it was done with each row."""

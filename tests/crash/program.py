@@ -29,12 +29,14 @@ def wait_until(predicate: Callable[[], T], timeout: float = PATIENCE_SECONDS, wh
 
 
 class Program:
-    """One call of the command. Its output goes to files, so that nothing blocks it and nothing is lost with it."""
+    """One call of the command. Its output goes to files beside the folder, so that nothing blocks it or is lost."""
 
     def __init__(self, folder: Path, *words: str, **environment: str) -> None:
         self.words = words
-        number = len(list(folder.glob("*.stderr")))
-        self._out, self._err = folder / f"{number}.stdout", folder / f"{number}.stderr"
+        logs = folder.with_name(folder.name + ".logs")
+        logs.mkdir(exist_ok=True)
+        number = len(list(logs.glob("*.err")))
+        self._out, self._err = logs / f"{number}.out", logs / f"{number}.err"
         variables = {key: value for key, value in os.environ.items() if not key.startswith(("CRASH_", "ELSPETH_"))}
         variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [variables.get("PYTHONPATH")])])
         with self._out.open("wb") as out, self._err.open("wb") as err:

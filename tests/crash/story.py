@@ -61,3 +61,15 @@ def outputs(folder: Path) -> dict[str, str]:
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((folder / "output").glob("*"))
     }  # fmt: skip
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, str]]:
+    """Every file below a folder with the time of its last change and its SHA-256: what "nothing written" is held to.
+
+    SQLite's shared memory is left out: it holds no data, and readers lock it.
+    """
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.endswith("-shm")
+    }
