@@ -149,7 +149,7 @@ def _predecessor(standing: Standing) -> dict[str, Any]:
     """The attempt that is taken over, for the record."""
     attempt, verdict = standing.attempt, standing.verdict
     return {
-        "attempt": attempt.attempt, "pid": attempt.pid, "host": attempt.host, "state": verdict.state,
+        "from_attempt": attempt.attempt, "pid": attempt.pid, "host": attempt.host, "state": verdict.state,
         "evidence": verdict.sentence,
     }  # fmt: skip
 

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.crash.tree import Tree, committed, events, outputs, query, run_of, wait_until
+from tests.crash.trial import lay, settings, violations
+
+ROWS = 400
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = lay(tmp_path_factory.mktemp("undisturbed") / "run", ROWS, settings())
+    with Tree.run(folder) as tree:
+        assert tree.wait() == 0, tree.log
+    return outputs(folder)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_the_run_in_order_and_it_can_be_resumed(
+    tmp_path: Path, undisturbed: dict[str, str], number: signal.Signals, code: int
+) -> None:
+    folder = lay(tmp_path / "run", ROWS, settings(delay=0.01))
+    with Tree.run(folder) as tree:
+        wait_until(lambda: committed(folder) > 20)
+        tree.children()
+        # As a terminal does it: Ctrl-C reaches every process of the group.
+        for pid in (*tree.children().values(), tree.pid):
+            os.kill(pid, number)
+        begun = time.monotonic()
+        assert tree.wait() == code, tree.log
+        assert time.monotonic() - begun < 8.0
+        assert not tree.survivors()
+    run_id, status, _ = run_of(folder)
+    assert status == "interrupted"
+    assert query(folder, "SELECT completed_at FROM runs") == [(None,)]
+    assert f"elspeth resume {run_id}" in tree.log
+    assert events(folder, "stopping")[0]["reason"] == f"stopped by {number.name}"
+    with Tree.resume(folder) as tree:
+        assert tree.wait() == 0, tree.log
+    assert outputs(folder) == undisturbed
+    assert violations(folder) == []
+
+
+def test_rows_in_hand_are_finished_before_the_run_gives_way(tmp_path: Path) -> None:
+    value = settings(delay=0.3, workers=1)
+    value["checkpoint"] = {"frequency": "every_row"}
+    folder = lay(tmp_path / "run", ROWS, value)
+    with Tree.run(folder) as tree:
+        wait_until(lambda: committed(folder) > 1)
+        tree.strike("main", signal.SIGTERM)
+        assert tree.wait() == 143, tree.log
+    assert events(folder, "exited") == []
+    with Tree.resume(folder, "--set", "concurrency.max_workers=2") as tree:
+        wait_until(lambda: committed(folder) > 10)
+        tree.strike("main", signal.SIGTERM)
+        assert tree.wait() == 143, tree.log
+
+
+def test_a_row_that_never_ends_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "run", ROWS, settings(hang_timeout_seconds=60), {100: "loop"})
+    with Tree.run(folder) as tree:
+        wait_until(lambda: committed(folder) > 20)
+        tree.strike("main", signal.SIGTERM)
+        begun = time.monotonic()
+        assert tree.wait() == 143, tree.log
+        assert time.monotonic() - begun < 8.0
+        assert not tree.survivors()
+    assert run_of(folder)[1] == "interrupted"
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path, undisturbed: dict[str, str]) -> None:
+    folder = lay(tmp_path / "run", ROWS, settings(hang_timeout_seconds=60, poison_attempts=1), {100: "loop"})
+    with Tree.run(folder) as tree:
+        wait_until(lambda: committed(folder) > 20)
+        tree.strike("main", signal.SIGINT)
+        wait_until(lambda: not _pending(tree.pid, signal.SIGINT))  # the first one has arrived
+        tree.strike("main", signal.SIGINT)
+        begun = time.monotonic()
+        assert tree.wait() == 130, tree.log
+        assert time.monotonic() - begun < 3.0
+    (folder / "input.csv").write_text((folder / "input.csv").read_text().replace("loop", "-"))
+    with Tree.resume(folder) as tree:
+        assert tree.wait() == 0, tree.log
+    assert outputs(folder) == undisturbed
+
+
+def _pending(pid: int, number: signal.Signals) -> bool:
+    """Whether this signal waits to be taken by the process (`ShdPnd` in proc(5))."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    pending = next(line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd"))
+    return bool(int(pending, 16) >> (number - 1) & 1)
+
+
+def test_a_signal_right_after_the_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "run", ROWS, settings(delay=0.01))
+    with Tree.run(folder) as tree:
+        wait_until(lambda: tree.children())
+        tree.strike("main", signal.SIGTERM)
+        assert tree.wait() == 143, tree.log
+        assert not tree.survivors()
+    if run := query(folder, "SELECT status FROM runs"):
+        assert run == [("interrupted",)]
