@@ -9,6 +9,16 @@ from typing import Any
 from elspeth.flow.messages import Commit, Events, Value
 
 
+class Broken(AssertionError):
+    """A promise was broken in the model."""
+
+
+def claim(holds: bool, words: str, *facts: Any) -> None:
+    """Raise `Broken` unless it holds."""
+    if not holds:
+        raise Broken(f"{words}: {facts}")
+
+
 @dataclass
 class Disk:
     """One output. `items` was written; only the first `flushed` of them are sure to survive a crash."""

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from elspeth.flow import events as ev
 from elspeth.flow.policy import Policy
-from tests.unit.flow.durable import Database, Disk
-from tests.unit.flow.world import Setting, World, claim
+from tests.unit.flow.durable import Database, Disk, claim
+from tests.unit.flow.world import Setting, World
 
 SHAPES = [(False,), (False, True), (False, True, False), (False, True, False, True)]
 PATIENCE = 200_000
@@ -40,7 +40,7 @@ def settings_of_runs(draw: st.DrawFn) -> Setting:
     stages = st.integers(0, len(stateful))
     killers: dict[int, frozenset[int]] = {}
     for stage, row in draw(st.lists(st.tuples(stages, rows), max_size=3)):
-        if not any(row in some for some in killers.values()):
+        if row < sum(sources) and not any(row in some for some in killers.values()):
             killers[stage] = killers.get(stage, frozenset()) | {row}
     return Setting(policy, stateful, sources, killers)
 

@@ -17,20 +17,8 @@ from elspeth.flow.chronicle import Chronicle
 from elspeth.flow.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
 from elspeth.flow.policy import Policy
 from elspeth.flow.settle import start_checkpoint
-from tests.unit.flow.durable import Database, Disk
-
-MARK_ROWS = 3
-HOLD = 2  # items that an ordered stage keeps back
-
-
-class Broken(AssertionError):
-    """A promise was broken in the model."""
-
-
-def claim(holds: bool, words: str, *facts: Any) -> None:
-    """Raise `Broken` unless it holds."""
-    if not holds:
-        raise Broken(f"{words}: {facts}")
+from tests.unit.flow.children import Child, work
+from tests.unit.flow.durable import Database, Disk, claim
 
 
 @dataclass(frozen=True)
@@ -45,21 +33,6 @@ class Setting:
     @property
     def rows(self) -> int:
         return sum(self.sources)
-
-
-@dataclass
-class Child:
-    """A process: what it was sent, what it has said, and where it stands. `at` is what it touches now."""
-
-    name: str
-    state: str = "starting"  # down, starting, waiting (for its restore), up
-    inbox: deque[ev.Send] = field(default_factory=deque)
-    outbox: deque[ev.Event] = field(default_factory=deque)
-    at: tuple[int, int] = (-1, 0)
-    job: Any = None
-    memory: Any = None
-    recycled: bool = False
-    used: bool = False
 
 
 class World:
@@ -113,7 +86,7 @@ class World:
     def do(self, what: str, name: str) -> None:
         child = self.children[name]
         if what == "work":
-            self._work(child)
+            work(self, child)
         elif what == "hear":
             self._hear(child)
         else:
@@ -128,7 +101,7 @@ class World:
         """This process dies now. What it had said is still heard."""
         child = self.children[name]
         if child.recycled:
-            self._restart(child)
+            self.restart(child)
             return
         position, detail = child.at
         if name != SOURCE and name not in (AUDIT, SINKS) and child.state == "up":
@@ -233,7 +206,7 @@ class World:
             case ev.Restart(name, counted):
                 claim(self.children[name].state == "down", "restarted while it lives", name)
                 self.counted += counted
-                self._restart(self.children[name])
+                self.restart(self.children[name])
             case ev.NeedWorker():
                 name = f"worker-{sum(name.startswith('worker') for name in self.children) + 1}"
                 self.children[name] = Child(name)
@@ -241,7 +214,7 @@ class World:
                 child = self.children[name]
                 if child.state == "down":  # it died by itself, and nobody knows yet
                     child.outbox.clear()
-                    self._restart(child)
+                    self.restart(child)
                 else:
                     claim(not child.inbox, "recycled with work to do", name)
                     child.recycled = True
@@ -255,7 +228,8 @@ class World:
             case ev.Finished():
                 self.finished = command
 
-    def _restart(self, child: Child) -> None:
+    def restart(self, child: Child) -> None:
+        """A successor is on its way; what the predecessor had said is still to be heard."""
         self.children[child.name] = Child(child.name, outbox=child.outbox)
 
     def _check_send(self, name: str, message: m.Message, command: ev.Send) -> None:
@@ -284,236 +258,3 @@ class World:
                 self.children[name].used = True
             case m.StageWork():
                 self.children[name].used = True
-
-    # -- what the children do ----------------------------------------------------------------------------------
-
-    def _work(self, child: Child) -> None:
-        if child.recycled:
-            self._restart(child)
-        elif child.state == "starting":
-            self._begin(child)
-        elif child.name == SOURCE:
-            self._source(child)
-        elif child.name == AUDIT:
-            self._audit(child)
-        elif child.name == SINKS:
-            self._sinks(child)
-        elif child.name.startswith("stage"):
-            self._stage(child)
-        else:
-            self._worker(child)
-
-    def _begin(self, child: Child) -> None:
-        if child.name == AUDIT:
-            child.state, child.memory = "up", {}
-            assert self.database.checkpoint is not None
-            child.outbox.append(ev.AuditOwns(self.database.checkpoint["no"]))
-        elif child.name.startswith("worker"):
-            child.state = "up"
-            child.outbox += [ev.Started(child.name), ev.Restored(child.name)]
-        else:
-            child.state = "waiting"
-            child.outbox.append(ev.Started(child.name))
-
-    def _next_job(self, child: Child) -> ev.Send:
-        return child.inbox.popleft()
-
-    def _source(self, child: Child) -> None:
-        send = child.inbox.popleft()
-        message = send.message
-        if isinstance(message, m.ReadFrom):
-            child.state = "up"
-            child.memory = [message.seq, message.row_index, dict(message.sources)]
-            claim(
-                message.row_index == sum(held["rows"] for held in message.sources.values()), "the cursor lost its rows"
-            )
-            child.outbox.append(ev.Restored(SOURCE))
-            return
-        assert isinstance(message, m.Credit)
-        for _ in range(message.chunks):
-            self._read_chunk(child, message.rows)
-
-    def _read_chunk(self, child: Child, limit: int) -> None:
-        seq, row_index, sources = child.memory
-        for at, size in enumerate(self.setting.sources):
-            name = f"source-{at}"
-            held = sources.get(name, {"cursor": 0, "ended": False})
-            if held["ended"]:
-                continue
-            count = min(1 + self.choose(limit), limit, size - held["cursor"])
-            cursor = held["cursor"] + count
-            ended, last = not count, at == len(self.setting.sources) - 1
-            ends = [*range(MARK_ROWS, count, MARK_ROWS), count]
-            marks = tuple(m.Mark(rows, held["cursor"] + rows, None) for rows in ends)
-            chunk = m.Chunk(seq, row_index, count, name, marks, cursor, ended=ended, last=ended and last)
-            child.outbox.append(ev.ChunkArrived(chunk, (row_index, ends), 10 * count))
-            sources[name] = {"cursor": cursor, "ended": ended}
-            seq, row_index = seq + 1, row_index + count
-            child.memory = [seq, row_index, sources]
-            if count or last:
-                return
-
-    def _worker(self, child: Child) -> None:
-        if child.job is None:
-            send = child.inbox.popleft()
-            child.job = (send, getattr(send.message, "start", 0), [], [])
-            return
-        send, row, items, records = child.job
-        message = send.message
-        if isinstance(message, m.StageWork):
-            self._later_stage(child, send, row, items, records)
-            return
-        if row is None:
-            child.job, child.at = None, (-1, 0)
-            return
-        first, marks = send.bodies[0]
-        pooled = self.policy.pool_size > 1
-        for at in range(row, message.stop if pooled else row + 1):
-            index = first + at
-            if message.poison is not None:
-                records.append(("poison", 0, index))
-                continue
-            child.at = (-1, 0) if pooled and message.stop - message.start > 1 else (index, 0)
-            if index in self.setting.killers.get(0, ()):
-                self.kill(child.name)
-                return
-            records.append(("decided", 0, index))
-            items.append((index, ()))
-        row = message.stop if pooled else row + 1
-        if row == message.stop or (row in marks and message.poison is None and self.choose(2)):
-            done = m.Done(message.seq, message.start, row, 0.001 * self.choose(100), {"rows": len(items)})
-            child.outbox.append(ev.PieceDone(child.name, done, (tuple(items), first + message.start), tuple(records)))
-            rest = m.Work(message.seq, row, message.stop)
-            child.job = (ev.Send(child.name, rest, send.bodies), row if row < message.stop else None, [], [])
-        else:
-            child.job = (send, row, items, records)
-
-    def _later_stage(
-        self, child: Child, send: ev.Send, place: int | None, items: list[Any], records: list[Any]
-    ) -> None:
-        if place is None:
-            child.job, child.at = None, (-1, 0)
-            return
-        message, body = send.message, send.bodies[0] or ()
-        assert isinstance(message, m.StageWork)
-        if place < len(body):
-            row, counts = body[place]
-            if str(place) in message.poison:
-                records.append(("poison", message.stage, row))
-            else:
-                child.at = (place, 0)
-                if row in self.setting.killers.get(message.stage, ()):
-                    self.kill(child.name)
-                    return
-                records.append(("decided", message.stage, row))
-                items.append((row, counts))
-            child.job = (send, place + 1, items, records)
-            return
-        done = m.StageDone(message.no, message.stage, {})
-        child.outbox.append(ev.StagePassed(child.name, done, tuple(items), tuple(records)))
-        child.job = (send, None, [], [])
-
-    def _stage(self, child: Child) -> None:
-        if child.job is None:
-            send = child.inbox.popleft()
-            message = send.message
-            if isinstance(message, m.RestoreStage):
-                state = message.state or {"count": 0, "held": [], "next": None}
-                child.memory = {"count": state["count"], "held": list(state["held"]), "next": state["next"]}
-                child.state = "up"
-                child.outbox.append(ev.Restored(child.name))
-            elif isinstance(message, m.Flush):
-                claim(child.memory["next"] == message.no + 1, "a flush that is not in band", message)
-                state = {**child.memory, "held": list(child.memory["held"])}
-                child.outbox.append(ev.StateAnswered(message.no, int(child.name[6:]), state))
-            else:
-                assert isinstance(message, m.StageWork)
-                claim(child.memory["next"] in (None, message.no), "a stage lost the order", message.no)
-                child.memory["next"] = message.no + 1
-                child.job = (send, 0, [])
-            return
-        send, place, records = child.job
-        message, body = send.message, send.bodies[0] or ()
-        if place < len(body):
-            row, counts = body[place]
-            if str(place) in message.poison:
-                records.append(("poison", message.stage, row))
-            else:
-                child.at = (place, message.no)
-                if row in self.setting.killers.get(message.stage, ()):
-                    self.kill(child.name)
-                    return
-                child.memory["count"] += 1
-                records.append(("decided", message.stage, row))
-                child.memory["held"].append((row, (*counts, child.memory["count"])))
-            child.job = (send, place + 1, records)
-            return
-        held = child.memory["held"]
-        items: tuple[Any, ...] = ()
-        if message.tick or message.end or len(held) > HOLD:
-            items, child.memory["held"] = tuple(held), []
-        done = m.StageDone(message.no, message.stage, {}, flushed=bool(items))
-        child.outbox.append(ev.StagePassed(child.name, done, items, tuple(records)))
-        child.job, child.at = None, (-1, 0)
-
-    def _sinks(self, child: Child) -> None:
-        if child.job is None:
-            send = child.inbox.popleft()
-            message = send.message
-            if isinstance(message, m.RestoreSinks):
-                self.disk.restore(message.positions["out"]["n"])
-                child.state, child.memory = "up", None
-                child.outbox.append(ev.Restored(SINKS))
-            elif isinstance(message, m.Flush):
-                claim(child.memory == message.no + 1, "a flush that is not in band", message)
-                self.disk.flushed = len(self.disk.items)
-                child.outbox.append(ev.SinksFlushed(message.no, {"out": {"n": self.disk.flushed}}))
-            else:
-                assert isinstance(message, m.Write)
-                claim(child.memory in (None, message.no), "the sinks lost the order", message.no)
-                child.memory = message.no + 1
-                child.job = (send, 0, [])
-            return
-        send, place, records = child.job
-        message, body = send.message, send.bodies[0] or ()
-        if place is None:
-            child.job, child.at = None, (-1, 0)
-            return
-        steps = 1 if message.careful or message.poison else len(body)
-        for at in range(place, min(place + steps, len(body))):
-            row = body[at][0]
-            if str(at) in message.poison:
-                records.append(("poison", self.sinks_stage, row))
-                continue
-            if message.careful or message.poison:
-                child.at = (at, message.no)
-            if row in self.setting.killers.get(self.sinks_stage, ()):
-                self.kill(SINKS)
-                return
-            self.disk.items.append(body[at])
-            records.append(("out", self.sinks_stage, body[at]))
-        if place + steps < len(body):
-            child.job = (send, place + steps, records)
-            return
-        child.outbox.append(ev.UnitWritten(m.Written(message.no, {"out": len(body)}, {}), tuple(records)))
-        child.job = (send, None, [])
-
-    def _audit(self, child: Child) -> None:
-        if child.job is not None:
-            child.outbox.append(child.job)
-            child.job = None
-            return
-        send = child.inbox.popleft()
-        message = send.message
-        pending = child.memory
-        if isinstance(message, m.Record):
-            pending[message.no] = send.bodies
-        elif isinstance(message, m.Events):
-            self.database.collect(message)
-            if message.token is not None:
-                self.database.commit_events()
-                child.job = ev.BlameNoted(message.token)
-        elif isinstance(message, m.Commit):
-            units = [pending.pop(no) for no in sorted(pending) if no <= message.no]
-            self.database.commit(message, [record for unit in units for body in unit for record in body], self.disk)
-            child.job = ev.CommitDurable(message.no)
