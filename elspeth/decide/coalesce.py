@@ -28,8 +28,8 @@ class Meeting:
 class CoalesceStep:
     """Merges branches by the node's policy.
 
-    In a stateless stage all branches of a row arrive during that row's walk, one after another in the order of the
-    fork, so *first* and *late* mean that order; what has not arrived when the walk ends will never arrive.
+    In a stateless stage all branches of a token walk one after another, in the order of the fork, so *first* and *late*
+    mean that order; what has not arrived when the last of them has walked will never arrive.
     """
 
     def __init__(self, node: Node, walk: Walk) -> None:
@@ -77,14 +77,11 @@ class CoalesceStep:
             return count >= (node.quorum_count or len(node.branches))
         return count == len(node.branches)
 
-    def settle(self) -> None:
-        """The row's walk has ended: nothing more will arrive. What is merged goes on, and may meet elsewhere."""
-        while self._meetings:
-            meetings, self._meetings = self._meetings, {}
-            for meeting in meetings.values():
-                if not meeting.met:
-                    meeting.met = True
-                    self._give_up(meeting)
+    def settle(self, parent: str) -> None:
+        """All branches of this token have walked to their ends: nothing more will arrive."""
+        meeting = self._meetings.pop(parent, None)
+        if meeting is not None and not meeting.met:
+            self._give_up(meeting)
 
     # -- ends --------------------------------------------------------------------------------------------------
 

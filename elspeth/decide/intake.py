@@ -49,8 +49,6 @@ class Intake:
             return
         self._begin(recorder, row_id, index, rows.source, digest, row, line, rows.read_at)
         self._first[rows.source](Token(row_id, row_id, index, row, (), 0, digest, rows.read_at))
-        for settle in self._walk.settlers:
-            settle()
 
     def _begin(
         self, recorder: Recorder, row_id: str, index: int, source: str, digest: str, data: Row, line: int | None,

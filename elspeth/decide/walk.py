@@ -93,7 +93,7 @@ class Walk:
         self.retry = retry or RetryPolicy()
         self.touch = touch
         self.steps: dict[str, Step] = {}
-        self.settlers: list[Callable[[], None]] = []  # asked, in order, when a row's walk has ended
+        self.settlers: list[Callable[[str], None]] = []  # told, in order, that all branches of a token have walked
 
     # -- ways out ----------------------------------------------------------------------------------------------
 
@@ -131,6 +131,8 @@ class Walk:
                 children.append((child, leave))
             for child, leave in children:
                 leave(child)
+            for settle in self.settlers:
+                settle(token.id)
 
         return fork
 
@@ -162,5 +164,3 @@ class Walk:
     def enter(self, token: Token, node: str) -> None:
         """Take a token from `node` to wherever it ends in this stage."""
         self.steps[node].run(token)
-        for settle in self.settlers:
-            settle()
