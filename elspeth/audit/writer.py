@@ -165,9 +165,8 @@ class AuditWriter:
     def suspects(self, run_id: str, rows: int) -> dict[int, int]:
         """Rows behind the first `rows` that were suspected, with the deaths they are known to have seen alone.
 
-        Each suspicion is recorded with the deaths before it, those of earlier attempts included. The last one of an
-        attempt that died was open then, and counts as one more; those before it had been survived, or went on record
-        with their own deaths.
+        Each suspicion is recorded with the deaths before it in its attempt. The last one of an attempt that died was
+        open then, and counts as one more; those before it had been survived, or went on record with their own deaths.
         """
         found = self._connection.execute(
             "SELECT e.attempt, e.detail, a.ended_at IS NULL OR a.end_reason LIKE 'taken over%'"
@@ -176,14 +175,17 @@ class AuditWriter:
             " WHERE e.run_id = ? AND e.event = 'suspect' ORDER BY e.event_id",
             (run_id,),
         ).fetchall()
-        deaths: dict[int, int] = {}
+        deaths: dict[tuple[int, int], int] = {}
         for place, (attempt, detail, died) in enumerate(found):
             facts = canonical.from_text(detail)
             last = place + 1 == len(found) or found[place + 1][0] != attempt
-            if facts["row_index"] >= rows:
-                seen = facts["deaths"] + (1 if last and died else 0)
-                deaths[facts["row_index"]] = max(deaths.get(facts["row_index"], 0), seen)
-        return {row: count for row, count in deaths.items() if count}
+            key = facts["row_index"], attempt
+            deaths[key] = max(deaths.get(key, 0), facts["deaths"] + (1 if last and died else 0))
+        total: dict[int, int] = {}
+        for (row, _), count in deaths.items():
+            if row >= rows and count:
+                total[row] = total.get(row, 0) + count
+        return total
 
     def commit(self, run_id: str, attempt: int, records: Records, status: Mapping[str, Any] | None = None) -> int:
         """Write all these records in one transaction; answers the commit's number.

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from elspeth import canonical, ids
+from elspeth.audit.records import Records
+from elspeth.audit.writer import AuditWriter
+from tests.unit.audit.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> AuditWriter:
+    writer = AuditWriter(tmp_path / "audit.db")
+    writer.create_run(RUN_COLUMNS, ATTEMPT, beginning())
+    return writer
+
+
+def suspicions(attempt: int, *facts: tuple[int, int]) -> Records:
+    """Events of one attempt, in order: row index, and the deaths it had seen alone in that attempt."""
+    return {
+        "supervision_events": [
+            (ids.event_id(RUN, attempt, number), attempt, "workers", "suspect", None,
+             canonical.to_text({"row_index": row, "deaths": deaths}), NOW)
+            for number, (row, deaths) in enumerate(facts, start=1)
+        ]
+    }  # fmt: skip
+
+
+def test_only_the_last_suspicion_of_an_attempt_that_died_counts_one_more(writer: AuditWriter) -> None:
+    writer.commit(RUN, 1, suspicions(1, (0, 0), (1, 0), (2, 0)))
+    writer.begin_attempt(RUN, 1, ATTEMPT, {})
+    assert writer.suspects(RUN, 0) == {2: 1}
+
+
+def test_deaths_add_up_over_attempts(writer: AuditWriter) -> None:
+    writer.commit(RUN, 1, suspicions(1, (7, 0), (7, 1)))
+    writer.begin_attempt(RUN, 1, ATTEMPT, {})
+    writer.commit(RUN, 2, suspicions(2, (7, 0)))
+    writer.begin_attempt(RUN, 2, ATTEMPT, {})
+    assert writer.suspects(RUN, 0) == {7: 3}
+
+
+def test_a_row_keeps_the_deaths_it_saw_when_another_was_suspected_last(writer: AuditWriter) -> None:
+    writer.commit(RUN, 1, suspicions(1, (7, 0), (7, 2), (9, 0)))
+    writer.begin_attempt(RUN, 1, ATTEMPT, {})
+    assert writer.suspects(RUN, 0) == {7: 2, 9: 1}
+
+
+def test_an_attempt_that_ended_in_order_has_killed_nobody(writer: AuditWriter) -> None:
+    writer.commit(RUN, 1, suspicions(1, (7, 0)), {"status": "interrupted", "end_reason": "stopped by SIGTERM"})
+    writer.begin_attempt(RUN, 1, ATTEMPT, {})
+    assert writer.suspects(RUN, 0) == {}
+
+
+def test_rows_that_are_committed_are_no_suspects(writer: AuditWriter) -> None:
+    writer.commit(RUN, 1, suspicions(1, (7, 0)))
+    writer.begin_attempt(RUN, 1, ATTEMPT, {})
+    assert writer.suspects(RUN, 8) == {}
