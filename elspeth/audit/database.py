@@ -54,6 +54,9 @@ def open_writer(path: Path) -> sqlite3.Connection:
         try:
             if not schema.is_empty(connection) and schema.version(connection) is None:
                 schema.check(connection, path)  # raises, before anything about a foreign file is changed
+            # Only before the first table is made: what a purge frees can then be given back page by page, where VACUUM
+            # would need as much room again.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -16384")  # KiB: a large commit should not spill before its end
             mode = "DELETE" if file_system(path) is not None else "WAL"

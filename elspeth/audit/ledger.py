@@ -14,7 +14,7 @@ from typing import Any
 
 from elspeth.audit import chain, database, events
 from elspeth.audit.batch import Batch, key_columns
-from elspeth.audit.records import COLUMNS, PURGEABLE, Record
+from elspeth.audit.records import Record
 from elspeth.errors import DuplicateRow, ElspethError
 
 _RECORDED = {"rows": "row", "tokens": "token"}
@@ -119,16 +119,6 @@ class Ledger:
         self.connection.execute(
             f"INSERT INTO {table} ({quoted}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
         )
-
-    def forget(self, run_id: str) -> None:
-        """Set all purgeable columns of a run to NULL, and their marks: four bytes tell too much of a short text."""
-        self.connection.execute("UPDATE commit_tables SET purgeable_marks = NULL WHERE run_id = ?", (run_id,))
-        for table, columns in PURGEABLE.items():
-            assign = ", ".join(f"{column} = NULL" for column in columns)
-            key = COLUMNS[table][0]
-            self.connection.execute(
-                f"UPDATE {table} SET {assign} WHERE {key} >= ? AND {key} < ?", (run_id, run_id + "~")
-            )
 
     def _rejected(
         self, table: str, run_id: str, number: int, records: list[Record], error: sqlite3.IntegrityError

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from elspeth.audit.contents import bases_of
 from elspeth.audit.findings import Finding
+from elspeth.audit.purging import PURGE, last_action
 from elspeth.payloads import PayloadStore
 
 NAMED = 10  # findings about the payload store
 BLOCK = 1 << 20
-PURGE = "purge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,7 @@ def check_outputs(connection: sqlite3.Connection, run_id: str) -> list[Checked]:
 
 def payload_findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
     """References into the payload store behind which there is no file, or another content. Purged ones may be gone."""
-    (purged_before,) = connection.execute(
-        "SELECT coalesce(max(commit_no), 0) FROM operator_actions WHERE run_id = ? AND action = ?", (run_id, PURGE)
-    ).fetchone()
+    purged_before = last_action(connection, run_id, PURGE)
     settings, directory = connection.execute(
         "SELECT settings_json, working_directory FROM runs WHERE run_id = ?", (run_id,)
     ).fetchone()

@@ -17,7 +17,8 @@ from elspeth.audit import schema
 from elspeth.audit.export import MANIFEST, PAYLOADS, VERSION, head, signature
 from elspeth.audit.findings import Finding
 from elspeth.audit.lines import BLOBS, TABLES, columns_of
-from elspeth.audit.outputs import PURGE, references
+from elspeth.audit.outputs import references
+from elspeth.audit.purging import PURGE, last_action
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.verify import verify_run
 from elspeth.errors import ElspethError
@@ -155,9 +156,9 @@ def _payload_findings(directory: Path, connection: sqlite3.Connection, run_id: s
             if digest != value.get("sha256"):
                 yield Finding("payload", f"payload {value.get('sha256')} was changed", PAYLOADS, value.get("sha256"))
             kept.add(digest)
-    purged = connection.execute("SELECT max(commit_no) FROM operator_actions WHERE action = ?", (PURGE,)).fetchone()[0]
+    purged = last_action(connection, run_id, PURGE)
     for table, column, record, reference, commit_no in references(connection, run_id):
-        if reference not in kept and not (purged and commit_no < purged):
+        if reference not in kept and commit_no >= purged:
             yield Finding(
                 "payload", f"{table} {record}: {column} {reference} was not exported", table, record, commit_no
             )

@@ -12,7 +12,7 @@ from typing import Any
 
 from elspeth.audit import chain, consistency, database, events, schema
 from elspeth.audit.findings import Finding
-from elspeth.audit.outputs import PURGE
+from elspeth.audit.purging import ABOUT_ROWS, PURGE, REMOVE, last_action
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.records import FIXED
 from elspeth.audit.recount import NAMED, RANGED, Recount, settle_moves
@@ -46,11 +46,13 @@ def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None, al
     yield from _links(connection, run_id, key)
     if not alone:
         yield from _origin(connection, run_id)
-    purged = connection.execute(
-        "SELECT max(commit_no) FROM operator_actions WHERE run_id = ? AND action = ?", (run_id, PURGE)
-    ).fetchone()[0]
-    purged_before = purged if isinstance(purged, int) else 0
-    recounts = [Recount(connection, run_id, table, purged_before=purged_before) for table in FIXED]
+    purged_before = last_action(connection, run_id, PURGE)
+    removed = last_action(connection, run_id, REMOVE) > 0
+    recounts = [
+        Recount(connection, run_id, table, purged_before=purged_before)
+        for table in FIXED
+        if not (removed and table in ABOUT_ROWS)
+    ]
     for recount in recounts:
         try:
             yield from recount.run()
@@ -61,7 +63,10 @@ def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None, al
     yield from settle_moves(recounts)
     yield from _strangers(connection)
     yield from _state(connection, run_id)
-    yield from consistency.findings(connection, run_id)
+    if removed:
+        yield from _left(connection, run_id)
+    else:
+        yield from consistency.findings(connection, run_id)
 
 
 def _links(connection: sqlite3.Connection, run_id: str, key: bytes | None) -> Iterator[Finding]:
@@ -152,6 +157,17 @@ def _origin(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
             None,
             0,
         )
+
+
+def _left(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
+    """Records about rows of a run that was removed as a whole."""
+    for table in ABOUT_ROWS:
+        key = FIXED[table][0]
+        row = connection.execute(
+            f"SELECT {key} FROM {table} WHERE {key} >= ? AND {key} < ? LIMIT 1", (run_id, run_id + "~")
+        ).fetchone()
+        if row:
+            yield Finding("added", f"{table} {row[0]} is there, though run {run_id} was removed", table, str(row[0]))
 
 
 def _strangers(connection: sqlite3.Connection) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from actors.crashpoints import crash_point
 from elspeth import canonical, ids
-from elspeth.audit import database, events, schema
+from elspeth.audit import database, events, purging, schema
 from elspeth.audit.batch import prepared
 from elspeth.audit.ledger import Ledger, as_dict
 from elspeth.audit.records import Record, Records
@@ -243,13 +243,22 @@ class AuditWriter:
                 purge=False,
             )  # fmt: skip
 
-    def purge(self, *, run_id: str, user: str, uid: int | None, command_line: str, reason: str | None = None) -> int:
-        """Forget what people wrote into the rows of a run that is not running; hashes and the story stay.
+    def purge(
+        self, *, run_id: str, user: str, uid: int | None, command_line: str, reason: str | None = None,
+        whole: bool = False,
+    ) -> int:  # fmt: skip
+        """Forget what people wrote into the rows of a finished run; hashes and the story stay. Not so if `whole`: then
+        all records about rows go, and only the run's own, and the chain, stay.
 
-        Recorded as an operator's action; answers the commit's number. Raises `RunInProgress`.
+        Recorded as an operator's action first; answers that commit's number. What follows is done piece by piece, and
+        after a crash finished by asking once more. Raises `RunInProgress` where the run has not finished.
         """
+        action = purging.REMOVE if whole else purging.PURGE
         with self._ledger.transaction():
-            return self._act(run_id, "purge", user, uid, command_line, reason, {}, {}, None, purge=True)
+            number = self._act(run_id, action, user, uid, command_line, reason, {}, {}, None, purge=True)
+        crash_point("audit.before_purge")
+        purging.forget(self._ledger, run_id, whole=whole)
+        return number
 
     def close(self) -> bool:
         """Leave the database; answers whether it is one file now (False: somebody else still uses it)."""
@@ -278,8 +287,8 @@ class AuditWriter:
                 details=self._facts(run_id, attempt),
                 next_step=f"elspeth status {run_id}",
             )
-        if purge and status == "running":
-            raise RunInProgress(f"run {run_id} has not ended, so nothing of it is purged")
+        if purge and not self._finished(run_id, status):
+            raise RunInProgress(f"run {run_id} has not finished, so nothing of it is purged")
         commit_no, digest = self._ledger.head(run_id)
         what = f"{action}.{commit_no + 1:09d}"
         changes: events.Changes = {"runs": dict(columns)}
@@ -290,9 +299,13 @@ class AuditWriter:
         if columns or "attempts" in changes:
             records = _with_events(records, events.event(run_id, attempt, what, at, changes))
             self._ledger.project(run_id, changes)
-        if purge:
-            self._ledger.forget(run_id)
         return self._ledger.append(prepared(run_id, records), attempt, at, (commit_no, digest), sign=True)
+
+    def _finished(self, run_id: str, status: str) -> bool:
+        (ended,) = self._connection.execute(
+            "SELECT completed_at IS NOT NULL OR superseded_by IS NOT NULL FROM runs WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        return status != "running" and bool(ended)
 
     def _owner(self, run_id: str) -> tuple[int, str]:
         row = self._connection.execute("SELECT attempt, status FROM runs WHERE run_id = ?", (run_id,)).fetchone()

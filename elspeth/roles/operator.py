@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from actors.crashpoints import crash_point
+from elspeth.audit.purging import PURGE, REMOVE
 from elspeth.audit.writer import AuditWriter
 from elspeth.roles.audit import SIGNING_KEY
 from elspeth.roles.role import Role
@@ -17,8 +18,8 @@ from elspeth.roles.role import Role
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator wants done to a run: an action by name, and the columns of `runs` that it changes.
 
-    The action `purge` forgets the contents of rows instead. With `migrate`, an older schema is brought forward first,
-    and without a `run_id` that is all.
+    The action `purge` forgets the contents of rows instead, `remove` all records about rows. With `migrate`, an older
+    schema is brought forward first, and without a `run_id` that is all.
     """
 
     database: str
@@ -70,8 +71,8 @@ def _carry_out(writer: AuditWriter, request: Request) -> int | None:
     }  # fmt: skip
     if request.run_id is None:
         return None
-    if request.action == "purge":
-        return writer.purge(run_id=request.run_id, **who)
+    if request.action in (PURGE, REMOVE):
+        return writer.purge(run_id=request.run_id, whole=request.action == REMOVE, **who)
     return writer.operator_action(
         run_id=request.run_id, action=request.action, changes=request.changes, detail=request.detail,
         expected_attempt=request.expected_attempt, **who,

@@ -15,6 +15,7 @@ from actors.events import ChildDown, FrameReceived
 from actors.restarts import RestartIntensity
 from actors.spec import ChildSpec
 from actors.supervisor import Supervisor
+from elspeth.audit.purging import PURGE, REMOVE
 from elspeth.errors import ElspethError, from_value
 from elspeth.roles.operator import Request, encode_request
 from elspeth.runs.identity import command_line, user_name
@@ -36,8 +37,9 @@ def operate(
     """Record an operator's action on a run, with who and why, and change these columns of `runs`; returns when durable.
 
     A status other than `running` ends the attempt: nothing that it still commits is taken. The action `purge` forgets
-    what people wrote into the run's rows. Raises what the audit process raises: `RunInProgress` if an attempt has begun
-    since `expected_attempt`, `RunNotFound`, `Temporary` where the database cannot be written, `ElspethError` else.
+    what people wrote into the run's rows, `remove` everything about them. Raises what the audit process raises:
+    `RunInProgress` if an attempt has begun since `expected_attempt`, `RunNotFound`, `Temporary` where the database
+    cannot be written, `ElspethError` else.
     """
     _ask(
         database,
@@ -62,7 +64,7 @@ def _ask(database: Path, **wanted: Any) -> None:
     request = Request(
         database=str(database.absolute()), user=user_name(uid), uid=uid, command_line=command_line(), **wanted
     )
-    hang = None if request.action == "purge" else HANG_SECONDS
+    hang = None if request.action in (PURGE, REMOVE) else HANG_SECONDS
     spec = ChildSpec(
         "audit", "elspeth.roles.operator:Operator", encode_request(request), restart="temporary", hang_seconds=hang,
         title=f"elspeth {request.run_id or 'database'} {request.action}",
