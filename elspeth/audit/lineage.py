@@ -244,6 +244,14 @@ class Lineage:
             "SELECT row_index FROM rows WHERE row_id >= ? AND row_id < ? ORDER BY row_id DESC LIMIT 1",
             (self.run, f"{self.run}~"),
         )
+        removed = self._one(_PURGES, (f"{self.run}!remove.", f"{self.run}!remove/"))
+        if removed is not None:
+            why = f": {removed[2]}" if removed[2] else ""
+            return ElspethError(
+                f"the rows of run {self.run} are no longer kept",
+                details=[f"everything about them was removed at {removed[0]} by {removed[1]}{why}"],
+                next_step=f"elspeth status {self.run}",
+            )
         recorded = "it has no rows" if last is None else f"it has rows 0 to {last[0]}"
         return ElspethError(
             f"there is no row {int(row_id.partition('-')[2])} in run {self.run}",
