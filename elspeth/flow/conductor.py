@@ -116,7 +116,6 @@ class Conductor(pykka.ThreadingActor):
             self._step(ev.Started(event.name))
 
     def _down(self, event: ChildDown) -> None:
-        how = event.signal or f"exit code {event.exit_code}"
         detail = {"reason": event.reason, "exit_code": event.exit_code, "signal": event.signal}
         if event.position >= 0 and event.name != SOURCE:
             detail |= {"position": event.position}
@@ -133,7 +132,7 @@ class Conductor(pykka.ThreadingActor):
             if event.name == AUDIT:
                 self._close()
             return
-        words = self._words(event, how)
+        words = self._words(event)
         self._progress.say(f"{event.name} (pid {event.identity.pid}) died: {words}")
         if self._machine is None:
             self._restart(event.name, True)
@@ -142,16 +141,15 @@ class Conductor(pykka.ThreadingActor):
         position = -1 if event.name == SOURCE else event.position
         self._step(ev.Died(event.name, position, event.detail, evidence))
 
-    def _words(self, event: ChildDown, how: str) -> str:
+    def _words(self, event: ChildDown) -> str:
         if event.reason == "hang":
             return f"hung: no progress for supervisor.hang_timeout_seconds ({self._cast.hang_seconds:g} s)"
         if event.reason == "memory":
             return "memory: over supervisor.worker_memory_limit_mb"
-        return how
+        return event.signal or f"exit code {event.exit_code}"
 
     def _gave_up(self, name: str, reason: str, exits: list[ChildDown]) -> None:
-        lines = [f"{down.name} (pid {down.identity.pid}): {self._words(down, down.signal or str(down.exit_code))}"
-                 for down in exits]  # fmt: skip
+        lines = [f"{down.name} (pid {down.identity.pid}): {self._words(down)}" for down in exits]
         tail = exits[-1].output_tail.strip().splitlines()[-5:] if exits else []
         self._note(name, "gave_up", detail={"reason": reason, "exits": lines})
         self._fail(ElspethError(f"restart intensity exceeded: {reason}", details=[*lines, *tail]), audit=True)
@@ -220,6 +218,10 @@ class Conductor(pykka.ThreadingActor):
             self._tell_audit(events)
         if cast.takes_over is not None:
             self._note("run", "took_over", pid=cast.takes_over.get("pid"), detail=cast.takes_over)
+        if cast.cautious:
+            self._progress.say(
+                "two attempts died at the same place: rows go one at a time now, to find the one to blame"
+            )
         self._bury_leftovers()
         if self._signal is not None:
             self._finish(self._signal)
@@ -282,7 +284,8 @@ class Conductor(pykka.ThreadingActor):
                 self._supervisor.stop_child(child).get()
             case ev.Suspect(token, row_index, deaths, evidence):
                 detail = {"row_index": row_index, "deaths": deaths, **evidence}
-                self._progress.say(f"row {row_index} is suspected ({evidence.get('reason')}); it goes alone now")
+                if "signal" in evidence or not self._cast.cautious:
+                    self._progress.say(f"row {row_index} is suspected ({evidence.get('reason')}); it goes alone now")
                 self._tell_audit(self._chronicle.add("workers", "suspect", detail=detail, token=token))
             case ev.Convicted(row_index, evidence):
                 self._progress.poisoned += 1
