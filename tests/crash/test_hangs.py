@@ -11,7 +11,7 @@ from tests.crash.tree import Tree, committed, events, outputs, query, run_of, wa
 from tests.crash.trial import lay, settings, violations
 
 ROWS = 300
-HANG = 2.0
+HANG = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_a_child_that_is_stopped_is_found_and_replaced(tmp_path: Path, undisturb
         assert not tree.survivors()
     assert outputs(folder) == undisturbed
     assert violations(folder) == []
-    assert "no progress for supervisor.hang_timeout_seconds (2 s)" in tree.log
+    assert "no progress for supervisor.hang_timeout_seconds (3 s)" in tree.log
     assert [(event["pid"], event["reason"]) for event in events(folder, "exited")] == [(pid, "hang")]
 
 

@@ -52,7 +52,7 @@ def test_a_row_that_kills_its_worker_is_set_aside_and_its_neighbours_are_not(tmp
 
 
 def test_a_row_that_hangs_costs_its_time_outs_and_is_set_aside(tmp_path: Path) -> None:
-    value = settings(max_restarts=0, hang_timeout_seconds=1.5, poison_attempts=2)
+    value = settings(max_restarts=0, hang_timeout_seconds=2.5, poison_attempts=2)
     value["transforms"][0].pop("on_error")
     folder = lay(tmp_path / "run", ROWS, value, {57: "loop"})
     with Tree.run(folder) as tree:
@@ -64,7 +64,7 @@ def test_a_row_that_hangs_costs_its_time_outs_and_is_set_aside(tmp_path: Path) -
     assert query(folder, "SELECT outcome FROM token_outcomes WHERE outcome NOT IN ('completed', 'routed')") == [
         ("quarantined",)
     ]
-    assert "supervisor.hang_timeout_seconds (1.5 s)" in tree.log
+    assert "supervisor.hang_timeout_seconds (2.5 s)" in tree.log
 
 
 def test_rows_that_kill_do_not_use_up_the_restarts(tmp_path: Path) -> None:
@@ -98,6 +98,20 @@ def test_a_row_that_kills_the_sinks_goes_where_their_refusals_go(tmp_path: Path)
     assert written(folder, "low") == [row for row in range(ROWS) if row % 3 and row not in (58, 140)]
     assert [(index, node) for index, node, _, _ in told(folder)] == [(58, "low"), (140, "low")]
     assert query(folder, "SELECT count(*) FROM token_outcomes WHERE is_terminal = 1") == [(ROWS,)]
+
+
+def test_a_batch_that_kills_its_stage_fails_as_a_batch_and_the_next_ones_do_not(tmp_path: Path) -> None:
+    value = settings(ordered=True, max_restarts=0)
+    value["aggregations"][0]["on_error"] = "bad"
+    folder = lay(tmp_path / "run", ROWS, value, {58: "batch-kill"})
+    with Tree.run(folder) as tree:
+        assert tree.wait() == 0, tree.log
+    batch = list(range(56, 63))  # the one of seven rows with row 58 in it
+    assert [index for index, *_ in told(folder)] == batch
+    assert all(error["signal"] == "SIGKILL" and error["attempts"] == 3 for *_, error in told(folder))
+    assert written(folder, "bad") == batch
+    assert written(folder, "low") == [row for row in range(ROWS) if row % 3 and row not in batch]
+    assert violations(folder, recompute=False) == []
 
 
 def test_a_bomb_that_takes_the_main_process_with_it_is_found_row_by_row(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def settings(
         "default_sink": "low",
         "checkpoint": {"frequency": "every_n", "checkpoint_interval": 20},
         "concurrency": {"max_workers": workers},
-        "supervisor": {"max_restarts": 10, "hang_timeout_seconds": 3.0, **supervisor},
+        "supervisor": {"max_restarts": 10, "hang_timeout_seconds": 30.0, **supervisor},
     }
     value["sinks"]["low"]["on_write_failure"] = "bad"
     if ordered:

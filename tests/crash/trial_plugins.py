@@ -31,7 +31,7 @@ def act(word: str, ctx: Context | None = None) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case "patient":
             assert ctx is not None
-            for _ in range(40):
+            for _ in range(50):
                 time.sleep(0.1)
                 ctx.progress()
 
