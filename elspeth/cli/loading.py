@@ -19,8 +19,13 @@ def load(settings: Path, asked: Asked, assignments: tuple[str, ...] = ()) -> Pip
     try:
         return load_pipeline(settings, dotenv=asked.dotenv, overrides=overrides)
     except SettingsProblems as error:
-        check = output.command("elspeth", "validate", "--settings", settings)
-        raise SettingsProblems(error.problems, next_step=f"mend what is listed, then check with: {check}") from None
+        raise checked_by(error, settings) from None
+
+
+def checked_by(error: SettingsProblems, settings: Path) -> SettingsProblems:
+    """The same problems, ending in the command that checks this file."""
+    check = output.command("elspeth", "validate", "--settings", settings)
+    return SettingsProblems(error.problems, next_step=f"mend what is listed, then check with: {check}")
 
 
 def _url(database: str) -> str:

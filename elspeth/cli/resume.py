@@ -10,10 +10,12 @@ import click
 from elspeth.audit.locate import locate
 from elspeth.cli.attempt import further
 from elspeth.cli.complete import already
+from elspeth.cli.loading import checked_by
 from elspeth.cli.logs import Log
 from elspeth.cli.outcome import SHAPE
 from elspeth.cli.shared import Asked, Examples, database_option, dotenv_option, json_option, pass_asked, reason_option
 from elspeth.runs import resume
+from elspeth.settings import SettingsProblems
 
 
 @click.command(
@@ -67,7 +69,12 @@ def command(
     )
     database = locate(asked.database, os.environ, Path.cwd())
     asked.shape = SHAPE | {"database": str(database.absolute())}
-    found = resume.prepare(database, run_id, options, tell=Log(asked.log_format).say)
+    try:
+        found = resume.prepare(database, run_id, options, tell=Log(asked.log_format).say)
+    except SettingsProblems as error:
+        if options.settings is None or {problem.file for problem in error.problems} != {str(options.settings)}:
+            raise  # what was stored with the run, not the file given
+        raise checked_by(error, options.settings) from None
     asked.run_id = found.run.run_id
     if found.pipeline is None:
         return already(asked, found.database, found.run, "", fail_on_rows=fail_on_rows)
