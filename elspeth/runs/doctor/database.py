@@ -17,8 +17,8 @@ SHOWN = 5
 
 def check_database(path: Path, findings: Findings) -> bool:
     """Look at the database itself; answers whether runs can be read from it."""
+    _side_files(path, findings)  # first: SQLite, opening them for root, gives them to the database's owner
     readable = findings.ask("integrity", lambda: _integrity(path)) and findings.ask("schema", lambda: _schema(path))
-    _side_files(path, findings)
     kind = file_system(path)
     if kind is not None:
         findings.add(

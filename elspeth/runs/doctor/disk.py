@@ -12,6 +12,9 @@ from elspeth.errors import Temporary
 LEAST_BYTES = 64 * 1024 * 1024
 """Less than this is too little for any run: a commit alone may take 32 MiB, and its journal as much again."""
 
+LEAST_SHARE = 0.05
+"""What every file begins with, headers or empty tables, would be taken for growth before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -22,8 +25,11 @@ class Need:
 
 
 def growth(size: int, done: float | None) -> int:
-    """By how much a file grows that has reached `size` bytes when this share of the input was read; 0 if unknown."""
-    return round(size * (1 - done) / done) if done else 0
+    """By how many bytes a file grows that has reached `size` bytes when this share of the input was read.
+
+    0 where that is not known, or where too little was read to tell.
+    """
+    return round(size * (1 - done) / done) if done is not None and done >= LEAST_SHARE else 0
 
 
 def check_room(needs: Iterable[Need]) -> str:
