@@ -27,6 +27,7 @@ class Ledger:
         self.path = path
         self.connection = connection
         self._key = signing_key
+        self.appended: tuple[Batch, tuple[Any, ...]] | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -67,6 +68,7 @@ class Ledger:
                 for part in sorted(batch.digests, key=lambda part: part.table)
             ],
         )  # fmt: skip
+        self.appended = batch, (number, attempt, head[1], digest, count, at, signature)
         return number
 
     def head(self, run_id: str) -> tuple[int, str]:

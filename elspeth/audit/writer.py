@@ -15,6 +15,7 @@ from actors.crashpoints import crash_point
 from elspeth import canonical, ids
 from elspeth.audit import database, events, purging, schema
 from elspeth.audit.batch import prepared
+from elspeth.audit.journal import Journal
 from elspeth.audit.ledger import Ledger, as_dict
 from elspeth.audit.records import Record, Records
 from elspeth.errors import ElspethError, RunInProgress, RunNotFound, TakenOver
@@ -208,6 +209,15 @@ class AuditWriter:
             crash_point("audit.in_transaction")
         crash_point("audit.after_commit")
         return number
+
+    def write_journal(self, journal: Journal) -> None:
+        """Append the last commit to a journal."""
+        if self._ledger.appended is not None:
+            journal.append(*self._ledger.appended, self._connection)
+
+    def catch_up(self, journal: Journal) -> None:
+        """Append to a journal whatever it does not have yet."""
+        journal.catch_up(self._connection)
 
     def heartbeat(self, run_id: str, attempt: int, number: int, at: str) -> None:
         """Record that the main process is alive. Raises `TakenOver` if another attempt drives the run."""

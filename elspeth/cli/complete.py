@@ -10,10 +10,16 @@ from elspeth.cli import output
 from elspeth.cli.outcome import BAD_OUTCOMES, SHAPE
 from elspeth.cli.shared import Asked
 from elspeth.errors import EXIT_OK, EXIT_ROWS_FAILED
+from elspeth.runs import copies
 
 
 def already(asked: Asked, database: Path, run: Run, why: str, *, fail_on_rows: bool) -> int:
-    """Say so, with the counts that the audit database holds; answers the exit code."""
+    """Say so, with the counts that the audit database holds; answers the exit code.
+
+    Copies of its evidence that the settings ask for are made where they are missing.
+    """
+    database = database.absolute()
+    made = copies.finish(database, run, dotenv=asked.dotenv)
     with AuditReader(database) as reader:
         rows = reader.row_count(run.run_id)
         outcomes = {name: number for name, number in reader.outcome_counts(run.run_id).items() if name != "buffered"}
@@ -29,5 +35,5 @@ def already(asked: Asked, database: Path, run: Run, why: str, *, fail_on_rows: b
         )  # fmt: skip
     else:
         output.result(f"Run {run.run_id} was completed at {run.completed_at}, with {output.count(rows, 'row')}{why}.")
-        output.result("Nothing was done.")
+        output.result("\n".join(made) or "Nothing was done.")
     return code

@@ -8,7 +8,7 @@ from elspeth.graph.decisions import check_circles, check_decisions, forks_behind
 from elspeth.graph.model import DISCARD, Edge, Graph, Node, Target
 from elspeth.graph.order import stage_after, topological
 from elspeth.graph.steps import Step
-from elspeth.graph.wiring import Link, Wiring, wire
+from elspeth.graph.wiring import Link, Wiring, takes_the_export, wire
 from elspeth.schema import RowSchema
 from elspeth.settings.model import Aggregation, Coalesce, Gate, Settings, Sink, Source, Transform
 from elspeth.settings.problems import Positions, SettingsProblems
@@ -70,13 +70,13 @@ def _meetings(wiring: Wiring) -> dict[str, set[str]]:
 
 def _graph(wiring: Wiring, schemas: dict[str, RowSchema], forks: dict[str, set[str]]) -> Graph:
     links = wiring.links
-    successors: dict[str, list[str]] = {step.id: [] for step in wiring.steps}
+    successors: dict[str, list[str]] = {step.id: [] for step in wiring.steps if not takes_the_export(step, wiring)}
     for link in links:
         if link.target != DISCARD:
             successors[link.source].append(link.target)
     order = [
         *topological([step.id for step in wiring.steps if step.kind != "sink"], _without_sinks(wiring, successors)),
-        *topological([step.id for step in wiring.steps if step.kind == "sink"], successors),
+        *topological([name for name in successors if wiring.by_id[name].kind == "sink"], successors),
     ]
     stages, stateful = _stages(order, wiring, forks)
     ends = _normal_ends(wiring)

@@ -222,17 +222,26 @@ def _reached(wiring: Wiring) -> None:
         wiring.problem(path, message, found=name, allowed=produced, suggestion=suggest(name, produced))
     export, sinks = wiring.settings.landscape.export, wiring.settings.sinks
     for step in wiring.steps:
+        if takes_the_export(step, wiring) and step.id in targets:
+            wiring.problem(("landscape", "export", "sink"), "this sink takes rows, so it cannot take the audit records",
+                           found=step.id)  # fmt: skip
         if step.kind == "source" or step.id in targets:
             continue
         if step.kind != "sink":
             if not any(True for _ in inputs_of(step)):
                 wiring.problem(step.path, "no row reaches this step: the one before it leads elsewhere", found=step.id)
-        elif not (export.enabled and export.sink == step.id):
+        elif not takes_the_export(step, wiring):
             also = ", not even as default_sink" if step.id == wiring.settings.default_sink else ""
             wiring.problem(step.path, f"nothing leads to this sink{also}; remove it, or route to it", found=step.id)
     if export.enabled and export.sink is not None and export.sink not in sinks:
         wiring.problem(("landscape", "export", "sink"), "there is no such sink", found=export.sink,
                        allowed=sinks, suggestion=suggest(export.sink, sinks))  # fmt: skip
+
+
+def takes_the_export(step: Step, wiring: Wiring) -> bool:
+    """Whether the step is the sink to which the audit records go when the run ends: no part of the graph."""
+    export = wiring.settings.landscape.export
+    return step.kind == "sink" and export.enabled and export.sink == step.id
 
 
 def _queues(wiring: Wiring) -> None:

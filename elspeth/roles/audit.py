@@ -16,6 +16,7 @@ import orjson
 
 from actors.crashpoints import crash_point
 from elspeth import ids
+from elspeth.audit.journal import Journal
 from elspeth.audit.members import require_not_taken_over
 from elspeth.audit.records import Record, Records
 from elspeth.audit.writer import AuditWriter, utc_now
@@ -42,6 +43,9 @@ class Audit(Role):
         self._units: dict[int, Records] = {}
         self._events: list[m.Value] = []
         checkpoint, commit_no = self._own()
+        self._journal = Journal(Path(plan.journal), plan.run_id) if plan.journal else None
+        if self._journal is not None:
+            self._writer.catch_up(self._journal)
         self._event_no = self._writer.last_event(plan.run_id, plan.attempt)
         crash_point("audit.before_owned")
         suspects = self._writer.suspects(plan.run_id, checkpoint["rows"])
@@ -143,6 +147,8 @@ class Audit(Role):
         number = self._writer.commit(self._plan.run_id, self._plan.attempt, records, status)
         self._events.clear()
         self._event_no = last_event
+        if self._journal is not None:
+            self._writer.write_journal(self._journal)
         return number
 
     def _mark(self, no: int) -> Record:

@@ -15,8 +15,9 @@ from elspeth.audit.values import NodeRecord, Run
 from elspeth.errors import ConfigurationMismatch
 from elspeth.flow.progress import Progress
 from elspeth.roles.plan import AuditPlan
+from elspeth.runs import copies
 from elspeth.runs.actions import take_over_record
-from elspeth.runs.drive import Ended, cast_of, drive, plan_of
+from elspeth.runs.drive import Ended, cast_of, drive, plan_of, state_directory
 from elspeth.runs.identity import current
 from elspeth.runs.locks import AttemptLock, lock_path
 from elspeth.runs.pipeline import Pipeline, load_pipeline
@@ -134,6 +135,7 @@ def execute(
             checkpoint=resumption.checkpoint,
             checkpoints=pipeline.settings.checkpoint.enabled,
             inputs=inputs_of(pipeline),
+            journal=copies.journal_of(pipeline, resumption.database, run.run_id),
             working_directory=plan.working_directory,
             log_format=log_format,
             log_level=log_level,
@@ -142,7 +144,10 @@ def execute(
             pipeline, plan, audit, cautious=resumption.cautious, leftovers=cast("Any", resumption.leftovers),
             takes_over=_predecessor(resumption.standing),
         )  # fmt: skip
-        return drive(pipeline, cast_list, run.run_id, watch=watch, on_output=on_output)
+        ended = drive(pipeline, cast_list, run.run_id, watch=watch, on_output=on_output)
+        if ended.error is None:
+            copies.deliver(pipeline, resumption.database, run.run_id, state_directory(pipeline))
+        return ended
 
 
 def _predecessor(standing: Standing) -> dict[str, Any]:

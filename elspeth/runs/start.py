@@ -13,6 +13,7 @@ from elspeth.audit.database import path_of
 from elspeth.flow.progress import Progress
 from elspeth.flow.settle import start_checkpoint
 from elspeth.roles.plan import AuditPlan
+from elspeth.runs import copies
 from elspeth.runs.drive import Ended, cast_of, drive, plan_of, state_directory
 from elspeth.runs.identity import current
 from elspeth.runs.locks import AttemptLock, lock_path
@@ -36,6 +37,7 @@ class Start:
 def prepare(pipeline: Pipeline) -> Start:
     """Inspect inputs and outputs, and give the run its id."""
     pipeline.inspect(state_directory(pipeline))
+    copies.check(pipeline, state_directory(pipeline))
     return Start(pipeline, ids.run_id(datetime.now(UTC)), path_of(pipeline.settings.landscape.url))
 
 
@@ -75,11 +77,15 @@ def execute(
             supersedes=start.supersedes,
             reason=start.reason,
             inputs=inputs_of(pipeline),
+            journal=copies.journal_of(pipeline, database, start.run_id),
             working_directory=plan.working_directory,
             log_format=log_format,
             log_level=log_level,
         )
-        return drive(pipeline, cast_of(pipeline, plan, audit), start.run_id, watch=watch, on_output=on_output)
+        ended = drive(pipeline, cast_of(pipeline, plan, audit), start.run_id, watch=watch, on_output=on_output)
+        if ended.error is None:
+            copies.deliver(pipeline, database, start.run_id, state_directory(pipeline))
+        return ended
 
 
 def inputs_of(pipeline: Pipeline) -> dict[str, str]:
