@@ -28,6 +28,7 @@ class Cast:
     hang_seconds: float | None = 300.0
     cautious: bool = False
     leftovers: tuple[Identity, ...] = ()
+    sizes: dict[str, int] = field(default_factory=dict)  # of the inputs as they were found, in bytes, for the record
     takes_over: Value | None = None  # for the record: the attempt before this one, its process, what became of it
     fence: Callable[[], None] = lambda: None  # raises `TakenOver` if a later attempt drives the run
     stop_seconds: float = 8.0

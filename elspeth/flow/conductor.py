@@ -216,6 +216,7 @@ class Conductor(pykka.ThreadingActor):
         )  # fmt: skip
         for events in self._chronicle.unsaved():
             self._tell_audit(events)
+        self._note("run", "inspected", detail={"sizes": cast.sizes})
         if cast.takes_over is not None:
             self._note("run", "took_over", pid=cast.takes_over.get("pid"), detail=cast.takes_over)
         if cast.cautious:

@@ -132,6 +132,7 @@ def cast_of(
         hang_seconds=hang,
         cautious=cautious,
         leftovers=leftovers,
+        sizes=pipeline.sizes(),
         takes_over=takes_over,
         fence=lambda: require_not_taken_over(Path(plan.database), plan.run_id, plan.attempt),
         stop_seconds=supervisor.shutdown_seconds,

@@ -61,6 +61,10 @@ class Pipeline:
         """The plugin of a source."""
         return cast("Source", self.plugins[node_id])
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each source that can tell."""
+        return {node: info.size_bytes for node, info in self.sources.items() if info.size_bytes is not None}
+
     def size(self) -> int | None:
         """Bytes of input, as far as all sources can tell."""
         sizes = [info.size_bytes for info in self.sources.values()]

@@ -30,7 +30,7 @@ from elspeth.runs.requirements import (
     require_settings,
     require_unfinished,
 )
-from elspeth.runs.standing import Standing, leftovers, standing
+from elspeth.runs.standing import Standing, inspected_sizes, leftovers, standing
 from elspeth.runs.start import inputs_of
 from elspeth.settings import difference
 
@@ -84,6 +84,7 @@ def prepare(
         nodes = {node.node_id: node for node in reader.nodes(run.run_id)}
         remains = leftovers(reader, run.run_id)
         attempts = reader.attempts(run.run_id)
+        sizes = inspected_sizes(reader, run.run_id)
     _compare_settings(run, options)
     enter(run, options.working_directory)
     pipeline = require_settings(run, environ=options.environ, dotenv=options.dotenv, overrides=options.set)
@@ -92,6 +93,7 @@ def prepare(
         check_source(pipeline, node.id, checkpoint)
     for node in pipeline.graph.of_kind("sink"):
         check_output(pipeline, node.id, checkpoint)
+    notes += _grown(pipeline.sizes(), sizes)
     held = state.checkpoint
     died = [
         attempt.end_reason is None or attempt.end_reason.startswith(("taken over", "fix by"))
@@ -157,6 +159,15 @@ def _predecessor(standing: Standing) -> dict[str, Any]:
         "from_attempt": attempt.attempt, "pid": attempt.pid, "host": attempt.host, "state": verdict.state,
         "evidence": verdict.sentence,
     }  # fmt: skip
+
+
+def _grown(now: Mapping[str, int], then: Mapping[str, int]) -> tuple[str, ...]:
+    """Sources to which something was appended since the attempt before: it is processed like the rest."""
+    return tuple(
+        f"{source}: {size - then[source]:,} bytes were appended since; their rows are processed like the rest"
+        for source, size in sorted(now.items())
+        if size > then.get(source, size)
+    )
 
 
 def _compare_settings(run: Run, options: ResumeOptions) -> None:

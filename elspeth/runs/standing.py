@@ -93,3 +93,9 @@ def leftovers(reader: AuditReader, run_id: str) -> tuple[Identity, ...]:
         elif event.event == "exited":
             found.pop(key, None)
     return tuple(found.values())
+
+
+def inspected_sizes(reader: AuditReader, run_id: str) -> dict[str, int]:
+    """The sizes of the inputs, in bytes, as the latest attempt found them."""
+    found = [event.detail for event in reader.events(run_id) if event.event == "inspected" and event.detail]
+    return dict(json.loads(found[-1])["sizes"]) if found else {}
