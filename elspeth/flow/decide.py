@@ -228,7 +228,7 @@ class Decide:
             unit.alone = True
         elif unit.blame(unit.stage, event.position, event.evidence, self._policy.poison_attempts):
             evidence = unit.poison[unit.stage][str(event.position)]
-            self._blames.append(ev.Convicted(unit.row_end - unit.rows, evidence))
+            self._blames.append(ev.Convicted(None, evidence))
         return True
 
     def _suspicion(self, piece: Piece, evidence: Value) -> None:

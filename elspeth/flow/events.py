@@ -162,9 +162,9 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Convicted:
-    """This row is set aside as poison."""
+    """A row is set aside as poison. Of an item of a released unit only its place is known, which the evidence says."""
 
-    row_index: int
+    row_index: int | None
     evidence: Value
 
 

@@ -88,7 +88,7 @@ class Settle:
 
     def tick(self, driven: float) -> None:
         """Release an empty unit in which time-outs may fire."""
-        if self.marked and not self._ended:
+        if not self._ended:
             self._add_unit(0, 0, driven, tick=True)
 
     def _add_unit(
@@ -160,7 +160,7 @@ class Settle:
         if not unit.blame(lane.stage, event.position, event.evidence, self._policy.poison_attempts):
             return [restart]
         evidence = unit.poison[lane.stage][str(event.position)]
-        return [ev.Convicted(unit.row_end - unit.rows, evidence), restart]
+        return [ev.Convicted(None, evidence), restart]
 
     def _take_back(self) -> None:
         """Forget the barriers that are not with audit: they mention what is about to be restored."""

@@ -93,7 +93,9 @@ class Unit:
         deaths = self.deaths[stage, place] = self.deaths.get((stage, place), 0) + 1
         if deaths < attempts:
             return False
-        self.poison.setdefault(stage, {})[str(place)] = {**evidence, "attempts": deaths}
+        self.poison.setdefault(stage, {})[str(place)] = {
+            **evidence, "attempts": deaths, "unit": self.no, "stage": stage, "place": place,
+        }  # fmt: skip
         return True
 
 

@@ -15,7 +15,7 @@ from tests.unit.flow.durable import Database, Disk, claim
 from tests.unit.flow.world import Setting, World
 
 SHAPES = [(False,), (False, True), (False, True, False), (False, True, False, True)]
-PATIENCE = 200_000
+PATIENCE = 20_000
 
 
 def chooser(numbers: Iterator[int]) -> Callable[[int], int]:

@@ -35,6 +35,9 @@ class Setting:
         return sum(self.sources)
 
 
+CAUTIOUS = 5  # rows that go alone after attempts that died
+
+
 class World:
     """One attempt of a run, on the database and the disk of all attempts."""
 
@@ -48,7 +51,7 @@ class World:
         self.cautious = database.cautious
         self.machine = Machine(
             setting.policy, setting.stateful, database.checkpoint, suspects=database.suspects(),
-            cautious_rows=5 if self.cautious else 0,
+            cautious_rows=CAUTIOUS if self.cautious else 0,
         )  # fmt: skip
         self.children = {name: Child(name) for name in (SINKS, SOURCE, "worker-1")}
         self.children |= {stage_name(k): Child(stage_name(k)) for k, ordered in enumerate(setting.stateful) if ordered}
@@ -60,10 +63,12 @@ class World:
         self.commits_out: set[int] = set()
         self.credits: deque[int] = deque()
         self.received = database.checkpoint["rows"]
+        self.begin = self.received
         self.noted: set[int] = set()
         self.suspected: dict[int, int] = {}  # row -> token, until it is decided
         self.ticks = 0
         self.counted = 0
+        self.inherited = database.suspects()
         self.owned = True
         self.time = float(database.checkpoint["driven"])
 
@@ -184,6 +189,8 @@ class World:
             self._obey(command)
         unsettled = self.received - self.database_rows() + sum(self.credits)
         claim(unsettled <= self.policy.window_rows(), "more rows in flight than the window", unsettled)
+        if self.cautious and self.received < self.begin + CAUTIOUS:
+            claim(unsettled <= 1, "an innocent row in flight beside the one that is touched", unsettled)
         up = [child for child in self.children.values() if child.name.startswith("worker")]
         claim(len(up) <= self.policy.workers, "more workers than allowed", len(up))
 
@@ -247,6 +254,7 @@ class World:
             case m.Work(_, start, stop, poison):
                 first = command.bodies[0][0] + start
                 for row in range(first, first + stop - start):
+                    claim(row in self.suspected or row not in self.inherited or poison is not None, "not noted again")
                     token = self.suspected.get(row)
                     if token is None or poison is not None:
                         continue
