@@ -8,7 +8,7 @@ token      mf3k2a9x-000000042             the row's first token has the row's id
            mf3k2a9x-000000042+merge       what a coalesce made of the branches of a token
 batch      mf3k2a9x-000000042@stats       its first token and the aggregation
 state      TOKEN:STEP, TOKEN:STEP.TRY     the first try carries no number
-outcome    TOKEN=                         TOKEN~ for `buffered`, the one outcome that is not terminal
+outcome    TOKEN=                         TOKEN~STEP for `buffered`: not terminal, and may come more than once
 checkpoint mf3k2a9x#000000007             run and number: later checkpoints sort later
 event      mf3k2a9x!0002.started          run, attempt and what happened; children's events carry a number there
 """

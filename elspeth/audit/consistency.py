@@ -108,8 +108,9 @@ def _accounts(connection: sqlite3.Connection, run_id: str, completed: bool) -> I
     if count and highest != count - 1:
         yield Finding("account", f"{count} rows are recorded, the highest row_index is {highest!r}", "rows")
     for name, outcome in connection.execute(
-        "SELECT outcome_id, outcome FROM token_outcomes WHERE outcome_id >= ? AND outcome_id < ? AND outcome_id <>"
-        f" token_id || CASE WHEN is_terminal = 1 AND outcome <> 'buffered' THEN '=' ELSE '~' END LIMIT {NAMED}",
+        "SELECT outcome_id, outcome FROM token_outcomes WHERE outcome_id >= ? AND outcome_id < ? AND CASE"
+        " WHEN is_terminal = 1 AND outcome <> 'buffered' THEN outcome_id <> token_id || '='"
+        f" ELSE substr(outcome_id, 1, length(token_id) + 1) <> token_id || '~' END LIMIT {NAMED}",
         reach,
     ):
         sentence = f"outcome {name} ({outcome}) is not the one outcome of its token"

@@ -159,8 +159,8 @@ class Lineage:
     def _outcome(self, token: str, life: Value) -> None:
         for outcome, terminal, sink, row, batch, error, at in self._connection.execute(
             "SELECT outcome, is_terminal, sink_name, sink_row, batch_id, error_json, recorded_at FROM token_outcomes"
-            " WHERE outcome_id IN (?, ?) ORDER BY outcome_id",
-            (f"{token}=", f"{token}~"),
+            " WHERE outcome_id = ? OR (outcome_id >= ? AND outcome_id < ?) ORDER BY outcome_id",
+            (f"{token}=", f"{token}~", f"{token}~~"),
         ):
             if batch is not None and batch not in [told["batch"] for told in life["batches"]]:
                 life["batches"].append(self._batch(batch, token, consumed=outcome == "consumed_in_batch"))

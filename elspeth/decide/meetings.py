@@ -114,7 +114,7 @@ class WaitingCoalesceStep(CoalesceStep):
         meeting.arrived[branch] = token
         self._arrivals += 1
         text = canonical.to_text([self._arrivals, meeting.opened, meeting.since, token_text(token)])
-        recorder.records["batch_members"].append((meeting_id, token.id, len(meeting.arrived), text))
+        recorder.records["batch_members"].append((meeting_id, token.id, len(meeting.arrived) - 1, text))
         recorder.outcome(token, "buffered", batch=meeting_id)
         if self._enough(meeting):
             self._decide(meeting, self.node.policy)

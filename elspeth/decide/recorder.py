@@ -90,10 +90,10 @@ class Recorder:
         self, token: Token, outcome: str, *, error: str | None = None, batch: str | None = None, sink: str | None = None
     ) -> None:
         """The token ends here (or, if `buffered`, waits)."""
-        buffered = outcome == "buffered"
+        terminal = 0 if outcome == "buffered" else 1
+        outcome_id = f"{token.id}=" if terminal else f"{token.id}~{token.step}"  # a token may wait at several steps
         self.records["token_outcomes"].append(
-            (token.id + ("~" if buffered else "="), token.id, outcome, 0 if buffered else 1, sink, None, batch, error,
-             self.now)
+            (outcome_id, token.id, outcome, terminal, sink, None, batch, error, self.now)
         )  # fmt: skip
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 

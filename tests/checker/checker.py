@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.checker import canonical, ledger, positions
+from tests.checker import canonical, family, ledger, positions
 from tests.checker.deciding import Pipeline, State, Way, setting
 from tests.checker.ledger import several
 from tests.checker.reading import CannotRecompute, Read, Row, read
@@ -45,6 +45,7 @@ def check(
     db.row_factory = sqlite3.Row
     try:
         found = list(ledger.violations(db, run_id, finished=finished))
+        found += family.violations(db, run_id, finished=finished)
         recorded = list(positions.positions(db, run_id, working_directory))
         found += positions.not_behind(db, run_id, recorded)
         found += positions.artifacts(db, run_id, working_directory) if finished else []

@@ -53,7 +53,7 @@ def violations(db: sqlite3.Connection, run_id: str, *, finished: bool) -> Iterat
         return
     if finished:
         yield from _run_is_closed(db, run)
-    yield from _references(db, run_id)
+    yield from _references(db, run_id, finished=finished)
     yield from _rows(db, run_id)
     yield from _tokens(db, run_id, finished=finished)
     yield from _commits(db, run)
@@ -83,8 +83,10 @@ def _run_is_closed(db: sqlite3.Connection, run: sqlite3.Row) -> Iterator[str]:
         yield f"token_outcomes: {waiting} tokens are still buffered"
 
 
-def _references(db: sqlite3.Connection, run_id: str) -> Iterator[str]:
+def _references(db: sqlite3.Connection, run_id: str, *, finished: bool) -> Iterator[str]:
     for table, column, target, key in REFERENCES:
+        if target == "batches" and not finished:
+            continue  # an open batch has no record yet
         orphans = db.execute(
             f"SELECT DISTINCT t.{column} FROM {table} t"
             f" LEFT JOIN {target} o ON o.run_id = t.run_id AND o.{key} = t.{column}"
@@ -145,8 +147,9 @@ def _tokens(db: sqlite3.Connection, run_id: str, *, finished: bool) -> Iterator[
 
 
 def _sink_rows(db: sqlite3.Connection, run_id: str) -> Iterator[str]:
-    """Each sink's row numbers are 1, 2, 3 … and grow with the tokens."""
+    """Each sink's row numbers are 1, 2, 3 … and grow with the tokens, unless some waited for others."""
     found = []
+    waited = db.execute("SELECT 1 FROM batch_members WHERE run_id = ? LIMIT 1", (run_id,)).fetchone() is not None
     last: dict[str, tuple[int, str]] = {}
     for row in db.execute(
         "SELECT sink_name, sink_row, token_id FROM token_outcomes WHERE run_id = ? AND sink_row IS NOT NULL"
@@ -156,7 +159,7 @@ def _sink_rows(db: sqlite3.Connection, run_id: str) -> Iterator[str]:
         before, token = last.get(row["sink_name"], (0, ""))
         if row["sink_row"] != before + 1:
             found.append(f"token_outcomes: row {row['sink_row']} of {row['sink_name']} follows row {before}")
-        if row["token_id"].partition("-")[2][:9] < token.partition("-")[2][:9]:
+        if not waited and row["token_id"].partition("-")[2][:9] < token.partition("-")[2][:9]:
             found.append(f"token_outcomes: {row['token_id']} stands after {token} in {row['sink_name']}")
         last[row["sink_name"]] = (row["sink_row"], row["token_id"])
     yield from several(found)

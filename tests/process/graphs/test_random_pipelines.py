@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from elspeth.audit.records import KEY_LENGTH
 from elspeth.decide import wire
 from elspeth.runs.pipeline import Pipeline, load_pipeline
 from elspeth.settings import SettingsProblems
@@ -91,6 +92,12 @@ def differences(run: InProcess, expected: Result) -> list[str]:
     errors = Counter(record[1] for table in ("validation_errors", "transform_errors") for record in records[table])
     if errors != expected.errors:
         found.append(f"errors: {errors} instead of {expected.errors}")
+    found += [
+        f"{table}: {key} stands there {count} times"
+        for table, rows in records.items()
+        for key, count in Counter(row[: KEY_LENGTH.get(table, 1)] for row in rows).items()
+        if count > 1
+    ]
     terminal = Counter(record[1] for record in records["token_outcomes"] if record[3])
     found += [f"{token} ended {count} times" for token, count in terminal.items() if count != 1]
     return found
