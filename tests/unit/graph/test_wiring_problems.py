@@ -147,14 +147,24 @@ default_sink: output
     assert graph.node("flag").routes["continue"][0].node == "two"
 
 
-def test_an_exported_audit_trail_is_a_use_of_its_sink() -> None:
+def test_the_sink_of_an_exported_audit_trail_is_used_but_no_part_of_the_graph() -> None:
     graph = graph_of("""
 source: {plugin: csv}
 sinks: {output: {plugin: csv}, trail: {plugin: json}}
 default_sink: output
 landscape: {export: {enabled: true, sink: trail}}
 """)
-    assert "trail" in {node.id for node in graph.nodes}
+    assert {node.id for node in graph.of_kind("sink")} == {"output"}
+
+
+def test_a_sink_does_not_take_rows_and_the_audit_trail() -> None:
+    (problem,) = problems_of("""
+source: {plugin: csv}
+sinks: {output: {plugin: csv}}
+default_sink: output
+landscape: {export: {enabled: true, sink: output}}
+""")
+    assert "takes rows" in problem.message
 
 
 def test_a_route_keeps_its_place_in_the_file() -> None:
