@@ -57,7 +57,7 @@ def test_a_death_that_touched_nothing_counts_and_blames_nobody() -> None:
     assert not poisoned(world)
 
 
-def piece(machine: object, rows: int, seq: int = 0, first: int = 0) -> ev.ChunkArrived:
+def piece(rows: int, seq: int = 0, first: int = 0) -> ev.ChunkArrived:
     marks = (m.Mark(rows, first + rows, None),)
     return ev.ChunkArrived(m.Chunk(seq, first, rows, "source", marks), b"rows")
 
@@ -78,7 +78,7 @@ def done(seq: int, start: int, stop: int, worker: str = "worker-1") -> ev.PieceD
 
 def test_the_rest_of_a_chunk_goes_on_after_a_stop_until_a_commit_can_end_there() -> None:
     machine = started(Policy()).machine
-    machine.step(piece(machine, 6))
+    machine.step(piece(6))
     machine.step(ev.Died("worker-1", 3))  # splits the chunk: 0-2, the suspect 3, 4-5
     machine.step(ev.Restored("worker-1"))
     machine.step(ev.BlameNoted(1))
@@ -91,17 +91,20 @@ def test_the_rest_of_a_chunk_goes_on_after_a_stop_until_a_commit_can_end_there()
 
 def test_a_stop_forgets_what_lies_behind_a_suspect_although_a_worker_has_it() -> None:
     machine = started(Policy(workers=2)).machine
-    machine.step(piece(machine, 2))
-    machine.step(piece(machine, 2, seq=1, first=2))
-    machine.step(ev.Died("worker-1", 0))
+    machine.step(piece(1))
+    machine.step(done(0, 0, 1))  # on its way to the sinks: the run cannot end yet
+    machine.step(piece(2, seq=1, first=1))
+    machine.step(piece(2, seq=2, first=3))
+    machine.step(ev.Died("worker-1", 1))
     machine.step(ev.Restored("worker-1"))
     machine.step(ev.Restored("worker-2"))
     busy = [worker.name for worker in machine.decide.workers.values() if worker.tasks]
     machine.step(ev.Stop())
+    assert busy
     assert not machine.decide.pending
     for name in busy:  # its answer comes all the same
-        machine.step(done(0, 1, 2, name))
-    assert not machine.released()
+        machine.step(done(1, 1, 2, name))
+    assert [unit.no for unit in machine.released()] == [1]
 
 
 def test_a_stop_with_nothing_in_hand_ends_at_once() -> None:
