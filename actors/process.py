@@ -6,6 +6,7 @@ The one place that knows that a child is a process of this machine: another host
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -73,8 +74,11 @@ class Identity:
         """
         try:
             fd = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return False
+        except OSError as error:
+            # The number may have gone to a thread: Linux says EINVAL then, or ENOENT since 6.15.
+            if error.errno in (errno.ESRCH, errno.EINVAL, errno.ENOENT):
+                return False
+            raise
         try:  # the descriptor pins whoever has the pid now, so that the comparison holds until the signal
             if self.state() not in ("alive", "stopped"):
                 return False

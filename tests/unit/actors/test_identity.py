@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -59,6 +60,18 @@ def test_another_process_with_the_same_pid_is_not_killed(sleeper: subprocess.Pop
     assert earlier.state() == "gone"
     assert not earlier.kill()
     assert sleeper.poll() is None
+
+
+def test_a_pid_that_went_to_a_thread_is_nobody_to_kill() -> None:
+    """Pids are small in a container that was started again, and threads take numbers, too."""
+    gone = threading.Event()
+    thread = threading.Thread(target=gone.wait)
+    thread.start()
+    assert thread.native_id is not None
+    earlier = replace(Identity.of(os.getpid()), pid=thread.native_id, start_ticks=1)
+    assert not earlier.kill()
+    gone.set()
+    thread.join()
 
 
 def test_the_start_time_alone_is_enough(sleeper: subprocess.Popen[bytes]) -> None:
