@@ -24,6 +24,13 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 API_VERSION = 1
+"""The version of this contract. It grows by one when something is taken away or changes its meaning.
+
+A plugin says in `api_version` which version it was written for. What is to go is first marked here and in the changelog
+as deprecated, with the version in which it goes; until then it works unchanged, for six months at least, and a plugin
+written for the version before the present one still runs. One that asks for a later version than this is refused when
+it is loaded.
+"""
 
 Row = dict[str, Any]
 Cursor = Any  # a small value that JSON can hold; what it means is the source's own business
@@ -79,9 +86,10 @@ class SourceInfo:
 class Context:
     """What a plugin may know of the run, instead of taking it from the world.
 
-    `random` is seeded from run, node and row, and `now` is the time the row was read (ISO 8601, UTC), so that a replay
-    sees the same values. `idempotency_key` is the same for every try at the same row. Call `progress()` in long work:
-    a node that calls it is slow, not hung.
+    `random` is seeded from run, node and row: a replay sees the same numbers. `now` is the time the row was read (ISO
+    8601, UTC; of a batch, its last row), kept when a process is restarted; a row that no commit holds is read again
+    when the run is resumed. `idempotency_key` is the same for every try at the same row. Call `progress()` in long
+    work: a node that calls it is slow, not hung.
     """
 
     run_id: str
@@ -93,11 +101,20 @@ class Context:
     headers: dict[str, str] = field(default_factory=dict)
     _beat: Any = None
     _prove: Any = None
+    _random: random.Random | None = None
+    _random_of: tuple[str, int] = ("", 0)
 
     @property
     def random(self) -> random.Random:
-        """A generator seeded from the run, the node and the row: the same numbers in every replay of this row."""
-        return random.Random(f"{self.run_id}/{self.node_id}/{self.token_id}")
+        """A generator seeded from the run, the node and the row: the same numbers in every replay of this row.
+
+        While one row is worked on it goes on; every try at the row, and every batch, begins it anew.
+        """
+        wanted = (self.token_id, self.attempt)
+        if self._random is None or self._random_of != wanted:
+            self._random = random.Random(f"{self.run_id}/{self.node_id}/{self.token_id}")
+            self._random_of = wanted
+        return self._random
 
     @property
     def idempotency_key(self) -> str:

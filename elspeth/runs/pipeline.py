@@ -15,6 +15,7 @@ import orjson
 from elspeth import __version__, canonical
 from elspeth.audit.records import Records
 from elspeth.errors import ElspethError
+from elspeth.graph.branches import check_branches
 from elspeth.graph.build import build
 from elspeth.graph.contracts import check_contracts
 from elspeth.graph.model import Graph, Node
@@ -140,6 +141,7 @@ class _Builder:
             problems += error.problems
         self._build_plugins(settings, positions, problems)
         if self.graph is not None and not problems:
+            problems += check_branches(self.graph, settings, self.plugins, positions)
             problems += check_contracts(self.graph, settings, self.plugins, positions)
             problems += self._aliases(self.graph, settings, positions)
         if problems:
