@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -152,3 +154,22 @@ def test_a_completed_run_is_not_given_up(database: Path) -> None:
     operate(database, run_id=RUN, action="test", reason=None, changes={"status": "completed"})
     with pytest.raises(ElspethError, match="is completed, there is nothing to give up"):
         library.mark_failed(database, RUN)
+
+
+def test_an_older_schema_that_nothing_leads_forward_from_is_said_so(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA user_version = 0")
+    report = library.examine(database)
+    assert "schema version 0, this program needs version 1" in report.findings[-1].message
+    with pytest.raises(ElspethError, match="nothing leads from schema version 0"):
+        library.fix(database)
+
+
+def test_a_schema_is_not_brought_forward_under_a_living_run(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA user_version = 0")
+    with (
+        AttemptLock.acquire(current(lock_path(database, RUN, 1))),
+        pytest.raises(RunInProgress, match="the schema is left at version 0"),
+    ):
+        library.fix(database)

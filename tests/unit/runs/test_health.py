@@ -1,0 +1,88 @@
+"""The health of what is driven here, on a clock that moves only while somebody waits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elspeth.audit.writer import AuditWriter, utc_now
+from elspeth.runs.health import Check, check_health
+from elspeth.runs.identity import current
+
+RUN = "mf3k2a9x"
+
+
+class Time:
+    """A clock that moves only while somebody waits; `then` is done once so many seconds have passed."""
+
+    def __init__(self, at: float = 0.0, then: Any = None) -> None:
+        self.now = 0.0
+        self._at, self._then = at, then
+
+    def clock(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+        if self._then is not None and self.now >= self._at:
+            self._then()
+            self._then = None
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "audit.db"
+
+
+def record(database: Path, **identity: Any) -> AuditWriter:
+    """A run that this process says it drives."""
+    who = replace(current(database.parent / "lock"), **identity)
+    run = {
+        "run_id": RUN, "settings_path": None, "settings_json": "{}", "settings_hash": "a", "pipeline_hash": "b",
+        "working_directory": "/", "elspeth_version": "0", "canonical_version": "1",
+    }  # fmt: skip
+    writer = AuditWriter(database)
+    writer.create_run(run, who.to_columns(), {})
+    return writer
+
+
+def ask(database: Path, time: Time) -> list[Check]:
+    found = check_health(str(database), {}, Path(), seconds=15, clock=time.clock, pause=time.pause)
+    return [check for check in found if check.name == "run"]
+
+
+def test_a_heartbeat_that_moves_while_we_watch_is_well(database: Path) -> None:
+    writer = record(database)
+    time = Time(4.9, lambda: writer.heartbeat(RUN, 1, 1, utc_now()))
+    assert ask(database, time) == [Check("run", True, f"{RUN} is driven, its heartbeat moves")]
+    assert 4.9 <= time.now < 6
+    writer.close()
+
+
+def test_a_heartbeat_that_stands_still_is_wrong(database: Path) -> None:
+    writer, time = record(database), Time()
+    assert ask(database, time) == [Check("run", False, f"{RUN}: its heartbeat has not moved for 15 s")]
+    assert 15 <= time.now < 16
+    writer.close()
+
+
+def test_a_run_that_ends_while_we_watch_is_well(database: Path) -> None:
+    writer = record(database)
+    time = Time(1, lambda: writer.commit(RUN, 1, {}, {"status": "completed", "completed_at": utc_now()}))
+    assert ask(database, time) == [Check("run", True, f"{RUN} ended while it was watched")]
+    writer.close()
+
+
+def test_a_run_that_is_driven_elsewhere_is_not_ours_to_judge(database: Path) -> None:
+    record(database, host="web-9").close()
+    time = Time()
+    assert ask(database, time) == []
+    assert time.now == 0
+
+
+def test_an_orphan_is_no_illness_of_the_container_that_will_resume_it(database: Path) -> None:
+    record(database, process_start_ticks=1).close()
+    assert [check.well for check in ask(database, Time())] == [True]
