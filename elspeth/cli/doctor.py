@@ -106,7 +106,7 @@ def _words(report: Report, asked: Asked) -> Iterator[str]:
         yield ""
         yield output.styled(f"{run.standing.run.run_id} is {_verdict(run)}", _VERDICTS.get(run.state, "red"))
         yield from _findings(run.findings, asked)
-        yield f"  Next: {_typed(run.standing.next_command, asked)}"
+        yield f"  Next: {_typed(run.next_command, asked)}"
     yield ""
     yield _sum(report)
 

@@ -43,6 +43,14 @@ class RunReport:
         return self.state in CURABLE or any(finding.level == "wrong" for finding in self.findings)
 
     @property
+    def next_command(self) -> str:
+        """What the operator types now. Without a checkpoint a dead run can only be given up."""
+        run_id = self.standing.run.run_id
+        if self.standing.checkpoint is None and self.state in ("orphaned", "presumed_dead", "stopped"):
+            return f"elspeth doctor --mark-failed {run_id}"
+        return self.standing.next_command
+
+    @property
     def rows(self) -> int | None:
         """How many rows are behind the checkpoint it would continue from, None without one."""
         held = self.standing.checkpoint
@@ -68,7 +76,7 @@ class RunReport:
         return {
             "run_id": run.run_id, "status": run.status, "state": self.state, "evidence": self.evidence,
             "wrong": self.wrong, "attempt": attempt.attempt, "host": attempt.host, "pid": attempt.pid,
-            "started_at": attempt.started_at, "checkpoint": checkpoint, "next_command": self.standing.next_command,
+            "started_at": attempt.started_at, "checkpoint": checkpoint, "next_command": self.next_command,
             "findings": [finding.to_value() for finding in self.findings],
         }  # fmt: skip
 

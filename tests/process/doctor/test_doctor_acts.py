@@ -114,6 +114,14 @@ def test_a_run_that_is_only_presumed_dead_is_left_to_a_resume(tmp_path: Path) ->
         assert reader.run(RUN).status == "running"
 
 
+def test_a_dead_run_without_a_checkpoint_can_only_be_given_up(database: Path) -> None:
+    (run,) = library.examine(database).runs
+    assert [finding.message for finding in run.findings if finding.check == "checkpoint"] == [
+        f"No checkpoint available: run {RUN} wrote none, so there is nothing to continue from"
+    ]
+    assert run.next_command == f"elspeth doctor --mark-failed {RUN}"
+
+
 def test_a_run_that_was_given_up_cannot_be_resumed(database: Path) -> None:
     act = library.mark_failed(database, "latest", reason="the input was wrong")
     assert act.run_id == RUN
