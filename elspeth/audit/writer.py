@@ -93,7 +93,7 @@ class AuditWriter:
         """Take the run over: answers the new attempt's number and the row of its latest checkpoint, None without one.
 
         A compare-and-swap: raises `RunInProgress` unless `expected_attempt` is the latest attempt still, and
-        `ElspethError` if the run is completed. From now on every commit of an earlier attempt is refused.
+        `ElspethError` if the run is completed or was given up. From now on every commit of an earlier attempt is refused.
         """
         at = self._now()
         number = expected_attempt + 1
@@ -107,6 +107,10 @@ class AuditWriter:
                 )
             if status == "completed":
                 raise ElspethError(f"run {run_id} is completed, there is nothing to resume")
+            if self._given_up(run_id):
+                raise ElspethError(
+                    f"run {run_id} was given up meanwhile, so it is not resumed", next_step=f"elspeth status {run_id}"
+                )
             ended: dict[str, dict[str, Any]] = {}
             if self._attempt(run_id, found)["ended_at"] is None:
                 ended = {str(found): {"ended_at": at, "end_reason": f"taken over by attempt {number}"}}
@@ -322,6 +326,10 @@ class AuditWriter:
         if row is None:
             raise RunNotFound(f"Run not found: {run_id} is not in {self.path}", next_step="elspeth runs")
         return row[0], row[1]
+
+    def _given_up(self, run_id: str) -> bool:
+        found = self._connection.execute("SELECT 1 FROM runs WHERE run_id = ? AND completed_at IS NOT NULL", (run_id,))
+        return found.fetchone() is not None
 
     def _fence(self, run_id: str, attempt: int) -> None:
         owner, status = self._owner(run_id)

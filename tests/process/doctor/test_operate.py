@@ -11,7 +11,10 @@ import pytest
 
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.verify import verify_run
+from elspeth.audit.writer import AuditWriter
 from elspeth.errors import ElspethError, RunInProgress, RunNotFound, Temporary
+from elspeth.runs.identity import current
+from elspeth.runs.locks import lock_path
 from elspeth.runs.operate import migrate, operate
 from tests.process.doctor.recorded import RUN, record_run
 
@@ -49,6 +52,16 @@ def test_an_attempt_that_began_meanwhile_is_left_alone(database: Path) -> None:
     assert refused.value.next_step == f"elspeth status {RUN}"
     with AuditReader(database) as reader:
         assert (reader.run(RUN).status, reader.operator_actions(RUN)) == ("running", [])
+
+
+def test_a_resume_that_was_prepared_before_a_run_was_given_up_does_not_revive_it(database: Path) -> None:
+    who = current(lock_path(database, RUN, 2))
+    operate(
+        database, run_id=RUN, action="mark_failed", reason=None,
+        changes={"status": "failed", "completed_at": "2026-01-02T03:04:05.678Z"},
+    )  # fmt: skip
+    with closing(AuditWriter(database)) as writer, pytest.raises(ElspethError, match="was given up meanwhile"):
+        writer.begin_attempt(RUN, 1, who.to_columns(), {})
 
 
 def test_a_run_that_is_not_there_is_said_so(database: Path) -> None:
