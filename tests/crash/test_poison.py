@@ -11,7 +11,14 @@ from tests.crash.tree import Tree, events, query, run_of
 from tests.crash.trial import lay, settings, violations
 
 ROWS = 200
-HOW = {"exit": ("exit code 7", None), "kill": ("SIGKILL", "SIGKILL"), "memory": ("worker_memory_limit_mb", None)}
+HOW = {
+    "exit": ("exit code 7", [None]),
+    "kill": ("SIGKILL", ["SIGKILL"]),
+    "memory": (
+        "worker_memory_limit_mb",
+        [None, "SIGKILL"],
+    ),  # refused by the kernel, or found over it by the supervisor
+}
 
 
 def written(folder: Path, name: str) -> list[int]:
@@ -32,7 +39,7 @@ def told(folder: Path) -> list[tuple[int, str, str | None, dict[str, Any]]]:
 
 @pytest.mark.parametrize("how", sorted(HOW))
 def test_a_row_that_kills_its_worker_is_set_aside_and_its_neighbours_are_not(tmp_path: Path, how: str) -> None:
-    words, number = HOW[how]
+    words, signals = HOW[how]
     value = settings(max_restarts=1, worker_memory_limit_mb=400 if how == "memory" else None)
     folder = lay(tmp_path / "run", ROWS, value, {57: how})
     with Tree.run(folder) as tree:
@@ -44,7 +51,7 @@ def test_a_row_that_kills_its_worker_is_set_aside_and_its_neighbours_are_not(tmp
     ((index, node, destination, error),) = told(folder)
     assert (index, node, destination) == (57, "trial_1", "bad")
     assert words in error["reason"]
-    assert error["signal"] == number
+    assert error["signal"] in signals
     assert error["attempts"] == 3
     assert [event["deaths"] for event in events(folder, "suspect")] == [0, 1, 2]
     assert [event["row_index"] for event in events(folder, "quarantined")] == [57]

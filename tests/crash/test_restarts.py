@@ -65,6 +65,30 @@ def test_two_that_die_together_do_not_end_the_run(
     assert violations(folder, recompute=False) == []
 
 
+@pytest.mark.parametrize(
+    "points",
+    [
+        ("audit.after_commit:4", "sink.after_write:5"),  # committed, not answered; what follows is half written
+        ("audit.before_durable:4", "sink.before_flush:5"),
+        ("audit.in_transaction:4", "stage.before_send:5"),
+        ("sink.after_flush:4", "worker.before_send:5"),
+        ("audit.before_owned:1", "sink.before_restore:1"),  # before there is anything to restore
+    ],
+)
+def test_two_that_die_at_these_very_points_do_not_end_the_run(
+    tmp_path: Path, undisturbed: dict[str, str], points: tuple[str, str]
+) -> None:
+    folder = lay(tmp_path / "run", ROWS, settings(ordered=True, delay=0.002, workers=1))
+    marks = [tmp_path / f"mark-{number}" for number in range(len(points))]
+    armed = ",".join(f"{point}:{mark}" for point, mark in zip(points, marks, strict=True))
+    with Tree.run(folder, environ={"CRASH_POINT": armed}) as tree:
+        assert tree.wait() == 0, tree.log
+        assert not tree.survivors()
+    assert all(mark.exists() for mark in marks)
+    assert outputs(folder) == undisturbed
+    assert violations(folder, recompute=False) == []
+
+
 @pytest.mark.parametrize("child", ["source", "audit"])
 def test_a_run_whose_child_keeps_dying_stops_in_order_and_can_be_resumed(
     tmp_path: Path, undisturbed: dict[str, str], child: str

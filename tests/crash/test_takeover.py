@@ -113,7 +113,8 @@ def test_a_second_driver_of_a_living_run_is_refused(tmp_path: Path, undisturbed:
 @pytest.mark.parametrize("pairs", [10, pytest.param(100, marks=pytest.mark.campaign)])
 def test_of_two_simultaneous_resumes_exactly_one_wins(tmp_path: Path, undisturbed: dict[str, str], pairs: int) -> None:
     rows = ROWS * max(1, pairs // 30)
-    value = settings(delay=0.01 if pairs == 10 else 0.02, workers=1)
+    # Nobody is to blame for these deaths, not even a row that is touched each time.
+    value = settings(delay=0.01 if pairs == 10 else 0.02, workers=1, poison_attempts=1000)
     folder = lay(tmp_path / "run", rows, value)
     with Tree.run(folder) as tree:
         wait_until(lambda: committed(folder) > 0)
