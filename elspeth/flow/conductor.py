@@ -244,6 +244,8 @@ class Conductor(pykka.ThreadingActor):
             time.sleep(0.01)  # their locks end with them
 
     def _facts(self, name: str, facts: m.Value) -> None:
+        if "due" in facts:
+            self._due[facts["stage"]] = facts["due"]
         for cut in facts.get("cuts", ()):
             self._note(name, "cut", detail=cut)
             self._progress.say(

@@ -30,7 +30,10 @@ class Failed(Message, frozen=True):
 
 
 class Ready(Message, frozen=True):
-    """The child has been restored and takes work. `facts` are for the record (tails that were cut, rows appended)."""
+    """The child has been restored and takes work.
+
+    `facts` may say which tails were cut, and at which driven time the next time-out of an ordered stage is due.
+    """
 
     facts: Value = {}
 

@@ -47,7 +47,8 @@ class Stage(Role):
             touch=self._touch, at=self._at,
         )  # fmt: skip
         self._stage.restore(message.state or {})
-        self.say(Ready())
+        due = self._stage.due
+        self.say(Ready({"stage": self._number, "due": due} if due is not None else {}))
 
     def _touch(self, _node: int) -> None:
         self.port.beat()
