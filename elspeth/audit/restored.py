@@ -145,6 +145,8 @@ def _head_findings(connection: sqlite3.Connection, manifest: dict[str, Any]) -> 
 
 def _payload_findings(directory: Path, connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
     kept: set[str] = set()
+    if not (directory / f"{PAYLOADS}.jsonl").is_file():
+        return  # which has been said
     with (directory / f"{PAYLOADS}.jsonl").open("rb") as file:
         for line in file:
             try:

@@ -14,6 +14,7 @@ import pytest
 from elspeth.cli import main
 from tests.cli.running import EXAMPLES, elspeth
 
+KEY = "a key for tests"
 NAMES = ("threshold", "second_opinions", "expand", "batches", "quarantine")
 
 
@@ -38,7 +39,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
         shutil.copytree(EXAMPLES / name, folder / name, ignore=ignored)
         done = elspeth(
             "run", "--settings", "pipeline.yaml", "--execute", "--json", cwd=folder / name,
-            ELSPETH_LANDSCAPE__URL=f"sqlite:///{folder / 'audit.db'}",
+            ELSPETH_LANDSCAPE__URL=f"sqlite:///{folder / 'audit.db'}", ELSPETH_SIGNING_KEY=KEY,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         runs[name] = json.loads(done.stdout)["run_id"]
@@ -56,8 +57,9 @@ Ask = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
-    """Carries out a command in this process; answers exit code and JSON result."""
+def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Carries out a command in this process, with the signing key; answers exit code and JSON result."""
+    monkeypatch.setenv("ELSPETH_SIGNING_KEY", KEY)
 
     def asked(*words: str | Path) -> tuple[int, Any]:
         capsys.readouterr()
