@@ -8,12 +8,9 @@ from elspeth import canonical, ids
 from elspeth.decide.recorder import Recorder
 from elspeth.decide.token import Token
 from elspeth.decide.walk import Exit, Refused, Walk
-from elspeth.decide.wire import BadRow, Rows
+from elspeth.decide.wire import RAW_LIMIT, BadRow, Rows
 from elspeth.graph.model import DISCARD, Graph, Node
 from elspeth.plugins.contract import Row
-
-RAW_LIMIT = 4096
-"""How many characters of a piece of input that is no row are kept."""
 
 
 def refused_row(bad: BadRow) -> Row:
@@ -44,7 +41,7 @@ class Intake:
         try:
             digest = canonical.sha256(row)
         except ValueError as error:
-            bad = BadRow(repr(row)[:RAW_LIMIT], f"not data that JSON can hold: {error}", line, None)
+            bad = BadRow(ascii(row)[:RAW_LIMIT], f"not data that JSON can hold: {error}", line, None)
             self._take_bad(self._sources[rows.source], bad, index, rows.read_at)
             return
         self._begin(recorder, row_id, index, rows.source, digest, row, line, rows.read_at)
@@ -92,8 +89,14 @@ class Intake:
         if row is None:
             self._take_bad(self._sources[rows.source], rows.bad[at], index, rows.read_at)
             return
-        digest = canonical.sha256(row)
-        self._begin(recorder, row_id, index, rows.source, digest, row, None, rows.read_at)
+        line = rows.lines[at] if rows.lines else None
+        try:
+            digest = canonical.sha256(row)
+        except ValueError as error:
+            bad = BadRow(ascii(row)[:RAW_LIMIT], f"not data that JSON can hold: {error}", line, None)
+            self._take_bad(self._sources[rows.source], bad, index, rows.read_at)
+            return
+        self._begin(recorder, row_id, index, rows.source, digest, row, line, rows.read_at)
         token = Token(row_id, row_id, index, row, (), 0, digest, rows.read_at)
         facts = dict(evidence)
         number = facts.pop("detail", 0)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import orjson
-
 from elspeth import canonical
 from elspeth.decide.token import Token
-from elspeth.decide.walk import Exit, Refused, Walk
+from elspeth.decide.walk import Exit, Refused, Walk, facts_text
 from elspeth.expressions import EvaluationError, compile_expression
 from elspeth.graph.labels import route_label
 from elspeth.graph.model import Node
@@ -140,7 +138,7 @@ class GateStep:
         token.step += 1
         reason = self._reasons.get(label)
         if reason is None:
-            reason = orjson.dumps({"condition": node.condition, "answer": value}, default=str).decode()
+            reason = facts_text({"condition": node.condition, "answer": value})
             if isinstance(value, bool):
                 self._reasons[label] = reason
         targets = node.routes[label]

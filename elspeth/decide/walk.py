@@ -6,6 +6,7 @@ begin, nor on how many workers there are.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,8 +39,15 @@ class Refused(Exception):
 
     def text(self, node: str) -> str:
         """As JSON for `error_json`."""
-        facts = {"node": node, "reason": self.reason, **self.facts}
+        return facts_text({"node": node, "reason": self.reason, **self.facts})
+
+
+def facts_text(facts: dict[str, Any]) -> str:
+    """Facts for the record as JSON, whatever a plugin put into them."""
+    try:
         return orjson.dumps(facts, default=str).decode()
+    except TypeError:  # integers beyond 64 bits, text that is not Unicode, keys that are not text
+        return json.dumps(facts, default=str, skipkeys=True)
 
 
 @dataclass(frozen=True, slots=True)

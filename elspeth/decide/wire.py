@@ -9,6 +9,9 @@ import msgspec
 from elspeth.audit.records import Records
 from elspeth.plugins.contract import Row
 
+RAW_LIMIT = 4096
+"""How many characters of a piece of input that is no row are kept."""
+
 
 class BadRow(msgspec.Struct, frozen=True, array_like=True):
     """A piece of input that is no row, at its place in the chunk."""
@@ -59,15 +62,57 @@ class StageItem(msgspec.Struct, array_like=True):
     read_at: str = ""
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode_rows = msgspec.msgpack.Decoder(Rows).decode
-_decode_sinks = msgspec.msgpack.Decoder(dict[str, SinkItems]).decode
-_decode_items = msgspec.msgpack.Decoder(list[StageItem]).decode
+_BIG_INTEGER = 1
+_plain = msgspec.msgpack.Encoder().encode
+
+
+def _encode(value: Any) -> bytes:
+    try:
+        return _plain(value)
+    except OverflowError:  # msgpack ends at 64 bits, and JSON does not
+        return _plain(_boxed(msgspec.to_builtins(value)))
+
+
+def _boxed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _boxed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_boxed(item) for item in value]
+    if type(value) is int and not -(2**63) <= value < 2**64:
+        return msgspec.msgpack.Ext(_BIG_INTEGER, str(value).encode())
+    return value
+
+
+def _unboxed(code: int, content: memoryview) -> int:
+    if code != _BIG_INTEGER:
+        raise ValueError(f"extension {code} is none of ours")
+    return int(bytes(content))
+
+
+_decode_rows = msgspec.msgpack.Decoder(Rows, ext_hook=_unboxed).decode
+_decode_sinks = msgspec.msgpack.Decoder(dict[str, SinkItems], ext_hook=_unboxed).decode
+_decode_items = msgspec.msgpack.Decoder(list[StageItem], ext_hook=_unboxed).decode
 _decode_records = msgspec.msgpack.Decoder(dict[str, list[tuple[Any, ...]]]).decode
 
 
 def encode_rows(rows: Rows) -> bytes:
-    return _encode(rows)
+    """The chunk as bytes. What cannot travel (text that is not Unicode, foreign objects) becomes a bad row."""
+    try:
+        return _encode(rows)
+    except (TypeError, ValueError, RecursionError):
+        for place, row in enumerate(rows.rows):
+            try:
+                _encode(row)
+            except (TypeError, ValueError, RecursionError) as error:
+                line = rows.lines[place] if rows.lines else None
+                rows.rows[place] = None
+                rows.bad[place] = BadRow(ascii(row)[:RAW_LIMIT], f"not data that JSON can hold: {error}", line, None)
+        for place, bad in rows.bad.items():
+            try:
+                _encode(bad)
+            except (TypeError, ValueError, RecursionError):
+                rows.bad[place] = BadRow(ascii(bad.raw)[:RAW_LIMIT], ascii(bad.error), bad.line, None)
+        return _encode(rows)
 
 
 def decode_rows(body: bytes | memoryview) -> Rows:

@@ -9,9 +9,8 @@ from typing import Any, cast
 
 from actors.crashpoints import crash_point
 from elspeth import canonical
-from elspeth.decide.intake import RAW_LIMIT
 from elspeth.decide.recorder import stamp
-from elspeth.decide.wire import BadRow, Rows, encode_rows
+from elspeth.decide.wire import RAW_LIMIT, BadRow, Rows, encode_rows
 from elspeth.flow.messages import Chunk, Credit, Mark, ReadFrom, Ready
 from elspeth.graph.model import Node
 from elspeth.plugins.contract import Cursor, Invalid, Row, Source

@@ -1,0 +1,135 @@
+"""Settings, plugins and rows for tests of single steps: a graph is built, rows walk it in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import yaml
+
+from elspeth.audit.records import COLUMNS
+from elspeth.decide import wire
+from elspeth.decide.compile import compile_walk
+from elspeth.decide.intake import Intake
+from elspeth.decide.ordered import OrderedStage
+from elspeth.decide.recorder import Recorder
+from elspeth.decide.staging import run_items
+from elspeth.decide.walk import RetryPolicy
+from elspeth.graph.build import build
+from elspeth.plugins import registry
+from elspeth.plugins.contract import Aggregation, Context, Plugin, Row, Transform
+from elspeth.settings.model import Settings
+from elspeth.testing.recorded import Recorded
+
+RUN = "testrun0"
+Process = Callable[[Any, Context], Any]
+
+
+class Doing(Transform):
+    """A transform that does what a test says."""
+
+    name: ClassVar[str] = "doing"
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def process(self, row: Row, ctx: Context) -> Any:
+        return self._process(row, ctx)
+
+
+class Batching(Aggregation):
+    """An aggregation that does what a test says."""
+
+    name: ClassVar[str] = "batching"
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def process(self, rows: list[Row], ctx: Context) -> Any:
+        return self._process(rows, ctx)
+
+
+class Walked:
+    """A pipeline under test. `does` gives the behaviour of steps by name; other steps are what their plugin says."""
+
+    def __init__(self, settings: str, archive: Recorded | None = None, **does: Process) -> None:
+        self.graph = build(Settings.model_validate(yaml.safe_load(settings)))
+        self.plugins: dict[str, Plugin] = {}
+        self.contexts: dict[str, Context] = {}
+        for node in self.graph.of_kind("transform", "aggregation"):
+            made = Doing if node.kind == "transform" else Batching
+            if node.id in does:
+                self.plugins[node.id] = made(does[node.id])
+            else:
+                self.plugins[node.id] = registry.build(registry.find(node.kind, node.plugin), node.options, node.id)
+        last = len(self.graph.stateful) - 1
+        self.recorders = [Recorder(last=stage == last) for stage in range(last + 1)]
+        self.archive = archive or Recorded()
+        retry = RetryPolicy(3, 0.0, 0.0, 1.0)
+        self.touched: list[int] = []
+        self.stages: list[Any] = [
+            OrderedStage(self.graph, stage, self.plugins, self.recorders[stage], self.context, self.archive,
+                         retry=retry, at=self.touched.append)
+            if ordered
+            else compile_walk(self.graph, stage, self.plugins, self.recorders[stage], self.context, retry=retry)
+            for stage, ordered in enumerate(self.graph.stateful)
+        ]  # fmt: skip
+        self.restore({})
+        self.intake = Intake(RUN, self.graph, self.stages[0])
+        self.rows: dict[str, list[Row]] = {node.id: [] for node in self.graph.of_kind("sink")}
+        self.ends: dict[str, tuple[str, str | None]] = {}
+        self.driven = 0.0
+        self.poison: dict[str, Any] = {}
+        self._read = 0
+
+    def context(self, node_id: str) -> Context:
+        return self.contexts.setdefault(node_id, Context(RUN, node_id))
+
+    def restore(self, states: dict[str, Any]) -> None:
+        for number, stage in enumerate(self.stages):
+            if isinstance(stage, OrderedStage):
+                stage.restore(states.get(str(number), {}))
+
+    def state(self) -> dict[str, Any]:
+        return {str(n): stage.state() for n, stage in enumerate(self.stages) if isinstance(stage, OrderedStage)}
+
+    def feed(self, *rows: Row | None, bad: dict[int, wire.BadRow] | None = None, end: bool = False) -> None:
+        """A chunk of rows walks through all stages."""
+        chunk = wire.Rows("source", self._read, "2026-01-01T00:00:00.000Z", list(rows), bad or {}, None)
+        self._read += len(rows)
+        chunk = wire.decode_rows(wire.encode_rows(chunk))
+        for place in range(len(rows)):
+            self.intake.take(chunk, place)
+        body = self._collect(0)
+        for number, stage in enumerate(self.stages[1:], 1):
+            if isinstance(stage, OrderedStage):
+                stage.run(body, self.driven, end=end, poison=self.poison)
+            else:
+                run_items(stage, body, {}, lambda _: None)
+            body = self._collect(number)
+        for sink, items in wire.decode_sinks(body).items():
+            self.rows[sink] += items.rows
+            self.ends |= {token: (outcome, sink) for token, outcome in zip(items.tokens, items.outcomes, strict=True)}
+
+    def end(self) -> None:
+        self.feed(end=True)
+
+    def _collect(self, stage: int) -> bytes:
+        recorder = self.recorders[stage]
+        self.archive.add(wire.decode_records(wire.encode_records(recorder.records)))
+        for record in recorder.records["token_outcomes"]:
+            if record[3]:
+                self.ends[record[1]] = (record[2], None)
+        last = stage == len(self.stages) - 1
+        body = wire.encode_sinks(recorder.sinks) if last else wire.encode_items(recorder.items)
+        recorder.clear()
+        return body
+
+    def records(self, table: str) -> list[dict[str, Any]]:
+        """All records of a table, by column."""
+        return [dict(zip(COLUMNS[table], record, strict=True)) for record in self.archive.records[table]]
+
+
+def token(index: int, way: str = "") -> str:
+    """The id of a row's token, or of one that came of it."""
+    return f"{RUN}-{index:09d}{way}"
