@@ -305,8 +305,10 @@ def test_marks_put_back_after_a_purge_are_found(copy: Path) -> None:
 def test_what_is_missing_from_a_commit_after_the_purge_was_not_purged(path: Path) -> None:
     writer = AuditWriter(path)
     writer.create_run(RUN_COLUMNS, ATTEMPT, beginning())
-    writer.commit(RUN, 1, rows(0, 3), {"status": "failed"})
-    writer.purge(run_id=RUN, user="ada", uid=1000, command_line="elspeth purge")
+    writer.commit(RUN, 1, rows(0, 3), {"status": "failed", "completed_at": NOW})
+    who: Any = {"run_id": RUN, "user": "ada", "uid": 1000, "command_line": "elspeth", "reason": None}
+    writer.purge(**who)
+    writer.operator_action(action="reopen", changes={"completed_at": None}, **who)
     writer.begin_attempt(RUN, 1, ATTEMPT, {})
     writer.commit(RUN, 2, rows(3, 5, number=2))
     writer.close()
