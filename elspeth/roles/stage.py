@@ -25,7 +25,9 @@ class Stage(Role):
         elif isinstance(message, StageWork):
             self._work(message, bodies[0] if bodies else None)
         elif isinstance(message, Flush):
+            crash_point("stage.before_flush")
             self.say(StageState(message.no, self._number, self._stage.state()))
+            crash_point("stage.after_flush")
         self._archive.close()
         self.port.at(-1)
 
@@ -46,9 +48,11 @@ class Stage(Role):
             graph, self._number, plugins, self._recorder, shop.context, self._archive, retry=shop.retry(),
             touch=self._touch, at=self._at,
         )  # fmt: skip
+        crash_point("stage.before_restore")
         self._stage.restore(message.state or {})
         due = self._stage.due
         self.say(Ready({"stage": self._number, "due": due} if due is not None else {}))
+        crash_point("stage.after_restore")
 
     def _touch(self, _node: int) -> None:
         self.port.beat()
@@ -68,3 +72,4 @@ class Stage(Role):
             StageDone(work.no, self._number, recorder.outcomes, stage.due, stage.flushed), items,
             wire.encode_records(recorder.records),
         )  # fmt: skip
+        crash_point("stage.after_send")
