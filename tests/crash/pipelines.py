@@ -30,6 +30,7 @@ sinks:
   refused: {plugin: json, options: {path: output/refused.jsonl, format: jsonl}}
 default_sink: low
 checkpoint: {frequency: every_n, checkpoint_interval: 50}
+landscape: {dump_to_jsonl: true}
 concurrency: {max_workers: 2}
 """
 

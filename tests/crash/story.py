@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ TABLES = (
 )  # fmt: skip
 """Everything that is said about rows and files. What an attempt did (checkpoints, commits, events) may differ."""
 
+TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 VARYING = {"commit_no", "created_at", "started_at", "completed_at", "recorded_at", "duration_ms", "latency_ms"}
 
 
@@ -36,11 +38,12 @@ def story(database: Path, run: str) -> dict[str, list[tuple[Any, ...]]]:
         columns = [row[1] for row in query(database, f"PRAGMA table_info({table})")]
         kept = [column for column in columns if column not in VARYING]
         records = query(database, f"SELECT {', '.join(kept)} FROM {table} WHERE run_id = ?", run)
-        told[table] = sorted(
-            (tuple(value.replace(run, "RUN") if isinstance(value, str) else value for value in record)
-             for record in records), key=repr,
-        )  # fmt: skip
+        told[table] = sorted((tuple(_plain(value, run) for value in record) for record in records), key=repr)
     return told
+
+
+def _plain(value: Any, run: str) -> Any:
+    return TIME.sub("TIME", value.replace(run, "RUN")) if isinstance(value, str) else value
 
 
 def differences(found: dict[str, list[tuple[Any, ...]]], expected: dict[str, list[tuple[Any, ...]]]) -> list[str]:

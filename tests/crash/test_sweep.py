@@ -14,7 +14,8 @@ from tests.crash.pipelines import BATCHING, DECIDING, lay_out
 from tests.crash.program import ROOT, Program, Programs, programs
 from tests.crash.story import differences, outputs, query, run_id, story
 
-ELSEWHERE = ("main.", "supervisor.", "operator.")  # no child of a run
+OF_OPERATORS = ("operator.", "audit.before_purge", "audit.in_purge")
+ELSEWHERE = ("main.", "supervisor.", *OF_OPERATORS)  # no child of a run
 ONLY_IN_A_RESUME = {"main.before_resume_lock", "main.after_resume_lock", "audit.in_take_over"}
 ONLY_IN_BATCHES = ("stage.", "worker.before_unit", "worker.after_unit")
 
@@ -120,7 +121,7 @@ def test_the_points_are_found() -> None:
     assert set(POINTS) >= ONLY_IN_A_RESUME
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if not point.startswith("operator.")])
+@pytest.mark.parametrize("point", [point for point in POINTS if not point.startswith(OF_OPERATORS)])
 def test_a_run_whose_every_process_dies_is_resumed(
     point: str, tmp_path: Path, programs: Programs, undisturbed: dict[str, Undisturbed]
 ) -> None:
@@ -172,6 +173,21 @@ def test_a_resume_whose_audit_process_dies_while_it_takes_over_goes_on(
     go_on(programs, folder, **armed("audit.in_take_over", 1, mark, whole_tree=False)).ends_with(0)
     assert mark.exists(), "the point did not fire"
     assert_as_if_nothing_had_died(folder, DECIDING, undisturbed)
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point.startswith(OF_OPERATORS)])
+def test_a_purge_that_dies_can_be_repeated(point: str, tmp_path: Path, programs: Programs) -> None:
+    folder, mark = lay_out(tmp_path / "run", DECIDING), tmp_path / "mark"
+    programs.call(folder, *run_words())
+    words = ("purge", "--run", run_id(folder / "runs/audit.db"))
+    died = programs.start(folder, *words, **armed(point, 1, mark, whole_tree=False)).ends_with(1)
+    assert mark.exists(), "the point did not fire"
+    assert "SIGKILL" in died.said
+    if point != "audit.in_purge":  # in between, marks and contents do not fit together
+        programs.call(folder, "verify", words[-1])
+    programs.call(folder, *words)
+    programs.call(folder, "verify", words[-1])
+    assert query(folder / "runs/audit.db", "SELECT count(*) FROM rows WHERE source_data IS NOT NULL") == [(0,)]
 
 
 TWICE = [
