@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -160,3 +162,14 @@ def test_a_story_by_key_looks_at_no_table_as_a_whole(pristine: Evidence, monkeyp
     connection.close()
     assert asked
     assert scans == []
+
+
+def test_a_story_is_told_without_importing_anything_heavy(pristine: Evidence) -> None:
+    program = (
+        "import sys; from elspeth.cli import main;"
+        f" code = main.run(['explain', '--row', '0', '--database', {str(pristine.database)!r}]);"
+        " heavy = {'peewee', 'pydantic', 'rich', 'msgspec', 'orjson', 'yaml', 'psutil', 'pykka'};"
+        " print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
