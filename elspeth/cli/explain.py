@@ -75,6 +75,8 @@ def _where(asked: Asked, connection: sqlite3.Connection, lineage: Lineage, path:
     from elspeth.audit.search import MOST_FOUND, conditions, search  # a story by key starts without it
 
     result = search(connection, lineage.run, conditions(words), lineage.contents)
+    if not result.scanned:
+        lineage.row(0)  # raises the error that says why there are none
     seen = [f"looked at all {output.count(result.scanned, 'row')} of run {lineage.run}"]
     if result.purged:
         seen.append(f"the data of {output.count(result.purged, 'row')} is no longer kept and could not be searched")

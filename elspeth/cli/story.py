@@ -11,7 +11,7 @@ from elspeth.cli import output
 Value = dict[str, Any]
 
 _KINDS = {"aggregation": "aggregation", "coalesce": "merge of branches", "gate": "gate", "sink": "sink"}
-_TIMES = {"count": "it was full", "condition": "its condition held", "timeout": "its time was up",
+_TIMES = {"arrival": "all that were needed had come", "count": "it was full", "condition": "its condition held", "timeout": "its time was up",
           "end_of_source": "the input had ended"}  # fmt: skip
 
 
@@ -204,12 +204,14 @@ def _error(error: Any) -> str:
 def _batch(batch: Value, focus: str | None) -> list[str]:
     size = f"more than {batch['size']:,}" if batch["size_is_more"] else f"{batch['size']:,}"
     place = f"number {batch['place']:,} of {size}" if batch["place"] else f"one of {size}"
-    lines = [f"Waited in batch {batch['batch']} of {batch['node']}, as {place}, opened at {batch['opened_at']}"]
+    meets = "@" not in batch["batch"].rpartition("+")[2] and "+" in batch["batch"]
+    where = f"for its other branches at {batch['node']}" if meets else f"in batch {batch['batch']} of {batch['node']}"
+    lines = [f"Waited {where}, as {place}, from {batch['opened_at']} on"]
     if batch["status"] == "open":
-        lines[0] = f"Waits in batch {batch['batch']} of {batch['node']}, as {place}; it is open still"
+        lines[0] = f"Waits {where} still, as {place}"
     else:
         why = _TIMES.get(batch["trigger"], batch["trigger"])
-        lines.append(f"  closed at {batch['closed_at']} because {why}: {batch['status']}")
+        lines.append(f"  ended at {batch['closed_at']} because {why}: {batch['status']}")
     return lines + _below(batch["gave"], focus)
 
 
