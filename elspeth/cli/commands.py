@@ -29,5 +29,5 @@ COMMANDS: dict[str, Entry] = {
     "explain": Entry("elspeth.cli.explain:command", "Tell the whole story of a row."),
     "verify": Entry("elspeth.cli.verify:command", "Recompute the evidence of a run, and name what was changed."),
     "export": Entry("elspeth.cli.export:command", "Write the evidence of a run into a folder."),
-    "purge": Entry("elspeth.cli.purge:command", "Remove row data of finished runs; hashes and the story stay."),
+    "purge": Entry("elspeth.cli.purge:command", "Remove row data of finished runs; hashes stay."),
 }

@@ -11,8 +11,15 @@ from elspeth.cli import output
 Value = dict[str, Any]
 
 _KINDS = {"aggregation": "aggregation", "coalesce": "merge of branches", "gate": "gate", "sink": "sink"}
-_TIMES = {"arrival": "all that were needed had come", "count": "it was full", "condition": "its condition held", "timeout": "its time was up",
-          "end_of_source": "the input had ended"}  # fmt: skip
+_TIMES = {
+    "count": "it was full",
+    "condition": "its condition held",
+    "timeout": "its time was up",
+    "end_of_source": "the input had ended",
+    "require_all": "all had come",
+    "quorum": "enough had come",
+    "first": "one had come",
+}
 
 
 def told(story: Value) -> str:
