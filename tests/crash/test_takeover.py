@@ -32,7 +32,7 @@ def everything(folder: Path) -> dict[str, str]:
 def test_a_frozen_tree_that_wakes_after_a_take_over_changes_nothing(
     tmp_path: Path, undisturbed: dict[str, str], frozen: str, woken: str
 ) -> None:
-    folder = lay(tmp_path / "run", ROWS, settings(delay=0.02, watchdog_seconds=100))
+    folder = lay(tmp_path / "run", ROWS, settings(delay=0.02, watchdog_seconds=100, max_restarts=0))
     with Tree.run(folder) as old:
         wait_until(lambda: committed(folder) > 20)
         children = old.children()
