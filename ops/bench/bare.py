@@ -23,7 +23,7 @@ from elspeth.audit import chain, database, schema
 from elspeth.audit.batch import prepared
 
 COMMIT_ROWS = 1000
-RUN = "00000000"
+RUN = "bare0000"
 
 
 def stamp() -> str:
@@ -104,7 +104,7 @@ class Output:
 
 def main(source: Path, folder: Path, path: Path) -> None:
     """The threshold pipeline with its audit trail, in one loop."""
-    condition = compile("row['amount'] > 1000", "<condition>", "eval")
+    condition = eval("lambda row: row['amount'] > 1000")
     folder.mkdir(parents=True, exist_ok=True)
     audit = Audit(path)
     outputs = {"normal": Output(folder / "normal.csv"), "high_values": Output(folder / "high_values.csv")}
@@ -129,7 +129,7 @@ def main(source: Path, folder: Path, path: Path) -> None:
                 (row_id, index, "source", digest, encode(row).decode(), None, rows.line_num, now)
             )  # fmt: skip
             records["tokens"].append((row_id, row_id, None, now))
-            answer = bool(eval(condition, {"row": row}))
+            answer = condition(row)
             state = f"{row_id}:0"
             sink = "high_values" if answer else "normal"
             number = outputs[sink].write(row)
@@ -161,6 +161,8 @@ def main(source: Path, folder: Path, path: Path) -> None:
                 finish(audit, outputs, row_id, index)
         if audit.records["rows"]:
             finish(audit, outputs, row_id, index)
+    for output in outputs.values():
+        output.file.close()
     audit.connection.execute("PRAGMA journal_mode = DELETE")
     audit.connection.close()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 def main(source: Path, folder: Path) -> None:
     """Route each row by its amount, as the threshold pipeline does."""
-    condition = compile("row['amount'] > 1000", "<condition>", "eval")
+    condition = eval("lambda row: row['amount'] > 1000")
     folder.mkdir(parents=True, exist_ok=True)
     with (
         source.open(newline="", encoding="utf-8") as file,
@@ -24,7 +24,7 @@ def main(source: Path, folder: Path) -> None:
             row = dict(zip(header, values, strict=True))
             row["id"] = int(row["id"])  # type: ignore[assignment]
             row["amount"] = int(row["amount"])  # type: ignore[assignment]
-            at = 1 if eval(condition, {"row": row}) else 0
+            at = 1 if condition(row) else 0
             if not started[at]:
                 writers[at].writerow(row)
                 started[at] = True

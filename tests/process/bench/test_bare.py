@@ -1,0 +1,58 @@
+"""The benchmark's comparison is an honest one: it leaves the records that a run leaves, and the same outputs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.bench import bare, same, trial
+
+ROWS = 2_345  # two whole commits and a part of one
+
+Left = tuple[dict[str, list[tuple[Any, ...]]], dict[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> tuple[Left, Left]:
+    """What a run and the comparison program left of the same input: records, and outputs."""
+    folder = tmp_path_factory.mktemp("bench")
+    source = trial.Workspace(folder).input(ROWS)
+    ours, theirs = folder / "ours", folder / "theirs"
+    ours.mkdir()
+    trial.run(ours, trial.threshold(source, "every_n"))
+    bare.main(source, theirs / "output", theirs / "audit.db")
+    return (
+        (same.records(ours / "runs" / "audit.db"), _outputs(ours)),
+        (same.records(theirs / "audit.db"), _outputs(theirs)),
+    )
+
+
+def _outputs(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in (folder / "output").iterdir()}
+
+
+@pytest.mark.parametrize("table", same.TABLES)
+def test_a_table_about_rows_holds_the_same_but_for_times_and_the_runs_id(left: tuple[Left, Left], table: str) -> None:
+    (ours, _), (theirs, _) = left
+    assert theirs[table] == ours[table]
+
+
+def test_there_are_records_to_compare(left: tuple[Left, Left]) -> None:
+    (ours, _), _ = left
+    full = {table for table, records in ours.items() if len(records) == ROWS}
+    assert full == {"rows", "tokens", "node_states", "routing_events", "token_outcomes"}
+
+
+def test_the_outputs_are_the_same(left: tuple[Left, Left]) -> None:
+    (_, ours), (_, theirs) = left
+    assert theirs == ours
+
+
+def test_plain_writes_the_same_outputs_without_an_audit(left: tuple[Left, Left], tmp_path: Path) -> None:
+    source = trial.Workspace(tmp_path).input(ROWS)
+    subprocess.run(trial.python("plain", source, tmp_path / "output"), cwd=trial.ROOT, check=True)
+    (_, ours), _ = left
+    assert _outputs(tmp_path) == ours
