@@ -341,9 +341,12 @@ class Conductor(pykka.ThreadingActor):
         assert self._outbox is not None
         if self._ticks % HEARTBEAT_TICKS == 0:
             self._outbox.send(AUDIT, m.encode(m.Heartbeat(self._ticks // HEARTBEAT_TICKS)))
-        if now - self._last_commit > self._cast.max_seconds and self._machine.released():
-            self._last_commit = now
-            self._step(ev.CommitDue())
+        if now - self._last_commit > self._cast.max_seconds:
+            if self._due and not self._machine.released():
+                self._step(ev.TickDue())  # nothing fires yet, but the age of what waits is to survive this process
+            if self._machine.released():
+                self._last_commit = now
+                self._step(ev.CommitDue())
         if any(self._driven() >= due for due in self._due.values()):
             self._due.clear()
             self._step(ev.TickDue())
