@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
@@ -31,13 +32,9 @@ class Batch:
     records: Records = field(default_factory=dict)
     digests: list[chain.TableDigest] = field(default_factory=list)
 
-    def insert(self, table: str) -> str:
-        """The statement that inserts a record of this table, followed by the commit's number."""
-        columns = COLUMNS[table]
-        quoted = ", ".join(f'"{column}"' for column in columns)
-        # The run's id stands in the statement: it is the same for all records of the run and needs no binding.
-        places = ", ".join("?" * len(columns))
-        return f"INSERT INTO {table} (run_id, {quoted}, commit_no) VALUES ('{self.run_id}', {places}, ?)"
+    def insert(self, table: str, rows: int = 1) -> str:
+        """The statement that inserts so many records of this table; binds the commit's number, then their values."""
+        return _insert(self.run_id, table, rows)
 
     def add_single(self, table: str, columns: Mapping[str, Any]) -> None:
         """Let the chain cover the unchanging columns of a row of `runs` or `run_attempts`."""
@@ -72,6 +69,15 @@ def checked(table: str, records: list[Record]) -> list[Record]:
         return msgspec.convert({"records": records}, _LAYOUTS[table]).records  # type: ignore[no-any-return]
     except msgspec.ValidationError as error:
         raise ElspethError(f"an audit record does not fit table {table}: {error}") from error
+
+
+@cache
+def _insert(run_id: str, table: str, rows: int) -> str:
+    columns = COLUMNS[table]
+    quoted = ", ".join(f'"{column}"' for column in columns)
+    # The run's id stands in the statement: it is the same for all records of the run and needs no binding.
+    record = f"(?1, '{run_id}', {', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} (commit_no, run_id, {quoted}) VALUES {', '.join([record] * rows)}"
 
 
 def _refuse_foreign(table: str, run_id: str, ordered: list[Record]) -> None:

@@ -51,7 +51,7 @@ class Audit:
         batch = prepared(RUN, {name: rows for name, rows in self.records.items() if rows})
         self.connection.execute("BEGIN IMMEDIATE")
         for table, records in batch.records.items():
-            self.connection.executemany(batch.insert(table), [(*record, self.number) for record in records])
+            self.connection.executemany(batch.insert(table), [(self.number, *record) for record in records])
         at = stamp()
         digest = chain.digest_commit(self.head, RUN, 1, self.number, at, batch.digests)
         self.connection.execute(
