@@ -8,6 +8,7 @@ from actors.child import Child
 from elspeth.errors import ElspethError
 from elspeth.flow import messages
 from elspeth.flow.messages import Failed, Message
+from elspeth.roles import logs
 
 
 class Role(Child):
@@ -19,6 +20,7 @@ class Role(Child):
 
     def on_start(self) -> None:
         self.failed = False
+        logs.configure(self.argument)
         try:
             self.begin()
         except ElspethError as error:
