@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from elspeth.audit.members import prove_ownership
-from elspeth.decide.walk import RetryPolicy
-from elspeth.graph.model import Graph, Node
-from elspeth.payloads import PayloadStore
-from elspeth.plugins import registry
-from elspeth.plugins.contract import Context, Plugin
+from elspeth.graph.model import Graph
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,44 +68,3 @@ def decode_plan(argument: bytes) -> Plan:
 
 def decode_audit_plan(argument: bytes) -> AuditPlan:
     return _audit_plan.decode(argument)
-
-
-class Workshop:
-    """Builds the plugins of a plan inside a child: loads the user's files, validates options, sets up.
-
-    Raises `SettingsError` where a plugin is missing or refuses its options.
-    """
-
-    def __init__(self, plan: Plan, beat: Any = None) -> None:
-        self.plan = plan
-        self._beat = beat
-        os.chdir(plan.working_directory)
-        registry.load_files([Path(file) for file in plan.plugin_files])
-
-    def build(self, node: Node) -> Plugin:
-        """The node's plugin, built and set up."""
-        kind = node.kind
-        assert kind in ("source", "transform", "aggregation", "sink")
-        plugin = registry.build(registry.find(kind, node.plugin), node.options, node.id)
-        plugin.setup(self.context(node.id))
-        return plugin
-
-    def context(self, node_id: str) -> Context:
-        """A fresh context for calls of this node's plugin."""
-        plan = self.plan
-        return Context(
-            plan.run_id,
-            node_id,
-            state_directory=Path(plan.state_directory),
-            headers=plan.headers,
-            _beat=self._beat,
-            _prove=lambda: prove_ownership(Path(plan.database), plan.run_id, plan.attempt),
-        )
-
-    def payloads(self) -> PayloadStore:
-        """Where large data goes."""
-        return PayloadStore(Path(self.plan.payload_base), self.plan.inline_limit)
-
-    def retry(self) -> RetryPolicy:
-        """When transient errors are tried again."""
-        return RetryPolicy(**self.plan.retry)

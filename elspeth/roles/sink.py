@@ -16,8 +16,9 @@ from elspeth.decide.wire import SinkItems
 from elspeth.flow.messages import Flush, Flushed, Ready, RestoreSinks, Value, Write, Written
 from elspeth.graph.model import DISCARD, Node
 from elspeth.plugins.contract import Position, Sink
-from elspeth.roles.plan import Workshop, decode_plan
+from elspeth.roles.plan import decode_plan
 from elspeth.roles.role import Role
+from elspeth.roles.workshop import Workshop
 
 Answer = str | Value | None
 """What became of a row at a sink: None if it was taken, why it was refused, or the evidence that it kills."""

@@ -14,8 +14,9 @@ from elspeth.decide.wire import RAW_LIMIT, BadRow, Rows, encode_rows
 from elspeth.flow.messages import Chunk, Credit, Mark, ReadFrom, Ready
 from elspeth.graph.model import Node
 from elspeth.plugins.contract import Cursor, Invalid, Row, Source
-from elspeth.roles.plan import Workshop, decode_plan
+from elspeth.roles.plan import decode_plan
 from elspeth.roles.role import Role
+from elspeth.roles.workshop import Workshop
 from elspeth.schema import RowSchema, SchemaError, compile_reader
 
 MARK_ROWS = 32

@@ -12,8 +12,9 @@ from elspeth.decide.ordered import OrderedStage
 from elspeth.decide.recorder import Recorder
 from elspeth.flow.messages import Flush, Ready, RestoreStage, StageDone, StageState, StageWork
 from elspeth.plugins.contract import Plugin
-from elspeth.roles.plan import Workshop, decode_plan
+from elspeth.roles.plan import decode_plan
 from elspeth.roles.role import Role
+from elspeth.roles.workshop import Workshop
 
 
 class Stage(Role):

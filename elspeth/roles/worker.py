@@ -16,8 +16,9 @@ from elspeth.decide.staging import run_items
 from elspeth.decide.walk import Walk
 from elspeth.flow.messages import Done, Ready, StageDone, StageWork, Work
 from elspeth.plugins.contract import Plugin
-from elspeth.roles.plan import Workshop, decode_plan
+from elspeth.roles.plan import decode_plan
 from elspeth.roles.role import Role
+from elspeth.roles.workshop import Workshop
 
 PART_SECONDS = 0.05
 """When a piece takes longer than this, what is done of it is answered at the next mark."""
