@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,7 @@ from elspeth.errors import EXIT_OK, ElspethError, SettingsError
 from elspeth.graph.steps import steps_of
 from elspeth.plugins.contract import Context, Sink, Source
 from elspeth.runs.drive import state_directory
-from elspeth.runs.pipeline import Pipeline
+from elspeth.runs.pipeline import Pipeline, inputs_of
 from elspeth.settings import Problem, SettingsProblems
 
 
@@ -42,7 +43,8 @@ def command(asked: Asked, settings: Path, assignments: tuple[str, ...]) -> int:
     """Check a pipeline file: keys, types, plugins and their options, wiring, fields, files written twice.
 
     Every problem is told with its line. Nothing is run or written. An input that is not there yet is a warning: it
-    would stop a run now, but the file may be right all the same.
+    would stop a run now, but the file may be right all the same. One that is there and has a header that cannot be used
+    (two names that become one identifier, for instance) is a problem.
     """
     asked.shape = {"status": "invalid", "settings": str(settings), "problems": [], "warnings": []}
     try:
@@ -71,6 +73,12 @@ def _look(pipeline: Pipeline) -> list[str]:
     for node in pipeline.graph.of_kind("source"):
         try:
             pipeline.sources[node.id] = cast("Source", pipeline.plugins[node.id]).describe()
+        except SettingsError as error:
+            files = inputs_of(pipeline.plugins[node.id])
+            if files and all(os.access(path, os.R_OK) for path in files):
+                problems.append(_unusable(pipeline, places[node.id], error))
+            else:  # a file that is to come, or that is somebody else's so far
+                lines.append(_stops(error))
         except ElspethError as error:
             lines.append(_stops(error))
     for node in pipeline.graph.of_kind("sink"):
@@ -79,13 +87,16 @@ def _look(pipeline: Pipeline) -> list[str]:
         try:
             pipeline.positions[node.id] = sink.inspect()
         except SettingsError as error:
-            found = "; ".join(error.details)
-            problems.append(pipeline.loaded.positions.problem(places[node.id], error.message, found=found))
+            problems.append(_unusable(pipeline, places[node.id], error))
         except ElspethError as error:
             lines.append(_stops(error))
     if problems:
         raise SettingsProblems(problems)
     return lines
+
+
+def _unusable(pipeline: Pipeline, place: tuple[str | int, ...], error: SettingsError) -> Problem:
+    return pipeline.loaded.positions.problem(place, error.message, found="; ".join(error.details))
 
 
 def _stops(error: ElspethError) -> str:

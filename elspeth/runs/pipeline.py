@@ -168,24 +168,25 @@ class _Builder:
                 problems.append(_problem(positions, step.at("options"), error.message, "; ".join(error.details)))
 
     def _aliases(self, graph: Graph, settings: Settings, positions: Positions) -> list[Problem]:
-        """Two writers of one file, or a file that is both read and written."""
-        users: dict[tuple[int, int] | str, str] = {}
+        """Two writers of one file, or a file that is both read and written. Two sources may well read the same."""
+        users: dict[tuple[int, int] | str, Node] = {}
         problems = []
         places = {step.id: step.path for step in steps_of(settings)}
         for node in graph.of_kind("source", "sink"):
             plugin = self.plugins[node.id]
-            files = plugin.outputs() if isinstance(plugin, Sink) else _inputs(plugin)
+            files = plugin.outputs() if isinstance(plugin, Sink) else inputs_of(plugin)
             for path in files:
                 key = _inode(path)
-                other = users.setdefault(key, node.id)
-                if other != node.id:
+                other = users.setdefault(key, node)
+                if other is not node and "sink" in (node.kind, other.kind):
                     place = (*places[node.id], "options", "path")
-                    message = f"{node.id} and {other} use the same file"
+                    message = f"{node.id} and {other.id} use the same file"
                     problems.append(_problem(positions, place, message, found=str(path)))
         return problems
 
 
-def _inputs(plugin: Plugin) -> tuple[Path, ...]:
+def inputs_of(plugin: Plugin) -> tuple[Path, ...]:
+    """The files that a source is going to read, as far as its options say; they need not exist."""
     path = getattr(plugin.options, "path", None)
     return (Path(path),) if path is not None else ()
 

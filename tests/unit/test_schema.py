@@ -212,8 +212,9 @@ def test_clean_headers_stay_exactly_as_they_are() -> None:
 
 
 def test_messy_headers_become_identifiers_and_keep_their_original() -> None:
-    assert normalise_headers([" Order ID ", "% done", "2nd", "", "a.b-c", "***"]) == {
+    assert normalise_headers([" Order ID ", "% done", "2nd", "", "a.b-c", "***", "Fläche in m²", "a _ b"]) == {
         "Order_ID": " Order ID ", "done": "% done", "_2nd": "2nd", "column_4": "", "a_b_c": "a.b-c", "column_6": "***",
+        "Fläche_in_m": "Fläche in m²", "a___b": "a _ b",
     }  # fmt: skip
 
 
@@ -223,6 +224,7 @@ def test_messy_headers_become_identifiers_and_keep_their_original() -> None:
         (["a b", "a-b"], "'a b' and 'a-b' both become 'a_b'"),
         (["a", "b", "a"], "'a' appears twice"),
         (["", "column_1"], "both become"),
+        (["a b", "c", "a-b", "c"], "both become 'a_b'; header 'c' appears twice"),
     ],
 )
 def test_headers_that_collide_are_reported_with_both_names(names: list[str], words: str) -> None:
