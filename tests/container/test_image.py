@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,13 +144,17 @@ def test_a_stopped_container_ends_its_run_in_order_and_can_be_resumed(pipeline: 
     assert pipeline.written() == expected()
 
 
+def health(name: str) -> dict[str, Any]:
+    return dict(inspected(name)["State"]["Health"])
+
+
 def test_health_is_asked_by_the_engine_itself(base: str, tmp_path: Path, container: str) -> None:
     pipeline = folders(tmp_path, OWNER, rows=20_000)
     begin(pipeline, container, "--health-interval", "1s", "--health-start-period", "0s")
-    wait_until(lambda: inspected(container)["State"]["Health"]["Status"] == "healthy", container)
+    words = f"{run_id_in(container)} is driven, its heartbeat moves"
+    wait_until(lambda: any(words in told["Output"] for told in health(container)["Log"]), container)
+    wait_until(lambda: health(container)["Status"] == "healthy", container)
     assert running(container)
-    told = inspected(container)["State"]["Health"]["Log"][-1]["Output"]
-    assert f"{run_id_in(container)} is driven, its heartbeat moves" in told
     assert pipeline.owners() == {OWNER}
 
 
