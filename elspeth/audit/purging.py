@@ -35,6 +35,23 @@ def last_action(connection: sqlite3.Connection, run_id: str, action: str) -> int
     return number if isinstance(number, int) else 0
 
 
+def finished(connection: sqlite3.Connection, run_id: str, action: str) -> bool:
+    """Whether the last `PURGE` or `REMOVE` of this run was carried out to its end: then it left no marks."""
+    tables, marks = (ABOUT_ROWS, "marks <> x''") if action == REMOVE else (tuple(PURGEABLE), "purgeable_marks <> x''")
+    query = (
+        f"SELECT 1 FROM commit_tables WHERE run_id = ? AND commit_no < ? AND {marks}"
+        f" AND table_name IN ({', '.join('?' * len(tables))}) LIMIT 1"
+    )
+    number = last_action(connection, run_id, action)
+    return number > 0 and connection.execute(query, (run_id, number, *tables)).fetchone() is None
+
+
+def was_interrupted(connection: sqlite3.Connection, run_id: str) -> bool:
+    """Whether a purge of this run was begun and left something."""
+    begun = (action for action in (PURGE, REMOVE) if last_action(connection, run_id, action) > 0)
+    return not all(finished(connection, run_id, action) for action in begun)
+
+
 def forget(ledger: Ledger, run_id: str, *, whole: bool) -> None:
     """Clear the purgeable columns of a run, or remove all `ABOUT_ROWS`; with their marks, since four bytes tell too
     much of a short text. Done again, it finishes what was begun."""

@@ -143,7 +143,7 @@ class Recount:
             return
         kept = [(record, line) for record in records if (line := self._purgeable_line(record))]
         if not kept and commit_no < self._purged_before:
-            what = f"the marks of what was purged from {self.table} in commit {commit_no} were put back"
+            what = f"what was purged from {self.table} in commit {commit_no} has its marks still, or again"
             self.findings.append(Finding("changed", what, "commit_tables", None, commit_no))
             return
         self._compare(

@@ -80,6 +80,7 @@ def _count(manifest: dict[str, Any]) -> int:
 
 
 def _run(asked: Asked, reference: str, key: bytes | None, outputs: bool) -> int:
+    from elspeth.audit import purging
     from elspeth.audit.locate import locate
     from elspeth.audit.outputs import check_outputs, payload_findings
     from elspeth.audit.reader import AuditReader
@@ -96,6 +97,8 @@ def _run(asked: Asked, reference: str, key: bytes | None, outputs: bool) -> int:
         for checked in check_outputs(reader.connection, run.run_id) if outputs else ():
             findings += [checked.finding] if checked.finding else []
             notes += [] if checked.finding else [checked.sentence]
+        if findings and purging.was_interrupted(reader.connection, run.run_id):
+            notes.append(f"A purge of run {run.run_id} was begun and did not come to its end: repeat it, then verify.")
         heads = reader.commits(run.run_id, 1)
         (records,) = reader.connection.execute(
             "SELECT coalesce(sum(record_count), 0) FROM commits WHERE run_id = ?", (run.run_id,)

@@ -104,8 +104,11 @@ class _Listener(pykka.ThreadingActor):
 
 def _died(down: ChildDown, request: Request) -> ElspethError:
     how = down.signal or f"exit code {down.exit_code}"
+    next_step = f"elspeth status {request.run_id}" if request.run_id else "elspeth doctor"
+    if request.action in (PURGE, REMOVE):  # what is done twice is done once
+        next_step = f"elspeth purge --run {request.run_id}" + (" --whole" if request.action == REMOVE else "")
     return ElspethError(
         f"the process that writes to {request.database} died ({how}): whether {request.action} happened is not known",
         details=down.output_tail.strip().splitlines()[-5:],
-        next_step=f"elspeth status {request.run_id}" if request.run_id else "elspeth doctor",
+        next_step=next_step,
     )

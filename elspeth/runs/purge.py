@@ -13,7 +13,7 @@ from pathlib import Path
 
 from elspeth.audit.contents import bases_of
 from elspeth.audit.outputs import references
-from elspeth.audit.purging import PURGE, REMOVE, last_action
+from elspeth.audit.purging import PURGE, REMOVE, finished, last_action
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.values import Run
 from elspeth.errors import ElspethError, SettingsError
@@ -82,15 +82,16 @@ def purge(database: Path, run: Run, *, whole: bool, reason: str | None) -> Purge
     with AuditReader(database) as reader:
         mine = {reference for _, _, _, reference, _ in references(reader.connection, run.run_id)}
         tails = list(_tails(reader, run))
-    detail = {"payloads": len(mine), "tails": len(tails)}
-    operate(
-        database, run_id=run.run_id, action=REMOVE if whole else PURGE, reason=reason, changes={}, detail=detail,
-        expected_attempt=run.attempt,
-    )  # fmt: skip
-    with AuditReader(database) as reader:
-        kept = _still_needed(reader, run, mine)
-    stores = [PayloadStore(base) for base in bases_of(run.settings_json, run.working_directory)]
-    gone = sum(_unlink([store.path(reference) for store in stores]) for reference in mine - kept)
+        whole = whole or last_action(reader.connection, run.run_id, REMOVE) > 0  # what was begun is finished
+    gone, kept = 0, set[str]()
+    # The records that name payloads go last: without them a purge that was interrupted could not find its files again.
+    if mine or not whole:
+        operate(database, run_id=run.run_id, action=PURGE, reason=reason, changes={}, expected_attempt=run.attempt)
+        with AuditReader(database) as reader:
+            kept = _still_needed(reader, run, mine)
+        gone = sum(_unlink(places) for places in _places(run, mine - kept))
+    if whole:
+        operate(database, run_id=run.run_id, action=REMOVE, reason=reason, changes={}, expected_attempt=run.attempt)
     return Purged(run.run_id, gone, len(kept), sum(_unlink([tail]) for tail in tails))
 
 
@@ -103,8 +104,26 @@ def _refusal(run: Run) -> str | None:
 
 
 def _done(reader: AuditReader, run: Run, whole: bool) -> bool:
-    removed = last_action(reader.connection, run.run_id, REMOVE) > 0
-    return removed or (not whole and last_action(reader.connection, run.run_id, PURGE) > 0)
+    """Whether nothing is left to purge; one that was interrupted left something, and one that spared files may have."""
+    if not finished(reader.connection, run.run_id, REMOVE):
+        if whole or last_action(reader.connection, run.run_id, REMOVE) > 0:
+            return False
+        if not finished(reader.connection, run.run_id, PURGE):
+            return False
+    if any(tail.exists() for tail in _tails(reader, run)):
+        return False
+    if not any(base.exists() for base in bases_of(run.settings_json, run.working_directory)):
+        return True
+    mine = {reference for _, _, _, reference, _ in references(reader.connection, run.run_id)}
+    here = {reference for reference in mine if any(place.exists() for place in next(_places(run, {reference})))}
+    return not here - _still_needed(reader, run, here)
+
+
+def _places(run: Run, references: set[str]) -> Iterator[list[Path]]:
+    """Of each reference, the files where its payload may be."""
+    stores = [PayloadStore(base) for base in bases_of(run.settings_json, run.working_directory)]
+    for reference in references:
+        yield [store.path(reference) for store in stores]
 
 
 def _time(text: str) -> datetime:

@@ -139,6 +139,33 @@ def test_a_purge_that_was_killed_is_finished_by_the_same_command(folder: Path, t
     assert payloads(folder) == set()
 
 
+@pytest.mark.parametrize(
+    ("point", "more"),
+    [("audit.before_purge:1", ()), ("operator.before_answer:1", ()), ("audit.in_purge:12", ("--whole",))],
+)
+def test_a_purge_by_age_comes_back_to_a_run_whose_purge_was_killed(
+    point: str, more: tuple[str, ...], folder: Path, tmp_path: Path
+) -> None:
+    assert elspeth("run", "--settings", "pipeline.yaml", "--execute", cwd=folder).returncode == 0
+    words = ("purge", "--older-than", "0d", *more)
+    killed = elspeth(*words, cwd=folder, CRASH_POINT=f"{point}:{tmp_path / 'mark'}")
+    assert killed.returncode == 1
+    assert "elspeth purge --run" in killed.stderr
+    assert elspeth(*words, cwd=folder).returncode == 0
+    assert elspeth("verify", "latest", cwd=folder).returncode == 0
+    assert payloads(folder) == set()
+    assert "nothing to purge" in elspeth(*words, cwd=folder).stdout
+
+
+def test_verify_says_that_a_purge_was_not_finished(folder: Path, tmp_path: Path) -> None:
+    inline = ("--set", "payload_store.inline_limit_bytes=65536")
+    assert elspeth("run", "--settings", "pipeline.yaml", "--execute", *inline, cwd=folder).returncode == 0
+    elspeth("purge", "--run", "latest", cwd=folder, CRASH_POINT=f"audit.in_purge:1:{tmp_path / 'mark'}")
+    found = elspeth("verify", "latest", cwd=folder)
+    assert found.returncode == 1
+    assert "did not come to its end" in found.stdout
+
+
 def test_the_room_is_given_back_and_never_needed_twice(tmp_path: Path) -> None:
     shutil.copy(EXAMPLES / "threshold" / "pipeline.yaml", tmp_path)
     lines = [f"{number},{'x' * 400},{number}\n" for number in range(20_000)]
