@@ -9,8 +9,9 @@ A plugin is a small class with a `name`, an `Options` model and the methods of i
 
 Rows are plain dicts whose values JSON can hold: str, int, float, bool, None, lists and dicts. What `process` is given
 belongs to Elspeth: return a new dict, never change the one you got. Every object lives in one process and is called
-from one thread unless its node asks for `pool_size`. The order is always `__init__`, `setup`, the calls of the kind,
-`teardown`; a process can die at any point, so `teardown` may never come.
+once at a time, by one thread; if a node asks for `pool_size`, that many calls of its plugin may be under way at once,
+and those of the others come in turn, but from any thread of the pool. The order is always `__init__`, `setup`, the
+calls of the kind, `teardown`; a process can die at any point, so `teardown` may never come.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class Context:
 class PluginOptions(BaseModel):
     """Base of every plugin's options: unknown keys are errors. `schema` is the row schema as the settings spell it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
     schema_: Any = Field(default=None, alias="schema")
 

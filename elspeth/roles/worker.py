@@ -13,6 +13,7 @@ from elspeth.decide.compile import compile_walk
 from elspeth.decide.intake import Intake
 from elspeth.decide.recorder import Recorder
 from elspeth.decide.staging import run_items
+from elspeth.decide.turns import in_turn
 from elspeth.decide.walk import Walk
 from elspeth.flow.messages import Done, Ready, StageDone, StageWork, Work
 from elspeth.plugins.contract import Plugin
@@ -43,10 +44,12 @@ class Worker(Role):
         self._plugins: dict[str, Plugin] = {
             node.id: self._shop.build(node) for node in graph.of_kind("transform") if not graph.stateful[node.stage]
         }
+        pool = max((node.pool_size for node in graph.nodes if node.stage == 0), default=1)
+        if pool > 1:
+            self._plugins = in_turn(graph, self._plugins, pool)
         self._row = -1
         self._lane = self._new_lane()
         self._later: dict[int, Walk] = {}
-        pool = max((node.pool_size for node in graph.nodes if node.stage == 0), default=1)
         self._pool = ThreadPoolExecutor(pool) if pool > 1 else None
         self._lanes: SimpleQueue[Lane] = SimpleQueue()
         for _ in range(pool if pool > 1 else 0):
