@@ -17,6 +17,7 @@ from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
 from actors.exchange import Outbox
 from actors.spec import ChildSpec
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Temporary, from_value
+from elspeth.flow import deaths
 from elspeth.flow import events as ev
 from elspeth.flow import messages as m
 from elspeth.flow.cast import Cast, Outcome
@@ -132,7 +133,7 @@ class Conductor(pykka.ThreadingActor):
             if event.name == AUDIT:
                 self._close()
             return
-        words = self._words(event)
+        words = deaths.words(event, self._cast.hang_seconds)
         self._progress.say(f"{event.name} (pid {event.identity.pid}) died: {words}")
         if self._machine is None:
             self._restart(event.name, True)
@@ -141,18 +142,13 @@ class Conductor(pykka.ThreadingActor):
         position = -1 if event.name == SOURCE else event.position
         self._step(ev.Died(event.name, position, event.detail, evidence))
 
-    def _words(self, event: ChildDown) -> str:
-        if event.reason == "hang":
-            return f"hung: no progress for supervisor.hang_timeout_seconds ({self._cast.hang_seconds:g} s)"
-        if event.reason == "memory":
-            return "memory: over supervisor.worker_memory_limit_mb"
-        return event.signal or f"exit code {event.exit_code}"
-
     def _gave_up(self, name: str, reason: str, exits: list[ChildDown]) -> None:
-        lines = [f"{down.name} (pid {down.identity.pid}): {self._words(down)}" for down in exits]
-        tail = exits[-1].output_tail.strip().splitlines()[-5:] if exits else []
+        lines = deaths.last_exits(exits, self._cast.hang_seconds)
         self._note(name, "gave_up", detail={"reason": reason, "exits": lines})
-        self._fail(ElspethError(f"restart intensity exceeded: {reason}", details=[*lines, *tail]), audit=True)
+        self._fail(
+            ElspethError(f"restart intensity exceeded: {reason}", details=[*lines, *deaths.last_words(exits)]),
+            audit=True,
+        )
         if name == AUDIT and self._last_word is not None:
             self._end_at = time.monotonic() + self._cast.stop_seconds
             self._start(self._cast.audit)  # once more, for the last word only

@@ -1,0 +1,28 @@
+"""A child's death in words, for people and for the record. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actors.events import ChildDown
+
+_TAIL_LINES = 5
+
+
+def words(down: ChildDown, hang_seconds: float | None) -> str:
+    """How it died; names the setting whose limit it went over."""
+    if down.reason == "hang":
+        return f"hung: no progress for supervisor.hang_timeout_seconds ({hang_seconds:g} s)"
+    if down.reason == "memory":
+        return "memory: over supervisor.worker_memory_limit_mb"
+    return down.signal or f"exit code {down.exit_code}"
+
+
+def last_exits(exits: Sequence[ChildDown], hang_seconds: float | None) -> list[str]:
+    """One line for each death that counted."""
+    return [f"{down.name} (pid {down.identity.pid}): {words(down, hang_seconds)}" for down in exits]
+
+
+def last_words(exits: Sequence[ChildDown]) -> list[str]:
+    """The end of what the last one printed."""
+    return exits[-1].output_tail.strip().splitlines()[-_TAIL_LINES:] if exits else []
