@@ -16,16 +16,15 @@ from typing import Any
 
 from elspeth import canonical
 from elspeth.audit.database import worded
-from elspeth.audit.export import head, records
-from elspeth.audit.journal import Journal
 from elspeth.audit.lines import TABLES, lines
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.values import Run
 from elspeth.errors import ElspethError, SettingsError
 from elspeth.plugins.contract import Context, Row, Sink
-from elspeth.roles.audit import SIGNING_KEY
 from elspeth.runs.pipeline import Pipeline, load_stored_pipeline
 from elspeth.runs.requirements import enter
+
+SIGNING_KEY = "ELSPETH_SIGNING_KEY"
 
 
 def journal_of(pipeline: Pipeline, database: Path, run_id: str) -> str | None:
@@ -102,6 +101,8 @@ def finish(database: Path, run: Run, environ: Mapping[str, str] = os.environ, *,
     made = []
     place = journal_of(pipeline, database, run.run_id)
     if place is not None:
+        from elspeth.audit.journal import Journal  # few runs keep one, and every run would wait for this import
+
         journal = Journal(Path(place), run.run_id)
         try:
             with AuditReader(database) as reader:
@@ -125,6 +126,8 @@ def _sink(pipeline: Pipeline, run_id: str, state_directory: Path) -> Sink:
 
 def _blocks(reader: AuditReader, run_id: str, form: str, *, sign: bool) -> Iterator[list[Row]]:
     """The records as rows, in the form asked for, and at the end a row that vouches for all of them."""
+    from elspeth.audit.export import head, records  # few runs are exported, and every run would wait for this import
+
     digest = hashlib.sha256()
     counts = dict.fromkeys(TABLES, 0)
     for table in TABLES:

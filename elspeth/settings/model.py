@@ -42,7 +42,7 @@ def wrong(message: str, *, key: str = "", found: str = "", allowed: str = "") ->
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, types are not guessed, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class Step(Section):
