@@ -284,15 +284,21 @@ def _above(token: str, parents: list[str]) -> str:
 
 
 def _towards(life: Value, focus: str) -> Value:
-    """The same tree, of which only what leads to a token, and what became of it, is left."""
+    """The same tree, with only what leads to a token and what became of it; `left_out` counts the rest."""
     if life["token"] == focus:
         return life
-    kept = [_towards(child, focus) for child in life["becomes"] if _holds(child, focus)]
+    merged = {parent for child in life["becomes"] if _holds(child, focus) for parent in child["parents"]}
+    kept = [
+        _towards(child, focus) if _holds(child, focus) else child
+        for child in life["becomes"]
+        # What branches are merged to stands beside them, not below.
+        if _holds(child, focus) or focus in child["parents"] or child["token"] in merged
+    ]
     batches = [
         {**batch, "gave": [_towards(child, focus) for child in batch["gave"] if _holds(child, focus)]}
         for batch in life["batches"]
     ]
-    return {**life, "becomes": kept, "batches": batches}
+    return {**life, "becomes": kept, "batches": batches, "left_out": len(life["becomes"]) - len(kept)}
 
 
 def _holds(life: Value, focus: str) -> bool:

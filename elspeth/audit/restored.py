@@ -35,6 +35,10 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
         if manifest["elspeth_export"] != VERSION or not {"run_id", "head", "files"} <= manifest.keys():
             raise ValueError("its form is not known here")
+    except FileNotFoundError:
+        raise ElspethError(
+            f"{directory} holds no export: there is no {MANIFEST}", next_step="elspeth export RUN_ID -o FOLDER"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ElspethError(f"{path} is not the manifest of an export: {error}") from None
     return dict(manifest)

@@ -58,8 +58,8 @@ class Plan:
         """The plan as plain data."""
         return asdict(self)
 
-    def text(self, pipeline: Pipeline, command: str) -> str:
-        """The plan for people; `command` is what carries it out."""
+    def text(self, pipeline: Pipeline, command: str | None) -> str:
+        """The plan for people; `command` is what carries it out, None where it would be refused."""
         inputs = [(each.source, each.plugin, each.path, _size(each.size_bytes)) for each in self.inputs]
         outputs = [(each.sink, each.plugin, each.path, each.effect, each.delivery) for each in self.outputs]
         parts = [
@@ -71,7 +71,8 @@ class Plan:
         ]
         if self.notes or self.warnings:
             parts.append("\n".join([*self.notes, *(f"warning: {line}" for line in self.warnings)]))
-        parts.append(f"Everything was checked; nothing was run or written. To run it:\n  {command}")
+        todo = f" To run it:\n  {command}" if command else ""
+        parts.append(f"Everything was checked; nothing was run or written.{todo}")
         return "\n\n".join(parts)
 
     def _driven(self) -> list[str]:

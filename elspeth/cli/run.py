@@ -81,7 +81,7 @@ def command(
 
     if not execute:
         pipeline.inspect(state_directory(pipeline))
-        return _show(asked, pipeline, database, again, _foreseen(decide))
+        return _show(asked, pipeline, database, again, *_foreseen(decide))
     match decide():
         case Start() as begin:
             return first(asked, begin, again=again, fail_on_rows=fail_on_rows)
@@ -92,34 +92,36 @@ def command(
             return further(asked, found, fail_on_rows=fail_on_rows)
 
 
-def _foreseen(decide: Callable[[], Start | Resumption | Done]) -> list[str]:
-    """What earlier runs would mean for one that starts now, a sentence each."""
+def _foreseen(decide: Callable[[], Start | Resumption | Done]) -> tuple[list[str], bool]:
+    """What earlier runs would mean for one that starts now, a sentence each; and whether it would start at all."""
     try:
         found = decide()
     except ElspethError as error:
         facts = "".join(f"\n  {fact}" for fact in (*error.details, error.next_step) if fact)
-        return [f"--execute would be refused (exit code {error.exit_code}): {error.message}{facts}"]
+        return [f"--execute would be refused (exit code {error.exit_code}): {error.message}{facts}"], False
     match found:
         case Start(supersedes=[_, *_] as given_up):
-            return [f"run {run} would be given up" for run, _ in given_up]
+            return [f"run {run} would be given up" for run, _ in given_up], True
         case Resumption(run=run):
-            return [f"run {run.run_id} would be resumed, as attempt {run.attempt + 1}; nothing is started anew"]
+            return [f"run {run.run_id} would be resumed, as attempt {run.attempt + 1}; nothing is started anew"], True
         case Done(run):
-            return [f"nothing would be done: run {run.run_id} is complete, and neither settings nor source changed"]
-    return []
+            return [
+                f"nothing would be done: run {run.run_id} is complete, and neither settings nor source changed"
+            ], True
+    return [], True
 
 
-def _show(asked: Asked, pipeline: Pipeline, database: Path, command: str, foreseen: list[str]) -> int:
+def _show(asked: Asked, pipeline: Pipeline, database: Path, command: str, foreseen: list[str], starts: bool) -> int:
     found = plan.plan(pipeline, database, foreseen)
     if asked.json:
         output.result_json(
             SHAPE | {
                 "status": "planned", "database": str(database.absolute()), "exit_code": EXIT_OK,
-                "next_command": command, "plan": found.to_value(),
+                "next_command": command if starts else None, "plan": found.to_value(),
             }
         )  # fmt: skip
     else:
-        output.result(found.text(pipeline, command))
+        output.result(found.text(pipeline, command if starts else None))
     return EXIT_OK
 
 

@@ -54,7 +54,7 @@ def _row(found: Summary) -> tuple[object, ...]:
     run, rate = found.run, found.rows_per_second
     failures = ", ".join(f"{count:,} {name}" for name, count in found.troubled.items())
     return (
-        run.run_id, shown_status(found), run.started_at[:19].replace("T", " "), found.rows,
+        run.run_id, shown_status(found), run.started_at[:16].replace("T", " "), found.rows,
         "" if rate is None else f"{rate:,.0f}", output.seconds(found.seconds), failures, run.attempt,
     )  # fmt: skip
 

@@ -160,7 +160,7 @@ def _gate(passage: Value) -> Iterator[str]:
 def _work(passage: Value, life: Value) -> Iterator[str]:
     if passage["returned_hash"] is None:
         if passage["status"] == "completed":
-            yield f"returned {output.count(len(life['becomes']), 'row')}, which are told below"
+            yield f"returned {output.count(len(life['becomes']) + life.get('left_out', 0), 'row')}: see below"
         else:
             yield f"given {passage['given_kept'] if passage['given'] is None else _plain(passage['given'])}"
         return
@@ -239,6 +239,8 @@ def _end(life: Value) -> list[str]:
 
 def _ways(life: Value) -> str:
     match life["end"]["outcome"]:
+        case "forked" | "expanded" if life.get("left_out"):
+            return f"; {output.count(life['left_out'], 'more token')} came of it, not told here"
         case "forked":
             return (
                 f" into {output.count(sum(child['how'] == 'fork' for child in life['becomes']), 'branch', 'branches')}"

@@ -183,6 +183,7 @@ def test_an_unfinished_run_is_refused_then_finished_by_the_command_that_is_named
     plan = elspeth(*RUN, cwd=tmp_path)
     assert plan.returncode == 0
     assert "--execute would be refused (exit code 3): Run already in progress" in plan.stdout
+    assert "To run it" not in plan.stdout
 
     (tmp_path / "go").touch()
     command = next(line.strip() for line in announced.splitlines() if line.startswith("  elspeth resume"))

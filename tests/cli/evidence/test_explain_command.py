@@ -100,7 +100,17 @@ def test_a_token_shows_only_what_led_to_it_and_came_of_it(ask: Ask, pristine: Ev
         "--token",
         f"{row}.income",
     )
-    assert [life["token"] for life in story["tokens"]["becomes"]] == [f"{row}.income"]
+    assert [life["token"] for life in story["tokens"]["becomes"]] == [f"{row}.income", f"{row}+opinions"]
+    assert story["tokens"]["left_out"] == 1
+    _, merged = ask(
+        "explain", "--database", pristine.database, "--run", pristine.runs["second_opinions"], "--token",
+        f"{row}+opinions",
+    )  # fmt: skip
+    assert [life["token"] for life in merged["tokens"]["becomes"]] == [
+        f"{row}.history",
+        f"{row}.income",
+        f"{row}+opinions",
+    ]
 
 
 def test_rows_are_found_by_content_and_it_says_that_it_looked_at_all(
