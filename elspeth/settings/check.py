@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -100,7 +100,15 @@ def _validated(data: dict[str, Any]) -> tuple[Settings | None, list[ErrorDetails
     try:
         return Settings.model_validate(plain(data)), []
     except ValidationError as error:
-        return None, error.errors(include_url=False, include_input=False)
+        return None, list(_apart(error.errors(include_url=False, include_input=False)))
+
+
+def _apart(errors: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Each error for itself, where a section had to tell of several at once."""
+    for error in errors:
+        yield error
+        for other in error.get("ctx", {}).get("others", ()):
+            yield {**error, "ctx": other}
 
 
 def _read_again(data: dict[str, Any], errors: list[ErrorDetails], texts: Mapping[Path, str]) -> bool:

@@ -39,6 +39,12 @@ def wrong(message: str, *, key: str = "", found: str = "", allowed: str = "") ->
     return PydanticCustomError("settings", "settings", context)
 
 
+def several(found: list[PydanticCustomError]) -> PydanticCustomError:
+    """All of these errors of `wrong` about one section, as the one that a validator may raise."""
+    first, *others = (error.context or {} for error in found)
+    return PydanticCustomError("settings", "settings", {**first, "others": others})
+
+
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, types are not guessed, values do not change."""
 
@@ -126,16 +132,20 @@ class Coalesce(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Coalesce:
-        names = ", ".join(self.branches)
+        names, count = ", ".join(self.branches), f"1 to {len(self.branches)}"
+        found = []
         if self.policy == "quorum" and self.quorum_count is None:
-            raise wrong("policy quorum needs quorum_count", key="policy", allowed=f"1 to {len(self.branches)}")
+            found.append(wrong("policy quorum needs quorum_count", key="policy", allowed=count))
         if self.quorum_count is not None and self.quorum_count > len(self.branches):
-            raise wrong("more than there are branches", key="quorum_count", found=str(self.quorum_count),
-                        allowed=f"1 to {len(self.branches)}")  # fmt: skip
+            number = str(self.quorum_count)
+            found.append(wrong("more than there are branches", key="quorum_count", found=number, allowed=count))
         if self.merge == "select" and self.select_branch is None:
-            raise wrong("merge select needs select_branch", key="merge", allowed=names)
+            found.append(wrong("merge select needs select_branch", key="merge", allowed=names))
         if self.select_branch is not None and self.select_branch not in self.branches:
-            raise wrong("is no branch of this coalesce", key="select_branch", found=self.select_branch, allowed=names)
+            branch = self.select_branch
+            found.append(wrong("is no branch of this coalesce", key="select_branch", found=branch, allowed=names))
+        if found:
+            raise several(found)
         return self
 
 

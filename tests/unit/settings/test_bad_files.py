@@ -193,6 +193,14 @@ checkpoint: {frequency: never}
     assert found == [(5, "gates.0.routs"), (5, "gates.0.routes.true"), (7, "checkpoint.frequency")]
 
 
+def test_all_that_a_section_contradicts_itself_in_is_told(problems):
+    text = BASE + C + "branches: [a]\n    policy: quorum\n    merge: select\n"
+    assert [(problem.line, problem.key) for problem in problems(text)] == [
+        (6, "coalesce.0.policy"),
+        (7, "coalesce.0.merge"),
+    ]
+
+
 def test_wiring_is_not_judged_where_it_cannot_be_understood(problems):
     def wiring(settings, positions):
         raise AssertionError("not to be called")
