@@ -77,11 +77,9 @@ def open_reader(path: Path) -> sqlite3.Connection:
         raise ElspethError(f"there is no audit database at {path}", next_step="name it with --database")
     with worded(path):
         name = quote(str(path.absolute()))
-        connection = _reading(f"file:{name}?mode=ro")
         try:
-            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            connection = _reading(f"file:{name}?mode=ro")
         except sqlite3.OperationalError as error:
-            connection.close()
             if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
             if side_files(path):
@@ -91,7 +89,6 @@ def open_reader(path: Path) -> sqlite3.Connection:
                     next_step="mount the folder writable, or copy the database with its side files and read the copy",
                 ) from error
             connection = _reading(f"file:{name}?mode=ro&immutable=1")
-            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     return connection
 
 
@@ -179,5 +176,10 @@ def _error(error: sqlite3.DatabaseError, path: Path) -> ElspethError:
 
 def _reading(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA query_only = 1")
+    try:
+        connection.execute("PRAGMA query_only = 1")
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()  # now it has to look into the file
+    except BaseException:
+        connection.close()
+        raise
     return connection

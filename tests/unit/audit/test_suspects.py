@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from tests.unit.audit.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginnin
 
 
 @pytest.fixture
-def writer(tmp_path: Path) -> AuditWriter:
+def writer(tmp_path: Path) -> Iterator[AuditWriter]:
     writer = AuditWriter(tmp_path / "audit.db")
     writer.create_run(RUN_COLUMNS, ATTEMPT, beginning())
-    return writer
+    yield writer
+    writer.close()
 
 
 def suspicions(attempt: int, *facts: tuple[int, int]) -> Records:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,8 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 
 @contextmanager
 def tampering(path: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(path)
-    with connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         yield connection
-    connection.close()
 
 
 def findings(path: Path, run: str = RUN, key: bytes | None = KEY) -> list[Finding]:

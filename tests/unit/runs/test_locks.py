@@ -68,8 +68,10 @@ def test_the_file_tells_people_who_holds_it(me: AttemptIdentity) -> None:
 def test_fifty_who_ask_at_once_never_make_an_attempt_to_lock_fail(me: AttemptIdentity) -> None:
     path = Path(me.lock_path)
     AttemptLock.acquire(me).release()
+    together = threading.Event()  # otherwise the first are done before the last are started
 
     def ask() -> None:
+        together.wait()
         for _ in range(20):
             probe(path)
 
@@ -77,6 +79,7 @@ def test_fifty_who_ask_at_once_never_make_an_attempt_to_lock_fail(me: AttemptIde
     for asker in askers:
         asker.start()
     taken = 0
+    together.set()
     try:
         while any(asker.is_alive() for asker in askers):
             AttemptLock.acquire(me, patience=0.0).release()
