@@ -119,6 +119,8 @@ def cautions(pipeline: Pipeline) -> list[str]:
     The bytes that come out may differ from run to run where decisions depend on anything but the input.
     """
     lines = [line for node in pipeline.graph.of_kind("source") for line in _headers(pipeline, node)]
+    if any(getattr(plugin.options, "headers", None) == "original" for plugin in pipeline.plugins.values()):
+        lines += _spellings(pipeline)
     for node in pipeline.graph.nodes:
         plugin = pipeline.plugins.get(node.id)
         if plugin is not None and plugin.determinism != "deterministic":
@@ -145,6 +147,18 @@ def _headers(pipeline: Pipeline, node: Node) -> list[str]:
         wrong += [f"has {name!r}, which is not in the schema" for name in info.headers if name not in known]
     start = f"{node.id}: every row will be refused, for the header"
     return [f"{start} {', '.join(wrong)}."] if wrong else []
+
+
+def _spellings(pipeline: Pipeline) -> list[str]:
+    """Names whose originals differ from source to source, though a sink is to write the original."""
+    lines = []
+    for name, written in pipeline.headers.items():
+        found = [info.headers[name] for info in pipeline.sources.values() if info.headers and name in info.headers]
+        others = [repr(original) for original in dict.fromkeys(found) if original != written]
+        if others:
+            lines.append(f"{name!r} is {', '.join(others)} in one source and {written!r} in a later one: "
+                         f"`headers: original` writes {written!r}.")  # fmt: skip
+    return lines
 
 
 def _meant(name: str, headers: dict[str, str]) -> str:

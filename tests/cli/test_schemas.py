@@ -187,6 +187,20 @@ def test_a_header_that_cannot_fit_the_schema_is_a_warning_with_the_name_that_was
     assert told["warnings"] == []
 
 
+def test_names_that_sources_spell_differently_are_told_where_a_sink_writes_originals(tmp_path: Path) -> None:
+    for name, header in (("a", "net amount"), ("b", "net-amount")):
+        (tmp_path / f"{name}.csv").write_text(f"{header},id\n1,2\n")
+    sources = "".join(f"  {x}: {{plugin: csv, options: {{path: {x}.csv}}, on_success: out}}\n" for x in "ab")
+    (tmp_path / "pipeline.yaml").write_text(
+        f"sources:\n{sources}sinks: {{out: {{plugin: csv, options: {{path: out.csv, headers: original}}}}}}\n"
+    )
+    told = json.loads(elspeth("validate", "--settings", "pipeline.yaml", "--json", cwd=tmp_path).stdout)
+    assert told["warnings"] == [
+        "'net_amount' is 'net amount' in one source and 'net-amount' in a later one: "
+        "`headers: original` writes 'net-amount'."
+    ]
+
+
 PATHS = """\
 source:
   plugin: csv
