@@ -129,6 +129,9 @@ def cautions(pipeline: Pipeline) -> list[str]:
         if isinstance(plugin, Sink) and plugin.delivery != "exactly_once":
             lines.append(f"{node.id} ({node.plugin}) delivers at least once: after a crash it may be sent a row again, "
                          "with the same key.")  # fmt: skip
+        if node.pool_size > 1 and node.stage > 0:
+            lines.append(f"{node.id} takes its rows one by one: pool_size has no effect behind steps that wait for "
+                         "other rows.")  # fmt: skip
         if node.timeout_seconds is not None or node.trigger_seconds is not None:
             lines.append(f"{node.id} waits for a time-out: which rows meet in it depends on how fast they come.")
     return lines

@@ -83,6 +83,22 @@ def test_an_input_that_is_not_there_yet_is_a_warning(threshold: Path) -> None:
     assert elspeth("run", "--settings", "pipeline.yaml", cwd=threshold).returncode == 2
 
 
+def test_a_pool_where_it_has_no_effect_is_a_warning(threshold: Path) -> None:
+    settings = threshold / "pipeline.yaml"
+    step = "transforms:\n  - {name: slow, plugin: passthrough, pool_size: 4%s}\n"
+    batch = (
+        "aggregations:\n  - {name: batch, plugin: batch_replicate, input: rows, trigger: {count: 2}, on_success: more,"
+        " output_mode: passthrough, options: {include_copy_index: false}}\n"
+    )
+    text = settings.read_text()
+    for extra, warnings in ((step % "", 0), (batch + step % ", input: more", 1)):
+        start = "on_success: rows" if warnings else ""
+        settings.write_text(text.replace("\ngates:", f"  {start}\n{extra}\ngates:", 1))
+        told = json.loads(elspeth("validate", "--settings", "pipeline.yaml", "--json", cwd=threshold).stdout)
+        assert len(told.get("warnings", ())) == warnings, told
+        assert all("pool_size has no effect" in warning for warning in told["warnings"])
+
+
 def test_dotenv_fills_in_variables_unless_it_is_refused(threshold: Path) -> None:
     (threshold / ".env").write_text("INPUT=input.csv\n")
     settings = threshold / "pipeline.yaml"
