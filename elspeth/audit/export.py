@@ -48,7 +48,7 @@ def export_run(reader: AuditReader, run_id: str, directory: Path, key: bytes | N
         except OSError as error:
             raise Temporary(
                 f"{error.filename or directory} could not be written: {error.strerror or error}",
-                next_step=f"make room, remove {directory} and export again",
+                next_step=f"mend it, remove {directory} if it is there and export again, or name another folder",
             ) from error
         finally:
             connection.execute("ROLLBACK")

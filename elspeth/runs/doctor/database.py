@@ -86,11 +86,15 @@ def _side_files(path: Path, findings: Findings) -> None:
                 "whoever may not write it cannot open the database",
                 next_step=f"chown {owner} {side}",
             )  # fmt: skip
-        elif not os.access(side, os.R_OK | os.W_OK):
+        elif not os.access(side, os.R_OK | os.W_OK) and not _is_read_only(side):  # of a mount, `writable` tells
             findings.add("side files", "wrong", f"{side} {_why_not(side)}", next_step=f"chmod u+rw {side}")
 
 
 def _why_not(path: Path) -> str:
-    if os.statvfs(path).f_flag & os.ST_RDONLY:
+    if _is_read_only(path):
         return "lies on a read-only file system"
     return f"is not writable for {user_name(os.geteuid())}"
+
+
+def _is_read_only(path: Path) -> bool:
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
