@@ -27,8 +27,8 @@ class Tree:
             for pid in [process.pid, *_children(process.pid)]:
                 total += _pss(pid)
                 name, seconds = _spent(pid)
-                if name:
-                    self.seconds["main" if pid == process.pid else name] = seconds
+                if pid == process.pid or name.startswith("elspeth "):  # before that it has not said who it is
+                    self.seconds["main" if pid == process.pid else name.split()[-1]] = seconds
             self.memory.append((time.perf_counter() - started, total))
             time.sleep(EVERY_SECONDS)
 
@@ -57,11 +57,11 @@ def _pss(pid: int) -> int:
 
 
 def _spent(pid: int) -> tuple[str, float]:
-    name = _text(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").split()
+    name = _text(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
     stat = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
-    if not name or len(stat) < 13:
+    if len(stat) < 13:
         return "", 0.0
-    return name[-1], (int(stat[11]) + int(stat[12])) / _TICKS
+    return name, (int(stat[11]) + int(stat[12])) / _TICKS
 
 
 def _listed(folder: Path) -> list[Path]:
