@@ -47,7 +47,8 @@ def check(cls: type[Plugin], options: Mapping[str, Any], where: str) -> PluginOp
     try:
         return cls.Options.model_validate(dict(options))
     except ValidationError as error:
-        problems = [_problem(cls.Options, dict(item)) for item in error.errors(include_url=False)]
+        items = [dict(item) for item in error.errors(include_url=False)]
+        problems = [_problem(cls.Options, item) for item in items if not _follows(item, items)]
         raise OptionProblems(where, cls.name, problems) from None
 
 
@@ -62,6 +63,12 @@ def dotted(key: KeyPath) -> str:
 def option_names(model: type[BaseModel]) -> list[str]:
     """The names under which a model's fields are written in settings."""
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _follows(item: dict[str, Any], items: Sequence[dict[str, Any]]) -> bool:
+    # Pydantic counts only the good items of a list, and calls it too short when a bad one is all there is.
+    loc = item["loc"]
+    return item["type"] == "too_short" and any(other["loc"][: len(loc)] == loc != other["loc"] for other in items)
 
 
 def _problem(model: type[BaseModel], item: dict[str, Any]) -> OptionProblem:

@@ -200,7 +200,9 @@ def _in_progress(path: Path) -> RunInProgress:
 
 
 def _unusable(path: Path, error: OSError) -> Temporary:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    mend = "Make room on its disk" if full else "Make its folder writable for this user"
     return Temporary(
         f"The lock file {path} cannot be used: {error.strerror}.",
-        next_step="Make its folder writable for this user, then run the same command again.",
+        next_step=f"{mend}, then run the same command again.",
     )

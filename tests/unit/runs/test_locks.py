@@ -161,3 +161,16 @@ def test_a_folder_that_cannot_be_made_is_named(me: AttemptIdentity) -> None:
     Path(me.lock_path).parent.write_text("a file where the folder should be")
     with pytest.raises(Temporary, match=r"mf3k2a9x\.1\.lock cannot be used: "):
         AttemptLock.acquire(me)
+
+
+@pytest.mark.parametrize(("number", "mended"), [(errno.ENOSPC, "Make room"), (errno.EACCES, "writable")])
+def test_what_stands_in_the_way_of_a_lock_says_how_it_is_mended(
+    me: AttemptIdentity, monkeypatch: pytest.MonkeyPatch, number: int, mended: str
+) -> None:
+    def refuse(*args: Any, **options: Any) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(locks.os, "open", refuse)
+    with pytest.raises(Temporary) as caught:
+        AttemptLock.acquire(me)
+    assert mended in str(caught.value.next_step)

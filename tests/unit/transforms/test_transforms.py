@@ -35,6 +35,11 @@ def problems(plugin: str, **options: Any) -> str:
     return "\n".join(caught.value.details)
 
 
+def test_a_list_of_one_bad_item_is_not_called_empty_too() -> None:
+    assert "at least 1" not in problems("type_coerce", conversions=[{"field": "id", "to": "integer"}])
+    assert "at least 1" in problems("type_coerce", conversions=[])
+
+
 def test_passthrough_changes_nothing() -> None:
     assert changed("passthrough", {"a": [1]}) == {"a": [1]}
 
