@@ -74,7 +74,10 @@ def _death(death: Value) -> str:
     evidence = ", ".join(
         f"{name} {_plain(value)}"
         for name, value in death.items()
-        if name not in ("event", "at", "attempt", "deaths", "token") and value is not None
+        if name not in ("event", "at", "attempt", "deaths", "token", "detail")
+        and value is not None
+        and not (name == "detail" and isinstance(value, int))  # where in its work the process was: for the record alone
+        and not (name == "reason" and value == death.get("signal"))
     )
     if death["event"] == "suspect":
         alone = f", after {output.count(death['deaths'], 'death')} alone" if death.get("deaths") else ""

@@ -58,7 +58,8 @@ def text(graph: Graph, counts: Mapping[str, int] | None = None, width: int = 80)
         longest = max((len(_label(edge)) for edge in ways), default=0)
         for number, edge in enumerate(ways, 1):
             corner = "├" if number < len(ways) or down else "└"
-            label = f" {_label(edge)} ".ljust(longest + 2, "─") if longest else ""
+            said = _label(edge)
+            label = (f" {said} " if said else "").ljust(longest + 2, "─") if longest else ""
             where = f"{edge.to_node} ({plugins[edge.to_node]})" if edge.to_node in plugins else edge.to_node
             lines.append(_counted(f"  {corner}─{label}─> {where}", edge, counts, width))
         if down is not None:
