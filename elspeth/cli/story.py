@@ -74,7 +74,7 @@ def _death(death: Value) -> str:
     evidence = ", ".join(
         f"{name} {_plain(value)}"
         for name, value in death.items()
-        if name not in ("event", "at", "attempt", "deaths", "token", "detail")
+        if name not in ("event", "at", "attempt", "deaths", "token")
         and value is not None
         and not (name == "detail" and isinstance(value, int))  # where in its work the process was: for the record alone
         and not (name == "reason" and value == death.get("signal"))
