@@ -127,12 +127,16 @@ class Journal:
                 continue
             if whole is None:
                 whole = start + len(line)
-                os.ftruncate(self._fd, whole)
+                self._cut(whole)
             if link["run_id"] == self._run_id:
                 return int(link["commit_no"])
         if whole is None:
-            os.ftruncate(self._fd, 0)
+            self._cut(0)
         return -1
+
+    def _cut(self, size: int) -> None:
+        if self._size() > size:  # a whole file is not touched, not even its time stamp
+            os.ftruncate(self._fd, size)
 
     def _backwards(self) -> Iterator[tuple[int, bytes]]:
         """The lines of the file with their places, last one first."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from elspeth.cli import main
+from elspeth.plugins import registry
 from elspeth.plugins.registry import BUILT_IN
 
 OWN = '''\
@@ -27,6 +28,7 @@ def test_the_list_fits_the_terminal_and_names_every_plugin(
     columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(registry, "_from_files", {})  # what other tests have loaded
     assert main.run(["plugins", "list"]) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= columns

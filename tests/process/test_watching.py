@@ -67,8 +67,9 @@ def test_slow_is_not_dead(work: bytes) -> None:
 
 def test_a_child_with_nothing_to_do_is_left_alone() -> None:
     with Family() as family, Family() as clock:
-        family.start(hang_seconds=0.1)
+        family.start(hang_seconds=0.5)
         family.send("ping", b"ping")
+        family.await_frames("ping", 1)
         clock.start()
         clock.send("ping", b"wait_for", b"1")
         clock.await_frames("ping", 2)
