@@ -143,10 +143,11 @@ def test_a_working_directory_that_is_elsewhere_is_found(
 
 def test_a_damaged_database_is_found(stopped: Path) -> None:
     database = stopped / "runs" / "audit.db"
+    with closing(sqlite3.connect(database)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'node_states'").fetchone()
+        (page,) = connection.execute("PRAGMA page_size").fetchone()
     data = bytearray(database.read_bytes())
-    page = 4096
-    for start in range(len(data) - 5 * page, len(data), page):
-        data[start : start + 8] = b"\xff" * 8
+    data[(root - 1) * page : (root - 1) * page + 8] = b"\xff" * 8
     database.write_bytes(data)
     report = doctor(stopped)
     assert report["exit_code"] == 1
