@@ -33,7 +33,7 @@ class Batch:
     digests: list[chain.TableDigest] = field(default_factory=list)
 
     def insert(self, table: str, rows: int = 1) -> str:
-        """The statement that inserts so many records of this table; binds the commit's number, then their values."""
+        """The statement that inserts so many records of this table; each binds the commit's number, then its values."""
         return _insert(self.run_id, table, rows)
 
     def add_single(self, table: str, columns: Mapping[str, Any]) -> None:
@@ -76,7 +76,7 @@ def _insert(run_id: str, table: str, rows: int) -> str:
     columns = COLUMNS[table]
     quoted = ", ".join(f'"{column}"' for column in columns)
     # The run's id stands in the statement: it is the same for all records of the run and needs no binding.
-    record = f"(?1, '{run_id}', {', '.join('?' * len(columns))})"
+    record = f"(?, '{run_id}', {', '.join('?' * len(columns))})"
     return f"INSERT INTO {table} (commit_no, run_id, {quoted}) VALUES {', '.join([record] * rows)}"
 
 

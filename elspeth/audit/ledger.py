@@ -78,8 +78,8 @@ class Ledger:
     def _insert(self, batch: Batch, table: str, records: list[Record], number: int) -> None:
         many = len(records) - len(records) % TOGETHER
         for start in range(0, many, TOGETHER):
-            values = chained.from_iterable(records[start : start + TOGETHER])
-            self.connection.execute(batch.insert(table, TOGETHER), [number, *values])
+            values = chained.from_iterable((number, *record) for record in records[start : start + TOGETHER])
+            self.connection.execute(batch.insert(table, TOGETHER), tuple(values))
         self.connection.executemany(batch.insert(table), [(number, *record) for record in records[many:]])
 
     def head(self, run_id: str) -> tuple[int, str]:

@@ -76,7 +76,7 @@ def _traffic(graph: Graph, reader: AuditReader, run_id: str) -> dict[str, int]:
     """Tokens per edge. The ways of gates and of errors are recorded one by one; the one normal way of any other node
     was taken by all that left it."""
     counts = reader.edge_counts(run_id)
-    read, refused, left = (dict(reader.connection.execute(query, (run_id,)).fetchall()) for query in _COUNTS)
+    read, refused, left = (dict(reader.connection.execute(query, (run_id, run_id)).fetchall()) for query in _COUNTS)
     for node in graph.nodes:
         normal = left.get(node.id, 0)
         if node.kind == "source":
@@ -89,10 +89,10 @@ def _traffic(graph: Graph, reader: AuditReader, run_id: str) -> dict[str, int]:
 
 
 _COUNTS = (
-    "SELECT source_node_id, count(*) FROM rows WHERE row_id >= ?1 AND row_id < ?1 || '~' GROUP BY 1",
-    "SELECT node_id, count(*) FROM validation_errors WHERE error_id >= ?1 AND error_id < ?1 || '~' GROUP BY 1",
+    "SELECT source_node_id, count(*) FROM rows WHERE row_id >= ? AND row_id < ? || '~' GROUP BY 1",
+    "SELECT node_id, count(*) FROM validation_errors WHERE error_id >= ? AND error_id < ? || '~' GROUP BY 1",
     # A token that was made into others has no output of its own.
-    "SELECT node_id, count(*) FROM node_states WHERE state_id >= ?1 AND state_id < ?1 || '~'"
+    "SELECT node_id, count(*) FROM node_states WHERE state_id >= ? AND state_id < ? || '~'"
     " AND status = 'completed' AND output_hash IS NOT NULL GROUP BY 1",
 )
 """Rows per source, rows that a source refused, tokens that left a node."""
