@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,10 @@ ROW = f"{RUN}-000000001"
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Fixture:
-    return Fixture(tmp_path)
+def run(tmp_path: Path) -> Iterator[Fixture]:
+    fixture = Fixture(tmp_path)
+    yield fixture
+    fixture.db.close()
 
 
 def violations(run: Fixture, *, finished: bool = True, recompute: bool = True) -> list[str]:

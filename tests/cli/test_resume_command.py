@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 def completed(threshold: Path) -> str:
     done = elspeth(*RUN, cwd=threshold)
     assert done.returncode == 0, done.stderr
-    (run_id,) = sqlite3.connect(threshold / "runs/audit.db").execute("SELECT run_id FROM runs").fetchone()
+    with closing(sqlite3.connect(threshold / "runs/audit.db")) as db:
+        (run_id,) = db.execute("SELECT run_id FROM runs").fetchone()
     return str(run_id)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,8 @@ def test_a_run_ends_with_a_summary_on_stdout_and_all_else_on_stderr(threshold: P
     assert done.returncode == 0, done.stderr
     for name in ("normal.csv", "high_values.csv"):
         assert (threshold / "output" / name).read_bytes() == (threshold / "expected" / name).read_bytes()
-    (run_id,) = sqlite3.connect(threshold / "runs/audit.db").execute("SELECT run_id FROM runs").fetchone()
+    with closing(sqlite3.connect(threshold / "runs/audit.db")) as db:
+        (run_id,) = db.execute("SELECT run_id FROM runs").fetchone()
     database = threshold / "runs/audit.db"
     assert done.stdout.startswith(f"Run {run_id} completed after ")
     assert ": 8 rows\n" in done.stdout
@@ -178,7 +180,8 @@ def test_an_unfinished_run_is_refused_then_finished_by_the_command_that_is_named
     assert dead.returncode == 3
     told = json.loads(dead.stdout)
     assert told["resumable"]
-    (run_id,) = sqlite3.connect(tmp_path / "runs/audit.db").execute("SELECT run_id FROM runs").fetchone()
+    with closing(sqlite3.connect(tmp_path / "runs/audit.db")) as db:
+        (run_id,) = db.execute("SELECT run_id FROM runs").fetchone()
     assert told["next_command"] == f"elspeth resume {run_id}"
     plan = elspeth(*RUN, cwd=tmp_path)
     assert plan.returncode == 0

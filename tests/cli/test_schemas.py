@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,11 @@ SPELLINGS: list[tuple[str, list[dict[str, Any]]]] = [
 ]  # fmt: skip
 
 
-def ran(folder: Path, pipeline: str) -> sqlite3.Connection:
-    """The audit database of a run of this pipeline, which must get to its end."""
+def ran(folder: Path, pipeline: str) -> None:
+    """Run this pipeline, which must get to its end."""
     (folder / "pipeline.yaml").write_text(pipeline)
     done = elspeth("run", "--settings", "pipeline.yaml", "--execute", cwd=folder)
     assert done.returncode == 0, done.stderr
-    return sqlite3.connect(folder / "runs" / "audit.db")
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def test_a_schema_means_the_same_in_every_spelling_and_types_come_from_the_sourc
         f"  s{number:02}:\n    plugin: csv\n    {spelling}\n    on_success: rows\n    on_validation_failure: discard\n"
         for number, (spelling, _) in enumerate(SPELLINGS)
     )
-    db = ran(
+    ran(
         tmp_path,
         f"sources:\n{sources}queues: [rows]\n"
         "transforms: [{name: everything, plugin: passthrough, input: rows, on_success: out}]\n"
@@ -79,9 +79,10 @@ def test_a_schema_means_the_same_in_every_spelling_and_types_come_from_the_sourc
     )
     wanted = [row for _, rows in SPELLINGS for row in rows]
     assert repr(lines(tmp_path / "out.jsonl")) == repr(wanted)  # 1, 1.0 and True are not the same here
-    refused = db.execute("SELECT node_id, count(*) FROM validation_errors GROUP BY node_id").fetchall()
+    with closing(sqlite3.connect(tmp_path / "runs" / "audit.db")) as db:
+        refused = db.execute("SELECT node_id, count(*) FROM validation_errors GROUP BY node_id").fetchall()
+        errors = {error for (error,) in db.execute("SELECT error FROM validation_errors")}
     assert dict(refused) == {f"s{n:02}": 3 - len(rows) for n, (_, rows) in enumerate(SPELLINGS) if len(rows) < 3}
-    errors = {error for (error,) in db.execute("SELECT error FROM validation_errors")}
     assert "field 'id': expected int, found 'x'" in errors
     assert any("field 'more': expected int, found no such field" in error for error in errors)
 

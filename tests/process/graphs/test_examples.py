@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def test_an_example_gives_what_it_promises(name: str, tmp_path: Path, programs: 
     for expected in (folder / "expected").iterdir():
         assert (folder / "output" / expected.name).read_bytes() == expected.read_bytes(), expected.name
     database = folder / "runs" / "audit.db"
-    [(run_id,)] = sqlite3.connect(database).execute("SELECT run_id FROM runs").fetchall()
+    with closing(sqlite3.connect(database)) as db:
+        [(run_id,)] = db.execute("SELECT run_id FROM runs").fetchall()
     found = check(folder / "pipeline.yaml", database, run_id, working_directory=folder, recompute=False)
     assert found == []

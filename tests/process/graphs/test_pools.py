@@ -123,6 +123,7 @@ def test_rows_of_a_pool_overtake_each_other_and_leave_in_order_with_a_context_of
     states = db.execute(
         "SELECT attempt, status, count(*) FROM node_states WHERE node_id = 'slow' GROUP BY attempt, status"
     ).fetchall()
+    db.close()
     assert sorted(states) == [(1, "completed", 48), (1, "failed", 16), (2, "completed", 16)]
     settings, database = tmp_path / "pipeline.yaml", tmp_path / "runs" / "audit.db"
     assert check(settings, database, run_id, working_directory=tmp_path, recompute=False) == []
