@@ -32,8 +32,6 @@ GIVE_WAY_SHARE, END_SHARE = 0.45, 0.2
 write the last word. The rest is for the children to end."""
 LEFTOVER_SECONDS = 2.0
 
-CAUTIOUS_ROWS = 10_000
-
 
 class Conductor(pykka.ThreadingActor):
     """Drives one attempt. When `outcome` is done, the tree is ready to be shut down."""
@@ -208,7 +206,7 @@ class Conductor(pykka.ThreadingActor):
         self._machine = Machine(
             cast.policy, cast.stateful, message.checkpoint,
             suspects={int(row): deaths for row, deaths in message.suspects.items()},
-            cautious_rows=CAUTIOUS_ROWS if cast.cautious else 0,
+            cautious_rows=cast.policy.window_rows() if cast.cautious else 0,  # more cannot have been in flight
         )  # fmt: skip
         for events in self._chronicle.unsaved():
             self._tell_audit(events)
