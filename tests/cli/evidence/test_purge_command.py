@@ -42,7 +42,7 @@ def test_after_a_purge_no_row_data_is_left_and_the_evidence_holds(ask: Ask, evid
     for run in evidence.runs.values():
         assert bodies(evidence.database, run) == 0
         assert ask("verify", run, "--database", evidence.database)[1]["findings"] == []
-    for text in (b"Bo", b"1800"):
+    for text in (b'"Bo"', b'":1800'):  # as row data holds them: bare digits may stand in any hash
         assert text not in evidence.database.read_bytes()
     with closing(sqlite3.connect(evidence.database)) as connection:
         actions = connection.execute("SELECT action, reason FROM operator_actions").fetchall()
