@@ -29,23 +29,29 @@ class Intake:
 
     def take(self, rows: Rows, at: int) -> None:
         """Row `at` of the chunk enters the graph and walks to the end of the stage."""
+        token = self._admit(rows, at)
+        if token is not None:
+            self._first[rows.source](token)
+
+    def _admit(self, rows: Rows, at: int) -> Token | None:
+        """The record and the first token of a row; None where it is no row, which is recorded instead."""
         recorder = self._walk.recorder
         row = rows.rows[at]
         index = rows.row_index + at
-        line = rows.lines[at] if rows.lines else None
         recorder.lap()
         if row is None:
             self._take_bad(self._sources[rows.source], rows.bad[at], index, rows.read_at)
-            return
-        row_id = ids.row_id(self._run_id, index)
+            return None
+        line = rows.lines[at] if rows.lines else None
         try:
             digest = canonical.sha256(row)
         except ValueError as error:
             bad = BadRow(ascii(row)[:RAW_LIMIT], f"not data that JSON can hold: {error}", line, None)
             self._take_bad(self._sources[rows.source], bad, index, rows.read_at)
-            return
+            return None
+        row_id = ids.row_id(self._run_id, index)
         self._begin(recorder, row_id, index, rows.source, digest, row, line, rows.read_at)
-        self._first[rows.source](Token(row_id, row_id, index, row, (), 0, digest, rows.read_at))
+        return Token(row_id, row_id, index, row, (), 0, digest, rows.read_at)
 
     def _begin(
         self, recorder: Recorder, row_id: str, index: int, source: str, digest: str, data: Row, line: int | None,
@@ -81,31 +87,11 @@ class Intake:
 
     def poison(self, rows: Rows, at: int, evidence: dict[str, Any]) -> None:
         """Row `at` has killed the processes that touched it: it is not run, but recorded and set aside."""
-        recorder = self._walk.recorder
-        recorder.lap()
-        row = rows.rows[at]
-        index = rows.row_index + at
-        row_id = ids.row_id(self._run_id, index)
-        if row is None:
-            self._take_bad(self._sources[rows.source], rows.bad[at], index, rows.read_at)
+        token = self._admit(rows, at)
+        if token is None:
             return
-        line = rows.lines[at] if rows.lines else None
-        try:
-            digest = canonical.sha256(row)
-        except ValueError as error:
-            bad = BadRow(ascii(row)[:RAW_LIMIT], f"not data that JSON can hold: {error}", line, None)
-            self._take_bad(self._sources[rows.source], bad, index, rows.read_at)
-            return
-        self._begin(recorder, row_id, index, rows.source, digest, row, line, rows.read_at)
-        token = Token(row_id, row_id, index, row, (), 0, digest, rows.read_at)
         facts = dict(evidence)
         number = facts.pop("detail", 0)
-        node = next((node for node in self._walk.graph.nodes if node.sequence == number), None)
-        if node is None or node.kind in ("source", "sink"):
-            node = next(node for node in self._walk.graph.nodes if node.kind not in ("source", "sink"))
-        refused = Refused(
-            f"killed the process that touched it: {facts.pop('reason', 'unknown')}", {**facts, "poison": True}
-        )
-        state = recorder.state(token, node.id, "failed", digest, None, recorder.now, error=refused.text(node.id))
-        token.step += 1
-        self._walk.refuse(node, token, refused, state)
+        steps = [node for node in self._walk.graph.nodes if node.kind not in ("source", "sink")]
+        touched = [node for node in steps if node.sequence == number] or steps or [self._sources[rows.source]]
+        self._walk.set_aside(touched[0], token, facts)

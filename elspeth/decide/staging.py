@@ -7,7 +7,7 @@ from typing import Any
 
 from elspeth.decide import wire
 from elspeth.decide.token import Token
-from elspeth.decide.walk import Refused, Walk
+from elspeth.decide.walk import Walk
 
 
 def run_items(
@@ -27,19 +27,8 @@ def run_items(
         elif item.target not in walk.steps:
             recorder.to_stage(item.target, token)
         elif str(place) in poison:
-            _set_aside(walk, item.target, token, poison[str(place)])
+            walk.set_aside(walk.steps[item.target].node, token, poison[str(place)])
         else:
             touch(place)
             recorder.lap()
             walk.enter(token, item.target)
-
-
-def _set_aside(walk: Walk, node_id: str, token: Token, evidence: dict[str, Any]) -> None:
-    node = walk.steps[node_id].node
-    reason = f"killed the process that touched it: {evidence.get('reason', 'unknown')}"
-    refused = Refused(reason, {**evidence, "poison": True})
-    state = walk.recorder.state(
-        token, node_id, "failed", token.hash, None, walk.recorder.now, error=refused.text(node_id)
-    )
-    token.step += 1
-    walk.refuse(node, token, refused, state)

@@ -159,6 +159,18 @@ class Walk:
         else:
             recorder.to_sink(target.node, token, "quarantined", error)
 
+    def set_aside(self, node: Node, token: Token, evidence: dict[str, Any]) -> None:
+        """The token has killed the processes that touched it at this node: it goes where the node's errors go."""
+        facts = dict(evidence)
+        reason = f"killed the process that touched it: {facts.pop('reason', 'unknown')}"
+        refused = Refused(reason, {**facts, "poison": True})
+        recorder = self.recorder
+        state = recorder.state(
+            token, node.id, "failed", token.hash, None, recorder.now, error=refused.text(node.id)
+        )  # fmt: skip
+        token.step += 1
+        self.refuse(node, token, refused, state)
+
     def wait(self, failures: int, context: Context) -> None:
         """Before a node is tried again: wait as long as the policy says, without being taken for hung."""
         until = time.monotonic() + self.retry.delay(failures)

@@ -20,7 +20,6 @@ class Policy:
 
     frequency: Frequency = "every_row"
     interval: int = 1000
-    checkpoints: bool = True
     max_rows: int = 10_000
     max_bytes: int = 32 << 20
     workers: int = 1

@@ -87,7 +87,6 @@ def policy_of(pipeline: Pipeline) -> Policy:
     return Policy(
         frequency=checkpoint.frequency,
         interval=checkpoint.checkpoint_interval or 1000,
-        checkpoints=checkpoint.enabled,
         max_rows=checkpoint.max_rows,
         max_bytes=checkpoint.max_bytes,
         workers=settings.concurrency.max_workers,
