@@ -1,0 +1,22 @@
+"""A row that is set aside instead of being run."""
+
+from elspeth.decide.compile import compile_walk
+from elspeth.decide.intake import Intake
+from elspeth.decide.recorder import Recorder
+from elspeth.decide.wire import Rows
+from elspeth.graph.build import build
+from elspeth.plugins.contract import Context
+from elspeth.settings.model import Settings
+
+
+def test_a_row_is_set_aside_where_there_is_no_step_to_blame() -> None:
+    settings = Settings.model_validate(
+        {"source": {"plugin": "csv"}, "sinks": {"out": {"plugin": "csv"}}, "default_sink": "out"}
+    )
+    recorder = Recorder()
+    walk = compile_walk(build(settings), 0, {}, recorder, lambda node: Context("2rypsekv", node))
+    rows = Rows("source", 7, "2026-01-01T00:00:00.000Z", [{"a": 1}], {}, None)
+    Intake("2rypsekv", walk.graph, walk).poison(rows, 0, {"reason": "SIGKILL", "detail": 0, "attempts": 3})
+    ((_, token, outcome, *_),) = recorder.records["token_outcomes"]
+    assert (token, outcome) == ("2rypsekv-000000007", "quarantined")
+    assert "killed the process that touched it: SIGKILL" in recorder.records["transform_errors"][0][3]
