@@ -35,6 +35,7 @@ class ChildDown:
 
         exited        it ended by itself
         signal        somebody or something else killed it
+        nursery       the process it was forked from died, and it with it
         hang          the supervisor did: no progress for `hang_seconds`
         memory        it went over its memory limit
         killed:WHY    the supervisor did, for the reason given

@@ -1,6 +1,6 @@
-"""Entry point of a child process: signals, limits, the way from the channel to the actor's inbox.
+"""What a child process does from its birth on: limits, the way from the channel to the actor's inbox.
 
-Kept light: what is imported here delays every start of every child.
+Kept light: what is imported here is imported by every nursery before it forks its first child.
 """
 
 from __future__ import annotations
@@ -15,47 +15,35 @@ import select
 import signal
 import socket
 import time
+from typing import NoReturn
 
 import pykka
 
 from actors.channel import DATA, READY, STOP, ChannelClosed, FrameReader
-from actors.child import EXIT_ORPHANED, Child, Frame, Port, die
+from actors.child import EXIT_ORPHANED, Child, Frame, Port
 from actors.crashpoints import crash_point
 from actors.proc import start_ticks
 from actors.pulse import BUSY, PARENT_BEAT, Pulse
+from actors.request import Birth
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
-def main(arguments: list[str]) -> None:
-    """Be the child that the parent described in nine words; never returns while the parent lives.
-
-    The words: channel and page (descriptors), the parent's pid and start (clock ticks since boot), seconds until the
-    watchdog acts (0: never), memory limit in bytes (0: none), expendable (0 or 1), target, title.
-    """
-    channel_fd, pulse_fd, parent, parent_start, watchdog, memory, expendable = map(int, arguments[:7])
-    target, title = arguments[7:]
-    # The parent decides when to stop; it started us with these signals blocked, so none got in before this line.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+def main(channel: int, page: int, nursery: int, birth: Birth) -> NoReturn:
+    """Be the child of this birth, forked by the process `nursery`, with the descriptors of a channel and a page."""
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    _die_with(parent)
-    _name(title)
-    if expendable:
+    die_with(nursery)
+    name(birth.title)
+    if birth.expendable:
         with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - pathlib is an import of 6 ms
             file.write("1000")
-    if memory:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    sock = socket.socket(fileno=channel_fd)
-    sock.set_inheritable(False)
-    pulse = Pulse(pulse_fd)
-    os.close(pulse_fd)
-    try:
-        _Host(sock, pulse, Watchdog(pulse, parent, parent_start, watchdog)).run(target)
-    except Exception:  # noqa: BLE001
-        die()
+    if birth.memory:
+        resource.setrlimit(resource.RLIMIT_DATA, (birth.memory, birth.memory))
+    pulse = Pulse(page)
+    os.close(page)
+    watchdog = Watchdog(pulse, birth.main, birth.main_start, birth.watchdog)
+    _Host(socket.socket(fileno=channel), pulse, watchdog).run(birth.target)
 
 
 class _Host:
@@ -65,12 +53,12 @@ class _Host:
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
-    def run(self, target: str) -> None:
+    def run(self, target: str) -> NoReturn:
         _, (argument,) = self._next()
         crash_point("host.before_actor")
         self._pulse.words[BUSY] = 1  # an import, or an `on_start`, that hangs is a hang; the actor clears it
-        module, _, name = target.partition(":")
-        cls = getattr(importlib.import_module(module), name)
+        module, _, attribute = target.partition(":")
+        cls = getattr(importlib.import_module(module), attribute)
         if not (isinstance(cls, type) and issubclass(cls, Child)):
             raise TypeError(f"{target} is {cls!r}; a child is a subclass of actors.Child")
         port = Port(self._sock, self._pulse)
@@ -125,14 +113,15 @@ class Watchdog:
             os._exit(EXIT_ORPHANED)
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel kill us when the parent's starting thread ends, even while we are stopped or deaf."""
+def die_with(parent: int) -> None:
+    """Have the kernel kill us when the thread that started us ends, even while we are stopped or deaf."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the line above: no signal will come
         os._exit(EXIT_ORPHANED)
 
 
-def _name(title: str) -> None:
+def name(title: str) -> None:
+    """Have `ps` show this title."""
     try:
         import setproctitle  # optional: without it `ps` shows the interpreter's command line
     except ImportError:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,13 +18,10 @@ import psutil
 
 from actors import proc
 from actors.channel import START, encode, pair
+from actors.nursery import Nursery
 from actors.pulse import Pulse
+from actors.request import Birth
 from actors.spec import ChildSpec
-
-_BOOT = "import sys; a = sys.argv; sys.path[:] = a[10:]; from actors.host import main; main(a[1:10])"
-"""Imports come from where the parent's do: a file `socket.py` in the working directory is no module."""
-
-_BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,31 +94,36 @@ class Identity:
 class Process:
     """A running child process and everything the parent holds of it: channel, output pipe, page, descriptor."""
 
-    def __init__(self, spec: ChildSpec, watchdog_seconds: float | None) -> None:
-        """Start it. Raises `OSError` if the system has no room for another process.
+    def __init__(self, spec: ChildSpec, nursery: Nursery, watchdog_seconds: float | None) -> None:
+        """Start it, from this nursery. Raises `OSError` if the system has no room for another process, `NurseryGone`.
 
-        Must be called by a thread that lives as long as the child may: the kernel kills the child when it ends.
+        It works in the working directory of this moment, with the environment and the import path of this moment.
         """
         self.spec = spec
-        with contextlib.ExitStack() as undo:
+        self.nursery = nursery
+        self.orphaned = False
+        """Reaped without its exit code: its nursery was gone, and it with it."""
+        main = os.getpid()
+        birth = Birth(
+            main, proc.start_ticks(main) or 0, round(watchdog_seconds or 0), spec.memory_limit_bytes or 0,
+            spec.expendable, spec.target, spec.title or spec.name,
+        )  # fmt: skip
+        with contextlib.ExitStack() as undo, contextlib.ExitStack() as given:
             self.sock, theirs = pair()
             undo.callback(self.sock.close)
-            with theirs:
-                self.output, write_end = os.pipe()
-                undo.callback(os.close, self.output)
-                try:
-                    self.pulse, page = Pulse.create()
-                    undo.callback(self.pulse.close)
-                    try:
-                        self._popen = _spawn(spec, theirs.fileno(), page, write_end, watchdog_seconds)
-                    finally:
-                        os.close(page)
-                finally:
-                    os.close(write_end)
+            given.callback(theirs.close)
+            self.output, write_end = os.pipe()
+            undo.callback(os.close, self.output)
+            given.callback(os.close, write_end)
+            self.pulse, page = Pulse.create()
+            undo.callback(self.pulse.close)
+            given.callback(os.close, page)
+            folder = os.open(".", os.O_PATH | os.O_DIRECTORY)
+            given.callback(os.close, folder)
+            self._pid, self.ended = nursery.fork(birth, theirs.fileno(), page, write_end, folder)
             undo.callback(self._discard)
             os.set_blocking(self.output, False)
-            self.ended = os.pidfd_open(self._popen.pid)
-            self.identity = _identity(self._popen.pid)
+            self.identity = _identity(self._pid)
             undo.pop_all()
 
     def first_frame(self) -> list[bytes | memoryview]:
@@ -131,19 +132,28 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL; nothing if it has ended already."""
-        self._popen.kill()
+        self._send(signal.SIGKILL)
 
     def ask_for_stack(self) -> None:
         """Have the child write the stacks of all its threads to its standard error; works while it holds the GIL."""
-        self._popen.send_signal(signal.SIGUSR1)
+        self._send(signal.SIGUSR1)
 
     def stat(self) -> proc.Stat | None:
         """What the process uses now; None if it ended."""
-        return proc.stat(self._popen.pid)
+        found = proc.stat(self._pid)
+        return found if found and found.start_ticks == self.identity.start_ticks else None
 
     def reap(self) -> int:
-        """Wait for the end and return the exit code, negative for a signal, as `subprocess` has it."""
-        return self._popen.wait()
+        """Wait for the end and return the exit code, negative for a signal, as `subprocess` has it.
+
+        SIGKILL is the answer too if its nursery is gone: that is what a nursery's death does to its children.
+        """
+        poll = select.poll()
+        poll.register(self.ended, select.POLLIN)
+        poll.poll()
+        code = self.nursery.reap(self._pid)
+        self.orphaned = code is None
+        return -signal.SIGKILL if code is None else code
 
     def close(self) -> None:
         """Let go of every descriptor and of the page."""
@@ -152,27 +162,14 @@ class Process:
         os.close(self.ended)
         self.pulse.close()
 
+    def _send(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.ended, number)
+
     def _discard(self) -> None:
-        self._popen.kill()
-        self._popen.wait()
-
-
-def _spawn(
-    spec: ChildSpec, channel: int, page: int, output: int, watchdog_seconds: float | None
-) -> subprocess.Popen[bytes]:
-    parent = os.getpid()
-    command = [sys.executable, "-u", "-c", _BOOT]  # -u: nothing printed waits in a buffer for its death
-    command += map(str, (channel, page, parent, proc.start_ticks(parent), round(watchdog_seconds or 0)))
-    command += [str(spec.memory_limit_bytes or 0), str(int(spec.expendable)), spec.target, spec.title or spec.name]
-    command += [entry or str(Path.cwd()) for entry in sys.path]
-    # A new program inherits the mask of the thread that starts it: no signal can hit it before it ignores them.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
-    try:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(channel, page)
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self.kill()
+        self.reap()
+        os.close(self.ended)
 
 
 def _identity(pid: int) -> Identity:

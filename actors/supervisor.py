@@ -18,6 +18,7 @@ from actors.events import ChildDown, ChildUp, GaveUp, Tick
 from actors.exchange import Ended, Exchange, Garbled, Outbox, Ready, TickDue, tell
 from actors.lifecycle import Event, State, transition
 from actors.line import Line
+from actors.nursery import Nursery, NurseryGone
 from actors.process import Identity, Process
 from actors.pulse import DETAIL, PARENT_BEAT, POSITION
 from actors.restarts import RestartIntensity
@@ -68,6 +69,9 @@ class Supervisor(pykka.ThreadingActor):
     `tick_seconds` is how often children are looked at. After `watchdog_seconds` without a tick (counted by themselves;
     None: never) the children kill this process. With `tell_ticks` the listener is asked a `Tick` and the watchdog sees
     a beat only while it answers, so that a listener that hangs counts as a hang of the process.
+
+    Children are forked from `nursery`, which stays its owner's to close. Without one, and after the death of one, the
+    supervisor makes its own, in its own thread.
     """
 
     use_daemon_thread = True
@@ -80,6 +84,7 @@ class Supervisor(pykka.ThreadingActor):
         tick_seconds: float = 0.25,
         watchdog_seconds: float | None = 120.0,
         tell_ticks: bool = False,
+        nursery: Nursery | None = None,
     ) -> None:
         super().__init__()
         self._listener = listener
@@ -94,6 +99,9 @@ class Supervisor(pykka.ThreadingActor):
         self._last_exit: dict[str, ChildDown] = {}
         self._counted: list[tuple[float, ChildDown]] = []
         self._exchange = Exchange(listener, self.actor_ref, on_output, tick_seconds)
+        self._nursery = nursery
+        self._own: Nursery | None = None
+        self._mourned: Nursery | None = None  # the one whose death was counted last
         self._open = True
         self.outbox = Outbox(self._exchange)
 
@@ -154,6 +162,8 @@ class Supervisor(pykka.ThreadingActor):
         if self._open:
             self._open = False
             self._exchange.close()
+            if self._own is not None:
+                self._own.close()
 
     def children(self) -> tuple[ChildInfo, ...]:
         """All children ever started, in start order."""
@@ -209,7 +219,7 @@ class Supervisor(pykka.ThreadingActor):
 
     def _launch(self, spec: ChildSpec) -> Identity:
         crash_point("supervisor.before_start")
-        process = Process(spec, self._watchdog_seconds)
+        process = self._process(spec)
         crash_point("supervisor.after_start")
         incarnation = self._incarnations[spec.name] = self._incarnations.get(spec.name, 0) + 1
         line = Line(spec.name, incarnation, process)
@@ -219,13 +229,30 @@ class Supervisor(pykka.ThreadingActor):
         self._exchange.add(line)
         return process.identity
 
+    def _process(self, spec: ChildSpec) -> Process:
+        try:
+            return Process(spec, self._living_nursery(), self._watchdog_seconds)
+        except NurseryGone:  # just now; nothing was said to the child, if there was one
+            return Process(spec, self._living_nursery(), self._watchdog_seconds)
+
+    def _living_nursery(self) -> Nursery:
+        if self._nursery is None:
+            self._nursery = self._own = Nursery()
+        elif self._nursery.gone:
+            self._nursery = self._own = self._nursery.successor()
+        return self._nursery
+
     def _may_restart(self, child: _Supervised) -> bool:
+        fallen = child.process.nursery if child.process.orphaned else None
+        if fallen is not None and fallen is self._mourned:
+            return True  # all died of one death, and that was counted with the first of them
         now = time.monotonic()
         times = self._intensity.recent([then for then, _ in self._counted], now)
         del self._counted[: len(self._counted) - len(times)]
         down = self._last_exit[child.spec.name]
         if self._intensity.allowed(times, now):
             self._counted.append((now, down))
+            self._mourned = fallen or self._mourned
             return True
         child.take(Event.GIVE_UP)
         reason = (
@@ -266,7 +293,7 @@ class Supervisor(pykka.ThreadingActor):
             incarnation=line.incarnation,
             exit_code=code if code >= 0 else None,
             signal=by_signal,
-            reason=_reason(code, child.ordered),
+            reason=_reason(code, child.ordered, orphaned=child.process.orphaned),
             position=position,
             detail=detail,
             output_tail=line.lines.tail(),
@@ -300,10 +327,12 @@ class Supervisor(pykka.ThreadingActor):
                 child.process.pulse.words[PARENT_BEAT] = self._ticks
 
 
-def _reason(code: int, ordered: str | None) -> str:
+def _reason(code: int, ordered: str | None, *, orphaned: bool) -> str:
     """The word for an end: an order of ours counts only if it was carried out before the child ended by itself."""
     if ordered is not None and code == -signal.SIGKILL:
         return ordered
+    if orphaned:
+        return "nursery"
     if code == EXIT_MEMORY:
         return "memory"
     return "signal" if code < 0 else "exited"

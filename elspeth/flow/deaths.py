@@ -15,6 +15,8 @@ def words(down: ChildDown, hang_seconds: float | None) -> str:
         return f"hung: no progress for supervisor.hang_timeout_seconds ({hang_seconds:g} s)"
     if down.reason == "memory":
         return "memory: over supervisor.worker_memory_limit_mb"
+    if down.reason == "nursery":
+        return f"{down.signal}: so died the process that children are forked from, and all of them with it"
     return down.signal or f"exit code {down.exit_code}"
 
 

@@ -68,7 +68,7 @@ def _until(command: list[str], folder: Path, rows: int) -> float:
                 time.sleep(LOOK_SECONDS)
             took = time.perf_counter() - started
         finally:
-            children = _children(process.pid)
+            children = _descendants(process.pid)
             process.send_signal(signal.SIGKILL)
             process.wait()
     while any(Path(f"/proc/{child}").exists() for child in children):
@@ -76,8 +76,12 @@ def _until(command: list[str], folder: Path, rows: int) -> float:
     return took
 
 
-def _children(pid: int) -> list[str]:
-    return [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+def _descendants(pid: int) -> list[str]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [child, *_descendants(int(child))]
+    return found
 
 
 def _committed(folder: Path) -> int:

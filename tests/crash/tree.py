@@ -31,6 +31,11 @@ def wait_until(predicate: Callable[[], T], timeout: float = 60.0, what: str = ""
     return value
 
 
+def descendants_of(pid: int) -> list[int]:
+    """The process ids of all living processes below a process: its children, theirs, and so on."""
+    return [below for child in children_of(pid) for below in (child, *descendants_of(child))]
+
+
 def children_of(pid: int) -> list[int]:
     """The process ids of all living children of a process, in no order."""
     found: list[int] = []
@@ -102,7 +107,7 @@ class Tree:
     def children(self) -> dict[str, int]:
         """The pids of the living children by name: audit, sinks, worker-1, ..."""
         found = {}
-        for pid in children_of(self.pid):
+        for pid in descendants_of(self.pid):
             words = title_of(pid).split(" ")
             if len(words) == 3 and words[0] == "elspeth":
                 found[words[2]] = pid

@@ -6,10 +6,16 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from elspeth.plugins.contract import Aggregation, Context, Invalid, PluginOptions, Row, Source, Transform
 from elspeth.plugins.sinks.csv_sink import CsvSink
+
+
+def parent_of(pid: int) -> int:
+    """The process above a process: above the one that children are forked from it is the main one."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def act(word: str, ctx: Context | None = None) -> None:
@@ -27,7 +33,7 @@ def act(word: str, ctx: Context | None = None) -> None:
             while True:
                 blocks.append(bytearray(1 << 24))
         case "bomb":
-            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(parent_of(os.getppid()), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
         case "patient":
             assert ctx is not None
