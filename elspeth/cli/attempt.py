@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from actors.nursery import Nursery
 from elspeth.cli import output
 from elspeth.cli.display import display
 from elspeth.cli.logs import Log
@@ -23,7 +24,7 @@ Drive = Callable[[Callable[[Progress], None], Callable[[str, str], None]], Ended
 """Drives the attempt, given whom to show the progress and whom to hand the children's lines."""
 
 
-def first(asked: Asked, begin: start.Start, *, again: str, fail_on_rows: bool) -> int:
+def first(asked: Asked, begin: start.Start, children: Nursery, *, again: str, fail_on_rows: bool) -> int:
     """The first attempt at a run; `again` is the command that asked for it. Answers the exit code."""
     return _carry_out(
         asked,
@@ -31,7 +32,12 @@ def first(asked: Asked, begin: start.Start, *, again: str, fail_on_rows: bool) -
         begin.run_id,
         begin.database,
         lambda watch, on_output: start.execute(
-            begin, watch=watch, on_output=on_output, log_format=asked.log_format, log_level=asked.log_level
+            begin,
+            watch=watch,
+            on_output=on_output,
+            log_format=asked.log_format,
+            log_level=asked.log_level,
+            children=children,
         ),
         positions=begin.pipeline.positions,
         notes=tuple(f"Run {run} was given up for this one." for run, _ in begin.supersedes),
@@ -40,7 +46,7 @@ def first(asked: Asked, begin: start.Start, *, again: str, fail_on_rows: bool) -
     )
 
 
-def further(asked: Asked, found: resume.Resumption, *, fail_on_rows: bool) -> int:
+def further(asked: Asked, found: resume.Resumption, children: Nursery, *, fail_on_rows: bool) -> int:
     """A further attempt at a run that is not complete. Answers the exit code."""
     assert found.pipeline is not None
     return _carry_out(
@@ -49,7 +55,12 @@ def further(asked: Asked, found: resume.Resumption, *, fail_on_rows: bool) -> in
         found.run.run_id,
         found.database,
         lambda watch, on_output: resume.execute(
-            found, watch=watch, on_output=on_output, log_format=asked.log_format, log_level=asked.log_level
+            found,
+            watch=watch,
+            on_output=on_output,
+            log_format=asked.log_format,
+            log_level=asked.log_level,
+            children=children,
         ),
         attempt=found.run.attempt + 1,
         positions=found.checkpoint["sinks"],

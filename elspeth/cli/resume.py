@@ -1,21 +1,16 @@
-"""`elspeth resume`: continue a run that was interrupted or died."""
+"""`elspeth resume`: continue a run that was interrupted or died.
+
+What does it is in `elspeth.cli.resuming`, imported while the process that children are forked from imports its own.
+"""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from elspeth.audit.locate import locate
-from elspeth.cli.attempt import further
-from elspeth.cli.complete import already
-from elspeth.cli.loading import checked_by
-from elspeth.cli.logs import Log
-from elspeth.cli.outcome import SHAPE
 from elspeth.cli.shared import Asked, Examples, database_option, dotenv_option, json_option, pass_asked, reason_option
-from elspeth.runs import resume
-from elspeth.settings import SettingsProblems
+from elspeth.runs.nursery import nursery
 
 
 @click.command(
@@ -57,25 +52,10 @@ def command(
     RUN_ID is a run's id, the beginning of one, or `latest`. Everything is checked before anything is written; a run
     that is complete is left alone.
     """
-    asked.shape = SHAPE
-    options = resume.ResumeOptions(
-        set=assignments,
-        settings=settings.absolute() if settings else None,
-        working_directory=working_directory,
-        take_over=take_over,
-        accept_changed_code=accept_changed_code,
-        dotenv=asked.dotenv,
-        reason=reason,
-    )
-    database = locate(asked.database, os.environ, Path.cwd())
-    asked.shape = SHAPE | {"database": str(database.absolute())}
-    try:
-        found = resume.prepare(database, run_id, options, tell=Log(asked.log_format).say)
-    except SettingsProblems as error:
-        if options.settings is None or {problem.file for problem in error.problems} != {str(options.settings)}:
-            raise  # what was stored with the run, not the file given
-        raise checked_by(error, options.settings) from None
-    asked.run_id = found.run.run_id
-    if found.pipeline is None:
-        return already(asked, found.database, found.run, "", fail_on_rows=fail_on_rows)
-    return further(asked, found, fail_on_rows=fail_on_rows)
+    with nursery() as children:
+        from elspeth.cli.resuming import resume
+
+        return resume(
+            asked, run_id, assignments, children, settings=settings, working_directory=working_directory,
+            take_over=take_over, accept_changed_code=accept_changed_code, fail_on_rows=fail_on_rows, reason=reason,
+        )  # fmt: skip

@@ -17,6 +17,7 @@ from typing import Any
 import pykka
 
 from actors.crashpoints import crash_point
+from actors.nursery import Nursery
 from actors.process import Identity
 from actors.restarts import RestartIntensity
 from actors.spec import ChildSpec
@@ -28,6 +29,7 @@ from elspeth.flow.conductor import AUDIT, SINKS, SOURCE, TICK_SECONDS, Conductor
 from elspeth.flow.policy import Policy
 from elspeth.flow.progress import Progress
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
+from elspeth.runs.nursery import nursery
 from elspeth.runs.pipeline import Pipeline
 
 POLL_SECONDS = 0.05
@@ -145,18 +147,22 @@ def drive(
     *,
     watch: Callable[[Progress], None] = lambda progress: None,
     on_output: Callable[[str, str], None] | None = None,
+    children: Nursery | None = None,
 ) -> Ended:
     """Drive the attempt to its end. `watch` is called some twenty times a second, in the main thread.
 
+    Processes are forked from `children`, which must live as long; without it, from one that is started here.
+
     SIGINT and SIGTERM stop the run in order, a second one at once. When this returns, no child is left.
     """
+    own = None if children is not None else nursery()
     settings = pipeline.settings.supervisor
     progress = Progress(pipeline.size())
     outcome = Outcome()
     conductor = Conductor.start(cast, progress, outcome)
     intensity = RestartIntensity(settings.max_restarts, settings.within_seconds)
     supervisor = Supervisor.start(
-        conductor, intensity, on_output or _print, TICK_SECONDS, settings.watchdog_seconds, True
+        conductor, intensity, on_output or _print, TICK_SECONDS, settings.watchdog_seconds, True, children or own
     )
     proxy: Any = supervisor.proxy()
     try:
@@ -171,6 +177,8 @@ def drive(
     finally:
         supervisor.stop()
         conductor.stop()
+        if own is not None:
+            own.close()
     return Ended(run_id, outcome.error and _cause(outcome.error, cast), progress)
 
 

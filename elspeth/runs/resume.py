@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from actors.crashpoints import crash_point
+from actors.nursery import Nursery
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.values import NodeRecord, Run
 from elspeth.errors import ConfigurationMismatch
@@ -110,6 +111,7 @@ def execute(
     on_output: Callable[[str, str], None] | None = None,
     log_format: str = "text",
     log_level: str = "WARNING",
+    children: Nursery | None = None,
 ) -> Ended:
     """Take the run over and finish it. Raises `RunInProgress` if somebody else was faster."""
     run, pipeline, options = resumption.run, resumption.pipeline, resumption.options
@@ -146,7 +148,7 @@ def execute(
             pipeline, plan, audit, cautious=resumption.cautious, leftovers=cast("Any", resumption.leftovers),
             takes_over=_predecessor(resumption.standing),
         )  # fmt: skip
-        ended = drive(pipeline, cast_list, run.run_id, watch=watch, on_output=on_output)
+        ended = drive(pipeline, cast_list, run.run_id, watch=watch, on_output=on_output, children=children)
         if ended.error is None:
             copies.deliver(pipeline, resumption.database, run.run_id, state_directory(pipeline))
         return ended

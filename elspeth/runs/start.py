@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from actors.crashpoints import crash_point
+from actors.nursery import Nursery
 from elspeth import __version__, ids
 from elspeth.audit.database import path_of
 from elspeth.flow.progress import Progress
@@ -48,6 +49,7 @@ def execute(
     on_output: Callable[[str, str], None] | None = None,
     log_format: str = "text",
     log_level: str = "WARNING",
+    children: Nursery | None = None,
 ) -> Ended:
     """Run it. The lock of the attempt is held from before the first record until this process ends or this returns."""
     pipeline, database = start.pipeline, start.database
@@ -82,7 +84,9 @@ def execute(
             log_format=log_format,
             log_level=log_level,
         )
-        ended = drive(pipeline, cast_of(pipeline, plan, audit), start.run_id, watch=watch, on_output=on_output)
+        ended = drive(
+            pipeline, cast_of(pipeline, plan, audit), start.run_id, watch=watch, on_output=on_output, children=children
+        )
         if ended.error is None:
             copies.deliver(pipeline, database, start.run_id, state_directory(pipeline))
         return ended

@@ -1,0 +1,24 @@
+"""The process that the children of a run are forked from, and what it imports for them.
+
+Light: a command starts it first, so that both import at the same time.
+"""
+
+from __future__ import annotations
+
+from actors.nursery import Nursery
+
+MODULES = (
+    "elspeth.roles.audit",
+    "elspeth.roles.source",
+    "elspeth.roles.sink",
+    "elspeth.roles.worker",
+    "elspeth.roles.stage",
+    "elspeth.plugins.sources.csv_source",
+    "elspeth.plugins.sinks.csv_sink",
+)
+"""All roles, and the plugins that most pipelines have. No code of users, ever: it may start threads, or die."""
+
+
+def nursery() -> Nursery:
+    """Start it. It lives as long as the calling thread, at most, and with it every child of the run."""
+    return Nursery(MODULES, "elspeth nursery")
