@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from elspeth.audit import chain
-from elspeth.audit.records import COLUMNS, FIXED, FLOATS, INTEGERS, KEY_LENGTH, Record, Records
+from elspeth.audit.parts import Parts, join, part
+from elspeth.audit.records import COLUMNS, FIXED, KEY_LENGTH, Record, Records, layout
 from elspeth.errors import ElspethError
 
 _RUN_ID = re.compile(r"[a-z0-9]{8}")
@@ -42,8 +42,11 @@ class Batch:
         self.digests.append(chain.digest_table(table, checked(table, [record])))
 
 
-def prepared(run_id: str, records: Records) -> Batch:
-    """Check records against their layout and digest them. Raises `ElspethError` naming table and value."""
+def prepared(run_id: str, records: Records, sent: Sequence[Parts] = ()) -> Batch:
+    """What one commit writes: records made here, which are checked, and what roles sent, which was when it was decoded.
+
+    Raises `ElspethError` naming table and value.
+    """
     if not _RUN_ID.fullmatch(run_id):
         raise ElspethError(f"{run_id!r} is not a run id: 8 lower-case letters and digits")
     unknown = records.keys() - COLUMNS.keys()
@@ -51,12 +54,15 @@ def prepared(run_id: str, records: Records) -> Batch:
         raise ElspethError(f"there is no audit table {min(unknown)}")
     batch = Batch(run_id)
     for table in COLUMNS:
+        found = [parts[table] for parts in sent if table in parts]
         if records.get(table):
-            ordered = sorted(checked(table, records[table]), key=_KEYS[table])
+            found.append(part(table, checked(table, records[table])))
+        if found:
+            ordered, lines = join(table, found)
             if table not in _OF_A_RUN:
                 _refuse_foreign(table, run_id, ordered)
             batch.records[table] = ordered
-            batch.digests.append(chain.digest_table(table, ordered))
+            batch.digests.append(chain.digest_lines(table, len(ordered), lines))
     return batch
 
 
@@ -87,15 +93,9 @@ def _refuse_foreign(table: str, run_id: str, ordered: list[Record]) -> None:
             raise ElspethError(f"{table} record {record[0]} does not belong to run {run_id}")
 
 
-def _layout(table: str) -> Any:
-    key = KEY_LENGTH.get(table, 1)
-    layout: list[Any] = []
-    for place, column in enumerate(COLUMNS.get(table) or FIXED[table]):
-        kind: Any = int if column in INTEGERS else float if column in FLOATS else str
-        layout.append(kind if place < key else kind | None)
+def _single(table: str) -> Any:
     # msgspec prepares a struct's type once, but a bare tuple type anew in every call.
-    return msgspec.defstruct(table, [("records", list[tuple[tuple(layout)]])])  # type: ignore[misc]
+    return msgspec.defstruct(table, [("records", list[layout(table)])])  # type: ignore[misc]
 
 
-_LAYOUTS = {table: _layout(table) for table in (*COLUMNS, "runs", "run_attempts")}
-_KEYS = {table: itemgetter(*range(KEY_LENGTH.get(table, 1))) for table in COLUMNS}
+_LAYOUTS = {table: _single(table) for table in (*COLUMNS, "runs", "run_attempts")}

@@ -49,6 +49,15 @@ class TableDigest:
     purgeable_marks: bytes | None = None
 
 
+class Lines(msgspec.Struct, array_like=True, frozen=True):
+    """The lines of some records of one table, fixed and purgeable parts, each with its marks."""
+
+    fixed: bytes
+    marks: bytes
+    purgeable: bytes
+    purgeable_marks: bytes
+
+
 class RunningDigest:
     """A digest over lines that come in pieces: what `digest` would answer for all of them at once."""
 
@@ -95,13 +104,24 @@ def purgeable_lines(table: str, records: Iterable[Record]) -> bytes:
     return _encode_lines(parts(records)) if parts else b""
 
 
+def lines_of(table: str, records: Sequence[Record]) -> Lines:
+    """The lines of records that are in key order."""
+    fixed, purgeable = fixed_lines(table, records), purgeable_lines(table, records)
+    return Lines(fixed, marks(fixed), purgeable, marks(purgeable))
+
+
+def digest_lines(table: str, count: int, pieces: Sequence[Lines]) -> TableDigest:
+    """What the chain keeps about so many records, which are all a commit wrote into this table, in key order."""
+    digest, found = _digest([piece.fixed for piece in pieces], [piece.marks for piece in pieces])
+    if not any(piece.purgeable for piece in pieces):
+        return TableDigest(table, count, digest, found)
+    purgeable = _digest([piece.purgeable for piece in pieces], [piece.purgeable_marks for piece in pieces])
+    return TableDigest(table, count, digest, found, *purgeable)
+
+
 def digest_table(table: str, records: Sequence[Record]) -> TableDigest:
-    """What the chain keeps about these records, which are all a commit wrote into this table, in key order."""
-    digest, found = _digest(fixed_lines(table, records))
-    purgeable = purgeable_lines(table, records)
-    if not purgeable:
-        return TableDigest(table, len(records), digest, found)
-    return TableDigest(table, len(records), digest, found, *_digest(purgeable))
+    """The same from the records themselves."""
+    return digest_lines(table, len(records), [lines_of(table, records)])
 
 
 def digest_commit(
@@ -126,12 +146,14 @@ def signature(key: bytes, run_id: str, commit_no: int, digest: str) -> str:
 
 def digest_of(lines: bytes) -> str:
     """The digest (hex) over lines and their marks."""
-    return _digest(lines)[0]
+    return _digest([lines], [marks(lines)])[0]
 
 
-def _digest(lines: bytes) -> tuple[str, bytes]:
-    found = marks(lines)
-    whole = hashlib.sha256(lines)
+def _digest(lines: Iterable[bytes], marked: Iterable[bytes]) -> tuple[str, bytes]:
+    whole = hashlib.sha256()
+    for some in lines:
+        whole.update(some)
+    found = b"".join(marked)
     whole.update(found)
     return whole.hexdigest(), found
 

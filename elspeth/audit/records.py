@@ -74,3 +74,17 @@ FIXED: dict[str, tuple[str, ...]] = {
 """Per audited table, the columns that never change: what the chain's first digest covers, in this order. Of `runs` and
 `run_attempts`, the other columns are projections of supervision events; `heartbeat_number` and `heartbeat_at` alone
 are covered by nothing."""
+
+
+def layout(table: str) -> Any:
+    """The type of a record of this table (of runs and attempts, as in `FIXED`): keys are never NULL, the rest may be.
+
+    A whole number passes for a float, and becomes one: its line in the chain would be another. Whoever makes a record
+    makes its floats floats.
+    """
+    key = KEY_LENGTH.get(table, 1)
+    kinds: list[Any] = []
+    for place, column in enumerate(COLUMNS.get(table) or FIXED[table]):
+        kind: Any = int if column in INTEGERS else float if column in FLOATS else str
+        kinds.append(kind if place < key else kind | None)
+    return tuple[tuple(kinds)]  # type: ignore[misc]

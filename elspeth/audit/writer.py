@@ -17,6 +17,7 @@ from elspeth.audit import database, events, purging, schema
 from elspeth.audit.batch import prepared
 from elspeth.audit.journal import Journal
 from elspeth.audit.ledger import Ledger, as_dict
+from elspeth.audit.parts import Parts
 from elspeth.audit.records import Record, Records
 from elspeth.errors import ElspethError, RunInProgress, RunNotFound, TakenOver
 
@@ -193,8 +194,11 @@ class AuditWriter:
                 total[row] = total.get(row, 0) + count
         return total
 
-    def commit(self, run_id: str, attempt: int, records: Records, status: Mapping[str, Any] | None = None) -> int:
-        """Write all these records in one transaction; answers the commit's number.
+    def commit(
+        self, run_id: str, attempt: int, records: Records, status: Mapping[str, Any] | None = None,
+        sent: Sequence[Parts] = (),
+    ) -> int:  # fmt: skip
+        """Write these records and what roles sent in one transaction; answers the commit's number.
 
         `status` ends the attempt: `{"status": "completed", ...}` with columns of `runs` (`completed_at`, `failure`)
         and `end_reason`. Raises `TakenOver` if another attempt drives the run, `DuplicateRow` if a record is there
@@ -205,7 +209,7 @@ class AuditWriter:
         changes = _ending(attempt, at, status) if status else None
         if status and changes:
             records = _with_events(records, events.event(run_id, attempt, str(status["status"]), at, changes))
-        batch = prepared(run_id, records)
+        batch = prepared(run_id, records, sent)
         with self._ledger.transaction():
             self._fence(run_id, attempt)
             if changes:

@@ -6,8 +6,6 @@ from typing import Any
 
 import msgspec
 
-from elspeth.audit.records import Records
-
 Row = dict[str, Any]  # the contract's, without its import: the audit process, which has no plugins, starts sooner
 
 RAW_LIMIT = 4096
@@ -93,7 +91,6 @@ def _unboxed(code: int, content: memoryview) -> int:
 _decode_rows = msgspec.msgpack.Decoder(Rows, ext_hook=_unboxed).decode
 _decode_sinks = msgspec.msgpack.Decoder(dict[str, SinkItems], ext_hook=_unboxed).decode
 _decode_items = msgspec.msgpack.Decoder(list[StageItem], ext_hook=_unboxed).decode
-_decode_records = msgspec.msgpack.Decoder(dict[str, list[tuple[Any, ...]]]).decode
 
 
 def encode_rows(rows: Rows) -> bytes:
@@ -134,11 +131,3 @@ def encode_items(items: list[StageItem]) -> bytes:
 
 def decode_items(body: bytes | memoryview) -> list[StageItem]:
     return _decode_items(body)
-
-
-def encode_records(records: Records) -> bytes:
-    return _encode({table: rows for table, rows in records.items() if rows})
-
-
-def decode_records(body: bytes | memoryview) -> Records:
-    return _decode_records(body)

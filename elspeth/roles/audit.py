@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from actors.crashpoints import crash_point
 from elspeth import ids
 from elspeth.audit.journal import Journal
 from elspeth.audit.members import require_not_taken_over
+from elspeth.audit.parts import Parts, decode
 from elspeth.audit.records import Record, Records
 from elspeth.audit.writer import AuditWriter, utc_now
-from elspeth.decide.wire import decode_records
 from elspeth.errors import ElspethError, NoCheckpoint, TakenOver
 from elspeth.flow import messages as m
 from elspeth.roles.plan import decode_audit_plan
@@ -40,7 +41,7 @@ class Audit(Role):
         key = os.environ.get(SIGNING_KEY)
         self._writer = AuditWriter(Path(plan.database), signing_key=key.encode() if key else None)
         self._over = False
-        self._units: dict[int, Records] = {}
+        self._units: dict[int, list[Parts]] = {}
         self._events: list[m.Value] = []
         checkpoint, commit_no = self._own()
         self._journal = Journal(Path(plan.journal), plan.run_id) if plan.journal else None
@@ -94,7 +95,7 @@ class Audit(Role):
         match message:
             case m.Record():
                 crash_point("audit.before_record")
-                self._units[message.no] = _merge([decode_records(body) for body in bodies])
+                self._units[message.no] = [decode(body) for body in bodies]
             case m.Commit():
                 self._commit(message)
             case m.Events():
@@ -110,18 +111,18 @@ class Audit(Role):
                 self.say(m.Ended())
 
     def _commit(self, message: m.Commit) -> None:
-        units = [self._units.pop(no) for no in sorted(self._units) if no <= message.no]
+        sent = [parts for no in sorted(self._units) if no <= message.no for parts in self._units.pop(no)]
         self.port.beat()
-        records = _merge(units)
+        records: Records
         if self._plan.checkpoints:
-            records.setdefault("checkpoints", []).append(self._checkpoint(message.checkpoint))
+            records = {"checkpoints": [self._checkpoint(message.checkpoint)]}
         else:
-            records.setdefault("supervision_events", []).append(self._mark(message.no))
+            records = {"supervision_events": [self._mark(message.no)]}
         status: m.Value | None = None
         if message.final:
             status = {"status": "completed", "completed_at": utc_now(), "failure": None}
-            records.setdefault("artifacts", []).extend(self._artifacts(message.checkpoint))
-        commit_no = self._write(records, status)
+            records["artifacts"] = self._artifacts(message.checkpoint)
+        commit_no = self._write(records, status, sent)
         crash_point("audit.before_durable")
         self.say(m.Durable(message.no, commit_no))
         crash_point("audit.after_durable")
@@ -139,12 +140,12 @@ class Audit(Role):
         if not self._over:
             self._leave()
 
-    def _write(self, records: Records, status: m.Value | None = None) -> int:
+    def _write(self, records: Records, status: m.Value | None = None, sent: Sequence[Parts] = ()) -> int:
         events = [self._event(event) for event in self._events]
         last_event = self._events[-1]["number"] if self._events else self._event_no
         if events:
             records = {**records, "supervision_events": [*records.get("supervision_events", []), *events]}
-        number = self._writer.commit(self._plan.run_id, self._plan.attempt, records, status)
+        number = self._writer.commit(self._plan.run_id, self._plan.attempt, records, status, sent)
         self._events.clear()
         self._event_no = last_event
         if self._journal is not None:
@@ -187,17 +188,3 @@ def _input(path: Path, state: m.Value) -> tuple[str, int, str]:
         return str(path), size, state["proof"]
     with path.open("rb") as file:
         return str(path), size, hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _merge(parts: list[Records]) -> Records:
-    """The records of several bodies by table."""
-    if len(parts) == 1:
-        return parts[0]
-    merged: Records = {}
-    for part in parts:
-        for table, records in part.items():
-            if table in merged:
-                merged[table].extend(records)
-            else:
-                merged[table] = records
-    return merged

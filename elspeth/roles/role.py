@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from actors.child import Child
@@ -9,6 +10,9 @@ from elspeth.errors import ElspethError
 from elspeth.flow import messages
 from elspeth.flow.messages import Failed, Message
 from elspeth.roles import logs
+
+COLLECT_AFTER = 50_000
+"""So many objects more than before make the cyclic collector look; plugins may leave cycles, so it stays on."""
 
 
 class Role(Child):
@@ -21,6 +25,10 @@ class Role(Child):
     def on_start(self) -> None:
         self.failed = False
         logs.configure(self.argument)
+        # Rows and records come and go by the ten thousand and hold no cycles: at the default of 700 new objects the
+        # collector would look at all of them, again and again.
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER)
         try:
             self.begin()
         except ElspethError as error:

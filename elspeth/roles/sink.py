@@ -9,6 +9,7 @@ from typing import Any, cast
 import orjson
 
 from actors.crashpoints import crash_point
+from elspeth.audit import parts
 from elspeth.audit.records import Records
 from elspeth.decide import wire
 from elspeth.decide.recorder import stamp
@@ -100,7 +101,7 @@ class Sinks(Role):
             for output in self._outputs.values():
                 output.plugin.finish()
             crash_point("sink.after_finish")
-        self.say(Written(message.no, counts, outcomes), wire.encode_records(records))
+        self.say(Written(message.no, counts, outcomes), parts.encode(records))
         crash_point("sink.after_send")
 
     def _answers(self, output: Output, items: SinkItems, message: Write) -> Sequence[Answer]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.crashpoints import crash_point
+from elspeth.audit import parts
 from elspeth.audit.members import RecordedBatches
 from elspeth.decide import wire
 from elspeth.decide.ordered import OrderedStage
@@ -71,6 +72,6 @@ class Stage(Role):
         crash_point("stage.before_send")
         self.say(
             StageDone(work.no, self._number, recorder.outcomes, stage.due, stage.flushed), items,
-            wire.encode_records(recorder.records),
+            parts.encode(recorder.records),
         )  # fmt: skip
         crash_point("stage.after_send")

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from actors.crashpoints import crash_point
+from elspeth.audit import parts
 from elspeth.decide import wire
 from elspeth.decide.compile import compile_walk
 from elspeth.decide.intake import Intake
@@ -109,7 +110,7 @@ class Worker(Role):
         recorder = self._lane.recorder
         items = wire.encode_sinks(recorder.sinks) if self._is_last(0) else wire.encode_items(recorder.items)
         crash_point("worker.before_send")
-        self.say(Done(seq, start, stop, seconds, recorder.outcomes), items, wire.encode_records(recorder.records))
+        self.say(Done(seq, start, stop, seconds, recorder.outcomes), items, parts.encode(recorder.records))
         crash_point("worker.after_send")
         recorder.clear()
 
@@ -146,7 +147,7 @@ class Worker(Role):
         crash_point("worker.before_unit")
         run_items(walk, body, work.poison, self._at_item)
         items = wire.encode_sinks(recorder.sinks) if self._is_last(stage) else wire.encode_items(recorder.items)
-        self.say(StageDone(work.no, stage, recorder.outcomes), items, wire.encode_records(recorder.records))
+        self.say(StageDone(work.no, stage, recorder.outcomes), items, parts.encode(recorder.records))
         crash_point("worker.after_unit")
 
     def _at_item(self, place: int) -> None:

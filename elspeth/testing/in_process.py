@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from elspeth.audit import parts
 from elspeth.audit.records import Records
 from elspeth.decide import wire
 from elspeth.decide.compile import compile_walk
@@ -168,7 +169,7 @@ class InProcess:
     def _collect(self, stage: int) -> bytes:
         """Take what a stage has recorded and what leaves it, encoded as between processes."""
         recorder = self._recorders[stage]
-        records = wire.decode_records(wire.encode_records(recorder.records))
+        records = {table: part.records for table, part in parts.decode(parts.encode(recorder.records)).items()}
         self.archive.add(records)
         for _, token, outcome, terminal, _, _, _, error, _ in records.get("token_outcomes", ()):
             if terminal:

@@ -132,7 +132,7 @@ def test_transient_errors_are_tried_again_each_try_a_record() -> None:
     now = "2026-01-01T00:00:00.000Z"
     assert run.rows["out"] == [{"key": token(0, "@b/b"), "attempt": 3, "now": now}]
     tries = [(r["token_id"], r["attempt"]) for r in run.records("node_states") if r["status"] == "failed"]
-    assert tries == [(token(0), 1), (token(1), 1), (token(0), 2), (token(1), 2)]
+    assert tries == [(token(0), 1), (token(0), 2), (token(1), 1), (token(1), 2)]
 
 
 def test_what_kills_in_a_flush_is_the_batch_and_not_its_last_row() -> None:

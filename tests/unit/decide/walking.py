@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import yaml
 
+from elspeth.audit import parts
 from elspeth.audit.records import COLUMNS
 from elspeth.decide import wire
 from elspeth.decide.compile import compile_walk
@@ -116,7 +117,7 @@ class Walked:
 
     def _collect(self, stage: int) -> bytes:
         recorder = self.recorders[stage]
-        self.archive.add(wire.decode_records(wire.encode_records(recorder.records)))
+        self.archive.add({table: part.records for table, part in parts.decode(parts.encode(recorder.records)).items()})
         for record in recorder.records["token_outcomes"]:
             if record[3]:
                 self.ends[record[1]] = (record[2], None)
