@@ -32,17 +32,13 @@ def main(owner: int, title: str, preload: Sequence[str]) -> NoReturn:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would have the kernel reap children unasked
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    try:
-        os.fstat(2)
-    except OSError:  # the owner has no standard error: nothing that comes in may take its place
-        os.dup2(1, 2)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    _close_what_is_not_ours()
     host.die_with(owner)
     host.name(title)
     for module in preload:
         with contextlib.suppress(Exception):  # a child that needs it fails at its own import, and says why
             importlib.import_module(module)
-    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - pathlib is an import of 6 ms
+    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
     if threads != 1:
         os.write(2, f"a nursery cannot fork with {threads} threads: one of {', '.join(preload)} starts them\n".encode())
         os._exit(EXIT_SOFTWARE)
@@ -53,6 +49,13 @@ def main(owner: int, title: str, preload: Sequence[str]) -> NoReturn:
         os._exit(0)
     except Exception:  # noqa: BLE001
         die()
+
+
+def _close_what_is_not_ours() -> None:
+    for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - pathlib is an import of 6 ms
+        if descriptor > 2:
+            with contextlib.suppress(OSError):  # that of the listing itself
+                os.close(descriptor)
 
 
 def _serve(sock: socket.socket) -> NoReturn:

@@ -158,13 +158,18 @@ def _spawn(sock: int, title: str, preload: Sequence[str]) -> int:
     path = [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109 - pathlib is an import of 6 ms
     words = [sys.executable, "-u", "-c", _BOOT]  # -u: nothing printed waits in a buffer for a death
     words += [str(os.getpid()), title, str(len(preload)), *preload, *path]
-    return os.posix_spawn(
-        sys.executable,
-        words,
-        os.environ,
-        file_actions=[(os.POSIX_SPAWN_DUP2, sock, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
-        setsigmask=_BLOCKED,  # no signal can hit it before it ignores them
-    )
+    actions = [(os.POSIX_SPAWN_DUP2, sock, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    if not _has_standard_error():  # nothing that comes in may take its place
+        actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
+    # No signal can hit it before it ignores them.
+    return os.posix_spawn(sys.executable, words, os.environ, file_actions=actions, setsigmask=_BLOCKED)
+
+
+def _has_standard_error() -> bool:
+    try:
+        return os.get_inheritable(2)  # what else has got this number is not
+    except OSError:
+        return False
 
 
 def _readable(descriptor: int, milliseconds: int) -> bool:

@@ -50,9 +50,9 @@ def run(
     match decide():
         case Start() as begin:
             return first(asked, begin, children, again=again, fail_on_rows=fail_on_rows)
-        case Done(run):
+        case Done(earlier):
             why = "; neither settings nor source changed since"
-            return already(asked, database, run, why, fail_on_rows=fail_on_rows)
+            return already(asked, database, earlier, why, fail_on_rows=fail_on_rows)
         case Resumption() as found:
             return further(asked, found, children, fail_on_rows=fail_on_rows)
 

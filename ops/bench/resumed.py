@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -78,9 +78,10 @@ def _until(command: list[str], folder: Path, rows: int) -> float:
 
 def _descendants(pid: int) -> list[str]:
     found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [child, *_descendants(int(child))]
+    with suppress(OSError):  # one that ends meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [child, *_descendants(int(child))]
     return found
 
 

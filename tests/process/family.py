@@ -104,5 +104,8 @@ class Family:
     def await_frames(self, name: str, count: int) -> list[list[bytes]]:
         return wait_until(lambda: (got := self.frames(name))[count - 1 :] and got, what=f"{count} frames of {name}")
 
+    def await_up(self, name: str, count: int) -> ChildUp:
+        return wait_until(lambda: self.ups(name)[count - 1 :], what=f"start {count} of {name}")[0]
+
     def await_down(self, name: str = "ping", count: int = 1) -> ChildDown:
         return wait_until(lambda: self.downs(name)[count - 1 :], what=f"death {count} of {name}")[0]
