@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,29 @@ def test_a_child_that_is_killed_again_and_again_does_not_end_the_run(
     assert [event["pid"] for event in successors[:2]] == hit[1:]
     assert all(event["at"] for event in successors)
     assert "restarted 3 times" in tree.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_end_of_the_process_that_all_are_forked_from_does_not_end_the_run(
+    tmp_path: Path, undisturbed: dict[str, str], number: signal.Signals
+) -> None:
+    folder = lay(tmp_path / "run", ROWS, settings(ordered=True, delay=0.004, workers=1))
+    with Tree.run(folder) as tree:
+        hit = []
+        for blow in range(3):
+            wait_until(lambda blow=blow: committed(folder) >= (blow + 0.5) * ROWS / 4)
+            before = tree.children()
+            hit.append(tree.strike("nursery", number))
+            if number == signal.SIGSTOP:
+                tree.strike("source")  # it is missed when it is asked for something
+            wait_until(lambda before=before: tree.children().get("audit") not in (None, before["audit"]))
+        assert tree.wait() == 0, tree.log
+        assert not tree.survivors()
+    assert outputs(folder) == undisturbed
+    assert violations(folder, recompute=False) == []
+    died = [event for event in events(folder, "exited") if event["reason"] == "nursery"]
+    assert len(died) >= 3 * len(CHILDREN)
+    assert "so died the process that children are forked from" in tree.log
 
 
 @pytest.mark.parametrize("pair", [("audit", "sinks"), ("stage-1", "source"), ("worker-1", "audit")])

@@ -105,12 +105,12 @@ class Tree:
                     os.kill(pid, signal.SIGKILL)
 
     def children(self) -> dict[str, int]:
-        """The pids of the living children by name: audit, sinks, worker-1, ..."""
+        """The pids of the living processes by name: nursery (which the others are forked from), audit, sinks, ..."""
         found = {}
         for pid in descendants_of(self.pid):
             words = title_of(pid).split(" ")
-            if len(words) == 3 and words[0] == "elspeth":
-                found[words[2]] = pid
+            if words[0] == "elspeth" and (len(words) == 3 or words[1:] == ["nursery"]):
+                found[words[-1]] = pid
                 if pid not in self._known:
                     with suppress(ProcessLookupError):
                         self._known[pid] = Identity.of(pid)
