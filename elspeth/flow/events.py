@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from elspeth.flow.messages import Chunk, Done, Message, StageDone, Value, Written
 from elspeth.flow.units import Body
@@ -10,103 +10,88 @@ from elspeth.flow.units import Body
 # -- events --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """A child process runs and waits to be restored."""
 
     child: str
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True):
     """The child has been restored and takes work."""
 
     child: str
 
 
-@dataclass(frozen=True, slots=True)
-class Died:
+class Died(Struct, frozen=True):
     """A child is gone and reaped. `position` is the row index or item it was touching, -1 if none."""
 
     child: str
     position: int = -1
     detail: int = 0
-    evidence: Value = field(default_factory=dict)
+    evidence: Value = {}
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkArrived:
+class ChunkArrived(Struct, frozen=True):
     chunk: Chunk
     rows: Body
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PieceDone:
+class PieceDone(Struct, frozen=True):
     worker: str
     done: Done
     items: Body
     records: Body
 
 
-@dataclass(frozen=True, slots=True)
-class StagePassed:
+class StagePassed(Struct, frozen=True):
     child: str
     done: StageDone
     items: Body
     records: Body
 
 
-@dataclass(frozen=True, slots=True)
-class UnitWritten:
+class UnitWritten(Struct, frozen=True):
     written: Written
     records: Body
 
 
-@dataclass(frozen=True, slots=True)
-class SinksFlushed:
+class SinksFlushed(Struct, frozen=True):
     no: int
     positions: dict[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class StateAnswered:
+class StateAnswered(Struct, frozen=True):
     no: int
     stage: int
     state: Value
 
 
-@dataclass(frozen=True, slots=True)
-class AuditOwns:
+class AuditOwns(Struct, frozen=True):
     """Audit (re)joined the attempt: everything up to unit `no` is committed, nothing after it."""
 
     no: int
 
 
-@dataclass(frozen=True, slots=True)
-class CommitDurable:
+class CommitDurable(Struct, frozen=True):
     no: int
 
 
-@dataclass(frozen=True, slots=True)
-class BlameNoted:
+class BlameNoted(Struct, frozen=True):
     """The suspicion with this token is on record."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class TickDue:
+class TickDue(Struct, frozen=True):
     """A time-out of an ordered stage is due: send an empty unit down the flow."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommitDue:
+class CommitDue(Struct, frozen=True):
     """Results have waited long enough for a commit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """Give way in order: read no more, finish what is in hand, commit."""
 
 
@@ -118,8 +103,7 @@ Event = (
 # -- commands ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Send this message to a child."""
 
     child: str
@@ -127,28 +111,24 @@ class Send:
     bodies: tuple[Body, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NeedWorker:
+class NeedWorker(Struct, frozen=True):
     """There is work for one more worker."""
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(Struct, frozen=True):
     """Start a successor. `counted` says whether this death counts against the restart intensity."""
 
     child: str
     counted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Recycle:
+class Recycle(Struct, frozen=True):
     """Replace this idle worker by a fresh one, in order."""
 
     child: str
 
 
-@dataclass(frozen=True, slots=True)
-class Suspect:
+class Suspect(Struct, frozen=True):
     """Commit to the record that this row was being touched when `deaths` workers died alone with it; answer the token.
 
     `deaths` is 0 for the first suspicion.
@@ -160,16 +140,14 @@ class Suspect:
     evidence: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Convicted:
+class Convicted(Struct, frozen=True):
     """A row is set aside as poison. Of an item of a released unit only its place is known, which the evidence says."""
 
     row_index: int | None
     evidence: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """Nothing is left to do: the input is complete and committed, or the flow has given way after `Stop`."""
 
     complete: bool
