@@ -35,9 +35,11 @@ class _NotAlike(Exception):
 def dumps(value: Any) -> bytes:
     """The canonical bytes of a value that JSON can hold. Raises `ValueError` for what it cannot."""
     try:
-        # The whole check of a flat row without floats is two passes in C.
-        if type(value) is dict and _SCALARS.issuperset(map(type, value.values())) and "".join(value).isascii():
-            return orjson.dumps(value, option=_SORTED)
+        # The whole check of a flat row without floats is two passes in C: what is all ASCII has no odd keys.
+        if type(value) is dict and _SCALARS.issuperset(map(type, value.values())):
+            data = orjson.dumps(value, option=_SORTED)
+            if data.isascii() or "".join(value).isascii():
+                return data
         return orjson.dumps(_alike(value), option=_SORTED)
     except (_NotAlike, TypeError, RecursionError):  # orjson's own errors are TypeErrors
         return reference(value)
@@ -81,9 +83,9 @@ def from_text(text: str) -> Any:
 
 def _flat(row: dict[str, Any]) -> bool:
     values = row.values()
-    foreign = set(map(type, values)) - _SCALARS
-    if not foreign:
+    if _SCALARS.issuperset(map(type, values)):
         return True
+    foreign = set(map(type, values)) - _SCALARS
     return foreign == {float} and all(isfinite(value) for value in values if type(value) is float)
 
 
