@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
     from actors.exchange import Outbox
     from actors.lifecycle import LifecycleError, State
+    from actors.nursery import Nursery, NurseryGone
     from actors.process import Identity
     from actors.restarts import RestartIntensity, wanted
     from actors.spec import ChildSpec, SpecError
@@ -26,6 +27,8 @@ _HOMES = {
     "GaveUp": "events",
     "Identity": "process",
     "LifecycleError": "lifecycle",
+    "Nursery": "nursery",
+    "NurseryGone": "nursery",
     "Outbox": "exchange",
     "Port": "child",
     "RestartIntensity": "restarts",
@@ -47,6 +50,8 @@ __all__ = [
     "GaveUp",
     "Identity",
     "LifecycleError",
+    "Nursery",
+    "NurseryGone",
     "Outbox",
     "Port",
     "RestartIntensity",

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from elspeth.roles.role import Role
+from elspeth.runs.nursery import MODULES
+
+
+def after(statement: str, expression: str) -> str:
+    script = f"import os, sys; {statement}; print({expression})"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+
+def test_every_role_of_a_run_is_imported_before_children_are_forked() -> None:
+    for module in MODULES:
+        import_module(module)
+    roles = {role.__module__ for role in Role.__subclasses__() if role.__module__.startswith("elspeth.")}
+    assert roles - {"elspeth.roles.operator"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_is_imported_for_children_starts_no_thread(module: str) -> None:
+    assert after(f"import {module}", "len(os.listdir('/proc/self/task'))").strip() == "1"
+
+
+def test_what_starts_first_waits_for_no_large_import() -> None:
+    loaded = set(after("import elspeth.cli.run, elspeth.cli.resume", "*sys.modules").split())
+    assert loaded.isdisjoint({"pydantic", "yaml", "sqlite3", "msgspec", "pykka", "psutil", "elspeth.runs.drive"})
+    assert {"click", "elspeth.runs.nursery"} <= loaded
