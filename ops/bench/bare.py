@@ -1,8 +1,8 @@
 """The comparison with the same audit: `plain`, and all the records of the threshold pipeline, in one process.
 
 `bare.py INPUT OUTPUT_FOLDER DATABASE` writes the same rows with the same hashes, the same pragmas, the same chain and
-the same patience of the cyclic collector, by `executemany`, a commit every 1,000 rows. It checks nothing, and has no supervision, no restart and no resume: what it takes is what
-the records themselves cost.
+the same patience of the cyclic collector, by `executemany`, a commit every 1,000 rows. It checks nothing, and has no
+supervision, no restart and no resume: what it takes is what the records themselves cost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import orjson
 
 from elspeth.audit import chain, database, schema
 from elspeth.audit.batch import Batch
-from elspeth.roles.role import COLLECT_AFTER
 
 COMMIT_ROWS = 1000
 RUN = "bare0000"
@@ -108,7 +107,7 @@ class Output:
 def main(source: Path, folder: Path, path: Path) -> None:
     """The threshold pipeline with its audit trail, in one loop."""
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
+    gc.set_threshold(50_000)
     condition = eval("lambda row: row['amount'] > 1000")
     folder.mkdir(parents=True, exist_ok=True)
     audit = Audit(path)
