@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from actors.request import ANSWER, FORK, REAP, Birth, encode
+from actors.request import ANSWER, FORK, REAP, Birth, encode, take
 
 T = TypeVar("T")
 
@@ -116,9 +116,7 @@ class Nursery:
                 sent = self._patiently(socket.send_fds, self._sock, [request], descriptors)
                 while sent < len(request):
                     sent += self._patiently(self._sock.send, request[sent:])
-                answer, pidfds, _, _ = self._patiently(
-                    socket.recv_fds, self._sock, ANSWER.size, 1, socket.MSG_CMSG_CLOEXEC
-                )
+                answer, pidfds = self._patiently(take, self._sock, ANSWER.size, 1)
                 if not answer:
                     raise ConnectionResetError
             except (ConnectionError, TimeoutError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from array import array
 from typing import Any, NamedTuple
 
 FORK, REAP = "fork", "reap"
@@ -42,8 +43,8 @@ def encode(order: str, *values: Any) -> bytes:
 
 
 def receive(sock: socket.socket) -> tuple[list[Any], list[int]] | None:
-    """The next request and its descriptors, which are not inheritable; None at the end of file. Blocks."""
-    head, descriptors, _, _ = socket.recv_fds(sock, _LENGTH.size, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    """The next request and its descriptors; None at the end of file. Blocks."""
+    head, descriptors = take(sock, _LENGTH.size, _MOST_DESCRIPTORS)
     if not head:
         return None
     (size,) = _LENGTH.unpack(head)
@@ -53,3 +54,13 @@ def receive(sock: socket.socket) -> tuple[list[Any], list[int]] | None:
             return None
         text += some
     return json.loads(text), descriptors
+
+
+def take(sock: socket.socket, size: int, most: int) -> tuple[bytes, list[int]]:
+    """Up to `size` bytes and `most` descriptors, which are not inheritable: `socket.recv_fds` leaves its flags out."""
+    room = socket.CMSG_SPACE(most * array("i").itemsize)
+    data, messages, _, _ = sock.recvmsg(size, room, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array("i")
+    for _, _, found in messages:
+        descriptors.frombytes(found[: len(found) - len(found) % descriptors.itemsize])
+    return data, descriptors.tolist()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,25 @@ def test_a_closed_nursery_leaves_nothing_even_while_it_imports() -> None:
     assert open_descriptors() == descriptors
 
 
+def test_a_child_that_nobody_could_watch_is_not_left_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = nursery.take
+
+    def without_room(*arguments: Any) -> tuple[bytes, list[int]]:
+        answer, descriptors = take(*arguments)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return answer, []
+
+    with Nursery() as home, Family(nursery=home) as family:
+        above = parent_of(family.start())
+        descriptors = open_descriptors()
+        monkeypatch.setattr(nursery, "take", without_room)
+        with pytest.raises(OSError, match="no descriptor is left"):
+            family.supervisor.start_child(ChildSpec("unseen", TARGET)).get()
+        assert len(psutil.Process(above).children()) == 1
+        assert open_descriptors() == descriptors
+
+
 def test_a_dead_child_keeps_its_pid_until_it_is_reaped() -> None:
     with Nursery() as home, Family(nursery=home) as family:
         pid = family.start()
@@ -282,3 +301,14 @@ def test_an_owner_without_standard_descriptors_has_children(closed: str) -> None
         assert main.stdout is not None
         assert len(main.stdout.readline().split()) == 3
         main.kill()
+
+
+def test_what_the_owner_holds_of_a_child_goes_to_no_other_program() -> None:
+    with Family() as family:
+        family.start()
+        held = []
+        for entry in Path("/proc/self/fd").iterdir():
+            with suppress(FileNotFoundError):  # that of the listing itself
+                held += [int(entry.name)] if "pidfd" in str(entry.readlink()) else []
+        assert held
+        assert not any(os.get_inheritable(descriptor) for descriptor in held)
