@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from actors import host
+from actors import host, memory
 from actors.child import EXIT_SOFTWARE, die
 from actors.crashpoints import crash_point
 from actors.request import ANSWER, FORK, Birth, receive
@@ -35,6 +35,7 @@ def main(owner: int, title: str, preload: Sequence[str]) -> NoReturn:
     _close_what_is_not_ours()
     host.die_with(owner)
     host.name(title)
+    memory.keep_freed()
     for module in preload:
         with contextlib.suppress(Exception):  # a child that needs it fails at its own import, and says why
             importlib.import_module(module)

@@ -18,7 +18,7 @@ from elspeth.audit.batch import Batch, key_columns
 from elspeth.audit.records import Record
 from elspeth.errors import DuplicateRow, ElspethError
 
-TOGETHER = 50
+TOGETHER = 100
 """Records to one statement: a step of SQLite for each record costs as much as half the record."""
 
 _RECORDED = {"rows": "row", "tokens": "token"}

@@ -33,6 +33,8 @@ SIGNING_KEY = "ELSPETH_SIGNING_KEY"
 class Audit(Role):
     """Owns the run for this attempt: begins it, or proves after a restart that it has begun and is still the latest."""
 
+    niceness = 0
+
     def begin(self) -> None:
         plan = self._plan = decode_audit_plan(self.argument)
         self._over = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import Any
 
 from actors.child import Child
@@ -22,8 +23,12 @@ class Role(Child):
     exception ends the process: a restart is the cure, and the traceback the evidence.
     """
 
+    niceness = 5
+    """Everybody waits for the audit process in the end, so where processors are few it goes first."""
+
     def on_start(self) -> None:
         self.failed = False
+        os.nice(self.niceness)
         logs.configure(self.argument)
         # Rows and records come and go by the ten thousand and hold no cycles: at the default of 700 new objects the
         # collector would look at all of them, again and again.
