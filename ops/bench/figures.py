@@ -7,11 +7,12 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 from ops.bench import labour, resumed, same
 from ops.bench.tree import Tree
-from ops.bench.trial import ELSPETH, ROOT, Workspace, laborious, python, run, threshold, timed
+from ops.bench.trial import ELSPETH, HERE, ROOT, Workspace, laborious, python, run, threshold, timed
 
 MIB = 1 << 20
 
@@ -91,6 +92,22 @@ def throughput(space: Workspace, size: Size) -> list[Figure]:
         Figure("every_row against every_n 1000", took["every_n"] / took["every_row"], 0.85, unit="x"),
         Figure("audit database per source row", median(sizes) / size.rows, 1200, most=True, unit="bytes"),
     ]
+
+
+def chaining(space: Workspace, size: Size) -> list[Figure]:
+    """What a chain over all records adds to a run of the cheapest pipeline."""
+    settings = threshold(space.input(size.rows), "every_n")
+
+    def ours(*command: str | Path) -> float:
+        with space.trial("chaining") as folder:
+            return run(folder, settings, command=command)
+
+    took = alternating(
+        size.rounds,
+        {"chained": lambda: ours(ELSPETH), "unchained": lambda: ours(sys.executable, HERE / "unchained.py")},
+    )
+    share = (took["chained"] - took["unchained"]) / took["chained"]
+    return [Figure("cost of chaining, of the run's time", share, 0.1, most=True)]
 
 
 def memory(space: Workspace, size: Size) -> list[Figure]:
@@ -227,6 +244,7 @@ def explain(space: Workspace, size: Size) -> list[Figure]:
 MEASUREMENTS: dict[str, Callable[[Workspace, Size], list[Figure]]] = {
     "start": start,
     "throughput": throughput,
+    "chaining": chaining,
     "memory": memory,
     "explain": explain,
     "resume": resume,

@@ -18,7 +18,7 @@ import yaml
 from elspeth.plugins import registry
 from elspeth.plugins.contract import Sink, Source
 from elspeth.runs.pipeline import load_pipeline
-from ops.bench.trial import ELSPETH
+from ops.bench.trial import ELSPETH, INSTALLED
 
 LOOK_SECONDS = 0.005
 
@@ -60,7 +60,7 @@ def _until(command: list[str], folder: Path, rows: int) -> float:
     """Start a command; answers after how many seconds so many rows were committed, having killed it."""
     with (folder / "printed").open("wb") as printed:
         started = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, stdout=printed, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=folder, stdout=printed, stderr=subprocess.STDOUT, env=INSTALLED)
         try:
             while _committed(folder) < rows:
                 if process.poll() is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from elspeth.audit.chain import GENESIS
 from ops.bench import bare, same, trial
 
 ROWS = 2_345  # two whole commits and a part of one
@@ -56,3 +59,15 @@ def test_plain_writes_the_same_outputs_without_an_audit(left: tuple[Left, Left],
     subprocess.run(trial.python("plain", source, tmp_path / "output"), cwd=trial.ROOT, check=True)
     (_, ours), _ = left
     assert _outputs(tmp_path) == ours
+
+
+def test_without_the_chain_a_run_leaves_the_same_and_no_digests(left: tuple[Left, Left], tmp_path: Path) -> None:
+    source = trial.Workspace(tmp_path).input(ROWS)
+    folder = tmp_path / "unchained"
+    folder.mkdir()
+    command = (sys.executable, trial.HERE / "unchained.py")
+    trial.run(folder, trial.threshold(source, "every_n"), command=command)
+    (ours, _), _ = left
+    assert same.records(folder / "runs" / "audit.db") == ours
+    with sqlite3.connect(folder / "runs" / "audit.db") as connection:
+        assert set(connection.execute("SELECT digest, marks FROM commit_tables")) == {(GENESIS, b"")}

@@ -1,0 +1,37 @@
+"""`elspeth` without the chain: a run's digests are all zeros, and the difference in time is what chaining costs.
+
+    python ops/bench/unchained.py run --settings pipeline.yaml --execute
+
+`elspeth verify` finds nothing in order that this leaves.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from elspeth.audit import chain
+from elspeth.audit.chain import GENESIS, Lines, TableDigest
+from elspeth.audit.records import Record
+
+NOTHING = Lines(b"", b"", b"", b"")
+
+
+def _no_lines(_table: str, _records: Sequence[Record]) -> Lines:
+    return NOTHING
+
+
+def _no_digest(table: str, count: int, _pieces: Sequence[Lines]) -> TableDigest:
+    return TableDigest(table, count, GENESIS, b"")
+
+
+chain.lines_of, chain.digest_lines = _no_lines, _no_digest
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).parents[2])
+    from elspeth.cli.main import main
+    from elspeth.runs import nursery
+
+    nursery.MODULES = (*nursery.MODULES, "ops.bench.unchained")  # the children are forked from what imports it
+    main()
