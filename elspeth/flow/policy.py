@@ -7,7 +7,7 @@ from typing import Literal
 
 Frequency = Literal["every_row", "every_n", "aggregation_only"]
 
-WORK_SECONDS = 0.03
+WORK_SECONDS = 0.06
 """What a chunk should keep a worker busy for: long enough to pay for its transport, short enough to be lost."""
 
 GROWTH = 4
