@@ -11,7 +11,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +22,7 @@ from elspeth.audit.lines import CHAIN, TABLES, columns_of, lines, named
 from elspeth.audit.outputs import references
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.recount import RANGED
+from elspeth.clock import utc_now
 from elspeth.errors import ElspethError, SettingsError, Temporary
 from elspeth.payloads import PayloadStore
 
@@ -69,7 +69,7 @@ def _export(connection: sqlite3.Connection, run_id: str, directory: Path, key: b
     manifest = {
         "elspeth_export": VERSION,
         "elspeth_version": __version__,
-        "exported_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "exported_at": utc_now(),
         "run_id": run_id,
         "head": head(connection, run_id),
         "files": files,

@@ -7,7 +7,6 @@ are; what they must look like is checked in one pass in C, and all digests are m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,8 @@ from elspeth.audit.journal import Journal
 from elspeth.audit.ledger import Ledger, as_dict
 from elspeth.audit.parts import Parts
 from elspeth.audit.records import Record, Records
+from elspeth.clock import utc_now
 from elspeth.errors import ElspethError, RunInProgress, RunNotFound, TakenOver
-
-
-def utc_now() -> str:
-    """The time in the form in which all audit records carry it: ISO 8601, UTC, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class AuditWriter:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 from elspeth import canonical
 from elspeth.audit.records import COLUMNS, Records
+from elspeth.clock import utc_now
 from elspeth.decide.token import Token
 from elspeth.decide.wire import SinkItems, StageItem
 from elspeth.payloads import PayloadStore
@@ -14,11 +14,6 @@ from elspeth.plugins.contract import Row
 
 STAMP_NS = 1_000_000
 """Time stamps are written to the millisecond, so a stamp is made anew only when that much time has passed."""
-
-
-def stamp() -> str:
-    """Now, UTC, ISO 8601 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 class Recorder:
@@ -51,7 +46,7 @@ class Recorder:
         self.at = now
         if now - self._stamp_at >= STAMP_NS:
             self._stamp_at = now
-            self.now = stamp()
+            self.now = utc_now()
         return elapsed / 1000
 
     def keep(self, data: Row) -> tuple[str | None, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from elspeth.decide.recorder import stamp
+from elspeth.clock import utc_now
 from elspeth.flow.messages import Events, Value
 
 
@@ -23,7 +23,7 @@ class Chronicle:
         """Something happened to a child; answers the message that says so."""
         self._number += 1
         value: dict[str, Any] = {
-            "number": self._number, "child": child, "event": event, "pid": pid, "detail": detail, "at": stamp(),
+            "number": self._number, "child": child, "event": event, "pid": pid, "detail": detail, "at": utc_now(),
         }  # fmt: skip
         message = Events([value], token)
         self._unsaved.append(message)

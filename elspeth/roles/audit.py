@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from elspeth.audit.journal import Journal
 from elspeth.audit.members import require_not_taken_over
 from elspeth.audit.parts import Parts, decode
 from elspeth.audit.records import Record, Records
-from elspeth.audit.writer import AuditWriter, utc_now
+from elspeth.audit.writer import AuditWriter
+from elspeth.clock import utc_now
 from elspeth.errors import ElspethError, NoCheckpoint, TakenOver
 from elspeth.flow import messages as m
 from elspeth.roles.plan import decode_audit_plan
@@ -169,7 +169,7 @@ class Audit(Role):
         )  # fmt: skip
 
     def _artifacts(self, checkpoint: m.Value) -> list[Record]:
-        plan, now = self._plan, datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        plan, now = self._plan, utc_now()
         found = []
         for source, state in checkpoint["sources"].items():
             if source in plan.inputs and state.get("proof"):

@@ -11,8 +11,8 @@ import orjson
 from actors.crashpoints import crash_point
 from elspeth.audit import parts
 from elspeth.audit.records import Records
+from elspeth.clock import utc_now
 from elspeth.decide import wire
-from elspeth.decide.recorder import stamp
 from elspeth.decide.wire import SinkItems
 from elspeth.flow.messages import Flush, Flushed, Ready, RestoreSinks, Value, Write, Written
 from elspeth.graph.model import DISCARD, Node
@@ -84,7 +84,7 @@ class Sinks(Role):
 
     def _write(self, message: Write, items: dict[str, SinkItems]) -> None:
         crash_point("sink.before_write")
-        now = stamp()
+        now = utc_now()
         records: Records = {"token_outcomes": [], "transform_errors": []}
         counts: dict[str, int] = {}
         outcomes: dict[str, int] = {}

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from actors.crashpoints import crash_point
 from elspeth import canonical
-from elspeth.decide.recorder import stamp
+from elspeth.clock import utc_now
 from elspeth.decide.wire import RAW_LIMIT, BadRow, Rows, encode_rows
 from elspeth.flow.messages import Chunk, Credit, Mark, ReadFrom, Ready
 from elspeth.graph.model import Node
@@ -168,7 +168,7 @@ class Reader(Role):
             self._marks.append(Mark(count, self._cursor, source.plugin.proof()))
         body = encode_rows(
             Rows(
-                source.node.id, self._row_index, stamp(), self._rows, self._bad, self._lines or None,
+                source.node.id, self._row_index, utc_now(), self._rows, self._bad, self._lines or None,
                 [mark.rows for mark in self._marks],
             )
         )  # fmt: skip

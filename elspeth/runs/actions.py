@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elspeth.audit.records import Record
-from elspeth.decide.recorder import stamp
+from elspeth.clock import utc_now
 from elspeth.runs.identity import AttemptIdentity
 
 
@@ -11,5 +11,5 @@ def take_over_record(run_id: str, attempt: int, identity: AttemptIdentity, reaso
     """The `operator_actions` record of a take-over from a frozen process."""
     return (
         f"{run_id}!take_over.{attempt:04d}", identity.user, identity.uid, identity.command_line, reason, "take_over",
-        "{}", stamp(),
+        "{}", utc_now(),
     )  # fmt: skip

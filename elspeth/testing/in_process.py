@@ -9,11 +9,12 @@ from typing import Any, cast
 
 from elspeth.audit import parts
 from elspeth.audit.records import Records
+from elspeth.clock import utc_now
 from elspeth.decide import wire
 from elspeth.decide.compile import compile_walk
 from elspeth.decide.intake import Intake
 from elspeth.decide.ordered import OrderedStage
-from elspeth.decide.recorder import Recorder, stamp
+from elspeth.decide.recorder import Recorder
 from elspeth.decide.staging import run_items
 from elspeth.decide.walk import RetryPolicy
 from elspeth.plugins.contract import Context, Invalid, Plugin, Row, Source
@@ -66,7 +67,7 @@ def read(pipeline: Pipeline, chunk_rows: int) -> Iterator[wire.Rows]:
     for node in pipeline.graph.of_kind("source"):
         typed = compile_reader(RowSchema.from_dict(node.schema)) if node.schema else None
         source = cast("Source", pipeline.plugins[node.id])
-        chunk = wire.Rows(node.id, index, stamp(), [], {}, None)
+        chunk = wire.Rows(node.id, index, utc_now(), [], {}, None)
         for item, cursor in source.read(None):
             place, line = len(chunk.rows), source.line(cursor)
             chunk.rows.append(None)
@@ -80,7 +81,7 @@ def read(pipeline: Pipeline, chunk_rows: int) -> Iterator[wire.Rows]:
             index += 1
             if len(chunk.rows) == chunk_rows:
                 yield chunk
-                chunk = wire.Rows(node.id, index, stamp(), [], {}, None)
+                chunk = wire.Rows(node.id, index, utc_now(), [], {}, None)
         if chunk.rows:
             yield chunk
 

@@ -9,7 +9,7 @@ from actors.process import Identity
 from elspeth.audit import schema
 from elspeth.audit.database import open_reader, worded
 from elspeth.audit.reader import AuditReader
-from elspeth.decide.recorder import stamp
+from elspeth.clock import utc_now
 from elspeth.errors import ElspethError, RunInProgress
 from elspeth.runs.doctor.report import Act
 from elspeth.runs.doctor.visit import living_leftovers, stand
@@ -90,7 +90,7 @@ def mark_failed(
     failure = "given up by an operator" + (f": {reason}" if reason else "")
     operate(
         database, run_id=run.run_id, action="mark_failed", reason=reason, expected_attempt=run.attempt,
-        changes={"status": "failed", "failure": failure, "completed_at": stamp()},
+        changes={"status": "failed", "failure": failure, "completed_at": utc_now()},
         detail=_seen(state, killed),
     )  # fmt: skip
     return Act(run.run_id, "mark_failed", "marked failed; it cannot be resumed any more", killed)

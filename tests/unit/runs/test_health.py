@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit.writer import AuditWriter, utc_now
+from elspeth.audit.writer import AuditWriter
+from elspeth.clock import utc_now
 from elspeth.runs.health import Check, check_health
 from elspeth.runs.identity import current
 
