@@ -25,6 +25,9 @@ from actors.restarts import RestartIntensity
 from actors.spec import ChildSpec
 from actors.watch import Watch, not_in_time
 
+NURSERIES = 5
+"""So many in a row may die before they have forked a child: then it is not chance that they do."""
+
 
 class UnknownChild(KeyError):
     """There is no child of this name."""
@@ -230,10 +233,10 @@ class Supervisor(pykka.ThreadingActor):
         return process.identity
 
     def _process(self, spec: ChildSpec) -> Process:
-        try:
-            return Process(spec, self._living_nursery(), self._watchdog_seconds)
-        except NurseryGone:  # just now; nothing was said to the child, if there was one
-            return Process(spec, self._living_nursery(), self._watchdog_seconds)
+        for _ in range(NURSERIES - 1):
+            with contextlib.suppress(NurseryGone):  # just now; nothing was said to the child, if there was one
+                return Process(spec, self._living_nursery(), self._watchdog_seconds)
+        return Process(spec, self._living_nursery(), self._watchdog_seconds)
 
     def _living_nursery(self) -> Nursery:
         if self._nursery is None:

@@ -67,7 +67,7 @@ class Conductor(pykka.ThreadingActor):
     def begin(self, supervisor: Any, outbox: Outbox) -> None:
         """Start the attempt: audit first; everybody else once it owns the run."""
         self._supervisor, self._outbox = supervisor, outbox
-        supervisor.start_child(self._cast.audit).get()
+        self._start(self._cast.audit)
 
     def stop_run(self, reason: Interrupted) -> None:
         """Give way in order; a second call gives up what is in hand."""
@@ -298,13 +298,13 @@ class Conductor(pykka.ThreadingActor):
         try:
             self._supervisor.start_child(spec).get()
         except OSError as error:
-            self._fail(_no_room(spec.name, error), audit=spec.name != AUDIT)
+            self._fail(deaths.not_started(spec.name, error), audit=spec.name != AUDIT)
 
     def _restart(self, child: str, counted: bool) -> None:
         try:
             self._supervisor.restart_child(child, counted).get()
         except OSError as error:
-            self._fail(_no_room(child, error), audit=child != AUDIT)
+            self._fail(deaths.not_started(child, error), audit=child != AUDIT)
 
     def _note(self, child: str, event: str, *, pid: int | None = None, detail: m.Value | None = None) -> None:
         events = self._chronicle.add(child, event, pid=pid, detail=detail)
@@ -385,13 +385,6 @@ class Conductor(pykka.ThreadingActor):
         self._closed = True
         self._outcome.error = self._ending
         self._outcome.done.set()
-
-
-def _no_room(child: str, error: OSError) -> Temporary:
-    return Temporary(
-        f"{child} could not be started: {error.strerror or error}",
-        details=["the system has no room for another process, or no memory or descriptors for it"],
-    )
 
 
 __all__ = ["AUDIT", "SINKS", "SOURCE", "Conductor", "stage_name"]

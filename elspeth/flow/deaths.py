@@ -1,10 +1,11 @@
-"""A child's death in words, for people and for the record. Pure."""
+"""A child's death, or that it never lived, in words, for people and for the record. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from actors.events import ChildDown
+from elspeth.errors import Temporary
 
 _TAIL_LINES = 5
 
@@ -28,3 +29,11 @@ def last_exits(exits: Sequence[ChildDown], hang_seconds: float | None) -> list[s
 def last_words(exits: Sequence[ChildDown]) -> list[str]:
     """The end of what the last one printed."""
     return exits[-1].output_tail.strip().splitlines()[-_TAIL_LINES:] if exits else []
+
+
+def not_started(child: str, error: OSError) -> Temporary:
+    """A child that never lived, because the system or the nursery refused."""
+    room = "the system has no room for another process, or no memory or descriptors for it"
+    return Temporary(
+        f"{child} could not be started: {error.strerror or error}", details=[room] if error.errno is not None else []
+    )

@@ -6,6 +6,7 @@ Light: a command starts it first, so that both import at the same time.
 from __future__ import annotations
 
 from actors.nursery import Nursery
+from elspeth.errors import Temporary
 
 MODULES = (
     "elspeth.roles.audit",
@@ -20,5 +21,11 @@ MODULES = (
 
 
 def nursery() -> Nursery:
-    """Start it. It lives as long as the calling thread, at most, and with it every child of the run."""
-    return Nursery(MODULES, "elspeth nursery")
+    """Start it. It lives as long as the calling thread, at most, and with it every child of the run.
+
+    Raises `Temporary` if the system has no room for another process.
+    """
+    try:
+        return Nursery(MODULES, "elspeth nursery")
+    except OSError as error:
+        raise Temporary(f"no process could be started: {error.strerror or error}") from error

@@ -17,6 +17,7 @@ from actors.spec import ChildSpec
 from actors.supervisor import Supervisor
 from elspeth.audit.purging import PURGE, REMOVE
 from elspeth.errors import ElspethError, from_value
+from elspeth.flow.deaths import not_started
 from elspeth.roles.operator import Request, encode_request
 from elspeth.runs.identity import command_line, user_name
 
@@ -78,6 +79,8 @@ def _ask(database: Path, **wanted: Any) -> None:
         proxy.start_child(spec).get()
         answer = told.get()
         proxy.shutdown(spec.shutdown_seconds).get()
+    except OSError as error:
+        raise not_started(spec.name, error) from error
     finally:
         supervisor.stop()
         listener.stop()

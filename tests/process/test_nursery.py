@@ -17,6 +17,7 @@ import pytest
 from actors import ChildSpec, GaveUp, Identity, RestartIntensity, State, nursery
 from actors.nursery import Nursery, NurseryGone
 from actors.proc import stat
+from actors.supervisor import NURSERIES
 from tests.process.family import TARGET, Family, open_descriptors, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -237,6 +238,26 @@ def test_a_nursery_that_dies_over_a_birth_is_followed_by_another(
             family.supervisor.restart_child("ping").get()
         family.await_frames("ping", 1)
         assert (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(("deaths", "starts"), [(NURSERIES - 1, True), (NURSERIES, False)])
+def test_nurseries_may_die_in_a_row_but_not_for_ever(
+    deaths: int, starts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork, left = Nursery.fork, iter(range(deaths))
+
+    def killed(home: Nursery, *arguments: Any) -> tuple[int, int]:
+        if next(left, None) is not None:
+            os.kill(home._pid, signal.SIGKILL)
+        return fork(home, *arguments)
+
+    monkeypatch.setattr(Nursery, "fork", killed)
+    with Family() as family:
+        if starts:
+            family.start("ping")
+        else:
+            with pytest.raises(NurseryGone):
+                family.supervisor.start_child(ChildSpec("ping", TARGET)).get()
 
 
 @pytest.mark.parametrize("point", ["nursery.before_reap", "nursery.after_reap"])

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from importlib import import_module
 
 import pytest
 
+from elspeth.errors import Temporary
 from elspeth.roles.role import Role
-from elspeth.runs.nursery import MODULES
+from elspeth.runs.nursery import MODULES, nursery
 
 
 def after(statement: str, expression: str) -> str:
@@ -31,3 +34,12 @@ def test_what_starts_first_waits_for_no_large_import() -> None:
     loaded = set(after("import elspeth.cli.run, elspeth.cli.resume", "*sys.modules").split())
     assert loaded.isdisjoint({"pydantic", "yaml", "sqlite3", "msgspec", "pykka", "psutil", "elspeth.runs.drive"})
     assert {"click", "elspeth.runs.nursery"} <= loaded
+
+
+def test_no_room_for_the_first_process_is_told_as_what_may_go_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "posix_spawn", refuse)
+    with pytest.raises(Temporary, match="no process could be started: Resource temporarily unavailable"):
+        nursery()

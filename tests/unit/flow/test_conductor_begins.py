@@ -1,0 +1,64 @@
+"""What cannot even begin is told as what may go away, not as a mistake of ours."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pykka
+import pytest
+
+from actors import ChildSpec, NurseryGone
+from elspeth.errors import Temporary
+from elspeth.flow.cast import Cast, Outcome
+from elspeth.flow.conductor import Conductor
+from elspeth.flow.policy import Policy
+from elspeth.flow.progress import Progress
+
+
+class Refusing(pykka.ThreadingActor):
+    """A supervisor that starts nobody."""
+
+    use_daemon_thread = True
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.outbox = None
+        self._error = error
+
+    def start_child(self, _spec: ChildSpec) -> None:
+        raise self._error
+
+
+@contextmanager
+def begun(error: OSError) -> Iterator[Outcome]:
+    """The outcome of an attempt whose first child is refused."""
+    spec = ChildSpec("audit", "elspeth.roles.audit:Audit")
+    cast = Cast(spec, spec, spec, {}, lambda _: spec, Policy(), (False,))
+    outcome = Outcome()
+    supervisor, conductor = Refusing.start(error), Conductor.start(cast, Progress({}), outcome)
+    try:
+        actor: Any = conductor.proxy()
+        actor.begin(supervisor.proxy(), None).get()
+        yield outcome
+    finally:
+        conductor.stop()
+        supervisor.stop()
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "room"),
+    [
+        (OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)), "Resource temporarily unavailable", True),
+        (NurseryGone("the process 7 that children are forked from is gone"), "the process 7", False),
+    ],
+)
+def test_an_attempt_whose_audit_process_cannot_start_ends_resumable(error: OSError, message: str, room: bool) -> None:
+    with begun(error) as outcome:
+        assert outcome.done.wait(5.0)
+        assert isinstance(outcome.error, Temporary)
+        assert outcome.error.message.startswith(f"audit could not be started: {message}")
+        assert bool(outcome.error.details) == room
