@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,5 +70,5 @@ def test_without_the_chain_a_run_leaves_the_same_and_no_digests(left: tuple[Left
     trial.run(folder, trial.threshold(source, "every_n"), command=command)
     (ours, _), _ = left
     assert same.records(folder / "runs" / "audit.db") == ours
-    with sqlite3.connect(folder / "runs" / "audit.db") as connection:
+    with closing(sqlite3.connect(folder / "runs" / "audit.db")) as connection:
         assert set(connection.execute("SELECT digest, marks FROM commit_tables")) == {(GENESIS, b"")}
