@@ -35,13 +35,7 @@ def stat(pid: int) -> Stat | None:
 def start_ticks(pid: int) -> int | None:
     """When the process with this id started, in clock ticks since boot; None if there is none.
 
-    Unlike a time of day made of it, this does not move when somebody sets the clock.
+    Unlike the time of day that psutil makes of it, this does not move when somebody sets the clock.
     """
     found = stat(pid)
     return found and found.start_ticks
-
-
-def boot_time() -> int:
-    """When this machine started, in seconds since the epoch, by the clock as it is set now; proc(5): btime."""
-    with open("/proc/stat", "rb") as file:  # noqa: PTH123
-        return next(int(line.split()[1]) for line in file if line.startswith(b"btime "))

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
 from actors import proc
 from actors.channel import START, encode, pair
 from actors.nursery import Nursery
@@ -26,8 +28,8 @@ from actors.spec import ChildSpec
 class Identity:
     """Which process, for good: pids recycle, and mean nothing in another boot, pid namespace or host.
 
-    `start_time` is in seconds since the epoch, as psutil has it, for people to read. `start_ticks` is the same in
-    clock ticks since boot, which setting the clock does not move; where it is known (not 0) it is what is compared.
+    `start_time` is psutil's, in seconds since the epoch, for people to read. `start_ticks` is the same in clock ticks
+    since boot, which setting the clock does not move; where it is known (not 0) it is what is compared.
     """
 
     pid: int
@@ -41,9 +43,13 @@ class Identity:
     def of(cls, pid: int) -> Identity:
         """The identity of the process that has this pid now. Raises `ProcessLookupError` if there is none."""
         ticks = proc.start_ticks(pid)
+        try:
+            start = psutil.Process(pid).create_time()
+        except psutil.NoSuchProcess:
+            ticks = None
         if ticks is None:
             raise ProcessLookupError(f"there is no process {pid}")
-        return cls(pid, _time_of_day(ticks), *_here(), ticks)
+        return cls(pid, start, *_here(), ticks)
 
     def state(self) -> Literal["alive", "stopped", "gone", "unknown"]:
         """Whether this very process is there; "stopped" by a signal or a debugger; a zombie is gone.
@@ -82,7 +88,7 @@ class Identity:
     def _started_with(self, found: proc.Stat) -> bool:
         if self.start_ticks:
             return found.start_ticks == self.start_ticks
-        return abs(_time_of_day(found.start_ticks) - self.start_time) < 0.05
+        return abs(psutil.boot_time() + found.start_ticks / proc.CLOCK_TICKS - self.start_time) < 0.05
 
 
 class Process:
@@ -171,10 +177,6 @@ def _identity(pid: int) -> Identity:
         return Identity.of(pid)
     except ProcessLookupError:  # killed before we looked; no process can be mistaken for one with these numbers
         return Identity(pid, 0.0, *_here(), -1)
-
-
-def _time_of_day(ticks: int) -> float:
-    return proc.boot_time() + ticks / proc.CLOCK_TICKS
 
 
 def _here() -> tuple[str, str, str]:
