@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,9 +167,12 @@ def drive(
     )
     proxy: Any = supervisor.proxy()
     try:
-        with _signals(conductor.proxy()):
+        with _signals() as arrived:
             conductor.proxy().begin(proxy, proxy.outbox.get()).get()
             while not outcome.done.wait(POLL_SECONDS):
+                while arrived:
+                    with contextlib.suppress(pykka.ActorDeadError):
+                        conductor.proxy().stop_run(arrived.popleft())
                 watch(progress)
             watch(progress)
             crash_point("main.before_shutdown")
@@ -198,18 +202,18 @@ def _print(child: str, line: str) -> None:
 
 
 @contextlib.contextmanager
-def _signals(conductor: Any) -> Iterator[None]:
-    """SIGINT and SIGTERM become messages to the conductor."""
+def _signals() -> Iterator[deque[Interrupted | Terminated]]:
+    """SIGINT and SIGTERM as they arrive, in place of what they do otherwise."""
+    arrived: deque[Interrupted | Terminated] = deque()
 
-    def give_way(number: int, _frame: FrameType | None) -> None:
+    def note(number: int, _frame: FrameType | None) -> None:
+        # It may run in the middle of anything that this thread does, another signal's note among it: no lock is taken.
         kind = Interrupted if number == signal.SIGINT else Terminated
-        reason = kind(f"stopped by {signal.Signals(number).name}")
-        with contextlib.suppress(pykka.ActorDeadError):
-            conductor.stop_run(reason)
+        arrived.append(kind(f"stopped by {signal.Signals(number).name}"))
 
-    before = {number: signal.signal(number, give_way) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield arrived
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

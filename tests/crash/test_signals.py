@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.tree import Tree, committed, events, outputs, query, run_of, wait_until
+from tests.crash.tree import Tree, committed, events, outputs, pending, query, run_of, wait_until
 from tests.crash.trial import lay, settings, violations
 
 ROWS = 400
@@ -79,7 +79,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, undisturbed: dict[str, st
     with Tree.run(folder) as tree:
         wait_until(lambda: committed(folder) > 20)
         tree.strike("main", signal.SIGINT)
-        wait_until(lambda: not _pending(tree.pid, signal.SIGINT))  # the first one has arrived
+        wait_until(lambda: not pending(tree.pid, signal.SIGINT))  # the first one has arrived
         tree.strike("main", signal.SIGINT)
         begun = time.monotonic()
         assert tree.wait() == 130, tree.log
@@ -90,11 +90,20 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, undisturbed: dict[str, st
     assert outputs(folder) == undisturbed
 
 
-def _pending(pid: int, number: signal.Signals) -> bool:
-    """Whether this signal waits to be taken by the process (`ShdPnd` in proc(5))."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    pending = next(line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd"))
-    return bool(int(pending, 16) >> (number - 1) & 1)
+def test_a_hail_of_signals_stops_the_run_as_two_would(tmp_path: Path) -> None:
+    # One signal may come right inside of the handling of another: whatever that holds must not be waited for.
+    folder = lay(tmp_path / "run", ROWS, settings(hang_timeout_seconds=60, poison_attempts=1), {100: "loop"})
+    with Tree.run(folder) as tree:
+        wait_until(lambda: committed(folder) > 20)
+        until = time.monotonic() + 0.02
+        while time.monotonic() < until and tree.running:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                tree.strike("main", number)
+        begun = time.monotonic()
+        assert tree.wait() in (130, 143), tree.log
+        assert time.monotonic() - begun < 8.0
+        assert not tree.survivors()
+    assert run_of(folder)[1] == "interrupted"
 
 
 def test_a_signal_right_after_the_start_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -203,3 +203,10 @@ def outputs(folder: Path) -> dict[str, str]:
     """SHA-256 of every file in the output folder."""
     files = sorted((folder / "output").iterdir())
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def pending(pid: int, number: signal.Signals) -> bool:
+    """Whether this signal waits to be taken by the process (`ShdPnd` in proc(5))."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    pending = next(line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd"))
+    return bool(int(pending, 16) >> (number - 1) & 1)

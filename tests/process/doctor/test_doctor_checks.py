@@ -16,6 +16,7 @@ import pytest
 
 from elspeth.runs.doctor.database import check_database
 from elspeth.runs.doctor.findings import Findings
+from tests.crash.tree import pending
 from tests.process.doctor.held import COMMAND, committed, doctor, elspeth, held_run, killed_run, make
 from tests.process.family import wait_until
 
@@ -48,6 +49,7 @@ def stopped(tmp_path: Path) -> Path:
     settings = make(tmp_path)
     with held_run(settings) as (process, _):
         process.send_signal(signal.SIGINT)
+        wait_until(lambda: not pending(process.pid, signal.SIGINT))  # they may overtake each other on the way
         process.send_signal(signal.SIGTERM)  # the second does not wait for the row in hand
         assert process.wait(60) == 143
     return tmp_path
