@@ -208,5 +208,5 @@ def outputs(folder: Path) -> dict[str, str]:
 def pending(pid: int, number: signal.Signals) -> bool:
     """Whether this signal waits to be taken by the process (`ShdPnd` in proc(5))."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    pending = next(line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd"))
-    return bool(int(pending, 16) >> (number - 1) & 1)
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
