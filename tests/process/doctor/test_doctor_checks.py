@@ -107,12 +107,12 @@ def test_plugin_files_of_two_folders_do_not_get_into_each_other_s_way(stopped: P
     other = stopped / "other"
     make(other, name="second")
     environ = {"ELSPETH_LANDSCAPE__URL": f"sqlite:///{stopped / 'runs' / 'audit.db'}"}
+    known = {run["run_id"] for run in doctor(stopped)["runs"]}
     with (other / "log").open("wb") as log:
         process = subprocess.Popen(
             [COMMAND, "run", "--settings", "second.yaml", "--execute"], cwd=other, env={**os.environ, **environ},
             stdout=log, stderr=log,
         )  # fmt: skip
-    known = {run["run_id"] for run in doctor(stopped)["runs"]}
     try:
         wait_until(lambda: process.poll() is not None or committed(stopped, known), 60)
         assert process.poll() is None, (other / "log").read_text()
