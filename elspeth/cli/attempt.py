@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from actors.nursery import Nursery
 from elspeth.cli import output
@@ -20,8 +21,14 @@ from elspeth.runs import resume, start
 from elspeth.runs.drive import Ended
 from elspeth.runs.pipeline import Pipeline
 
-Drive = Callable[[Callable[[Progress], None], Callable[[str, str], None]], Ended]
-"""Drives the attempt, given whom to show the progress and whom to hand the children's lines."""
+
+class Drive(Protocol):
+    """Drives the attempt, given whom to show the progress, whom to hand the children's lines, and how those look."""
+
+    def __call__(
+        self, *, watch: Callable[[Progress], None], on_output: Callable[[str, str], None], log_format: str,
+        log_level: str,
+    ) -> Ended: ...  # fmt: skip
 
 
 def first(asked: Asked, begin: start.Start, children: Nursery, *, again: str, fail_on_rows: bool) -> int:
@@ -31,14 +38,7 @@ def first(asked: Asked, begin: start.Start, children: Nursery, *, again: str, fa
         begin.pipeline,
         begin.run_id,
         begin.database,
-        lambda watch, on_output: start.execute(
-            begin,
-            watch=watch,
-            on_output=on_output,
-            log_format=asked.log_format,
-            log_level=asked.log_level,
-            children=children,
-        ),
+        partial(start.execute, begin, children=children),
         positions=begin.pipeline.positions,
         notes=tuple(f"Run {run} was given up for this one." for run, _ in begin.supersedes),
         again=again,
@@ -54,14 +54,7 @@ def further(asked: Asked, found: resume.Resumption, children: Nursery, *, fail_o
         found.pipeline,
         found.run.run_id,
         found.database,
-        lambda watch, on_output: resume.execute(
-            found,
-            watch=watch,
-            on_output=on_output,
-            log_format=asked.log_format,
-            log_level=asked.log_level,
-            children=children,
-        ),
+        partial(resume.execute, found, children=children),
         attempt=found.run.attempt + 1,
         positions=found.checkpoint["sinks"],
         took_over=found.options.take_over and not found.standing.verdict.dead,
@@ -90,7 +83,7 @@ def _carry_out(
     begun = time.monotonic()
     try:
         with display(log) as watch:
-            ended = drive(watch, log.from_child)
+            ended = drive(watch=watch, on_output=log.from_child, log_format=asked.log_format, log_level=asked.log_level)
             watch(ended.progress)  # what was said while the tree shut down
     finally:
         log.flush()

@@ -14,7 +14,6 @@ import io
 import os
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,10 @@ import orjson
 
 from elspeth.audit import chain, database, schema
 from elspeth.audit.batch import Batch
+from elspeth.clock import utc_now
 
 COMMIT_ROWS = 1000
 RUN = "bare0000"
-
-
-def stamp() -> str:
-    """Now, as the audit records carry it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Audit:
@@ -54,7 +49,7 @@ class Audit:
         self.connection.execute("BEGIN IMMEDIATE")
         for table, records in batch.records.items():
             self.connection.executemany(batch.insert(table), [(self.number, *record) for record in records])
-        at = stamp()
+        at = utc_now()
         digest = chain.digest_commit(self.head, RUN, 1, self.number, at, batch.digests)
         self.connection.execute(
             "INSERT INTO commits (run_id, commit_no, attempt, previous_digest, digest, record_count, committed_at,"
@@ -122,7 +117,7 @@ def main(source: Path, folder: Path, path: Path) -> None:
         header = next(rows)
         for index, values in enumerate(rows):
             if not index % 100:
-                now = stamp()
+                now = utc_now()
             began = clock()
             row: dict[str, Any] = dict(zip(header, values, strict=True))
             row["id"], row["amount"] = int(row["id"]), int(row["amount"])
@@ -179,7 +174,7 @@ def finish(audit: Audit, outputs: dict[str, Output], row_id: str, index: int) ->
         positions[name] = {"size": output.file.tell(), "sha256": output.hash.copy().hexdigest(), "rows": output.rows}
     message = orjson.dumps({"rows": index + 1, "sinks": positions}).decode()
     audit.records["checkpoints"].append(
-        (f"{RUN}#{audit.number:09d}", 1, audit.number, row_id, row_id, message, stamp())
+        (f"{RUN}#{audit.number:09d}", 1, audit.number, row_id, row_id, message, utc_now())
     )  # fmt: skip
     audit.commit()
 
