@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from actors.child import Child, Port
     from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
-    from actors.exchange import Outbox
     from actors.lifecycle import LifecycleError, State
-    from actors.nursery import Nursery, NurseryGone
-    from actors.process import Identity
-    from actors.restarts import RestartIntensity, wanted
+    from actors.places.local.fork_server import Nursery, NurseryGone
+    from actors.places.local.process import Identity
+    from actors.reactor import Outbox
     from actors.spec import ChildSpec, SpecError
+    from actors.strategy import RestartIntensity, wanted
     from actors.supervisor import ChildInfo, Supervisor, UnknownChild
 
 _HOMES = {
@@ -25,19 +25,19 @@ _HOMES = {
     "ChildUp": "events",
     "FrameReceived": "events",
     "GaveUp": "events",
-    "Identity": "process",
+    "Identity": "places.local.process",
     "LifecycleError": "lifecycle",
-    "Nursery": "nursery",
-    "NurseryGone": "nursery",
-    "Outbox": "exchange",
+    "Nursery": "places.local.fork_server",
+    "NurseryGone": "places.local.fork_server",
+    "Outbox": "reactor",
     "Port": "child",
-    "RestartIntensity": "restarts",
+    "RestartIntensity": "strategy",
     "SpecError": "spec",
     "State": "lifecycle",
     "Supervisor": "supervisor",
     "Tick": "events",
     "UnknownChild": "supervisor",
-    "wanted": "restarts",
+    "wanted": "strategy",
 }
 
 __all__ = [

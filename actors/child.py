@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pykka
 
 from actors.channel import DATA, ChannelClosed, Outgoing, Part, encode
-from actors.pulse import BEAT, BUSY, DETAIL, POSITION, TAKEN, WAITING
+from actors.places.local.heartbeat import BEAT, BUSY, DETAIL, POSITION, TAKEN, WAITING
 
 if TYPE_CHECKING:
     import socket
 
-    from actors.pulse import Pulse
+    from actors.places.local.heartbeat import Pulse
 
 EXIT_SOFTWARE = 70
 """An exception that nobody caught (EX_SOFTWARE of sysexits.h); the traceback is on stderr."""

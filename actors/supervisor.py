@@ -13,17 +13,17 @@ import pykka
 
 from actors.channel import STOP
 from actors.child import EXIT_MEMORY
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from actors.events import ChildDown, ChildUp, GaveUp, Tick
-from actors.exchange import Ended, Exchange, Garbled, Outbox, Ready, TickDue, tell
+from actors.health import Watch, not_in_time
 from actors.lifecycle import Event, State, transition
-from actors.line import Line
-from actors.nursery import Nursery, NurseryGone
-from actors.process import Identity, Process
-from actors.pulse import DETAIL, PARENT_BEAT, POSITION
-from actors.restarts import RestartIntensity
+from actors.link import Line
+from actors.places.local.fork_server import Nursery, NurseryGone
+from actors.places.local.heartbeat import DETAIL, PARENT_BEAT, POSITION
+from actors.places.local.process import Identity, Process
+from actors.reactor import Ended, Exchange, Garbled, Outbox, Ready, TickDue, tell
 from actors.spec import ChildSpec
-from actors.watch import Watch, not_in_time
+from actors.strategy import RestartIntensity
 
 NURSERIES = 5
 """So many in a row may die before they have forked a child: then it is not chance that they do."""

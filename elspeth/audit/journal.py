@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from elspeth import ids
 from elspeth.audit.batch import Batch, key_columns
 from elspeth.audit.lines import CHAIN, lines

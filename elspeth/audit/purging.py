@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from elspeth.audit.batch import key_columns
 from elspeth.audit.records import PURGEABLE
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from elspeth import canonical, ids
 from elspeth.audit import database, events, purging, schema
 from elspeth.audit.batch import prepared

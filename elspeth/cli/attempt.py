@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from actors.nursery import Nursery
+from actors.places.local.fork_server import Nursery
 from elspeth.cli import output
 from elspeth.cli.display import display
 from elspeth.cli.logs import Log

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from actors.nursery import Nursery
+from actors.places.local.fork_server import Nursery
 from elspeth.audit.locate import locate
 from elspeth.cli.attempt import further
 from elspeth.cli.complete import already

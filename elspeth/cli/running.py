@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from actors.nursery import Nursery
+from actors.places.local.fork_server import Nursery
 from elspeth.audit import locate
 from elspeth.audit.database import path_of
 from elspeth.cli import output

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from actors.process import Identity
+from actors.places.local.process import Identity
 from actors.spec import ChildSpec
 from elspeth.errors import ElspethError
 from elspeth.flow.messages import Value

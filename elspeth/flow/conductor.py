@@ -12,9 +12,9 @@ from typing import Any
 
 import pykka
 
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
-from actors.exchange import Outbox
+from actors.reactor import Outbox
 from actors.spec import ChildSpec
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Temporary, from_value
 from elspeth.flow import deaths

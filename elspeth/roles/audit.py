@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from elspeth import ids
 from elspeth.audit.journal import Journal
 from elspeth.audit.members import require_not_taken_over

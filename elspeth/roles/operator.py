@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from elspeth.audit.purging import PURGE, REMOVE
 from elspeth.audit.writer import AuditWriter
 from elspeth.roles.audit import SIGNING_KEY

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import orjson
 
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from elspeth.audit import parts
 from elspeth.audit.records import Records
 from elspeth.clock import utc_now

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from elspeth import canonical
 from elspeth.clock import utc_now
 from elspeth.decide.wire import RAW_LIMIT, BadRow, Rows, encode_rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from elspeth.audit import parts
 from elspeth.audit.members import RecordedBatches
 from elspeth.decide import wire

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from elspeth.audit import parts
 from elspeth.decide import wire
 from elspeth.decide.compile import compile_walk

@@ -17,11 +17,11 @@ from typing import Any
 
 import pykka
 
-from actors.crashpoints import crash_point
-from actors.nursery import Nursery
-from actors.process import Identity
-from actors.restarts import RestartIntensity
+from actors.crash_points import crash_point
+from actors.places.local.fork_server import Nursery
+from actors.places.local.process import Identity
 from actors.spec import ChildSpec
+from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
 from elspeth.audit.members import require_not_taken_over
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Terminated

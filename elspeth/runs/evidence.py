@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from actors.process import Identity
+from actors.places.local.process import Identity
 from elspeth.audit.database import file_system
 from elspeth.runs import locks
 from elspeth.runs.identity import AttemptIdentity, current

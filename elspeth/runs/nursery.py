@@ -5,7 +5,7 @@ Light: a command starts it first, so that both import at the same time.
 
 from __future__ import annotations
 
-from actors.nursery import Nursery
+from actors.places.local.fork_server import Nursery
 from elspeth.errors import Temporary
 
 MODULES = (

@@ -12,8 +12,8 @@ import msgspec
 import pykka
 
 from actors.events import ChildDown, FrameReceived
-from actors.restarts import RestartIntensity
 from actors.spec import ChildSpec
+from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
 from elspeth.audit.purging import PURGE, REMOVE
 from elspeth.errors import ElspethError, from_value

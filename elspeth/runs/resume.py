@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from actors.crashpoints import crash_point
-from actors.nursery import Nursery
+from actors.crash_points import crash_point
+from actors.places.local.fork_server import Nursery
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.values import NodeRecord, Run
 from elspeth.errors import ConfigurationMismatch

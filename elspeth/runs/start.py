@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from actors.crashpoints import crash_point
-from actors.nursery import Nursery
+from actors.crash_points import crash_point
+from actors.places.local.fork_server import Nursery
 from elspeth import __version__, ids
 from elspeth.audit.database import path_of
 from elspeth.flow.progress import Progress

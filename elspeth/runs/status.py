@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from actors.process import Identity
+from actors.places.local.process import Identity
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.values import Checkpoint, Event, Run
 from elspeth.runs.history import Happening, history

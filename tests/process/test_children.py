@@ -19,7 +19,7 @@ from actors import (
     LifecycleError,
     RestartIntensity,
     State,
-    exchange,
+    reactor,
 )
 from tests.process.family import TARGET, Family, open_descriptors, wait_until
 
@@ -130,7 +130,7 @@ def test_all_frames_of_a_dead_child_are_told_before_its_death() -> None:
 
 def test_nothing_a_killed_child_had_printed_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
-    monkeypatch.setattr(exchange, "_OUTPUT_BYTES", 64)  # so that its end is seen before its output is read
+    monkeypatch.setattr(reactor, "_OUTPUT_BYTES", 64)  # so that its end is seen before its output is read
     text = "".join(f"line {number}\n" for number in range(5000)) + "and no line end: ä"
     with Family() as family:
         family.start()

@@ -14,9 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
-from actors import ChildSpec, GaveUp, Identity, RestartIntensity, State, nursery
-from actors.nursery import Nursery, NurseryGone
-from actors.proc import stat
+from actors import ChildSpec, GaveUp, Identity, RestartIntensity, State
+from actors.places.local import fork_server
+from actors.places.local.fork_server import Nursery, NurseryGone
+from actors.places.local.procfs import stat
 from actors.supervisor import NURSERIES
 from tests.process.family import TARGET, Family, open_descriptors, wait_until
 
@@ -154,7 +155,7 @@ def test_a_closed_nursery_leaves_nothing_even_while_it_imports() -> None:
 
 
 def test_a_child_that_nobody_could_watch_is_not_left_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    take = nursery.take
+    take = fork_server.take
 
     def without_room(*arguments: Any) -> tuple[bytes, list[int]]:
         answer, descriptors = take(*arguments)
@@ -165,7 +166,7 @@ def test_a_child_that_nobody_could_watch_is_not_left_alive(monkeypatch: pytest.M
     with Nursery() as home, Family(nursery=home) as family:
         above = parent_of(family.start())
         descriptors = open_descriptors()
-        monkeypatch.setattr(nursery, "take", without_room)
+        monkeypatch.setattr(fork_server, "take", without_room)
         with pytest.raises(OSError, match="no descriptor is left"):
             family.supervisor.start_child(ChildSpec("unseen", TARGET)).get()
         assert len(psutil.Process(above).children()) == 1
@@ -276,7 +277,7 @@ def test_a_nursery_that_dies_over_a_dead_child_leaves_nobody_waiting(
 
 
 def test_a_nursery_that_stands_still_is_killed_and_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nursery, "LOOKS", 3)
+    monkeypatch.setattr(fork_server, "LOOKS", 3)
     with Family() as family:
         home = parent_of(family.start("first"))
         os.kill(home, signal.SIGSTOP)
@@ -286,7 +287,7 @@ def test_a_nursery_that_stands_still_is_killed_and_followed_by_another(monkeypat
 
 
 def test_a_child_that_dies_while_its_nursery_stands_still_is_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nursery, "LOOKS", 3)
+    monkeypatch.setattr(fork_server, "LOOKS", 3)
     with Family() as family:
         pid = family.start()
         os.kill(parent_of(pid), signal.SIGSTOP)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from elspeth.errors import ElspethError
 from elspeth.plugins.contract import Context, Cut, PluginOptions, Position, Sink
 from elspeth.plugins.sinks.encodings import Encoding, find_encoding

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.crashpoints import crash_point
+from actors.crash_points import crash_point
 from elspeth.errors import ElspethError, OutputDamaged, RunInProgress, Temporary
 from elspeth.plugins.contract import Cut, Position
 from elspeth.plugins.sinks.cuts import copy_tail, make_folder, sync_folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from actors.process import Identity
+from actors.places.local.process import Identity
 from elspeth.audit import schema
 from elspeth.audit.database import open_reader, worded
 from elspeth.audit.reader import AuditReader

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.process import Identity
+from actors.places.local.process import Identity
 from elspeth import ids
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.verify import verify_run

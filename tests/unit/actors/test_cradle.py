@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from actors import cradle
-from actors.request import ANSWER, FORK, REAP, encode, receive
+from actors.places.local import fork_server_main
+from actors.places.local.spawn_request import ANSWER, FORK, REAP, encode, receive
 
 
 def test_a_fork_that_the_system_refuses_is_answered_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +18,7 @@ def test_a_fork_that_the_system_refuses_is_answered_with_its_reason(monkeypatch:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         given = os.open(os.devnull, os.O_RDONLY)
-        cradle._fork(theirs, [], [given])
+        fork_server_main._fork(theirs, [], [given])
         assert ANSWER.unpack(ours.recv(ANSWER.size)) == (errno.EAGAIN, 0)
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(given)

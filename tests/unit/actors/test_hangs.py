@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from actors.hangs import HangWatch, Sign
+from actors.hang_detector import HangWatch, Sign
 
 BUSY = Sign(progress=(1, 1), has_work=True)
 

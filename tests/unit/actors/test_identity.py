@@ -11,7 +11,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from actors import Identity, proc
+from actors import Identity
+from actors.places.local import procfs
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_a_name_full_of_brackets_does_not_confuse_the_reader() -> None:
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        found = proc.stat(process.pid)
+        found = procfs.stat(process.pid)
         process.kill()
     assert found is not None
     assert found.state in "SR"

@@ -16,7 +16,7 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_a_child_starts_without_the_supervisors_imports() -> None:
-    loaded = modules_after("import actors.host")
+    loaded = modules_after("import actors.places.local.child_main")
     assert loaded.isdisjoint({"psutil", "subprocess", "dataclasses", "actors.supervisor", "elspeth"})
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from actors.output import LONGEST_LINE, TAIL_CHARACTERS, Lines
+from actors.places.local.output import LONGEST_LINE, TAIL_CHARACTERS, Lines
 
 
 def test_only_whole_lines_come_out() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.restarts import RestartIntensity, wanted
+from actors.strategy import RestartIntensity, wanted
 
 
 def test_as_many_restarts_as_allowed_are_allowed() -> None:

@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from actors import host
-from actors.host import Watchdog
-from actors.pulse import PARENT_BEAT, Pulse
+from actors.places.local import child_main
+from actors.places.local.child_main import Watchdog
+from actors.places.local.heartbeat import PARENT_BEAT, Pulse
 
 PARENT, START = 4242, 99
 
@@ -25,7 +25,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
     monkeypatch.setattr(os, "kill", lambda pid, number: blows.append((pid, number)))
     monkeypatch.setattr(os, "_exit", end)
-    monkeypatch.setattr(host, "start_ticks", lambda pid: {PARENT: START}.get(pid))
+    monkeypatch.setattr(child_main, "start_ticks", lambda pid: {PARENT: START}.get(pid))
     return blows
 
 

@@ -21,10 +21,10 @@ import pykka
 
 from actors.channel import DATA, READY, STOP, ChannelClosed, FrameReader
 from actors.child import EXIT_ORPHANED, Child, Frame, Port
-from actors.crashpoints import crash_point
-from actors.proc import start_ticks
-from actors.pulse import BUSY, PARENT_BEAT, Pulse
-from actors.request import Birth
+from actors.crash_points import crash_point
+from actors.places.local.heartbeat import BUSY, PARENT_BEAT, Pulse
+from actors.places.local.procfs import start_ticks
+from actors.places.local.spawn_request import Birth
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 

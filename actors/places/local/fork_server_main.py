@@ -16,10 +16,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from actors import host, memory
 from actors.child import EXIT_SOFTWARE, die
-from actors.crashpoints import crash_point
-from actors.request import ANSWER, FORK, Birth, receive
+from actors.crash_points import crash_point
+from actors.places.local import child_main, malloc
+from actors.places.local.spawn_request import ANSWER, FORK, Birth, receive
 
 SOCKET = 0
 """Requests come in where other programs have their standard input."""
@@ -33,9 +33,9 @@ def main(owner: int, title: str, preload: Sequence[str]) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would have the kernel reap children unasked
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _close_what_is_not_ours()
-    host.die_with(owner)
-    host.name(title)
-    memory.keep_freed()
+    child_main.die_with(owner)
+    child_main.name(title)
+    malloc.keep_freed()
     for module in preload:
         with contextlib.suppress(Exception):  # a child that needs it fails at its own import, and says why
             importlib.import_module(module)
@@ -111,6 +111,6 @@ def _become_child(sock: socket.socket, nursery: int, values: list[Any], descript
         if environment != os.environ:
             os.environ.clear()
             os.environ.update(environment)
-        host.main(channel, page, nursery, Birth(*birth))
+        child_main.main(channel, page, nursery, Birth(*birth))
     except BaseException:  # noqa: BLE001 - nothing may get back into the nursery's loop
         die()

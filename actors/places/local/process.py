@@ -16,11 +16,11 @@ from typing import Literal
 
 import psutil
 
-from actors import proc
 from actors.channel import START, encode, pair
-from actors.nursery import Nursery
-from actors.pulse import Pulse
-from actors.request import Birth
+from actors.places.local import procfs
+from actors.places.local.fork_server import Nursery
+from actors.places.local.heartbeat import Pulse
+from actors.places.local.spawn_request import Birth
 from actors.spec import ChildSpec
 
 
@@ -42,7 +42,7 @@ class Identity:
     @classmethod
     def of(cls, pid: int) -> Identity:
         """The identity of the process that has this pid now. Raises `ProcessLookupError` if there is none."""
-        ticks = proc.start_ticks(pid)
+        ticks = procfs.start_ticks(pid)
         try:
             start = psutil.Process(pid).create_time()
         except psutil.NoSuchProcess:
@@ -58,7 +58,7 @@ class Identity:
         """
         if (self.boot_id, self.pid_namespace, self.host) != _here():
             return "unknown"
-        found = proc.stat(self.pid)
+        found = procfs.stat(self.pid)
         if found is None or not self._started_with(found):
             return "gone"
         return "stopped" if found.state in "Tt" else "alive"
@@ -85,10 +85,10 @@ class Identity:
             os.close(fd)
         return True
 
-    def _started_with(self, found: proc.Stat) -> bool:
+    def _started_with(self, found: procfs.Stat) -> bool:
         if self.start_ticks:
             return found.start_ticks == self.start_ticks
-        return abs(psutil.boot_time() + found.start_ticks / proc.CLOCK_TICKS - self.start_time) < 0.05
+        return abs(psutil.boot_time() + found.start_ticks / procfs.CLOCK_TICKS - self.start_time) < 0.05
 
 
 class Process:
@@ -105,7 +105,7 @@ class Process:
         """Reaped without its exit code: its nursery was gone, and it with it."""
         main = os.getpid()
         birth = Birth(
-            main, proc.start_ticks(main) or 0, round(watchdog_seconds or 0), spec.memory_limit_bytes or 0,
+            main, procfs.start_ticks(main) or 0, round(watchdog_seconds or 0), spec.memory_limit_bytes or 0,
             spec.expendable, spec.target, spec.title or spec.name,
         )  # fmt: skip
         with contextlib.ExitStack() as undo, contextlib.ExitStack() as given:
@@ -138,9 +138,9 @@ class Process:
         """Have the child write the stacks of all its threads to its standard error; works while it holds the GIL."""
         self._send(signal.SIGUSR1)
 
-    def stat(self) -> proc.Stat | None:
+    def stat(self) -> procfs.Stat | None:
         """What the process uses now; None if it ended."""
-        found = proc.stat(self._pid)
+        found = procfs.stat(self._pid)
         return found if found and found.start_ticks == self.identity.start_ticks else None
 
     def reap(self) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from actors import proc
-from actors.hangs import HangWatch, Sign
+from actors.hang_detector import HangWatch, Sign
 from actors.lifecycle import State
-from actors.line import Line
-from actors.pulse import BUSY, TAKEN, WAITING
+from actors.link import Line
+from actors.places.local import procfs
+from actors.places.local.heartbeat import BUSY, TAKEN, WAITING
 from actors.spec import ChildSpec
 
 DEAF_SECONDS = 2.0
@@ -38,7 +38,7 @@ class Watch:
         found = self._line.process.stat()
         if found is None or state is State.KILLED:
             return None  # it ended, or will: the I/O thread will say so
-        burned = (found.cpu_ticks - self._cpu_ticks) / proc.CLOCK_TICKS
+        burned = (found.cpu_ticks - self._cpu_ticks) / procfs.CLOCK_TICKS
         self._cpu_ticks, self.resident_bytes = found.cpu_ticks, found.resident_bytes
         limit = self._spec.memory_limit_bytes
         if limit is not None and found.resident_bytes > limit:
@@ -55,7 +55,7 @@ class Watch:
             self._deaf_ticks += 1
         return self._deaf_ticks * self._tick_seconds > DEAF_SECONDS
 
-    def _look_for_hang(self, state: State, found: proc.Stat, burning: bool) -> str | None:
+    def _look_for_hang(self, state: State, found: procfs.Stat, burning: bool) -> str | None:
         if self._hang is None:
             return None
         process = self._line.process

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from actors.channel import FrameReader, Outgoing
-from actors.output import Lines
-from actors.process import Process
+from actors.places.local.output import Lines
+from actors.places.local.process import Process
 
 
 class Line:

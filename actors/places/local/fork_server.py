@@ -1,4 +1,4 @@
-"""The process that children are forked from, as its owner holds it. The other side is `actors.cradle`.
+"""The process that children are forked from, as its owner holds it. The other side: `fork_server_main`.
 
 A child that is forked has its imports from the start: two hundredths of a second in place of two tenths. Forking the
 main process itself would not do, for it has threads. Light: it is started before everything else is imported.
@@ -16,13 +16,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from actors.request import ANSWER, FORK, REAP, Birth, encode, take
+from actors.places.local.spawn_request import ANSWER, FORK, REAP, Birth, encode, take
 
 T = TypeVar("T")
 
 _BOOT = (
     "import sys; a = sys.argv; n = 4 + int(a[3]); sys.path[:] = a[n:]; "
-    "from actors.cradle import main; main(int(a[1]), a[2], a[4:n])"
+    "from actors.places.local.fork_server_main import main; main(int(a[1]), a[2], a[4:n])"
 )
 """Imports come from where the owner's do: a file `socket.py` in the working directory is no module."""
 

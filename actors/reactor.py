@@ -17,7 +17,7 @@ import pykka
 
 from actors.channel import DATA, READY, ChannelClosed, FrameRefused, Part, encode
 from actors.events import FrameReceived, GaveUp
-from actors.line import Line
+from actors.link import Line
 
 logger = logging.getLogger("actors")
 

@@ -1,0 +1,1 @@
+"""Children as processes of this machine, forked from a fork server that has their imports."""
