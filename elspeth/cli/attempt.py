@@ -15,8 +15,8 @@ from elspeth.cli.logs import Log
 from elspeth.cli.outcome import Result
 from elspeth.cli.shared import Asked
 from elspeth.cli.words import tell
+from elspeth.coordinator.progress import Progress
 from elspeth.errors import TakenOver
-from elspeth.flow.progress import Progress
 from elspeth.runs import resume, start
 from elspeth.runs.drive import Ended
 from elspeth.runs.pipeline import Pipeline

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from elspeth.cli import output
 from elspeth.cli.logs import Log
 from elspeth.cli.pace import Pace, percent
-from elspeth.flow.progress import Progress
+from elspeth.coordinator.progress import Progress
 
 LINE_SECONDS = 5.0
 FRAME_SECONDS = 0.15

@@ -15,7 +15,7 @@ from elspeth.cli import output
 from elspeth.cli.display import FRAME_SECONDS, Display, counts
 from elspeth.cli.logs import Log
 from elspeth.cli.pace import Pace, percent
-from elspeth.flow.progress import Progress
+from elspeth.coordinator.progress import Progress
 
 
 @contextlib.contextmanager

@@ -22,8 +22,8 @@ from elspeth.audit.parts import Parts, decode
 from elspeth.audit.records import Record, Records
 from elspeth.audit.writer import AuditWriter
 from elspeth.clock import utc_now
+from elspeth.coordinator import protocol as m
 from elspeth.errors import ElspethError, NoCheckpoint, TakenOver
-from elspeth.flow import messages as m
 from elspeth.roles.plan import decode_audit_plan
 from elspeth.roles.role import Role
 

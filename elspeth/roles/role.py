@@ -7,9 +7,9 @@ import os
 from typing import Any
 
 from actors.child import Child
+from elspeth.coordinator import protocol
+from elspeth.coordinator.protocol import Failed, Message
 from elspeth.errors import ElspethError
-from elspeth.flow import messages
-from elspeth.flow.messages import Failed, Message
 from elspeth.roles import logs
 
 COLLECT_AFTER = 50_000
@@ -43,7 +43,7 @@ class Role(Child):
         if self.failed:
             return
         try:
-            self.take(messages.decode(parts[0]), parts[1:])
+            self.take(protocol.decode(parts[0]), parts[1:])
         except ElspethError as error:
             self.fail(error)
 
@@ -56,7 +56,7 @@ class Role(Child):
 
     def say(self, message: Message, *bodies: bytes) -> None:
         """Send a message to the main process."""
-        self.port.send(messages.encode(message), *bodies)
+        self.port.send(protocol.encode(message), *bodies)
 
     def fail(self, error: ElspethError) -> None:
         """Tell the main process that this role cannot go on."""

@@ -12,14 +12,14 @@ from actors.crash_points import crash_point
 from elspeth.audit import parts
 from elspeth.audit.records import Records
 from elspeth.clock import utc_now
-from elspeth.decide import wire
-from elspeth.decide.wire import SinkItems
-from elspeth.flow.messages import Flush, Flushed, Ready, RestoreSinks, Value, Write, Written
+from elspeth.coordinator.protocol import Flush, Flushed, Ready, RestoreSinks, Value, Write, Written
+from elspeth.execution import codec
+from elspeth.execution.codec import SinkItems
 from elspeth.graph.model import DISCARD, Node
 from elspeth.plugins.contract import Position, Sink
 from elspeth.roles.plan import decode_plan
+from elspeth.roles.plugin_factory import Workshop
 from elspeth.roles.role import Role
-from elspeth.roles.workshop import Workshop
 
 Answer = str | Value | None
 """What became of a row at a sink: None if it was taken, why it was refused, or the evidence that it kills."""
@@ -51,7 +51,7 @@ class Sinks(Role):
 
     def take(self, message: Any, bodies: list[memoryview]) -> None:
         if isinstance(message, Write):
-            self._write(message, wire.decode_sinks(bodies[0]) if bodies and bodies[0] else {})
+            self._write(message, codec.decode_sinks(bodies[0]) if bodies and bodies[0] else {})
         elif isinstance(message, Flush):
             self._flush(message.no)
         elif isinstance(message, RestoreSinks):

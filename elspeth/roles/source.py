@@ -10,13 +10,13 @@ from typing import Any, cast
 from actors.crash_points import crash_point
 from elspeth import canonical
 from elspeth.clock import utc_now
-from elspeth.decide.wire import RAW_LIMIT, BadRow, Rows, encode_rows
-from elspeth.flow.messages import Chunk, Credit, Mark, ReadFrom, Ready
+from elspeth.coordinator.protocol import Chunk, Credit, Mark, ReadFrom, Ready
+from elspeth.execution.codec import RAW_LIMIT, BadRow, Rows, encode_rows
 from elspeth.graph.model import Node
 from elspeth.plugins.contract import Cursor, Invalid, Row, Source
 from elspeth.roles.plan import decode_plan
+from elspeth.roles.plugin_factory import Workshop
 from elspeth.roles.role import Role
-from elspeth.roles.workshop import Workshop
 from elspeth.schema import RowSchema, SchemaError, compile_reader
 
 MARK_ROWS = 32

@@ -8,14 +8,14 @@ from typing import Any
 from actors.crash_points import crash_point
 from elspeth.audit import parts
 from elspeth.audit.members import RecordedBatches
-from elspeth.decide import wire
-from elspeth.decide.ordered import OrderedStage
-from elspeth.decide.recorder import Recorder
-from elspeth.flow.messages import Flush, Ready, RestoreStage, StageDone, StageState, StageWork
+from elspeth.coordinator.protocol import Flush, Ready, RestoreStage, StageDone, StageState, StageWork
+from elspeth.execution import codec
+from elspeth.execution.recorder import Recorder
+from elspeth.execution.stage_runner import OrderedStage
 from elspeth.plugins.contract import Plugin
 from elspeth.roles.plan import decode_plan
+from elspeth.roles.plugin_factory import Workshop
 from elspeth.roles.role import Role
-from elspeth.roles.workshop import Workshop
 
 
 class Stage(Role):
@@ -68,7 +68,7 @@ class Stage(Role):
         self._no = work.no
         crash_point("stage.before_unit")
         stage.run(body, work.driven, end=work.end, poison=work.poison)
-        items = wire.encode_sinks(recorder.sinks) if self._last else wire.encode_items(recorder.items)
+        items = codec.encode_sinks(recorder.sinks) if self._last else codec.encode_items(recorder.items)
         crash_point("stage.before_send")
         self.say(
             StageDone(work.no, self._number, recorder.outcomes, stage.due, stage.flushed), items,

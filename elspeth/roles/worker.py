@@ -9,18 +9,18 @@ from typing import Any
 
 from actors.crash_points import crash_point
 from elspeth.audit import parts
-from elspeth.decide import wire
-from elspeth.decide.compile import compile_walk
-from elspeth.decide.intake import Intake
-from elspeth.decide.recorder import Recorder
-from elspeth.decide.staging import run_items
-from elspeth.decide.turns import in_turn
-from elspeth.decide.walk import Walk
-from elspeth.flow.messages import Done, Ready, StageDone, StageWork, Work
+from elspeth.coordinator.protocol import Done, Ready, StageDone, StageWork, Work
+from elspeth.execution import codec
+from elspeth.execution.compile import compile_walk
+from elspeth.execution.executor import Walk
+from elspeth.execution.ingest import Intake
+from elspeth.execution.item_runner import run_items
+from elspeth.execution.limiter import in_turn
+from elspeth.execution.recorder import Recorder
 from elspeth.plugins.contract import Plugin
 from elspeth.roles.plan import decode_plan
+from elspeth.roles.plugin_factory import Workshop
 from elspeth.roles.role import Role
-from elspeth.roles.workshop import Workshop
 
 PART_SECONDS = 0.05
 """When a piece takes longer than this, what is done of it is answered at the next mark."""
@@ -72,12 +72,12 @@ class Worker(Role):
 
     def take(self, message: Any, bodies: list[memoryview]) -> None:
         if isinstance(message, Work):
-            self._work(message, wire.decode_rows(bodies[0]))
+            self._work(message, codec.decode_rows(bodies[0]))
         elif isinstance(message, StageWork):
             self._stage_work(message, bodies[0])
         self.port.at(-1)
 
-    def _work(self, work: Work, rows: wire.Rows) -> None:
+    def _work(self, work: Work, rows: codec.Rows) -> None:
         lane, start = self._lane, work.start
         lane.recorder.clear()
         begun = time.perf_counter()
@@ -108,7 +108,7 @@ class Worker(Role):
 
     def _answer(self, seq: int, start: int, stop: int, seconds: float) -> None:
         recorder = self._lane.recorder
-        items = wire.encode_sinks(recorder.sinks) if self._is_last(0) else wire.encode_items(recorder.items)
+        items = codec.encode_sinks(recorder.sinks) if self._is_last(0) else codec.encode_items(recorder.items)
         crash_point("worker.before_send")
         self.say(Done(seq, start, stop, seconds, recorder.outcomes), items, parts.encode(recorder.records))
         crash_point("worker.after_send")
@@ -117,7 +117,7 @@ class Worker(Role):
     def _is_last(self, stage: int) -> bool:
         return len(self._plan.graph.stateful) == stage + 1
 
-    def _pooled(self, rows: wire.Rows, places: range) -> None:
+    def _pooled(self, rows: codec.Rows, places: range) -> None:
         """Slow rows side by side; what they leave is put together in the order of the rows."""
         assert self._pool is not None
         # Of many rows nobody can say which one it is; a single one is named, so that it can be blamed.
@@ -146,7 +146,7 @@ class Worker(Role):
         recorder.clear()
         crash_point("worker.before_unit")
         run_items(walk, body, work.poison, self._at_item)
-        items = wire.encode_sinks(recorder.sinks) if self._is_last(stage) else wire.encode_items(recorder.items)
+        items = codec.encode_sinks(recorder.sinks) if self._is_last(stage) else codec.encode_items(recorder.items)
         self.say(StageDone(work.no, stage, recorder.outcomes), items, parts.encode(recorder.records))
         crash_point("worker.after_unit")
 

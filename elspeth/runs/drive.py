@@ -24,11 +24,11 @@ from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
 from elspeth.audit.members import require_not_taken_over
+from elspeth.coordinator.coordinator import AUDIT, SINKS, SOURCE, TICK_SECONDS, Conductor, stage_name
+from elspeth.coordinator.policy import Policy
+from elspeth.coordinator.progress import Progress
+from elspeth.coordinator.topology import Cast, Outcome
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Terminated
-from elspeth.flow.cast import Cast, Outcome
-from elspeth.flow.conductor import AUDIT, SINKS, SOURCE, TICK_SECONDS, Conductor, stage_name
-from elspeth.flow.policy import Policy
-from elspeth.flow.progress import Progress
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
 from elspeth.runs.nursery import nursery
 from elspeth.runs.pipeline import Pipeline

@@ -16,8 +16,8 @@ from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
 from elspeth.audit.purging import PURGE, REMOVE
+from elspeth.coordinator.exit_reasons import not_started
 from elspeth.errors import ElspethError, from_value
-from elspeth.flow.deaths import not_started
 from elspeth.roles.operator import Request, encode_request
 from elspeth.runs.identity import command_line, user_name
 

@@ -13,8 +13,8 @@ from actors.crash_points import crash_point
 from actors.places.local.fork_server import Nursery
 from elspeth.audit.reader import AuditReader
 from elspeth.audit.values import NodeRecord, Run
+from elspeth.coordinator.progress import Progress
 from elspeth.errors import ConfigurationMismatch
-from elspeth.flow.progress import Progress
 from elspeth.roles.plan import AuditPlan
 from elspeth.runs import copies
 from elspeth.runs.actions import take_over_record

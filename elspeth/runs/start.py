@@ -11,8 +11,8 @@ from actors.crash_points import crash_point
 from actors.places.local.fork_server import Nursery
 from elspeth import __version__, ids
 from elspeth.audit.database import path_of
-from elspeth.flow.progress import Progress
-from elspeth.flow.settle import start_checkpoint
+from elspeth.coordinator.commit_pipeline import start_checkpoint
+from elspeth.coordinator.progress import Progress
 from elspeth.roles.plan import AuditPlan
 from elspeth.runs import copies
 from elspeth.runs.drive import Ended, cast_of, drive, plan_of, state_directory

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from elspeth.errors import SettingsError
-from elspeth.settings import environment, file, secrets, shape
+from elspeth.settings import environment, file, normalize, secrets
 from elspeth.settings.check import at, check, plain
 from elspeth.settings.compare import SECRETS, apply_set
 from elspeth.settings.document import parse, scalar, storable
 from elspeth.settings.environment import Expanded, ExpansionError, Reference
+from elspeth.settings.error_recovery import remaining
 from elspeth.settings.model import Settings
 from elspeth.settings.overrides import Override, in_environment, place, variable_for
 from elspeth.settings.problems import Path as KeyPath
 from elspeth.settings.problems import Positions, Problem, SettingsProblems, dotted, suggest
-from elspeth.settings.remaining import remaining
 
 STORED = "stored settings"
 
@@ -86,7 +86,7 @@ def load(
             work.problems.append(Problem(name, None, "", what, allowed="source, sinks, default_sink, ..."))
         raise SettingsProblems(work.problems)
     data: dict[str, Any] = work.expanded(document.data, ())
-    work.problems += shape.normalise(data, work.positions, work.lines)
+    work.problems += normalize.normalise(data, work.positions, work.lines)
     for override in in_environment(work.environ):
         work.override(data, override)
     for assignment in overrides:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from elspeth.settings.check import keys_at
+from elspeth.settings.normalize import canonical
 from elspeth.settings.problems import Path
-from elspeth.settings.shape import canonical
 
 PREFIX = "ELSPETH_"
 SEPARATOR = "__"

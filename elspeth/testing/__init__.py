@@ -11,9 +11,9 @@ found instead. They make further objects of the same class and options, as Elspe
 `run_in_process(Path("pipeline.yaml"))` runs a whole pipeline in the process it is called in, for a debugger.
 """
 
-from elspeth.testing.deciders import check_aggregation, check_transform
 from elspeth.testing.in_process import Finished, run_in_process
 from elspeth.testing.sinks import check_sink
 from elspeth.testing.sources import check_source
+from elspeth.testing.transforms import check_aggregation, check_transform
 
 __all__ = ["Finished", "check_aggregation", "check_sink", "check_source", "check_transform", "run_in_process"]

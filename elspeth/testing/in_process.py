@@ -10,13 +10,13 @@ from typing import Any, cast
 from elspeth.audit import parts
 from elspeth.audit.records import Records
 from elspeth.clock import utc_now
-from elspeth.decide import wire
-from elspeth.decide.compile import compile_walk
-from elspeth.decide.intake import Intake
-from elspeth.decide.ordered import OrderedStage
-from elspeth.decide.recorder import Recorder
-from elspeth.decide.staging import run_items
-from elspeth.decide.walk import RetryPolicy
+from elspeth.execution import codec
+from elspeth.execution.compile import compile_walk
+from elspeth.execution.executor import RetryPolicy
+from elspeth.execution.ingest import Intake
+from elspeth.execution.item_runner import run_items
+from elspeth.execution.recorder import Recorder
+from elspeth.execution.stage_runner import OrderedStage
 from elspeth.plugins.contract import Context, Invalid, Plugin, Row, Source
 from elspeth.runs.pipeline import Pipeline, load_pipeline
 from elspeth.schema import RowSchema, SchemaError, compile_reader
@@ -61,27 +61,27 @@ def run_in_process(settings: Path, *, chunk_rows: int = 1000) -> Finished:
     return run.finished
 
 
-def read(pipeline: Pipeline, chunk_rows: int) -> Iterator[wire.Rows]:
+def read(pipeline: Pipeline, chunk_rows: int) -> Iterator[codec.Rows]:
     """All rows of all sources, in order, held to their schemas, in chunks."""
     index = 0
     for node in pipeline.graph.of_kind("source"):
         typed = compile_reader(RowSchema.from_dict(node.schema)) if node.schema else None
         source = cast("Source", pipeline.plugins[node.id])
-        chunk = wire.Rows(node.id, index, utc_now(), [], {}, None)
+        chunk = codec.Rows(node.id, index, utc_now(), [], {}, None)
         for item, cursor in source.read(None):
             place, line = len(chunk.rows), source.line(cursor)
             chunk.rows.append(None)
             if isinstance(item, Invalid):
-                chunk.bad[place] = wire.BadRow(item.raw, item.error, item.line, item.fields)
+                chunk.bad[place] = codec.BadRow(item.raw, item.error, item.line, item.fields)
             else:
                 try:
                     chunk.rows[place] = typed(item) if typed else item
                 except SchemaError as error:
-                    chunk.bad[place] = wire.BadRow(str(item), str(error), line, item)
+                    chunk.bad[place] = codec.BadRow(str(item), str(error), line, item)
             index += 1
             if len(chunk.rows) == chunk_rows:
                 yield chunk
-                chunk = wire.Rows(node.id, index, utc_now(), [], {}, None)
+                chunk = codec.Rows(node.id, index, utc_now(), [], {}, None)
         if chunk.rows:
             yield chunk
 
@@ -139,7 +139,7 @@ class InProcess:
 
     # -- units -------------------------------------------------------------------------------------------------
 
-    def feed(self, rows: wire.Rows) -> None:
+    def feed(self, rows: codec.Rows) -> None:
         """Take a chunk of rows through all stages."""
         for place in range(len(rows.rows)):
             self._intake.take(rows, place)
@@ -162,7 +162,7 @@ class InProcess:
             else:
                 run_items(self._walks[stage], body, {}, lambda _: None)
             body = self._collect(stage)
-        for sink, items in wire.decode_sinks(body).items():
+        for sink, items in codec.decode_sinks(body).items():
             self.rows[sink].extend(items.rows)
             for token, outcome, error in zip(items.tokens, items.outcomes, items.errors, strict=True):
                 self.outcomes[token] = Outcome(outcome, sink, error)
@@ -175,7 +175,7 @@ class InProcess:
         for _, token, outcome, terminal, _, _, _, error, _ in records.get("token_outcomes", ()):
             if terminal:
                 self.outcomes[token] = Outcome(outcome, None, error)
-        body = wire.encode_sinks(recorder.sinks) if stage == self._last else wire.encode_items(recorder.items)
+        body = codec.encode_sinks(recorder.sinks) if stage == self._last else codec.encode_items(recorder.items)
         recorder.clear()
         return body
 

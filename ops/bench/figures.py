@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from ops.bench import labour, resumed, same
+from ops.bench import resumed, same, workload
 from ops.bench.tree import Tree
 from ops.bench.trial import ELSPETH, HERE, ROOT, Workspace, laborious, python, run, threshold, timed
 
@@ -146,7 +146,7 @@ def growth(space: Workspace, size: Size) -> list[Figure]:
 def busy(space: Workspace, size: Size) -> list[Figure]:
     """A transform that computes for a millisecond per row, with one worker and with two."""
     source = space.input(size.busy)
-    turns = labour.turns_per_millisecond()
+    turns = workload.turns_per_millisecond()
 
     def ours(workers: int) -> float:
         with space.trial("busy") as folder:

@@ -12,7 +12,7 @@ from elspeth.errors import ElspethError
 from elspeth.plugins.contract import Context, Cut, PluginOptions, Position, Sink
 from elspeth.plugins.sinks.encodings import Encoding, find_encoding
 from elspeth.plugins.sinks.files import FileOutput
-from elspeth.plugins.sinks.places import CollisionPolicy, inspect_place
+from elspeth.plugins.sinks.preflight import CollisionPolicy, inspect_place
 
 
 class FileSinkOptions(PluginOptions):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from actors.crash_points import crash_point
 from elspeth.errors import ElspethError, OutputDamaged, RunInProgress, Temporary
 from elspeth.plugins.contract import Cut, Position
-from elspeth.plugins.sinks.cuts import copy_tail, make_folder, sync_folder
-from elspeth.plugins.sinks.prefix import BLOCK, copy_beginning, deleted, disturbed, running_hash
+from elspeth.plugins.sinks.prefix_hash import BLOCK, copy_beginning, deleted, disturbed, running_hash
+from elspeth.plugins.sinks.truncations import copy_tail, make_folder, sync_folder
 
 if TYPE_CHECKING:
     from hashlib import _Hash

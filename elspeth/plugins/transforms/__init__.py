@@ -1,1 +1,1 @@
-"""Transforms and aggregations that come with Elspeth."""
+"""Transforms that come with Elspeth: what makes rows of one row."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from elspeth.audit.records import KEY_LENGTH
-from elspeth.decide import wire
+from elspeth.execution import codec
 from elspeth.runs.pipeline import Pipeline, load_pipeline
 from elspeth.settings import SettingsProblems
 from elspeth.testing.in_process import RUN_ID, InProcess, read
@@ -27,9 +27,9 @@ def shown(row: dict[str, Any]) -> str:
     return json.dumps({"_refused": True} if "_raw" in row else row)
 
 
-def chunks_of(found: Pipeline, rng: Random) -> list[wire.Rows]:
+def chunks_of(found: Pipeline, rng: Random) -> list[codec.Rows]:
     """The input in chunks of random sizes."""
-    chunks: list[wire.Rows] = []
+    chunks: list[codec.Rows] = []
     for single in read(found, 1):
         last = chunks[-1] if chunks else None
         if last is None or last.source != single.source or rng.random() < 0.3:

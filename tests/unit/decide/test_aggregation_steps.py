@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elspeth.decide.ordered import FLUSH
+from elspeth.execution.stage_runner import FLUSH
 from elspeth.plugins.contract import Context, Row, RowError, TransientError
 from tests.unit.decide.walking import Walked, token
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elspeth.decide import meetings
+from elspeth.execution import waiting_join
 from elspeth.plugins.contract import Context, Row, RowError
 from elspeth.testing.recorded import Recorded
 from tests.unit.decide.walking import Walked, token
@@ -204,7 +204,7 @@ def test_the_reference_stays_small_however_many_branches_wait() -> None:
 def test_branches_that_never_come_are_not_kept_in_mind_and_late_ones_still_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(meetings, "REMEMBERED", 10)
+    monkeypatch.setattr(waiting_join, "REMEMBERED", 10)
     run = Walked((HOLDING % "policy: first").replace("count: 3", "count: 1000"))
     for n in range(100):
         run.feed({"n": n})

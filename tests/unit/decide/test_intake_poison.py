@@ -1,9 +1,9 @@
 """A row that is set aside instead of being run."""
 
-from elspeth.decide.compile import compile_walk
-from elspeth.decide.intake import Intake
-from elspeth.decide.recorder import Recorder
-from elspeth.decide.wire import Rows
+from elspeth.execution.codec import Rows
+from elspeth.execution.compile import compile_walk
+from elspeth.execution.ingest import Intake
+from elspeth.execution.recorder import Recorder
 from elspeth.graph.build import build
 from elspeth.plugins.contract import Context
 from elspeth.settings.model import Settings

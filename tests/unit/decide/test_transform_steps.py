@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elspeth.decide import wire
+from elspeth.execution import codec
 from elspeth.plugins.contract import Context, Row, RowError, TransientError
 from tests.unit.decide.walking import Walked, token
 
@@ -44,7 +44,7 @@ def test_a_refused_row_goes_where_errors_of_the_step_go_with_node_and_reason(on_
 
 def test_a_row_that_was_no_row_goes_to_its_sink_with_the_evidence() -> None:
     run = linear("errors", refusing)
-    run.feed(None, bad={0: wire.BadRow("1,,x", "3 values where 2 are due", 7, {"a": "1"})})
+    run.feed(None, bad={0: codec.BadRow("1,,x", "3 values where 2 are due", 7, {"a": "1"})})
     assert run.ends == {token(0): ("quarantined", "errors")}
     assert run.rows["errors"] == [{"a": "1", "_line": 7, "_error": "3 values where 2 are due", "_raw": "1,,x"}]
     [record] = run.records("validation_errors")

@@ -9,13 +9,13 @@ import yaml
 
 from elspeth.audit import parts
 from elspeth.audit.records import COLUMNS
-from elspeth.decide import wire
-from elspeth.decide.compile import compile_walk
-from elspeth.decide.intake import Intake
-from elspeth.decide.ordered import OrderedStage
-from elspeth.decide.recorder import Recorder
-from elspeth.decide.staging import run_items
-from elspeth.decide.walk import RetryPolicy
+from elspeth.execution import codec
+from elspeth.execution.compile import compile_walk
+from elspeth.execution.executor import RetryPolicy
+from elspeth.execution.ingest import Intake
+from elspeth.execution.item_runner import run_items
+from elspeth.execution.recorder import Recorder
+from elspeth.execution.stage_runner import OrderedStage
 from elspeth.graph.build import build
 from elspeth.plugins import registry
 from elspeth.plugins.contract import Aggregation, Context, Plugin, Row, Transform
@@ -94,11 +94,11 @@ class Walked:
     def state(self) -> dict[str, Any]:
         return {str(n): stage.state() for n, stage in enumerate(self.stages) if isinstance(stage, OrderedStage)}
 
-    def feed(self, *rows: Row | None, bad: dict[int, wire.BadRow] | None = None, end: bool = False) -> None:
+    def feed(self, *rows: Row | None, bad: dict[int, codec.BadRow] | None = None, end: bool = False) -> None:
         """A chunk of rows walks through all stages."""
-        chunk = wire.Rows("source", self._read, "2026-01-01T00:00:00.000Z", list(rows), bad or {}, None)
+        chunk = codec.Rows("source", self._read, "2026-01-01T00:00:00.000Z", list(rows), bad or {}, None)
         self._read += len(rows)
-        chunk = wire.decode_rows(wire.encode_rows(chunk))
+        chunk = codec.decode_rows(codec.encode_rows(chunk))
         for place in range(len(rows)):
             self.intake.take(chunk, place)
         body = self._collect(0)
@@ -108,7 +108,7 @@ class Walked:
             else:
                 run_items(stage, body, {}, lambda _: None)
             body = self._collect(number)
-        for sink, items in wire.decode_sinks(body).items():
+        for sink, items in codec.decode_sinks(body).items():
             self.rows[sink] += items.rows
             self.ends |= {token: (outcome, sink) for token, outcome in zip(items.tokens, items.outcomes, strict=True)}
 
@@ -122,7 +122,7 @@ class Walked:
             if record[3]:
                 self.ends[record[1]] = (record[2], None)
         last = stage == len(self.stages) - 1
-        body = wire.encode_sinks(recorder.sinks) if last else wire.encode_items(recorder.items)
+        body = codec.encode_sinks(recorder.sinks) if last else codec.encode_items(recorder.items)
         recorder.clear()
         return body
 

@@ -6,9 +6,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from elspeth.flow import events as ev
-from elspeth.flow import messages as m
-from elspeth.flow.machine import AUDIT, SINKS, SOURCE
+from elspeth.coordinator import events as ev
+from elspeth.coordinator import protocol as m
+from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE
 from tests.unit.flow.durable import claim
 
 if TYPE_CHECKING:

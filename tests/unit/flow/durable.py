@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from elspeth.flow.messages import Commit, Events, Value
+from elspeth.coordinator.protocol import Commit, Events, Value
 
 
 class Broken(AssertionError):

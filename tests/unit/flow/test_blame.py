@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from elspeth.flow import events as ev
-from elspeth.flow import messages as m
-from elspeth.flow.machine import SINKS, SOURCE
-from elspeth.flow.policy import Policy
+from elspeth.coordinator import events as ev
+from elspeth.coordinator import protocol as m
+from elspeth.coordinator.machine import SINKS, SOURCE
+from elspeth.coordinator.policy import Policy
 from tests.unit.flow.durable import Database, Disk
 from tests.unit.flow.world import Setting, World
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elspeth.flow.chronicle import Chronicle
+from elspeth.coordinator.event_outbox import Chronicle
 
 
 def numbers(chronicle: Chronicle) -> list[int]:

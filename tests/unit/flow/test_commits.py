@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from elspeth.flow import events as ev
-from elspeth.flow import messages as m
-from elspeth.flow.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
-from elspeth.flow.policy import Frequency, Policy
-from elspeth.flow.settle import start_checkpoint
+from elspeth.coordinator import events as ev
+from elspeth.coordinator import protocol as m
+from elspeth.coordinator.commit_pipeline import start_checkpoint
+from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
+from elspeth.coordinator.policy import Frequency, Policy
 
 
 class Flow:

@@ -12,11 +12,11 @@ import pykka
 import pytest
 
 from actors import ChildSpec, NurseryGone
+from elspeth.coordinator.coordinator import Conductor
+from elspeth.coordinator.policy import Policy
+from elspeth.coordinator.progress import Progress
+from elspeth.coordinator.topology import Cast, Outcome
 from elspeth.errors import Temporary
-from elspeth.flow.cast import Cast, Outcome
-from elspeth.flow.conductor import Conductor
-from elspeth.flow.policy import Policy
-from elspeth.flow.progress import Progress
 
 
 class Refusing(pykka.ThreadingActor):

@@ -9,8 +9,8 @@ from itertools import chain
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from elspeth.flow import events as ev
-from elspeth.flow.policy import Policy
+from elspeth.coordinator import events as ev
+from elspeth.coordinator.policy import Policy
 from tests.unit.flow.durable import Database, Disk, claim
 from tests.unit.flow.world import Setting, World
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from elspeth.flow.policy import GROWTH, WORK_SECONDS, ChunkSize, Policy
+from elspeth.coordinator.policy import GROWTH, WORK_SECONDS, ChunkSize, Policy
 
 
 def test_an_unknown_speed_is_approached_from_below() -> None:

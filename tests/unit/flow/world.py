@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from elspeth.flow import events as ev
-from elspeth.flow import messages as m
-from elspeth.flow.chronicle import Chronicle
-from elspeth.flow.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
-from elspeth.flow.policy import Policy
-from elspeth.flow.settle import start_checkpoint
+from elspeth.coordinator import events as ev
+from elspeth.coordinator import protocol as m
+from elspeth.coordinator.commit_pipeline import start_checkpoint
+from elspeth.coordinator.event_outbox import Chronicle
+from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
+from elspeth.coordinator.policy import Policy
 from tests.unit.flow.children import Child, work
 from tests.unit.flow.durable import Database, Disk, claim
 

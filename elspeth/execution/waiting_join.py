@@ -6,10 +6,10 @@ import heapq
 from itertools import islice
 
 from elspeth import canonical
-from elspeth.decide.coalesce import CoalesceStep, Meeting
-from elspeth.decide.holding import Archive, Reference, token_of, token_text
-from elspeth.decide.token import Token
-from elspeth.decide.walk import Walk
+from elspeth.execution.executor import Walk
+from elspeth.execution.join import CoalesceStep, Meeting
+from elspeth.execution.stateful import Archive, Reference, token_of, token_text
+from elspeth.execution.token import Token
 from elspeth.graph.model import Node
 
 REMEMBERED = 10_000

@@ -16,12 +16,12 @@ The rules that the promises rest on:
 
 from __future__ import annotations
 
-from elspeth.flow import events as ev
-from elspeth.flow.decide import Decide
-from elspeth.flow.messages import Value
-from elspeth.flow.policy import Policy
-from elspeth.flow.settle import Settle
-from elspeth.flow.units import Unit
+from elspeth.coordinator import events as ev
+from elspeth.coordinator.commit_pipeline import Settle
+from elspeth.coordinator.dispatcher import Decide
+from elspeth.coordinator.in_flight import Unit
+from elspeth.coordinator.policy import Policy
+from elspeth.coordinator.protocol import Value
 
 AUDIT = "audit"
 SOURCE = "source"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from elspeth import canonical, ids
-from elspeth.decide.recorder import Recorder
-from elspeth.decide.token import Token
-from elspeth.decide.walk import Exit, Refused, Walk
-from elspeth.decide.wire import RAW_LIMIT, BadRow, Rows
+from elspeth.execution.codec import RAW_LIMIT, BadRow, Rows
+from elspeth.execution.executor import Exit, Refused, Walk
+from elspeth.execution.recorder import Recorder
+from elspeth.execution.token import Token
 from elspeth.graph.model import DISCARD, Graph, Node
 from elspeth.plugins.contract import Row
 

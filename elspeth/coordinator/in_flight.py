@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from elspeth.flow.messages import Mark, Value
+from elspeth.coordinator.protocol import Mark, Value
 
 Body = Any  # bytes that the machine carries and never looks into
 

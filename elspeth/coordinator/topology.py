@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from actors.places.local.process import Identity
 from actors.spec import ChildSpec
+from elspeth.coordinator.policy import Policy
+from elspeth.coordinator.protocol import Value
 from elspeth.errors import ElspethError
-from elspeth.flow.messages import Value
-from elspeth.flow.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from elspeth.decide import wire
-from elspeth.decide.token import Token
-from elspeth.decide.walk import Walk
+from elspeth.execution import codec
+from elspeth.execution.executor import Walk
+from elspeth.execution.token import Token
 
 
 def run_items(
@@ -20,7 +20,7 @@ def run_items(
     if not body:
         return
     recorder = walk.recorder
-    for place, item in enumerate(wire.decode_items(body)):
+    for place, item in enumerate(codec.decode_items(body)):
         token = Token(item.token, item.row, item.row_index, item.data, item.fork, item.step, read_at=item.read_at)
         if item.outcome:
             recorder.to_sink(item.target, token, item.outcome, item.error)

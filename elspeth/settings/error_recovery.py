@@ -9,8 +9,8 @@ from pydantic_core import ErrorDetails
 
 from elspeth.settings.check import at, keys_at, plain
 from elspeth.settings.model import Settings
+from elspeth.settings.normalize import follow
 from elspeth.settings.problems import Path, suggest
-from elspeth.settings.shape import follow
 
 _ROUNDS = 4  # a key that is renamed may turn out to hold further errors
 

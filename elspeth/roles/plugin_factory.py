@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from elspeth.audit.members import prove_ownership
-from elspeth.decide.walk import RetryPolicy
+from elspeth.execution.executor import RetryPolicy
 from elspeth.graph.model import Node
 from elspeth.payloads import PayloadStore
 from elspeth.plugins import registry

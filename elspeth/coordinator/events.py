@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from elspeth.flow.messages import Chunk, Done, Message, StageDone, Value, Written
-from elspeth.flow.units import Body
+from elspeth.coordinator.in_flight import Body
+from elspeth.coordinator.protocol import Chunk, Done, Message, StageDone, Value, Written
 
 # -- events --------------------------------------------------------------------------------------------------------
 

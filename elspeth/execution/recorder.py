@@ -7,8 +7,8 @@ import time
 from elspeth import canonical
 from elspeth.audit.records import COLUMNS, Records
 from elspeth.clock import utc_now
-from elspeth.decide.token import Token
-from elspeth.decide.wire import SinkItems, StageItem
+from elspeth.execution.codec import SinkItems, StageItem
+from elspeth.execution.token import Token
 from elspeth.payloads import PayloadStore
 from elspeth.plugins.contract import Row
 

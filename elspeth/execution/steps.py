@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 from elspeth import canonical
-from elspeth.decide.token import Token
-from elspeth.decide.walk import Exit, Refused, Walk, facts_text
+from elspeth.execution.executor import Exit, Refused, Walk, facts_text
+from elspeth.execution.token import Token
 from elspeth.expressions import EvaluationError, compile_expression
 from elspeth.graph.labels import route_label
 from elspeth.graph.model import Node

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from elspeth import canonical
-from elspeth.decide.holding import Archive, Reference, token_of, token_text
-from elspeth.decide.token import Token, copy_data
-from elspeth.decide.walk import Exit, Refused, Walk
+from elspeth.execution.executor import Exit, Refused, Walk
+from elspeth.execution.stateful import Archive, Reference, token_of, token_text
+from elspeth.execution.token import Token, copy_data
 from elspeth.expressions import EvaluationError, compile_expression
 from elspeth.graph.model import Node
 from elspeth.plugins.contract import Aggregation, Row, TransientError

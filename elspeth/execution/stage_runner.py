@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from elspeth.decide.aggregate import AggregationStep
-from elspeth.decide.compile import compile_walk
-from elspeth.decide.holding import Archive, Holder, Reference
-from elspeth.decide.meetings import WaitingCoalesceStep
-from elspeth.decide.recorder import Recorder
-from elspeth.decide.staging import run_items
-from elspeth.decide.walk import RetryPolicy
+from elspeth.execution.aggregate import AggregationStep
+from elspeth.execution.compile import compile_walk
+from elspeth.execution.executor import RetryPolicy
+from elspeth.execution.item_runner import run_items
+from elspeth.execution.recorder import Recorder
+from elspeth.execution.stateful import Archive, Holder, Reference
+from elspeth.execution.waiting_join import WaitingCoalesceStep
 from elspeth.graph.model import Graph
 from elspeth.plugins.contract import Context, Plugin
 

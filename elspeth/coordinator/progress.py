@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from elspeth.flow.messages import Chunk, Owned
+from elspeth.coordinator.protocol import Chunk, Owned
 
 
 class Progress:

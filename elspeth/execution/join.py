@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from elspeth import canonical
-from elspeth.decide.merge import merged
-from elspeth.decide.token import Token
-from elspeth.decide.walk import Exit, Refused, Walk
+from elspeth.execution.executor import Exit, Refused, Walk
+from elspeth.execution.merge import merged
+from elspeth.execution.token import Token
 from elspeth.graph.model import Node
 
 

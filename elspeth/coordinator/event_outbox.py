@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from elspeth.clock import utc_now
-from elspeth.flow.messages import Events, Value
+from elspeth.coordinator.protocol import Events, Value
 
 
 class Chronicle:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from elspeth import canonical
-from elspeth.decide.token import Token
+from elspeth.execution.token import Token
 from elspeth.graph.model import Node
 
 Reference = dict[str, Any]

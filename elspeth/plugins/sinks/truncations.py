@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from elspeth.plugins.contract import Cut
-from elspeth.plugins.sinks.prefix import blocks
+from elspeth.plugins.sinks.prefix_hash import blocks
 
 
 def copy_tail(fd: int, path: Path, offset: int, folder: Path) -> Cut:

@@ -10,7 +10,7 @@ from typing import Literal
 from elspeth.errors import SettingsError, Temporary
 from elspeth.plugins.contract import Position
 from elspeth.plugins.sinks.files import temporary
-from elspeth.plugins.sinks.prefix import EMPTY, digest_file
+from elspeth.plugins.sinks.prefix_hash import EMPTY, digest_file
 
 CollisionPolicy = Literal["overwrite", "fail", "auto_increment"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from elspeth.flow import events as ev
-from elspeth.flow.messages import Commit, Flush, Record, RestoreSinks, RestoreStage, StageWork, Value, Write
-from elspeth.flow.policy import Policy
-from elspeth.flow.units import Barrier, Lane, Piece, Unit
+from elspeth.coordinator import events as ev
+from elspeth.coordinator.in_flight import Barrier, Lane, Piece, Unit
+from elspeth.coordinator.policy import Policy
+from elspeth.coordinator.protocol import Commit, Flush, Record, RestoreSinks, RestoreStage, StageWork, Value, Write
 
 CHECKPOINT_VERSION = 1
 

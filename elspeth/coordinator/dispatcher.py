@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from elspeth.flow import events as ev
-from elspeth.flow.messages import Credit, ReadFrom, StageWork, Value, Work
-from elspeth.flow.policy import WORK_SECONDS, ChunkSize, Policy
-from elspeth.flow.units import Piece, Unit, WorkerState
+from elspeth.coordinator import events as ev
+from elspeth.coordinator.in_flight import Piece, Unit, WorkerState
+from elspeth.coordinator.policy import WORK_SECONDS, ChunkSize, Policy
+from elspeth.coordinator.protocol import Credit, ReadFrom, StageWork, Value, Work
 
 
 class Decide:

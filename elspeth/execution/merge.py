@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from elspeth.decide.token import copy_data
-from elspeth.decide.walk import Refused
+from elspeth.execution.executor import Refused
+from elspeth.execution.token import copy_data
 from elspeth.graph.model import Node
 from elspeth.plugins.contract import Row
 

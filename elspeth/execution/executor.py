@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import orjson
 
-from elspeth.decide.recorder import Recorder
-from elspeth.decide.token import Token, copy_data
+from elspeth.execution.recorder import Recorder
+from elspeth.execution.token import Token, copy_data
 from elspeth.graph.model import DISCARD, Graph, Node, Target
 from elspeth.plugins.contract import Context, Plugin, RowError
 

@@ -16,14 +16,14 @@ from actors.crash_points import crash_point
 from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
 from actors.reactor import Outbox
 from actors.spec import ChildSpec
+from elspeth.coordinator import events as ev
+from elspeth.coordinator import exit_reasons
+from elspeth.coordinator import protocol as m
+from elspeth.coordinator.event_outbox import Chronicle
+from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
+from elspeth.coordinator.progress import Progress
+from elspeth.coordinator.topology import Cast, Outcome
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Temporary, from_value
-from elspeth.flow import deaths
-from elspeth.flow import events as ev
-from elspeth.flow import messages as m
-from elspeth.flow.cast import Cast, Outcome
-from elspeth.flow.chronicle import Chronicle
-from elspeth.flow.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
-from elspeth.flow.progress import Progress
 
 TICK_SECONDS = 0.1
 HEARTBEAT_TICKS = 50
@@ -131,7 +131,7 @@ class Conductor(pykka.ThreadingActor):
             if event.name == AUDIT:
                 self._close()
             return
-        words = deaths.words(event, self._cast.hang_seconds)
+        words = exit_reasons.words(event, self._cast.hang_seconds)
         self._progress.say(f"{event.name} (pid {event.identity.pid}) died: {words}")
         if self._machine is None:
             self._restart(event.name, True)
@@ -141,10 +141,10 @@ class Conductor(pykka.ThreadingActor):
         self._step(ev.Died(event.name, position, event.detail, evidence))
 
     def _gave_up(self, name: str, reason: str, exits: list[ChildDown]) -> None:
-        lines = deaths.last_exits(exits, self._cast.hang_seconds)
+        lines = exit_reasons.last_exits(exits, self._cast.hang_seconds)
         self._note(name, "gave_up", detail={"reason": reason, "exits": lines})
         self._fail(
-            ElspethError(f"restart intensity exceeded: {reason}", details=[*lines, *deaths.last_words(exits)]),
+            ElspethError(f"restart intensity exceeded: {reason}", details=[*lines, *exit_reasons.last_words(exits)]),
             audit=True,
         )
         if name == AUDIT and self._last_word is not None:
@@ -298,13 +298,13 @@ class Conductor(pykka.ThreadingActor):
         try:
             self._supervisor.start_child(spec).get()
         except OSError as error:
-            self._fail(deaths.not_started(spec.name, error), audit=spec.name != AUDIT)
+            self._fail(exit_reasons.not_started(spec.name, error), audit=spec.name != AUDIT)
 
     def _restart(self, child: str, counted: bool) -> None:
         try:
             self._supervisor.restart_child(child, counted).get()
         except OSError as error:
-            self._fail(deaths.not_started(child, error), audit=child != AUDIT)
+            self._fail(exit_reasons.not_started(child, error), audit=child != AUDIT)
 
     def _note(self, child: str, event: str, *, pid: int | None = None, detail: m.Value | None = None) -> None:
         events = self._chronicle.add(child, event, pid=pid, detail=detail)

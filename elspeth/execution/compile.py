@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from elspeth.decide.aggregate import AggregationStep
-from elspeth.decide.coalesce import CoalesceStep
-from elspeth.decide.meetings import WaitingCoalesceStep
-from elspeth.decide.recorder import Recorder
-from elspeth.decide.steps import GateStep, TransformStep
-from elspeth.decide.walk import RetryPolicy, Step, Walk
+from elspeth.execution.aggregate import AggregationStep
+from elspeth.execution.executor import RetryPolicy, Step, Walk
+from elspeth.execution.join import CoalesceStep
+from elspeth.execution.recorder import Recorder
+from elspeth.execution.steps import GateStep, TransformStep
+from elspeth.execution.waiting_join import WaitingCoalesceStep
 from elspeth.graph.model import Graph, Node
 from elspeth.plugins.contract import Context, Plugin
 

@@ -1,0 +1,1 @@
+"""Aggregations that come with Elspeth: what makes rows of a whole batch."""
