@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from elspeth.runs.locks import probe
+from elspeth.runs.liveness.locks import probe
 from tests.crash.tree import Tree, events, outputs, run_of, state_of, wait_until
 from tests.crash.trial import lay, settings, violations
 

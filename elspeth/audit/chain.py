@@ -27,7 +27,7 @@ from typing import Any
 import msgspec
 
 from elspeth import canonical
-from elspeth.audit.records import COLUMNS, FIXED, KEY_LENGTH, PURGEABLE, Record
+from elspeth.audit.store.records import COLUMNS, FIXED, KEY_LENGTH, PURGEABLE, Record
 
 GENESIS = "0" * 64
 """What the first commit of a database follows."""

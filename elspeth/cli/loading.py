@@ -6,8 +6,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from elspeth.cli import output
-from elspeth.cli.shared import Asked
-from elspeth.runs.pipeline import Pipeline, load_pipeline
+from elspeth.cli.context import Asked
+from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.settings import SettingsProblems
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from elspeth import canonical
-from elspeth.audit.records import COLUMNS, Records
+from elspeth.audit.store.records import COLUMNS, Records
 from elspeth.clock import utc_now
 from elspeth.execution.codec import SinkItems, StageItem
 from elspeth.execution.token import Token

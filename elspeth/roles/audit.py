@@ -16,11 +16,11 @@ import orjson
 
 from actors.crash_points import crash_point
 from elspeth import ids
-from elspeth.audit.journal import Journal
-from elspeth.audit.members import require_not_taken_over
-from elspeth.audit.parts import Parts, decode
-from elspeth.audit.records import Record, Records
-from elspeth.audit.writer import AuditWriter
+from elspeth.audit.batch_store import require_not_taken_over
+from elspeth.audit.export.journal import Journal
+from elspeth.audit.store.record_frames import Parts, decode
+from elspeth.audit.store.records import Record, Records
+from elspeth.audit.store.writer import AuditWriter
 from elspeth.clock import utc_now
 from elspeth.coordinator import protocol as m
 from elspeth.errors import ElspethError, NoCheckpoint, TakenOver

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from actors.crash_points import crash_point
-from elspeth.audit.purging import PURGE, REMOVE
-from elspeth.audit.writer import AuditWriter
+from elspeth.audit.purge import PURGE, REMOVE
+from elspeth.audit.store.writer import AuditWriter
 from elspeth.roles.audit import SIGNING_KEY
 from elspeth.roles.role import Role
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 import orjson
 
 from actors.crash_points import crash_point
-from elspeth.audit import parts
-from elspeth.audit.records import Records
+from elspeth.audit.store import record_frames
+from elspeth.audit.store.records import Records
 from elspeth.clock import utc_now
 from elspeth.coordinator.protocol import Flush, Flushed, Ready, RestoreSinks, Value, Write, Written
 from elspeth.execution import codec
@@ -101,7 +101,7 @@ class Sinks(Role):
             for output in self._outputs.values():
                 output.plugin.finish()
             crash_point("sink.after_finish")
-        self.say(Written(message.no, counts, outcomes), parts.encode(records))
+        self.say(Written(message.no, counts, outcomes), record_frames.encode(records))
         crash_point("sink.after_send")
 
     def _answers(self, output: Output, items: SinkItems, message: Write) -> Sequence[Answer]:

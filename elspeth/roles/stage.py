@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.crash_points import crash_point
-from elspeth.audit import parts
-from elspeth.audit.members import RecordedBatches
+from elspeth.audit.batch_store import RecordedBatches
+from elspeth.audit.store import record_frames
 from elspeth.coordinator.protocol import Flush, Ready, RestoreStage, StageDone, StageState, StageWork
 from elspeth.execution import codec
 from elspeth.execution.recorder import Recorder
@@ -72,6 +72,6 @@ class Stage(Role):
         crash_point("stage.before_send")
         self.say(
             StageDone(work.no, self._number, recorder.outcomes, stage.due, stage.flushed), items,
-            parts.encode(recorder.records),
+            record_frames.encode(recorder.records),
         )  # fmt: skip
         crash_point("stage.after_send")

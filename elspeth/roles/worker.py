@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from actors.crash_points import crash_point
-from elspeth.audit import parts
+from elspeth.audit.store import record_frames
 from elspeth.coordinator.protocol import Done, Ready, StageDone, StageWork, Work
 from elspeth.execution import codec
 from elspeth.execution.compile import compile_walk
@@ -110,7 +110,7 @@ class Worker(Role):
         recorder = self._lane.recorder
         items = codec.encode_sinks(recorder.sinks) if self._is_last(0) else codec.encode_items(recorder.items)
         crash_point("worker.before_send")
-        self.say(Done(seq, start, stop, seconds, recorder.outcomes), items, parts.encode(recorder.records))
+        self.say(Done(seq, start, stop, seconds, recorder.outcomes), items, record_frames.encode(recorder.records))
         crash_point("worker.after_send")
         recorder.clear()
 
@@ -147,7 +147,7 @@ class Worker(Role):
         crash_point("worker.before_unit")
         run_items(walk, body, work.poison, self._at_item)
         items = codec.encode_sinks(recorder.sinks) if self._is_last(stage) else codec.encode_items(recorder.items)
-        self.say(StageDone(work.no, stage, recorder.outcomes), items, parts.encode(recorder.records))
+        self.say(StageDone(work.no, stage, recorder.outcomes), items, record_frames.encode(recorder.records))
         crash_point("worker.after_unit")
 
     def _at_item(self, place: int) -> None:

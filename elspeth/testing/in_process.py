@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from elspeth.audit import parts
-from elspeth.audit.records import Records
+from elspeth.audit.store import record_frames
+from elspeth.audit.store.records import Records
 from elspeth.clock import utc_now
 from elspeth.execution import codec
 from elspeth.execution.compile import compile_walk
@@ -18,7 +18,7 @@ from elspeth.execution.item_runner import run_items
 from elspeth.execution.recorder import Recorder
 from elspeth.execution.stage_runner import OrderedStage
 from elspeth.plugins.contract import Context, Invalid, Plugin, Row, Source
-from elspeth.runs.pipeline import Pipeline, load_pipeline
+from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.schema import RowSchema, SchemaError, compile_reader
 from elspeth.testing.recorded import Recorded
 
@@ -170,7 +170,9 @@ class InProcess:
     def _collect(self, stage: int) -> bytes:
         """Take what a stage has recorded and what leaves it, encoded as between processes."""
         recorder = self._recorders[stage]
-        records = {table: part.records for table, part in parts.decode(parts.encode(recorder.records)).items()}
+        records = {
+            table: part.records for table, part in record_frames.decode(record_frames.encode(recorder.records)).items()
+        }
         self.archive.add(records)
         for _, token, outcome, terminal, _, _, _, error, _ in records.get("token_outcomes", ()):
             if terminal:

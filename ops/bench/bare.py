@@ -19,8 +19,9 @@ from typing import Any
 
 import orjson
 
-from elspeth.audit import chain, database, schema
-from elspeth.audit.batch import Batch
+from elspeth.audit import chain
+from elspeth.audit.store import database, schema
+from elspeth.audit.store.commit_records import Batch
 from elspeth.clock import utc_now
 
 COMMIT_ROWS = 1000

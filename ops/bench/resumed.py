@@ -17,7 +17,7 @@ import yaml
 
 from elspeth.plugins import registry
 from elspeth.plugins.contract import Sink, Source
-from elspeth.runs.pipeline import load_pipeline
+from elspeth.runs.lifecycle.pipeline import load_pipeline
 from ops.bench.trial import ELSPETH, INSTALLED
 
 LOOK_SECONDS = 0.005

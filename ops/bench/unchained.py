@@ -13,7 +13,7 @@ from pathlib import Path
 
 from elspeth.audit import chain
 from elspeth.audit.chain import GENESIS, Lines, TableDigest
-from elspeth.audit.records import Record
+from elspeth.audit.store.records import Record
 
 NOTHING = Lines(b"", b"", b"", b"")
 
@@ -30,8 +30,8 @@ chain.lines_of, chain.digest_lines = _no_lines, _no_digest
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parents[2])
-    from elspeth.cli.main import main
-    from elspeth.runs import nursery
+    from elspeth.cli.app import main
+    from elspeth.runs.lifecycle import fork_server
 
-    nursery.MODULES = (*nursery.MODULES, "ops.bench.unchained")  # the children are forked from what imports it
+    fork_server.MODULES = (*fork_server.MODULES, "ops.bench.unchained")  # the children are forked from what imports it
     main()

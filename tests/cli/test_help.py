@@ -9,7 +9,7 @@ import click
 import pytest
 
 from elspeth import __version__
-from elspeth.cli import main
+from elspeth.cli import app
 from elspeth.cli.commands import COMMANDS
 from tests.cli.running import ELSPETH, environment
 
@@ -23,7 +23,7 @@ def _with_subcommands(name: str | None) -> list[tuple[str, ...]]:
 
 
 def _find(words: tuple[str, ...]) -> click.Command:
-    command: click.Command = main.cli
+    command: click.Command = app.cli
     for word in words:
         assert isinstance(command, click.Group)
         found = command.get_command(click.Context(command), word)
@@ -40,7 +40,7 @@ def _examples(command: click.Command) -> list[str]:
 @pytest.mark.parametrize("name", [None, *COMMANDS])
 def test_help_of_every_command_ends_in_real_examples(name: str | None, capsys: pytest.CaptureFixture[str]) -> None:
     for words in _with_subcommands(name):
-        assert main.run([*words, "--help"]) == 0
+        assert app.run([*words, "--help"]) == 0
         shown = capsys.readouterr().out
         examples = _examples(_find(words))
         assert 2 <= len(examples) <= 3, words
@@ -67,8 +67,8 @@ def test_every_command_has_a_summary_that_fits_one_line(name: str) -> None:
 def test_version_prints_name_and_version_and_imports_nothing_heavy() -> None:
     script = (
         "import sys\n"
-        "from elspeth.cli import main\n"
-        "assert main.run(['--version']) == 0\n"
+        "from elspeth.cli import app\n"
+        "assert app.run(['--version']) == 0\n"
         "heavy = {'pydantic', 'rich', 'pykka', 'sqlite3', 'orjson', 'msgspec', 'yaml', 'peewee', 'psutil', 'asyncio'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
@@ -77,31 +77,31 @@ def test_version_prints_name_and_version_and_imports_nothing_heavy() -> None:
 
 
 def test_help_of_the_whole_imports_no_command() -> None:
-    script = "import sys\nfrom elspeth.cli import main\nmain.run(['--help'])\nprint('pydantic' in sys.modules)\n"
+    script = "import sys\nfrom elspeth.cli import app\napp.run(['--help'])\nprint('pydantic' in sys.modules)\n"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), timeout=30)
     assert done.stdout.splitlines()[-1] == "False", done.stderr
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_names_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    main.run(["--help"])
+    app.run(["--help"])
     assert f"\n  {name} " in capsys.readouterr().out
 
 
 def test_a_misspelt_command_is_refused_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["resmue", "latest"]) == 2
+    assert app.run(["resmue", "latest"]) == 2
     told = capsys.readouterr()
     assert "There is no command 'resmue'. Did you mean 'resume'?" in told.err
     assert told.out == ""
 
 
 def test_a_missing_option_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["run"]) == 2
+    assert app.run(["run"]) == 2
     assert "Missing option '--settings'" in capsys.readouterr().err
 
 
 def test_without_a_command_the_help_is_shown_as_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run([]) == 2
+    assert app.run([]) == 2
     assert "Commands:" in capsys.readouterr().err
 
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from elspeth.cli.logs import KEPT_LINES, Log
+from elspeth.cli.view.logs import KEPT_LINES, Log
 
 
 def test_lines_of_children_begin_with_the_run_and_the_role(capsys: pytest.CaptureFixture[str]) -> None:

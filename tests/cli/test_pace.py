@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from elspeth.cli.pace import Pace, percent
+from elspeth.cli.view.rate import Pace, percent
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:

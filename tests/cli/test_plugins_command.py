@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.cli import main
+from elspeth.cli import app
 from elspeth.plugins import registry
 from elspeth.plugins.registry import BUILT_IN
 
@@ -29,7 +29,7 @@ def test_the_list_fits_the_terminal_and_names_every_plugin(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(registry, "_from_files", {})  # what other tests have loaded
-    assert main.run(["plugins", "list"]) == 0
+    assert app.run(["plugins", "list"]) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= columns
     for kind, name in BUILT_IN:
@@ -42,19 +42,19 @@ def test_every_plugin_can_be_inspected_within_the_terminal(
     kind: str, name: str, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    assert main.run(["plugins", "inspect", name, "--kind", kind]) == 0
+    assert app.run(["plugins", "inspect", name, "--kind", kind]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"{kind} {name}\n")
     assert max(map(len, shown.splitlines())) <= max(columns, 78)  # a source hash has 64 digits
 
 
 def test_a_name_of_two_kinds_shows_both(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["plugins", "inspect", "csv", "--json"]) == 0
+    assert app.run(["plugins", "inspect", "csv", "--json"]) == 0
     assert [plugin["kind"] for plugin in json.loads(capsys.readouterr().out)] == ["source", "sink"]
 
 
 def test_options_of_a_plugin_come_with_type_default_and_meaning(capsys: pytest.CaptureFixture[str]) -> None:
-    main.run(["plugins", "inspect", "csv", "--kind", "sink", "--json"])
+    app.run(["plugins", "inspect", "csv", "--kind", "sink", "--json"])
     (plugin,) = json.loads(capsys.readouterr().out)
     path = next(option for option in plugin["options"] if option["name"] == "path")
     assert path["required"]
@@ -65,7 +65,7 @@ def test_options_of_a_plugin_come_with_type_default_and_meaning(capsys: pytest.C
 def test_plugins_of_a_file_of_ones_own_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "own.py"
     file.write_text(OWN)
-    assert main.run(["plugins", "list", "--kind", "transform", "--json", "--file", str(file)]) == 0
+    assert app.run(["plugins", "list", "--kind", "transform", "--json", "--file", str(file)]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert {plugin["kind"] for plugin in listed} == {"transform"}
     (own,) = (plugin for plugin in listed if plugin["name"] == "shout")
@@ -74,7 +74,7 @@ def test_plugins_of_a_file_of_ones_own_are_listed(tmp_path: Path, capsys: pytest
 
 
 def test_an_unknown_plugin_is_bad_usage_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["plugins", "inspect", "field_maper"]) == 2
+    assert app.run(["plugins", "inspect", "field_maper"]) == 2
     told = capsys.readouterr().err
     assert "did you mean 'field_mapper'?" in told
     assert "Next: elspeth plugins list" in told

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from elspeth.runs.pipeline import load_pipeline
+from elspeth.runs.lifecycle.pipeline import load_pipeline
 from elspeth.settings import SettingsProblems
 from tests.cli.running import elspeth
 

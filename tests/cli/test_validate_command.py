@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.cli import main
+from elspeth.cli import app
 from tests.cli.running import elspeth, tree
 
 BAD = {
@@ -35,7 +35,7 @@ def test_a_bad_file_is_exit_2_with_file_line_and_words_and_nothing_is_written(
     settings.write_text(settings.read_text().replace(good, bad))
     before = tree(threshold)
     for command in (("validate",), ("run",), ("run", "--execute")):
-        code = main.run([*command, "--settings", "pipeline.yaml"])
+        code = app.run([*command, "--settings", "pipeline.yaml"])
         told = capsys.readouterr().err
         assert code == 2, told
         assert words in told

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.cli import main, resume, run
+from elspeth.cli import app
+from elspeth.cli.commands import resume, run
 from tests.cli.running import ELSPETH, environment
 
 
@@ -29,7 +30,7 @@ def nobody_starts(monkeypatch: pytest.MonkeyPatch) -> None:
 def starts(words: Sequence[str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> bool:
     monkeypatch.chdir(folder)
     try:
-        main.cli.main([*words], standalone_mode=False)
+        app.cli.main([*words], standalone_mode=False)
     except Started:
         return True
     except Exception:  # noqa: BLE001 - what else is wrong with the command

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from elspeth import errors
-from elspeth.cli import main, words
-from elspeth.cli.shared import Asked
+from elspeth.cli import app
+from elspeth.cli.context import Asked
+from elspeth.cli.view import error_text
 from tests.cli.running import begin
 
 
@@ -29,7 +30,7 @@ def test_every_error_becomes_words_and_its_exit_code(
         raise kind("what was found", details=["a fact"], next_step="elspeth runs")
 
     monkeypatch.setattr("elspeth.plugins.registry.available", fail)
-    assert main.run(["plugins", "list"]) == code
+    assert app.run(["plugins", "list"]) == code
     told = capsys.readouterr()
     head = "Stopped:" if code in (130, 143) else "Error:"
     assert told.err == f"{head} what was found\n  a fact\nNext: elspeth runs\n"
@@ -40,7 +41,7 @@ def test_an_unexpected_error_is_one_line_that_owns_up(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("elspeth.plugins.registry.available", lambda: 1 / 0)
-    assert main.run(["plugins", "list"]) == 1
+    assert app.run(["plugins", "list"]) == 1
     told = capsys.readouterr().err
     assert "internal error: ZeroDivisionError: division by zero; this is a bug in Elspeth" in told
     assert "Traceback" not in told
@@ -51,7 +52,7 @@ def test_verbose_shows_where_an_error_arose(
     line: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("elspeth.plugins.registry.available", lambda: 1 / 0)
-    assert main.run(line) == 1
+    assert app.run(line) == 1
     told = capsys.readouterr().err
     assert "Traceback" in told
     assert "1 / 0" in told
@@ -64,7 +65,7 @@ def test_ctrl_c_before_anything_was_begun_is_130(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("elspeth.plugins.registry.available", interrupted)
-    assert main.run(["plugins", "list"]) == 130
+    assert app.run(["plugins", "list"]) == 130
     assert "Stopped:" in capsys.readouterr().err
 
 
@@ -75,7 +76,7 @@ def test_errors_are_json_lines_where_programs_read(
         raise errors.Temporary("the disk is full", details=["0 bytes left"], next_step="make room")
 
     monkeypatch.setattr("elspeth.plugins.registry.available", fail)
-    assert main.run(["plugins", "list", "--log-format", "json"]) == 75
+    assert app.run(["plugins", "list", "--log-format", "json"]) == 75
     line = json.loads(capsys.readouterr().err)
     assert (line["level"], line["message"], line["details"]) == ("error", "the disk is full", ["0 bytes left"])
 
@@ -83,11 +84,11 @@ def test_errors_are_json_lines_where_programs_read(
 def test_the_next_command_names_the_database_that_had_to_be_named() -> None:
     error = errors.RunInProgress("in progress", next_step="finish it: elspeth resume mf3k2a9x   or give it up")
     asked = Asked(database="my runs/audit.db")
-    assert words.next_step(error, Asked()) == error.next_step
+    assert error_text.next_step(error, Asked()) == error.next_step
     path = f"{Path.cwd()}/my runs/audit.db"
     command = f"elspeth resume mf3k2a9x --database '{path}'"
-    assert words.next_step(error, asked) == f"finish it: {command}   or give it up"
-    assert words.refusal(error, asked)["next_command"] == command
+    assert error_text.next_step(error, asked) == f"finish it: {command}   or give it up"
+    assert error_text.refusal(error, asked)["next_command"] == command
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_the_next_command_names_the_database_that_had_to_be_named() -> None:
     ],
 )
 def test_the_next_command_for_programs_is_the_command_alone(step: str, command: str | None) -> None:
-    assert words.refusal(errors.ElspethError("no", next_step=step), Asked())["next_command"] == command
+    assert error_text.refusal(errors.ElspethError("no", next_step=step), Asked())["next_command"] == command
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

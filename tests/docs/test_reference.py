@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from elspeth.audit import models
+from elspeth.audit.store import models
 from tests.docs.repository import ROOT, text_of
 from tests.docs.settings_tables import HEADINGS, Key, keys
 

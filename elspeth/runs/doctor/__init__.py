@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from elspeth.runs.doctor.findings import Finding
+from elspeth.runs.doctor.repair import fix, mark_failed
 from elspeth.runs.doctor.report import Act, Report, RunReport
-from elspeth.runs.doctor.treatment import fix, mark_failed
-from elspeth.runs.doctor.visit import examine
+from elspeth.runs.doctor.survey import examine
 
 __all__ = ["Act", "Finding", "Report", "RunReport", "examine", "fix", "mark_failed"]

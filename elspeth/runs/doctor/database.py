@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from elspeth.audit import schema
-from elspeth.audit.database import file_system, open_reader, side_files, worded
+from elspeth.audit.store import schema
+from elspeth.audit.store.database import file_system, open_reader, side_files, worded
 from elspeth.errors import ElspethError
 from elspeth.runs.doctor.findings import Findings
-from elspeth.runs.identity import user_name
+from elspeth.runs.liveness.identity import user_name
 
 SHOWN = 5
 """So many damages are listed; one is enough to know."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elspeth.runs.doctor.findings import Finding
-from elspeth.runs.standing import Standing
+from elspeth.runs.liveness.run_assessment import Standing
 
 CURABLE = ("orphaned", "presumed_dead", "frozen", "unknown")
 

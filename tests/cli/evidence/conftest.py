@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from elspeth.cli import main
+from elspeth.cli import app
 from tests.cli.running import EXAMPLES, elspeth
 
 KEY = "a key for tests"
@@ -63,7 +63,7 @@ def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
     def asked(*words: str | Path) -> tuple[int, Any]:
         capsys.readouterr()
-        code = main.run([*map(str, words), "--json"])
+        code = app.run([*map(str, words), "--json"])
         return code, json.loads(capsys.readouterr().out)
 
     return asked
@@ -75,7 +75,7 @@ def words(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
     def printed(*words: str | Path) -> str:
         capsys.readouterr()
-        main.run([*map(str, words)])
+        app.run([*map(str, words)])
         return capsys.readouterr().out
 
     return printed

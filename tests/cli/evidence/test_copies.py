@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit.records import COLUMNS
+from elspeth.audit.store.records import COLUMNS
 from tests.cli.running import EXAMPLES, begin, elspeth, pausing, wait_until
 
 

@@ -155,7 +155,7 @@ def test_a_death_that_the_row_was_blamed_for_is_told(ask: Ask, evidence: Evidenc
 
 def test_a_story_by_key_looks_at_no_table_as_a_whole(pristine: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every statement goes by a key: SQLite's plan has a SCAN for none of them, small tables of the run aside."""
-    from elspeth.audit.lineage import Lineage
+    from elspeth.audit.explain.lineage import Lineage
 
     connection = sqlite3.connect(pristine.database)
     asked: set[str] = set()
@@ -176,8 +176,8 @@ def test_a_story_by_key_looks_at_no_table_as_a_whole(pristine: Evidence, monkeyp
 
 def test_a_story_is_told_without_importing_anything_heavy(pristine: Evidence) -> None:
     program = (
-        "import sys; from elspeth.cli import main;"
-        f" code = main.run(['explain', '--row', '0', '--database', {str(pristine.database)!r}]);"
+        "import sys; from elspeth.cli import app;"
+        f" code = app.run(['explain', '--row', '0', '--database', {str(pristine.database)!r}]);"
         " heavy = {'peewee', 'pydantic', 'rich', 'msgspec', 'orjson', 'yaml', 'psutil', 'pykka'};"
         " print(sorted(heavy & set(sys.modules)))"
     )

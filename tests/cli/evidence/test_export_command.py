@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.audit.lines import TABLES
+from elspeth.audit.export.jsonl import TABLES
 from tests.cli.evidence.conftest import KEY, Ask, Evidence
 from tests.cli.running import elspeth
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.audit.records import PURGEABLE
+from elspeth.audit.store.records import PURGEABLE
 from tests.cli.evidence.conftest import Ask, Evidence
 from tests.cli.running import EXAMPLES, begin, elspeth, pausing, wait_until
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit import schema
+from elspeth.audit.store import schema
 from tests.cli.evidence.conftest import Ask, Evidence
 from tests.cli.running import EXAMPLES, elspeth
 

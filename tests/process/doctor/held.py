@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from elspeth.audit.reader import AuditReader
+from elspeth.audit.query.reader import AuditReader
 from elspeth.errors import ElspethError
 from tests.process.family import wait_until
 

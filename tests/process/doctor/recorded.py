@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from elspeth.audit.writer import AuditWriter
-from elspeth.runs.identity import AttemptIdentity, current
-from elspeth.runs.locks import lock_path
+from elspeth.audit.store.writer import AuditWriter
+from elspeth.runs.liveness.identity import AttemptIdentity, current
+from elspeth.runs.liveness.locks import lock_path
 
 RUN = "mf3k2a9x"
 

@@ -16,14 +16,14 @@ import pytest
 
 from actors.places.local.process import Identity
 from elspeth import ids
-from elspeth.audit.reader import AuditReader
-from elspeth.audit.verify import verify_run
-from elspeth.audit.writer import AuditWriter
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.verify.run import verify_run
 from elspeth.errors import ElspethError, RunInProgress
 from elspeth.runs import doctor as library
-from elspeth.runs.identity import current
-from elspeth.runs.locks import AttemptLock, lock_path
-from elspeth.runs.operate import operate
+from elspeth.runs.liveness.identity import current
+from elspeth.runs.liveness.locks import AttemptLock, lock_path
+from elspeth.runs.operate.client import operate
 from tests.process.doctor.held import doctor, elspeth, held_run, killed_run, make
 from tests.process.doctor.recorded import RUN, record_run
 

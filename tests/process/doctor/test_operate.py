@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.audit.reader import AuditReader
-from elspeth.audit.verify import verify_run
-from elspeth.audit.writer import AuditWriter
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.verify.run import verify_run
 from elspeth.errors import ElspethError, RunInProgress, RunNotFound, Temporary
-from elspeth.runs.identity import command_line, current
-from elspeth.runs.locks import lock_path
-from elspeth.runs.operate import migrate, operate
+from elspeth.runs.liveness.identity import command_line, current
+from elspeth.runs.liveness.locks import lock_path
+from elspeth.runs.operate.client import migrate, operate
 from tests.process.doctor.recorded import RUN, record_run
 
 

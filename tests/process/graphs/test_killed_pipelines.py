@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from elspeth.runs.pipeline import load_pipeline
+from elspeth.runs.lifecycle.pipeline import load_pipeline
 from elspeth.settings import SettingsProblems
 from tests.checker.checker import check
 from tests.crash import program

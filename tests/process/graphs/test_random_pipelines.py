@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit.records import KEY_LENGTH
+from elspeth.audit.store.records import KEY_LENGTH
 from elspeth.execution import codec
-from elspeth.runs.pipeline import Pipeline, load_pipeline
+from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.settings import SettingsProblems
 from elspeth.testing.in_process import RUN_ID, InProcess, read
 from tests.process.graphs.generator import pipeline, place

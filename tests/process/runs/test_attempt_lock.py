@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.runs import evidence, locks
-from elspeth.runs.identity import AttemptIdentity
-from elspeth.runs.liveness import judge
+from elspeth.runs.liveness import evidence, locks
+from elspeth.runs.liveness.identity import AttemptIdentity
+from elspeth.runs.liveness.judge import judge
 
 HOLDER = """
 import subprocess, sys
 from pathlib import Path
-from elspeth.runs.identity import current
-from elspeth.runs.locks import AttemptLock
+from elspeth.runs.liveness.identity import current
+from elspeth.runs.liveness.locks import AttemptLock
 lock = AttemptLock.acquire(current(Path(sys.argv[1])))
 child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], close_fds=False, stdin=0)
 print(child.pid, flush=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from elspeth import canonical, ids
-from elspeth.audit.records import Records
-from elspeth.audit.writer import AuditWriter
+from elspeth.audit.store.records import Records
+from elspeth.audit.store.writer import AuditWriter
 
 RUN = "mf3k2a9x"
 NOW = "2026-01-02T03:04:05.678Z"

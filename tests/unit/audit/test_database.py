@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.audit import database, schema
-from elspeth.audit.reader import AuditReader
-from elspeth.audit.writer import AuditWriter
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.store import database, schema
+from elspeth.audit.store.writer import AuditWriter
 from elspeth.errors import ElspethError, SettingsError, Temporary
 from tests.unit.audit.sample_run import ATTEMPT, RUN, RUN_COLUMNS, beginning, rows, write_run
 

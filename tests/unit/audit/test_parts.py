@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elspeth.audit import chain, parts
-from elspeth.audit.batch import prepared
-from elspeth.audit.records import Record, Records
+from elspeth.audit import chain
+from elspeth.audit.store import record_frames
+from elspeth.audit.store.commit_records import prepared
+from elspeth.audit.store.records import Record, Records
 from elspeth.errors import ElspethError
 
 NOW = "2026-01-01T00:00:00.000Z"
@@ -38,15 +39,22 @@ def test_however_records_are_spread_over_parts_their_digest_is_that_of_all(
     spread: list[list[Record]] = [[] for _ in range(many)]
     for record in random.sample(whole, len(whole)):
         random.choice(spread).append(record)
-    sent = [parts.decode(parts.encode({"transform_errors": piece}))["transform_errors"] for piece in spread if piece]
-    records, lines = parts.join("transform_errors", sent)
+    sent = [
+        record_frames.decode(record_frames.encode({"transform_errors": piece}))["transform_errors"]
+        for piece in spread
+        if piece
+    ]
+    records, lines = record_frames.join("transform_errors", sent)
     assert records == whole
     assert chain.digest_lines("transform_errors", len(whole), lines) == chain.digest_table("transform_errors", whole)
 
 
 def test_parts_that_follow_each_other_keep_the_lines_they_came_with() -> None:
-    made = [parts.part("transform_errors", [error(2), error(1)]), parts.part("transform_errors", [error(3)])]
-    records, lines = parts.join("transform_errors", made)
+    made = [
+        record_frames.part("transform_errors", [error(2), error(1)]),
+        record_frames.part("transform_errors", [error(3)]),
+    ]
+    records, lines = record_frames.join("transform_errors", made)
     assert [record[0] for record in records] == [error(number)[0] for number in (1, 2, 3)]
     assert lines == [part.lines for part in made]
     assert lines[0] is made[0].lines
@@ -55,7 +63,7 @@ def test_parts_that_follow_each_other_keep_the_lines_they_came_with() -> None:
 def test_a_commit_holds_what_roles_sent_and_what_the_audit_process_adds() -> None:
     here: Records = {"transform_errors": [error(2, "b")], "token_parents": [parent(1, 0), parent(1, 1)]}
     sent = [{"transform_errors": [error(3, "c"), error(1, "a")]}, {"token_parents": [parent(0, 0)]}]
-    batch = prepared(RUN, here, [parts.decode(parts.encode(records)) for records in sent])
+    batch = prepared(RUN, here, [record_frames.decode(record_frames.encode(records)) for records in sent])
     alone = prepared(
         RUN,
         {
@@ -70,4 +78,4 @@ def test_a_commit_holds_what_roles_sent_and_what_the_audit_process_adds() -> Non
 @pytest.mark.parametrize("wrong", [(1, "x"), (None, 0), ("x", 1.5)])
 def test_a_record_that_does_not_fit_its_table_is_refused_on_arrival(wrong: tuple[object, object]) -> None:
     with pytest.raises(ElspethError, match="does not fit its table"):
-        parts.decode(parts.encode({"token_parents": [(wrong[0], f"{RUN}-000000000", wrong[1])]}))
+        record_frames.decode(record_frames.encode({"token_parents": [(wrong[0], f"{RUN}-000000000", wrong[1])]}))

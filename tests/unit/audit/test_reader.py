@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.audit.locate import VARIABLE, locate
-from elspeth.audit.reader import AuditReader
-from elspeth.audit.writer import AuditWriter
+from elspeth.audit.query.locate import VARIABLE, locate
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.store.writer import AuditWriter
 from elspeth.errors import ElspethError, RunNotFound, SettingsError, Temporary
 from tests.unit.audit.sample_run import ATTEMPT, RUN, RUN_COLUMNS, beginning, rows, write_run
 
@@ -119,7 +119,7 @@ def test_a_wrong_name_creates_nothing(tmp_path: Path) -> None:
 
 
 def test_a_locked_database_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elspeth.audit.database.BUSY_SECONDS", 0.001)
+    monkeypatch.setattr("elspeth.audit.store.database.BUSY_SECONDS", 0.001)
     write_run(tmp_path / "runs" / "audit.db")
     write_run(tmp_path / "state" / "audit.db")
     other = sqlite3.connect(tmp_path / "runs" / "audit.db", isolation_level=None)

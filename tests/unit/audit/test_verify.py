@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit import chain, schema
-from elspeth.audit.findings import Finding
-from elspeth.audit.reader import AuditReader
-from elspeth.audit.records import COLUMNS, PURGEABLE
-from elspeth.audit.verify import verify_run
-from elspeth.audit.writer import AuditWriter
+from elspeth.audit import chain
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.store import schema
+from elspeth.audit.store.records import COLUMNS, PURGEABLE
+from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.verify.findings import Finding
+from elspeth.audit.verify.run import verify_run
 from elspeth.errors import RunNotFound
 from tests.unit.audit.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows, write_run
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import yaml
 
-from elspeth.audit import parts
-from elspeth.audit.records import COLUMNS
+from elspeth.audit.store import record_frames
+from elspeth.audit.store.records import COLUMNS
 from elspeth.execution import codec
 from elspeth.execution.compile import compile_walk
 from elspeth.execution.executor import RetryPolicy
@@ -117,7 +117,12 @@ class Walked:
 
     def _collect(self, stage: int) -> bytes:
         recorder = self.recorders[stage]
-        self.archive.add({table: part.records for table, part in parts.decode(parts.encode(recorder.records)).items()})
+        self.archive.add(
+            {
+                table: part.records
+                for table, part in record_frames.decode(record_frames.encode(recorder.records)).items()
+            }
+        )
         for record in recorder.records["token_outcomes"]:
             if record[3]:
                 self.ends[record[1]] = (record[2], None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.runs.pipeline import load_pipeline
+from elspeth.runs.lifecycle.pipeline import load_pipeline
 from elspeth.settings import SettingsProblems
 
 PIPELINE = """

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.runs import evidence, locks
-from elspeth.runs.identity import AttemptIdentity, current
-from elspeth.runs.liveness import Evidence, judge
+from elspeth.runs.liveness import evidence, locks
+from elspeth.runs.liveness.identity import AttemptIdentity, current
+from elspeth.runs.liveness.judge import Evidence, judge
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit.writer import AuditWriter
+from elspeth.audit.store.writer import AuditWriter
 from elspeth.clock import utc_now
-from elspeth.runs.health import Check, check_health
-from elspeth.runs.identity import current
+from elspeth.runs.liveness.identity import current
+from elspeth.runs.views.health import Check, check_health
 
 RUN = "mf3k2a9x"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit.values import Attempt, Event, OperatorAction
-from elspeth.runs.history import history
+from elspeth.audit.query.values import Attempt, Event, OperatorAction
+from elspeth.runs.views.history import history
 
 
 def event(child: str | None, what: str, pid: int | None = 7, at: str = "2026-01-01T00:00:00Z", **facts: Any) -> Event:

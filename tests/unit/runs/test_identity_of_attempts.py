@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.runs.identity import AttemptIdentity, container_id, current, user_name
+from elspeth.runs.liveness.identity import AttemptIdentity, container_id, current, user_name
 
 ID = "ab" * 32
 

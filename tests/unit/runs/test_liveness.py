@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 import pytest
 
-from elspeth.runs.identity import AttemptIdentity
-from elspeth.runs.liveness import Evidence, HeartbeatState, ProcessState, State, judge
-from elspeth.runs.locks import LockState
+from elspeth.runs.liveness.identity import AttemptIdentity
+from elspeth.runs.liveness.judge import Evidence, HeartbeatState, ProcessState, State, judge
+from elspeth.runs.liveness.locks import LockState
 
 WHO = AttemptIdentity(
     host="web-1",

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from elspeth.errors import RunInProgress, Temporary
-from elspeth.runs import locks
-from elspeth.runs.identity import AttemptIdentity, current
-from elspeth.runs.locks import AttemptLock, lock_path, probe
+from elspeth.runs.liveness import locks
+from elspeth.runs.liveness.identity import AttemptIdentity, current
+from elspeth.runs.liveness.locks import AttemptLock, lock_path, probe
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from elspeth.errors import Temporary
 from elspeth.roles.role import Role
-from elspeth.runs.nursery import MODULES, nursery
+from elspeth.runs.lifecycle.fork_server import MODULES, nursery
 
 
 def after(statement: str, expression: str) -> str:
@@ -31,9 +31,11 @@ def test_what_is_imported_for_children_starts_no_thread(module: str) -> None:
 
 
 def test_what_starts_first_waits_for_no_large_import() -> None:
-    loaded = set(after("import elspeth.cli.run, elspeth.cli.resume", "*sys.modules").split())
-    assert loaded.isdisjoint({"pydantic", "yaml", "sqlite3", "msgspec", "pykka", "psutil", "elspeth.runs.drive"})
-    assert {"click", "elspeth.runs.nursery"} <= loaded
+    loaded = set(after("import elspeth.cli.commands.run, elspeth.cli.commands.resume", "*sys.modules").split())
+    assert loaded.isdisjoint(
+        {"pydantic", "yaml", "sqlite3", "msgspec", "pykka", "psutil", "elspeth.runs.lifecycle.drive"}
+    )
+    assert {"click", "elspeth.runs.lifecycle.fork_server"} <= loaded
 
 
 def test_no_room_for_the_first_process_is_told_as_what_may_go_away(monkeypatch: pytest.MonkeyPatch) -> None:

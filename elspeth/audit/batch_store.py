@@ -1,0 +1,91 @@
+"""What restoring processes ask of the audit database: who owns the run, and who waits in an open batch."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from elspeth.audit.store import database
+from elspeth.errors import TakenOver
+
+
+def prove_ownership(path: Path, run_id: str, attempt: int) -> None:
+    """Raise `TakenOver` unless this attempt is the latest to drive the run."""
+    with database.worded(path):
+        connection = database.open_reader(path)
+        try:
+            row = connection.execute("SELECT attempt FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        finally:
+            connection.close()
+    if row is None or row[0] != attempt:
+        raise _taken_over(run_id, row[0] if row else "none", attempt)
+
+
+def require_not_taken_over(path: Path, run_id: str, attempt: int) -> None:
+    """Raise `TakenOver` if a later attempt drives the run. An attempt that has not begun yet passes.
+
+    Looks without changing anything, not even the journal mode, which a writer sets when it opens the database.
+    """
+    if not path.is_file():
+        return
+    with database.worded(path):
+        connection = database.open_reader(path)
+        try:
+            row = connection.execute("SELECT attempt FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        except sqlite3.OperationalError:
+            return  # no tables yet, or none of ours: whoever opens it to write finds the words
+        finally:
+            connection.close()
+    if row is not None and row[0] > attempt:
+        raise _taken_over(run_id, row[0], attempt)
+
+
+def _taken_over(run_id: str, owner: object, attempt: int) -> TakenOver:
+    return TakenOver(
+        f"run {run_id} was taken over by attempt {owner}; this is attempt {attempt}",
+        next_step=f"elspeth status {run_id}",
+    )
+
+
+class RecordedBatches:
+    """Who waits in open batches and meetings, as the database at `path` knows it.
+
+    A connection is opened when something is asked and kept until `close`: whoever leaves the database in order needs it
+    to be alone there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def members(self, batch_id: str) -> list[tuple[str, str]]:
+        """Token id and data of everybody in a batch, in the order of their arrival."""
+        query = "SELECT token_id, member_data FROM batch_members WHERE batch_id = ? ORDER BY ordinal"
+        return self._ask(query, batch_id)
+
+    def waiting(self, node_id: str, first: str, last: str) -> list[tuple[str, str, str]]:
+        """Meeting, token id and data of all who wait at a coalesce, for meetings with ids from `first` to `last`."""
+        query = """
+            SELECT m.batch_id, m.token_id, m.member_data FROM batch_members AS m
+            WHERE m.batch_id >= ? AND m.batch_id <= ? AND substr(m.batch_id, -length(?)) = ?
+            AND NOT EXISTS (SELECT 1 FROM batches AS b WHERE b.batch_id = m.batch_id)
+            ORDER BY m.batch_id, m.ordinal
+        """
+        return self._ask(query, first, last, f"+{node_id}", f"+{node_id}")
+
+    def decided(self, batch_id: str) -> bool:
+        """Whether this batch or meeting is closed."""
+        return bool(self._ask("SELECT 1 FROM batches WHERE batch_id = ?", batch_id))
+
+    def close(self) -> None:
+        """Let go of the database until something is asked again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _ask(self, query: str, *values: str) -> list[Any]:
+        with database.worded(self._path):
+            if self._connection is None:
+                self._connection = database.open_reader(self._path)
+            return self._connection.execute(query, values).fetchall()

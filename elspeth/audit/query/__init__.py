@@ -1,0 +1,1 @@
+"""What commands ask of the audit database: read only, disturbing nobody who writes."""

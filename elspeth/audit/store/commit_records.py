@@ -1,0 +1,101 @@
+"""The records of one commit, checked, put in key order and digested: all the work that needs no database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from elspeth.audit import chain
+from elspeth.audit.store.record_frames import Parts, join, part
+from elspeth.audit.store.records import COLUMNS, FIXED, KEY_LENGTH, Record, Records, layout
+from elspeth.errors import ElspethError
+
+_RUN_ID = re.compile(r"[a-z0-9]{8}")
+_OF_A_RUN = frozenset({"nodes", "edges"})  # keyed by run and id: their ids do not begin with the run's
+
+
+def key_columns(table: str) -> tuple[str, ...]:
+    """The columns that make a record's key, the run's id aside."""
+    return (COLUMNS.get(table) or FIXED[table])[: KEY_LENGTH.get(table, 1)]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit will write. `records` holds tables with at least one record, each in key order."""
+
+    run_id: str
+    records: Records = field(default_factory=dict)
+    digests: list[chain.TableDigest] = field(default_factory=list)
+
+    def insert(self, table: str, rows: int = 1) -> str:
+        """The statement that inserts so many records of this table; each binds the commit's number, then its values."""
+        return _insert(self.run_id, table, rows)
+
+    def add_single(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Let the chain cover the unchanging columns of a row of `runs` or `run_attempts`."""
+        record = tuple(columns.get(column) for column in FIXED[table])
+        self.digests.append(chain.digest_table(table, checked(table, [record])))
+
+
+def prepared(run_id: str, records: Records, sent: Sequence[Parts] = ()) -> Batch:
+    """What one commit writes: records made here, which are checked, and what roles sent, which was when it was decoded.
+
+    Raises `ElspethError` naming table and value.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise ElspethError(f"{run_id!r} is not a run id: 8 lower-case letters and digits")
+    unknown = records.keys() - COLUMNS.keys()
+    if unknown:
+        raise ElspethError(f"there is no audit table {min(unknown)}")
+    batch = Batch(run_id)
+    for table in COLUMNS:
+        found = [parts[table] for parts in sent if table in parts]
+        if records.get(table):
+            found.append(part(table, checked(table, records[table])))
+        if found:
+            ordered, lines = join(table, found)
+            if table not in _OF_A_RUN:
+                _refuse_foreign(table, run_id, ordered)
+            batch.records[table] = ordered
+            batch.digests.append(chain.digest_lines(table, len(ordered), lines))
+    return batch
+
+
+def checked(table: str, records: list[Record]) -> list[Record]:
+    """The same records with values of exactly the columns' types: what is read back is then what was digested.
+
+    Raises `ElspethError` where a value has another type.
+    """
+    try:
+        return msgspec.convert({"records": records}, _LAYOUTS[table]).records  # type: ignore[no-any-return]
+    except msgspec.ValidationError as error:
+        raise ElspethError(f"an audit record does not fit table {table}: {error}") from error
+
+
+@cache
+def _insert(run_id: str, table: str, rows: int) -> str:
+    columns = COLUMNS[table]
+    quoted = ", ".join(f'"{column}"' for column in columns)
+    # The run's id stands in the statement: it is the same for all records of the run and needs no binding.
+    record = f"(?, '{run_id}', {', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} (commit_no, run_id, {quoted}) VALUES {', '.join([record] * rows)}"
+
+
+def _refuse_foreign(table: str, run_id: str, ordered: list[Record]) -> None:
+    # Sorted, so the first and the last answer for all.
+    for record in (ordered[0], ordered[-1]):
+        if not record[0].startswith(run_id):
+            raise ElspethError(f"{table} record {record[0]} does not belong to run {run_id}")
+
+
+def _single(table: str) -> Any:
+    # msgspec prepares a struct's type once, but a bare tuple type anew in every call.
+    return msgspec.defstruct(table, [("records", list[layout(table)])])  # type: ignore[misc]
+
+
+_LAYOUTS = {table: _single(table) for table in (*COLUMNS, "runs", "run_attempts")}

@@ -1,0 +1,185 @@
+"""How the audit database file is opened and left: one writer, readers that disturb nobody, one file at rest.
+
+While a run is alive the file is in write-ahead mode (readers never block the writer). The last orderly user sets it
+back to a rollback journal: then the database is one file, a reader leaves nothing beside it, and it can be read from a
+read-only mount. On a network file system, where write-ahead mode is unsafe, it stays with the rollback journal.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from elspeth.audit.store import schema
+from elspeth.errors import ElspethError, SettingsError, Temporary
+
+BUSY_SECONDS = 5.0
+
+_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "gfs2",
+                      "ocfs2", "davfs", "virtiofs", "vboxsf"})  # fmt: skip
+_NETWORK_FUSE = ("sshfs", "glusterfs", "ceph", "s3fs", "rclone", "gcsfuse", "blobfuse", "osxfs", "grpcfuse")
+
+
+def path_of(url: str) -> Path:
+    """The file that a database URL such as `sqlite:///./runs/audit.db` names; four slashes make it absolute.
+
+    A plain path is taken as it is. Raises `SettingsError` for any other kind of database.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return Path(url)
+    if scheme.startswith("postgres"):
+        raise SettingsError(
+            "the audit database cannot be PostgreSQL yet", next_step="use a file: sqlite:///./runs/audit.db"
+        )
+    if scheme != "sqlite" or not rest.startswith("/") or len(rest) < 2 or rest == "/:memory:":
+        raise SettingsError(
+            f"{url!r} names no audit database",
+            next_step="write sqlite:///./runs/audit.db, or sqlite:////an/absolute/path",
+        )
+    return Path(unquote(rest[1:]))
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Open for writing, in write-ahead mode where that is safe; folders and file are created.
+
+    Transactions are begun and ended by hand. Raises `Temporary` where somebody or something is in the way.
+    """
+    with worded(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            if not schema.is_empty(connection) and schema.version(connection) is None:
+                schema.check(connection, path)  # raises, before anything about a foreign file is changed
+            # Only before the first table is made: what a purge frees can then be given back page by page, where VACUUM
+            # would need as much room again.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA cache_size = -16384")  # KiB: a large commit should not spill before its end
+            mode = "DELETE" if file_system(path) is not None else "WAL"
+            connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open for reading only; never creates the file, never changes it.
+
+    A file on a read-only mount that was left in write-ahead mode is read as it stands, if no side file says that there
+    is more. Raises `Temporary` where it cannot be read now, `ElspethError` where it is no database.
+    """
+    if not path.is_file():
+        raise ElspethError(f"there is no audit database at {path}", next_step="name it with --database")
+    with worded(path):
+        name = quote(str(path.absolute()))
+        try:
+            connection = _reading(f"file:{name}?mode=ro")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                raise
+            if side_files(path):
+                raise Temporary(
+                    f"{path} was not left in order, and its folder cannot be written to",
+                    details=[f"beside it: {', '.join(found.name for found in side_files(path))}"],
+                    next_step="mount the folder writable, or copy the database with its side files and read the copy",
+                ) from error
+            connection = _reading(f"file:{name}?mode=ro&immutable=1")
+    return connection
+
+
+def leave_orderly(connection: sqlite3.Connection) -> bool:
+    """Close a writer's connection; answers whether the database is one file now (False: others still use it)."""
+    try:
+        connection.execute("PRAGMA busy_timeout = 0")
+        alone = bool(connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "delete")
+    except sqlite3.OperationalError:
+        alone = False  # another connection is open: whoever leaves last does it
+    finally:
+        connection.close()
+    return alone
+
+
+def side_files(path: Path) -> list[Path]:
+    """The files that SQLite keeps beside a database in use, as far as they exist."""
+    return [side for side in (path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")) if side.exists()]
+
+
+def file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
+    """The type of the network file system that `path` lies on, None if it lies on a local one or nobody can tell."""
+    target = path.resolve()
+    best, kind = -1, ""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        # proc(5): id, parent, device, root, mount point, options, optional fields, "-", type, ...
+        fields, _, rest = line.partition(" - ")
+        point = Path(fields.split(" ")[4].encode().decode("unicode_escape"))
+        if (target == point or point in target.parents) and len(point.parts) >= best:
+            best, kind = len(point.parts), rest.split(" ")[0]
+    if kind in _NETWORK or (kind.startswith("fuse") and any(name in kind for name in _NETWORK_FUSE)):
+        return kind
+    return None
+
+
+@contextmanager
+def worded(path: Path) -> Iterator[None]:
+    """Turn SQLite's and the system's errors into ours: which file, what is wrong with it, what to do."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _error(error, path) from error
+    except OSError as error:
+        raise Temporary(
+            f"the audit database {path} cannot be opened: {error.strerror or error}", next_step="mend it, then resume"
+        ) from error
+
+
+def _error(error: sqlite3.DatabaseError, path: Path) -> ElspethError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_NOTADB:
+        return ElspethError(f"{path} is not a database", next_step="name another one with --database")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return ElspethError(
+            f"the audit database {path} is damaged: {error}", next_step=f"sqlite3 {path} 'PRAGMA integrity_check'"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Temporary(
+            f"the audit database {path} is locked by another program",
+            details=[f"waited {BUSY_SECONDS:g} seconds"],
+            next_step="end the program that holds it (lsof names it), then resume",
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return Temporary(f"the disk is full: {path} could not be written", next_step="make room, then resume")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return Temporary(
+            f"the audit database {path} cannot be written: {error}", next_step="make it writable, then resume"
+        )
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return Temporary(
+            f"the audit database {path} cannot be opened",
+            details=["the folder may not be readable and writable for this user"],
+            next_step="mend it, then resume",
+        )
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL):
+        return Temporary(
+            f"the audit database {path} cannot be read or written: {error}", next_step="mend it, then resume"
+        )
+    return ElspethError(f"the audit database {path} refused: {error}")
+
+
+def _reading(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA query_only = 1")
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()  # now it has to look into the file
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,168 @@
+"""One transaction at a time: inserts a commit's records, links it to the chain, keeps projections in step.
+
+The lower half of the audit writer; nothing else imports it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain as chained
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from elspeth.audit import chain
+from elspeth.audit.store import database, state_events
+from elspeth.audit.store.commit_records import Batch, key_columns
+from elspeth.audit.store.records import Record
+from elspeth.errors import DuplicateRow, ElspethError
+
+TOGETHER = 100
+"""Records to one statement: a step of SQLite for each record costs as much as half the record."""
+
+_RECORDED = {"rows": "row", "tokens": "token"}
+
+
+class Ledger:
+    """The connection of the one writer. Everything but `transaction` is called inside of one."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, signing_key: bytes | None) -> None:
+        self.path = path
+        self.connection = connection
+        self._key = signing_key
+        self.appended: tuple[Batch, tuple[Any, ...]] | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, and nobody else writes meanwhile. Raises `Temporary` where that cannot be had."""
+        with database.worded(self.path):
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def append(self, batch: Batch, attempt: int, at: str, head: tuple[int, str], *, sign: bool = False) -> int:
+        """Insert a batch as the commit after `head`, a pair of number and digest; answers its number."""
+        number = head[0] + 1
+        run_id = batch.run_id
+        for table, records in batch.records.items():
+            try:
+                self._insert(batch, table, records, number)
+            except sqlite3.IntegrityError as error:
+                raise self._rejected(table, run_id, number, records, error) from error
+        digest = chain.digest_commit(head[1], run_id, attempt, number, at, batch.digests)
+        count = sum(part.record_count for part in batch.digests)
+        signature = chain.signature(self._key, run_id, number, digest) if sign and self._key else None
+        self.connection.execute(
+            "INSERT INTO commits (run_id, commit_no, attempt, previous_digest, digest, record_count, committed_at,"
+            " signature) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (run_id, number, attempt, head[1], digest, count, at, signature),
+        )
+        self.connection.executemany(
+            "INSERT INTO commit_tables (run_id, commit_no, table_name, record_count, digest, marks, purgeable_digest,"
+            " purgeable_marks) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (run_id, number, part.table, part.record_count, part.digest, part.marks, part.purgeable_digest,
+                 part.purgeable_marks)
+                for part in sorted(batch.digests, key=lambda part: part.table)
+            ],
+        )  # fmt: skip
+        self.appended = batch, (number, attempt, head[1], digest, count, at, signature)
+        return number
+
+    def _insert(self, batch: Batch, table: str, records: list[Record], number: int) -> None:
+        many = len(records) - len(records) % TOGETHER
+        for start in range(0, many, TOGETHER):
+            values = chained.from_iterable((number, *record) for record in records[start : start + TOGETHER])
+            self.connection.execute(batch.insert(table, TOGETHER), tuple(values))
+        self.connection.executemany(batch.insert(table), [(number, *record) for record in records[many:]])
+
+    def head(self, run_id: str) -> tuple[int, str]:
+        """Number and digest of the run's last commit."""
+        row = self.connection.execute(
+            "SELECT commit_no, digest FROM commits WHERE run_id = ? ORDER BY commit_no DESC LIMIT 1", (run_id,)
+        ).fetchone()
+        if row is None:
+            raise ElspethError(
+                f"run {run_id} has no commits: its chain was removed", next_step=f"elspeth verify {run_id}"
+            )
+        return row[0], row[1]
+
+    def last_head(self) -> str:
+        """The digest that a new run's first commit follows."""
+        row = self.connection.execute(
+            "SELECT digest FROM commits ORDER BY run_id DESC, commit_no DESC LIMIT 1"
+        ).fetchone()
+        return row[0] if row else chain.GENESIS
+
+    def latest_checkpoint(self, run_id: str) -> dict[str, Any] | None:
+        """The row of the run's last checkpoint, None without one."""
+        return as_dict(
+            self.connection.execute(
+                "SELECT checkpoint_id, attempt, sequence_number, row_id, token_id, message, created_at, commit_no"
+                " FROM checkpoints WHERE checkpoint_id >= ? AND checkpoint_id < ? AND run_id = ?"
+                " ORDER BY checkpoint_id DESC LIMIT 1",
+                (run_id, run_id + "~", run_id),
+            )
+        )
+
+    def project(self, run_id: str, changes: state_events.Changes) -> None:
+        """Carry a chained event's changes out on the mutable columns of `runs` and `run_attempts`."""
+        for number, columns in changes.get("attempts", {}).items():
+            self._update(
+                "run_attempts", columns, state_events.ATTEMPT_STATE, {"run_id": run_id, "attempt": int(number)}
+            )
+        if changes.get("runs"):
+            self._update("runs", changes["runs"], state_events.RUN_STATE, {"run_id": run_id})
+
+    def _update(self, table: str, columns: Mapping[str, Any], allowed: Iterable[str], key: Mapping[str, Any]) -> None:
+        foreign = set(columns) - set(allowed)
+        if foreign:
+            raise ElspethError(f"{table}.{min(foreign)} never changes once it is written")
+        assign = ", ".join(f"{column} = ?" for column in columns)
+        where = " AND ".join(f"{column} = ?" for column in key)
+        self.connection.execute(f"UPDATE {table} SET {assign} WHERE {where}", (*columns.values(), *key.values()))
+
+    def insert_columns(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Insert one row given by column names."""
+        quoted = ", ".join(f'"{column}"' for column in columns)
+        self.connection.execute(
+            f"INSERT INTO {table} ({quoted}) VALUES ({', '.join('?' * len(columns))})", tuple(columns.values())
+        )
+
+    def _rejected(
+        self, table: str, run_id: str, number: int, records: list[Record], error: sqlite3.IntegrityError
+    ) -> ElspethError:
+        if error.sqlite_errorcode not in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE):
+            return ElspethError(f"an audit record does not fit table {table}: {error}")
+        keys = key_columns(table)
+        where = " AND ".join(f"{column} = ?" for column in keys)
+        # Some of the batch may be inserted by now: what earlier commits hold is what was there before.
+        query = f"SELECT 1 FROM {table} WHERE run_id = ? AND {where} AND commit_no < ?"
+        for record in records:
+            key = record[: len(keys)]
+            if self.connection.execute(query, (run_id, *key, number)).fetchone():
+                break
+        else:
+            pairs = pairwise(records)  # in key order: the batch itself holds it twice
+            key = next((a[: len(keys)] for a, b in pairs if a[: len(keys)] == b[: len(keys)]), ())
+        name = " ".join(map(str, key))
+        return DuplicateRow(
+            f"Duplicate row_id: {_RECORDED.get(table, table + ' record')} {name} is recorded already",
+            details=["the source may have changed since, or the checkpoint does not fit the records"],
+            next_step=f"elspeth verify {run_id}",
+        )
+
+
+def as_dict(cursor: sqlite3.Cursor) -> dict[str, Any] | None:
+    """The next row by column names, None if there is none."""
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    return dict(zip((column[0] for column in cursor.description), row, strict=True))

@@ -1,0 +1,43 @@
+"""Changes of a run's state as chained events: the mutable columns of `runs` and `run_attempts` are their projection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from elspeth import canonical, ids
+from elspeth.audit.store.records import Record
+
+RUN_STATE = ("status", "completed_at", "attempt", "superseded_by", "failure")
+"""The columns of `runs` that change."""
+
+ATTEMPT_STATE = ("ended_at", "end_reason")
+"""The columns of `run_attempts` that change, the heartbeat aside."""
+
+Changes = dict[str, dict[str, Any]]
+"""`{"runs": {column: value}, "attempts": {attempt number as text: {column: value}}}`"""
+
+
+def event(run_id: str, attempt: int, what: str, at: str, changes: Changes, **facts: Any) -> Record:
+    """The `supervision_events` record that says: at this time, this happened to the run, and these columns changed."""
+    detail = canonical.to_text({**facts, "changes": changes})
+    return (ids.event_id(run_id, attempt, what), attempt, None, what, None, detail, at)
+
+
+def changes_of(detail: str | None) -> Changes | None:
+    """The changes that an event's detail holds, None if it is no such event."""
+    if not isinstance(detail, str):
+        return None
+    try:
+        value = canonical.from_text(detail)
+    except ValueError:
+        return None
+    found = value.get("changes") if isinstance(value, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else None
+
+
+def apply(changes: Changes, run: dict[str, Any], attempts: dict[int, dict[str, Any]]) -> None:
+    """Carry changes out on the mutable columns of a run and of its attempts, as far as those exist."""
+    run.update(changes.get("runs", {}))
+    for number, columns in changes.get("attempts", {}).items():
+        attempts.setdefault(int(number), {}).update(columns)

@@ -1,0 +1,378 @@
+"""The one writer of the audit database: each call is one transaction, chained to the one before it.
+
+Imported by the audit role alone. Records come as the plain tuples of `records` beside it and are bound as they
+are; what they must look like is checked in one pass in C, and all digests are made before the transaction begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from actors.crash_points import crash_point
+from elspeth import canonical, ids
+from elspeth.audit import purge
+from elspeth.audit.export.journal import Journal
+from elspeth.audit.store import database, schema, state_events
+from elspeth.audit.store.commit_records import prepared
+from elspeth.audit.store.ledger import Ledger, as_dict
+from elspeth.audit.store.record_frames import Parts
+from elspeth.audit.store.records import Record, Records
+from elspeth.clock import utc_now
+from elspeth.errors import ElspethError, RunInProgress, RunNotFound, TakenOver
+
+
+class AuditWriter:
+    """Writes to one audit database, which is created if it does not exist.
+
+    With a `signing_key`, the head is signed whenever an attempt ends. Not thread safe; hold one per process. `migrate`
+    brings an older schema forward first: only while no run is alive. Every method raises `Temporary` where the
+    database is locked, full or not writable; then nothing of that call has happened.
+    """
+
+    def __init__(
+        self, path: Path, *, signing_key: bytes | None = None, migrate: bool = False, now: Callable[[], str] = utc_now
+    ) -> None:
+        self.path = path
+        self._now = now
+        self._connection = database.open_writer(path)
+        self._ledger = Ledger(path, self._connection, signing_key)
+        try:
+            self._prepare_schema(migrate)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def create_run(
+        self,
+        run: Mapping[str, Any],
+        attempt: Mapping[str, Any],
+        records: Records,
+        *,
+        supersedes: Sequence[tuple[str, int]] = (),
+        reason: str | None = None,
+    ) -> int:
+        """Record a new run, its first attempt and checkpoint 0; answers the number of the commit, 0.
+
+        `run` holds columns of `runs`, `attempt` columns of `run_attempts`; the status is `running` and the attempt 1.
+        `supersedes` names unfinished runs, each with the attempt that was seen, that are given up for this one in the
+        same transaction. Raises `RunInProgress` if a run with this id exists, or one of those has gone on.
+        """
+        run_id = str(run["run_id"])
+        at = self._now()
+        state: dict[str, Any] = {"status": "running", "attempt": 1, "completed_at": None, "superseded_by": None}
+        started = state_events.event(
+            run_id, 1, "started", at, {"runs": {**state, "failure": None}, "attempts": _open(1)}
+        )
+        batch = prepared(run_id, _with_events(records, started))
+        run_columns = {**run, **state, "started_at": run.get("started_at", at)}
+        attempt_columns = {**attempt, "attempt": 1, "started_at": attempt.get("started_at", at)}
+        batch.add_single("runs", run_columns)
+        batch.add_single("run_attempts", attempt_columns)
+        with self._ledger.transaction():
+            if self._connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone():
+                raise RunInProgress(f"a run with the id {run_id} exists already", next_step="start the run again")
+            self._ledger.insert_columns("runs", {**run_columns, "commit_no": 0})
+            self._ledger.insert_columns(
+                "run_attempts", {"heartbeat_number": 0, **attempt_columns, "run_id": run_id, "commit_no": 0}
+            )
+            number = self._ledger.append(batch, 1, at, head=(-1, self._ledger.last_head()))
+            who = (str(attempt.get("user")), attempt.get("uid"), str(attempt.get("command_line")), reason)
+            gone = {"status": "failed", "failure": f"given up for run {run_id}", "superseded_by": run_id}
+            for other, seen in supersedes:
+                columns = {**gone, "completed_at": at}
+                self._act(other, "force_new", *who, columns, {"new_run": run_id}, seen, purge=False)
+            crash_point("audit.in_start")
+            return number
+
+    def begin_attempt(
+        self, run_id: str, expected_attempt: int, attempt: Mapping[str, Any], records: Records
+    ) -> tuple[int, dict[str, Any] | None]:
+        """Take the run over: answers the new attempt's number and the row of its latest checkpoint, None without one.
+
+        A compare-and-swap: raises `RunInProgress` unless `expected_attempt` is the latest attempt still, and
+        `ElspethError` if the run is completed or was given up. From now on every commit of an earlier attempt is
+        refused.
+        """
+        at = self._now()
+        number = expected_attempt + 1
+        with self._ledger.transaction():
+            found, status = self._owner(run_id)
+            if found != expected_attempt:
+                raise RunInProgress(
+                    f"Run already in progress: attempt {found} of run {run_id} began first",
+                    details=self._facts(run_id, found),
+                    next_step=f"elspeth status {run_id}",
+                )
+            if status == "completed":
+                raise ElspethError(f"run {run_id} is completed, there is nothing to resume")
+            if self._given_up(run_id):
+                raise ElspethError(
+                    f"run {run_id} was given up meanwhile, so it is not resumed", next_step=f"elspeth status {run_id}"
+                )
+            ended: dict[str, dict[str, Any]] = {}
+            if self._attempt(run_id, found)["ended_at"] is None:
+                ended = {str(found): {"ended_at": at, "end_reason": f"taken over by attempt {number}"}}
+            changes: state_events.Changes = {
+                "runs": {"status": "running", "attempt": number, "completed_at": None, "failure": None},
+                "attempts": {**ended, **_open(number)},
+            }
+            started = state_events.event(run_id, number, "started", at, changes)
+            batch = prepared(run_id, _with_events(records, started))
+            columns = {**attempt, "attempt": number, "started_at": attempt.get("started_at", at)}
+            batch.add_single("run_attempts", columns)
+            head = self._ledger.head(run_id)
+            self._ledger.insert_columns(
+                "run_attempts", {"heartbeat_number": 0, **columns, "run_id": run_id, "commit_no": head[0] + 1}
+            )
+            self._ledger.project(run_id, changes)
+            checkpoint = self._ledger.latest_checkpoint(run_id)
+            self._ledger.append(batch, number, at, head)
+            crash_point("audit.in_take_over")
+        return number, checkpoint
+
+    def confirm(self, run_id: str, attempt: int) -> tuple[int, dict[str, Any] | None]:
+        """Prove that this attempt owns the run; answers the last commit's number and the latest checkpoint's row.
+
+        What a restarted audit process asks first; it may have died right behind the commit that completed the run.
+        Raises `TakenOver`.
+        """
+        with self._ledger.transaction():
+            if self._owner(run_id) != (attempt, "completed"):
+                self._fence(run_id, attempt)
+            return self._ledger.head(run_id)[0], self._ledger.latest_checkpoint(run_id)
+
+    def has_begun(self, run_id: str, attempt: int, pid: int, process_start_ticks: int) -> bool:
+        """Whether this attempt is on record as driven by this process: what tells a restart from a first start."""
+        found = self._connection.execute(
+            "SELECT 1 FROM run_attempts WHERE run_id = ? AND attempt = ? AND pid = ? AND process_start_ticks = ?",
+            (run_id, attempt, pid, process_start_ticks),
+        )
+        return found.fetchone() is not None
+
+    def last_event(self, run_id: str, attempt: int) -> int:
+        """The highest number among the recorded events of this attempt's children, 0 without any."""
+        found = self._connection.execute(
+            "SELECT max(event_id) FROM supervision_events WHERE event_id > ? AND event_id < ?",
+            (events_from := ids.event_id(run_id, attempt, 0), ids.event_id(run_id, attempt, "a")),
+        ).fetchone()[0]
+        return int(found[len(events_from) - 6 :]) if found else 0
+
+    def last_unit(self, run_id: str, attempt: int) -> int:
+        """The last unit that this attempt committed, where checkpoints are switched off; 0 without any."""
+        prefix = ids.event_id(run_id, attempt, "unit.")
+        found = self._connection.execute(
+            "SELECT max(event_id) FROM supervision_events WHERE event_id > ? AND event_id < ?", (prefix, prefix + "~")
+        ).fetchone()[0]
+        return int(found[len(prefix) :]) if found else 0
+
+    def suspects(self, run_id: str, rows: int) -> dict[int, int]:
+        """Rows behind the first `rows` that were suspected, with the deaths they are known to have seen alone.
+
+        Each suspicion is recorded with the deaths before it in its attempt. The last one of an attempt that died was
+        open then, and counts as one more; those before it had been survived, or went on record with their own deaths.
+        """
+        found = self._connection.execute(
+            "SELECT e.attempt, e.detail, a.ended_at IS NULL OR a.end_reason LIKE 'taken over%'"
+            " FROM supervision_events e"
+            " JOIN run_attempts a ON a.run_id = e.run_id AND a.attempt = e.attempt"
+            " WHERE e.run_id = ? AND e.event = 'suspect' ORDER BY e.event_id",
+            (run_id,),
+        ).fetchall()
+        deaths: dict[tuple[int, int], int] = {}
+        for place, (attempt, detail, died) in enumerate(found):
+            facts = canonical.from_text(detail)
+            last = place + 1 == len(found) or found[place + 1][0] != attempt
+            key = facts["row_index"], attempt
+            deaths[key] = max(deaths.get(key, 0), facts["deaths"] + (1 if last and died else 0))
+        total: dict[int, int] = {}
+        for (row, _), count in deaths.items():
+            if row >= rows and count:
+                total[row] = total.get(row, 0) + count
+        return total
+
+    def commit(
+        self, run_id: str, attempt: int, records: Records, status: Mapping[str, Any] | None = None,
+        sent: Sequence[Parts] = (),
+    ) -> int:  # fmt: skip
+        """Write these records and what roles sent in one transaction; answers the commit's number.
+
+        `status` ends the attempt: `{"status": "completed", ...}` with columns of `runs` (`completed_at`, `failure`)
+        and `end_reason`. Raises `TakenOver` if another attempt drives the run, `DuplicateRow` if a record is there
+        already; then nothing was written.
+        """
+        crash_point("audit.before_commit")
+        at = self._now()
+        changes = _ending(attempt, at, status) if status else None
+        if status and changes:
+            records = _with_events(records, state_events.event(run_id, attempt, str(status["status"]), at, changes))
+        batch = prepared(run_id, records, sent)
+        with self._ledger.transaction():
+            self._fence(run_id, attempt)
+            if changes:
+                self._ledger.project(run_id, changes)
+            number = self._ledger.append(batch, attempt, at, self._ledger.head(run_id), sign=changes is not None)
+            crash_point("audit.in_transaction")
+        crash_point("audit.after_commit")
+        return number
+
+    def write_journal(self, journal: Journal) -> None:
+        """Append the last commit to a journal."""
+        if self._ledger.appended is not None:
+            journal.append(*self._ledger.appended, self._connection)
+
+    def catch_up(self, journal: Journal) -> None:
+        """Append to a journal whatever it does not have yet."""
+        journal.catch_up(self._connection)
+
+    def heartbeat(self, run_id: str, attempt: int, number: int, at: str) -> None:
+        """Record that the main process is alive. Raises `TakenOver` if another attempt drives the run."""
+        with self._ledger.transaction():
+            self._fence(run_id, attempt)
+            self._connection.execute(
+                "UPDATE run_attempts SET heartbeat_number = ?, heartbeat_at = ? WHERE run_id = ? AND attempt = ?",
+                (number, at, run_id, attempt),
+            )
+
+    def operator_action(
+        self,
+        *,
+        run_id: str,
+        action: str,
+        user: str,
+        uid: int | None,
+        command_line: str,
+        reason: str | None,
+        changes: Mapping[str, Any] | None = None,
+        detail: Mapping[str, Any] | None = None,
+        expected_attempt: int | None = None,
+    ) -> int:
+        """Record who did what to a run from outside it, and carry it out; answers the commit's number.
+
+        `changes` are mutable columns of `runs` (mark failed: `{"status": "failed", "failure": ...}`); a status that is
+        not `running` ends the attempt, and its later commits are refused. With `expected_attempt`, raises
+        `RunInProgress` if another attempt has begun since the operator looked.
+        """
+        with self._ledger.transaction():
+            return self._act(
+                run_id, action, user, uid, command_line, reason, changes or {}, detail or {}, expected_attempt,
+                purge=False,
+            )  # fmt: skip
+
+    def purge(
+        self, *, run_id: str, user: str, uid: int | None, command_line: str, reason: str | None = None,
+        whole: bool = False,
+    ) -> int:  # fmt: skip
+        """Forget what people wrote into the rows of a finished run; hashes and the story stay. Not so if `whole`: then
+        all records about rows go, and only the run's own, and the chain, stay.
+
+        Recorded as an operator's action first; answers that commit's number. What follows is done piece by piece, and
+        after a crash finished by asking once more. Raises `RunInProgress` where the run has not finished.
+        """
+        action = purge.REMOVE if whole else purge.PURGE
+        with self._ledger.transaction():
+            number = self._act(run_id, action, user, uid, command_line, reason, {}, {}, None, purge=True)
+        crash_point("audit.before_purge")
+        purge.forget(self._ledger, run_id, whole=whole)
+        return number
+
+    def close(self) -> bool:
+        """Leave the database; answers whether it is one file now (False: somebody else still uses it)."""
+        return database.leave_orderly(self._connection)
+
+    def _prepare_schema(self, migrate: bool) -> None:
+        with self._ledger.transaction():
+            if schema.is_empty(self._connection):
+                schema.create(self._connection)
+                return
+            found = schema.version(self._connection)
+            if migrate and found is not None and found < schema.VERSION:
+                schema.migrate(self._connection)
+            schema.check(self._connection, self.path)
+
+    def _act(
+        self, run_id: str, action: str, user: str, uid: int | None, command_line: str, reason: str | None,
+        columns: Mapping[str, Any], detail: Mapping[str, Any], expected: int | None, *, purge: bool,
+    ) -> int:  # fmt: skip
+        """Inside of a transaction."""
+        at = self._now()
+        attempt, status = self._owner(run_id)
+        if expected is not None and attempt != expected:
+            raise RunInProgress(
+                f"Run already in progress: attempt {attempt} of run {run_id} has begun",
+                details=self._facts(run_id, attempt),
+                next_step=f"elspeth status {run_id}",
+            )
+        if purge and not self._finished(run_id, status):
+            raise RunInProgress(f"run {run_id} has not finished, so nothing of it is purged")
+        commit_no, digest = self._ledger.head(run_id)
+        what = f"{action}.{commit_no + 1:09d}"
+        changes: state_events.Changes = {"runs": dict(columns)}
+        if columns.get("status", status) != "running" and self._attempt(run_id, attempt)["ended_at"] is None:
+            changes["attempts"] = {str(attempt): {"ended_at": at, "end_reason": f"{action} by {user}"}}
+        done = (f"{run_id}!{what}", user, uid, command_line, reason, action, canonical.to_text(dict(detail)), at)
+        records: Records = {"operator_actions": [done]}
+        if columns or "attempts" in changes:
+            records = _with_events(records, state_events.event(run_id, attempt, what, at, changes))
+            self._ledger.project(run_id, changes)
+        return self._ledger.append(prepared(run_id, records), attempt, at, (commit_no, digest), sign=True)
+
+    def _finished(self, run_id: str, status: str) -> bool:
+        (ended,) = self._connection.execute(
+            "SELECT completed_at IS NOT NULL OR superseded_by IS NOT NULL FROM runs WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        return status != "running" and bool(ended)
+
+    def _owner(self, run_id: str) -> tuple[int, str]:
+        row = self._connection.execute("SELECT attempt, status FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        if row is None:
+            raise RunNotFound(f"Run not found: {run_id} is not in {self.path}", next_step="elspeth runs")
+        return row[0], row[1]
+
+    def _given_up(self, run_id: str) -> bool:
+        found = self._connection.execute("SELECT 1 FROM runs WHERE run_id = ? AND completed_at IS NOT NULL", (run_id,))
+        return found.fetchone() is not None
+
+    def _fence(self, run_id: str, attempt: int) -> None:
+        owner, status = self._owner(run_id)
+        if owner != attempt:
+            raise TakenOver(
+                f"run {run_id} was taken over by attempt {owner}; this is attempt {attempt}",
+                details=self._facts(run_id, owner),
+                next_step=f"elspeth status {run_id}",
+            )
+        if status != "running":
+            raise TakenOver(
+                f"attempt {attempt} of run {run_id} has ended: the run is marked {status}",
+                details=self._facts(run_id, attempt),
+                next_step=f"elspeth status {run_id}",
+            )
+
+    def _facts(self, run_id: str, attempt: int) -> list[str]:
+        row = self._attempt(run_id, attempt)
+        facts = [f"attempt {attempt}: process {row['pid']} on {row['host']}, since {row['started_at']}"]
+        if row["ended_at"]:
+            facts.append(f"ended {row['ended_at']}: {row['end_reason']}")
+        return facts
+
+    def _attempt(self, run_id: str, attempt: int) -> dict[str, Any]:
+        cursor = self._connection.execute(
+            "SELECT pid, host, started_at, ended_at, end_reason FROM run_attempts WHERE run_id = ? AND attempt = ?",
+            (run_id, attempt),
+        )
+        return as_dict(cursor) or dict.fromkeys(("pid", "host", "started_at", "ended_at", "end_reason"))
+
+
+def _open(attempt: int) -> dict[str, dict[str, Any]]:
+    return {str(attempt): {"ended_at": None, "end_reason": None}}
+
+
+def _ending(attempt: int, at: str, status: Mapping[str, Any]) -> state_events.Changes:
+    run = {column: value for column, value in status.items() if column != "end_reason"}
+    reason = status.get("end_reason") or status["status"]
+    return {"runs": run, "attempts": {str(attempt): {"ended_at": at, "end_reason": reason}}}
+
+
+def _with_events(records: Records, event: Record) -> Records:
+    return {**records, "supervision_events": [*records.get("supervision_events", ()), event]}

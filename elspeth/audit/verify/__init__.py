@@ -1,0 +1,1 @@
+"""Recomputes the evidence of a run, and names what does not hold."""

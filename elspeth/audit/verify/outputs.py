@@ -1,0 +1,197 @@
+"""Compares what runs wrote to files with those files: outputs, and the payload store.
+
+An output that a later run wrote too is held against that run's record, so that one that was replaced is told from one
+that somebody edited.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from elspeth.audit.explain.payload_reader import bases_of
+from elspeth.audit.purge import PURGE, last_action
+from elspeth.audit.verify.findings import Finding
+from elspeth.payloads import PayloadStore
+
+NAMED = 10  # findings about the payload store
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a run says about one of its outputs. `size` bytes from the beginning of the file have this hash."""
+
+    run_id: str
+    record: str
+    sink: str
+    path: Path
+    size: int
+    sha256: str
+    final: bool  # False: the run is not complete, and the file may go on behind this position
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found about one output: a sentence, and the finding where something is wrong."""
+
+    path: Path
+    sentence: str
+    finding: Finding | None = None
+
+
+def check_outputs(connection: sqlite3.Connection, run_id: str) -> list[Checked]:
+    """Every output of the run, compared with its file."""
+    runs = connection.execute("SELECT run_id, working_directory FROM runs ORDER BY started_at, run_id").fetchall()
+    at = [run for run, _ in runs].index(run_id)
+    mine = _written(connection, *runs[at])
+    later: dict[Path, Written] = {}
+    for run in runs[at + 1 :]:
+        later |= {written.path: written for written in _written(connection, *run)}
+    return [_checked(written, later.get(written.path)) for written in mine]
+
+
+def payload_findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
+    """References into the payload store behind which there is no file, or another content. Purged ones may be gone."""
+    purged_before = last_action(connection, run_id, PURGE)
+    settings, directory = connection.execute(
+        "SELECT settings_json, working_directory FROM runs WHERE run_id = ?", (run_id,)
+    ).fetchone()
+    bases = [base for base in bases_of(settings, directory) if base.is_dir()]
+    left = NAMED
+    seen: set[bytes] = set()
+    for table, key, record, reference, commit_no in references(connection, run_id):
+        digest = _digest_of(reference)
+        if digest is not None and digest in seen:
+            continue
+        wrong = _payload(bases, reference)
+        if wrong is None and digest is not None:
+            seen.add(digest)
+        elif wrong is not None and not (wrong == _GONE and commit_no < purged_before):
+            yield Finding("payload", f"{table} {record}: {key} {reference}: {wrong}", table, record, commit_no)
+            left -= 1
+            if not left:
+                return
+
+
+def references(connection: sqlite3.Connection, run_id: str) -> Iterator[tuple[str, str, str, str, int]]:
+    """Table, column, record, reference and commit of everything that a run keeps in the payload store."""
+    for table, key, column in (
+        ("rows", "row_id", "source_data_ref"),
+        ("node_states", "state_id", "output_data_ref"),
+    ):
+        for record, reference, commit_no in connection.execute(
+            f"SELECT {key}, {column}, commit_no FROM {table} WHERE {key} >= ? AND {key} < ? AND {column} IS NOT NULL",
+            (run_id, f"{run_id}~"),
+        ):
+            yield table, column, record, str(reference), commit_no
+
+
+_GONE = "it is not in the payload store"
+
+
+def _payload(bases: list[Path], reference: str) -> str | None:
+    for base in bases:
+        try:
+            PayloadStore(base).get(reference)
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            return "its content in the payload store was changed"
+        except OSError as error:
+            return f"its content cannot be read: {error.strerror or error}"
+        return None
+    return _GONE
+
+
+def _digest_of(reference: str) -> bytes | None:
+    try:
+        return bytes.fromhex(reference)
+    except ValueError:
+        return None
+
+
+def _written(connection: sqlite3.Connection, run_id: str, directory: str) -> list[Written]:
+    """What the artifacts of a finished run say, or the last checkpoint of one that is not."""
+    found = connection.execute(
+        "SELECT artifact_id, node_id, path, size_bytes, content_hash FROM artifacts"
+        " WHERE artifact_id >= ? AND artifact_id < ? AND path IS NOT NULL ORDER BY artifact_id",
+        (f"{run_id}!output.", f"{run_id}!output/"),
+    ).fetchall()
+    if found:
+        return [
+            Written(run_id, record, sink, _resolved(directory, path), size, sha256, final=True)
+            for record, sink, path, size, sha256 in found
+        ]
+    newest = connection.execute(
+        "SELECT checkpoint_id, message FROM checkpoints WHERE checkpoint_id > ? AND checkpoint_id < ?"
+        " ORDER BY checkpoint_id DESC LIMIT 1",
+        (f"{run_id}#", f"{run_id}$"),
+    ).fetchone()
+    if newest is None:
+        return []
+    positions = json.loads(newest[1]).get("sinks", {})
+    return [
+        Written(
+            run_id,
+            newest[0],
+            sink,
+            _resolved(directory, at.get("resolved") or at["path"]),
+            at["size"],
+            at["sha256"],
+            final=False,
+        )
+        for sink, at in positions.items()
+        if "path" in at and "sha256" in at
+    ]
+
+
+def _resolved(directory: str, path: str) -> Path:
+    return (Path(directory) / path).resolve()
+
+
+def _checked(mine: Written, later: Written | None) -> Checked:
+    try:
+        wrong = _difference(mine)
+        if wrong is None:
+            return Checked(mine.path, f"{mine.path} is what run {mine.run_id} wrote")
+        if later is None:
+            return _tampered(mine, wrong)
+        differs = _difference(later)
+    except OSError as error:
+        return _tampered(mine, f"cannot be read: {error.strerror or error}")
+    if differs is None:
+        return Checked(mine.path, f"{mine.path} was replaced: it is what the later run {later.run_id} wrote")
+    return _tampered(mine, f"{wrong}; nor is it what the later run {later.run_id} wrote: that one {differs}")
+
+
+def _tampered(mine: Written, wrong: str) -> Checked:
+    sentence = f"{mine.path} is not what run {mine.run_id} wrote: it {wrong}"
+    return Checked(mine.path, sentence, Finding("output", sentence, "artifacts" if mine.final else "checkpoints",
+                                                mine.record))  # fmt: skip
+
+
+def _difference(written: Written) -> str | None:
+    """How the file differs from the record, None if it does not."""
+    try:
+        size = written.path.stat().st_size
+    except FileNotFoundError:
+        # An output is created when the first attempt begins; before that there is nothing to be missing.
+        return "is missing" if written.final or written.size else None
+    if size < written.size:
+        return f"holds {size:,} bytes, {written.size:,} are recorded"
+    digest = hashlib.sha256()
+    left = written.size
+    with written.path.open("rb") as file:
+        while left and (block := file.read(min(BLOCK, left))):
+            digest.update(block)
+            left -= len(block)
+    if digest.hexdigest() != written.sha256:
+        return f"has another content than the SHA-256 {written.sha256[:12]}... that is recorded for it"
+    if written.final and size > written.size:
+        return f"was added to: {size:,} bytes, {written.size:,} are recorded"
+    return None

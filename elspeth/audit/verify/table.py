@@ -1,0 +1,244 @@
+"""Recomputes what the chain says about one table: every record, in one pass, a running digest per commit."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from elspeth.audit import chain
+from elspeth.audit.store.commit_records import checked, key_columns
+from elspeth.audit.store.records import COLUMNS, FIXED, PURGEABLE, Record
+from elspeth.audit.verify.findings import Finding
+from elspeth.errors import ElspethError
+
+FETCHED = 2000  # records at a time
+NAMED = 10  # findings per table; more would not tell more
+RANGED = tuple(table for table in COLUMNS if table not in ("nodes", "edges"))
+"""Tables whose keys begin with the run's id."""
+
+Groups = Iterator[tuple[int, list[Record]]]
+
+
+class Recount:
+    """One table of one run, held against `commit_tables`. Of commits before `purged_before`, row data may be gone."""
+
+    def __init__(self, connection: sqlite3.Connection, run_id: str, table: str, *, purged_before: int) -> None:
+        self._connection = connection
+        self._run_id = run_id
+        self.table = table
+        self._purged_before = purged_before
+        self._open: dict[int, _Running] = {}
+        self._done: set[int] = set()
+        self._bad: dict[int, None] = {}
+        self.findings: list[Finding] = []
+        # Removed and added records by mark, to recognise those that were only moved to another commit.
+        self.lost: list[tuple[bytes, Finding]] = []
+        self.found: list[tuple[bytes, Finding]] = []
+
+    def run(self) -> list[Finding]:
+        """Everything in this table that is not as the commits wrote it."""
+        for commit_no, records in self._groups():
+            self._take(commit_no, records)
+        self._bad.update(dict.fromkeys(self._open))
+        query = "SELECT commit_no FROM commit_tables WHERE run_id = ? AND table_name = ? ORDER BY commit_no"
+        for (commit_no,) in self._connection.execute(query, (self._run_id, self.table)):
+            if commit_no not in self._done and commit_no not in self._open:
+                self._bad[commit_no] = None
+        if self._bad:
+            self._explain(
+                sorted(self._bad, key=lambda number: (not isinstance(number, int), f"{number!r:>20}"))[:NAMED]
+            )
+        return self.findings[:NAMED]
+
+    def _take(self, commit_no: int, records: list[Record]) -> None:
+        if commit_no in self._bad:
+            return
+        running = self._open.get(commit_no)
+        if running is None:
+            expected = None if commit_no in self._done else self._expected(commit_no)
+            if expected is None:
+                self._done.discard(commit_no)
+                self._bad[commit_no] = None
+                return
+            running = self._open[commit_no] = _Running(expected)
+        try:
+            typed = checked(self.table, records)
+        except ElspethError:
+            self._bad[commit_no] = None
+            return
+        running.fixed.add(chain.fixed_lines(self.table, typed))
+        running.purgeable.add(chain.purgeable_lines(self.table, typed))
+        if running.fixed.count < running.expected.record_count:
+            return
+        del self._open[commit_no]
+        if running.agrees(commit_no < self._purged_before):
+            self._done.add(commit_no)
+        else:
+            self._bad[commit_no] = None
+
+    def _groups(self, only: list[int] | None = None) -> Groups:
+        """The table's records in key order, neighbours of one commit together."""
+        columns = ", ".join(f'"{column}"' for column in COLUMNS.get(self.table) or FIXED[self.table])
+        if self.table in RANGED:
+            key = COLUMNS[self.table][0]
+            where, values = f"{key} >= ? AND {key} < ?", [self._run_id, self._run_id + "~"]
+        else:
+            where, values = "run_id = ?", [self._run_id]
+        order = ", ".join(key_columns(self.table))
+        if only is not None:
+            where += f" AND commit_no IN ({', '.join('?' * len(only))})"
+            values += only  # type: ignore[arg-type]
+        cursor = self._connection.execute(
+            f"SELECT {columns}, run_id, commit_no FROM {self.table} WHERE {where} ORDER BY {order}", values
+        )
+        while fetched := cursor.fetchmany(FETCHED):
+            for commit_no, group in groupby(fetched, key=itemgetter(-1)):
+                records = []
+                for record in group:
+                    records.append(record[:-2])
+                    if record[-2] != self._run_id and only is None:
+                        self._name("changed", record[:-2], commit_no, f"carries the run id {record[-2]!r}")
+                yield commit_no, records
+
+    def _expected(self, commit_no: Any) -> chain.TableDigest | None:
+        row = self._connection.execute(
+            "SELECT table_name, record_count, digest, marks, purgeable_digest, purgeable_marks FROM commit_tables"
+            " WHERE run_id = ? AND commit_no = ? AND table_name = ?",
+            (self._run_id, commit_no, self.table),
+        ).fetchone()
+        if row is None or not (isinstance(row[1], int) and isinstance(row[3], bytes)):
+            return None
+        return chain.TableDigest(*row)
+
+    def _explain(self, commits: list[int]) -> None:
+        """Read the commits that do not agree once more, and name the culprits by their marks."""
+        held: dict[int, list[Record]] = {commit_no: [] for commit_no in commits}
+        for commit_no, records in self._groups(commits):
+            held[commit_no] += records
+        for commit_no in commits:
+            if len(self.findings) >= NAMED:
+                return
+            self._explain_commit(commit_no, held[commit_no])
+
+    def _explain_commit(self, commit_no: int, records: list[Record]) -> None:
+        expected = self._expected(commit_no)
+        if expected is None:
+            for record in records[:NAMED]:
+                self._add(record, commit_no, chain.marks(self._line(record)))
+            if not records:
+                self.findings.append(
+                    Finding("removed", f"what commit {commit_no!r} says about {self.table} cannot be read", self.table)
+                )
+            return
+        lines = [self._line(record) for record in records]
+        before = len(self.findings) + len(self.found) + len(self.lost)
+        self._compare(commit_no, records, lines, expected.marks)
+        if len(self.findings) + len(self.found) + len(self.lost) > before:
+            return
+        if expected.digest != chain.digest_of(b"".join(lines)):
+            self._vague(commit_no)
+            return
+        kept = [(record, line) for record in records if (line := self._purgeable_line(record))]
+        if not kept and commit_no < self._purged_before:
+            what = f"what was purged from {self.table} in commit {commit_no} has its marks still, or again"
+            self.findings.append(Finding("changed", what, "commit_tables", None, commit_no))
+            return
+        self._compare(
+            commit_no, [record for record, _ in kept], [line for _, line in kept], expected.purgeable_marks or b""
+        )
+        if len(self.findings) + len(self.found) + len(self.lost) == before:
+            self._vague(commit_no)
+
+    def _compare(self, commit_no: int, records: list[Record], lines: list[bytes], marks: bytes) -> None:
+        was = [marks[at : at + chain.MARK_SIZE] for at in range(0, len(marks), chain.MARK_SIZE)]
+        now = [chain.marks(line) for line in lines]
+        start = 0
+        while start < min(len(was), len(now)) and was[start] == now[start]:
+            start += 1
+        end = 0
+        while end < min(len(was), len(now)) - start and was[-1 - end] == now[-1 - end]:
+            end += 1
+        gone, there = was[start : len(was) - end], range(start, len(now) - end)
+        if len(gone) == len(there):
+            for mark, at in zip(gone, there, strict=True):
+                if mark != now[at]:
+                    self._name("changed", records[at], commit_no, "is not what was written")
+            return
+        for at in there:
+            if now[at] not in gone:
+                self._add(records[at], commit_no, now[at])
+        kept = {now[at] for at in there}
+        behind = f"behind {_name(self.table, records[start - 1])}" if start else "at the beginning"
+        for mark in gone:
+            if mark not in kept:
+                sentence = f"a record of {self.table} {behind} was removed from commit {commit_no}"
+                self.lost.append((mark, Finding("removed", sentence, self.table, None, commit_no)))
+
+    def _add(self, record: Record, commit_no: int, mark: bytes) -> None:
+        sentence = f"{self.table} {_name(self.table, record)} was added: commit {commit_no} did not write it"
+        self.found.append((mark, Finding("added", sentence, self.table, _name(self.table, record), commit_no)))
+
+    def _name(self, kind: Any, record: Record, commit_no: int, what: str) -> None:
+        name = _name(self.table, record)
+        sentence = f"{self.table} {name} {what} (commit {commit_no})"
+        self.findings.append(Finding(kind, sentence, self.table, name, commit_no))
+
+    def _vague(self, commit_no: int) -> None:
+        sentence = f"the records of {self.table} in commit {commit_no} are not what was written"
+        self.findings.append(Finding("changed", sentence, self.table, None, commit_no))
+
+    def _line(self, record: Record) -> bytes:
+        try:
+            return chain.fixed_lines(self.table, checked(self.table, [record]))
+        except ElspethError:
+            return repr(record).encode() + b"\n"  # a value of a foreign type: like no line that was ever written
+
+    def _purgeable_line(self, record: Record) -> bytes:
+        return chain.purgeable_lines(self.table, checked(self.table, [record])) if self.table in PURGEABLE else b""
+
+
+class _Running:
+    """The digests of one commit's records in one table, as far as they have been read."""
+
+    __slots__ = ("expected", "fixed", "purgeable")
+
+    def __init__(self, expected: chain.TableDigest) -> None:
+        self.expected = expected
+        self.fixed = chain.RunningDigest()
+        self.purgeable = chain.RunningDigest()
+
+    def agrees(self, purged: bool) -> bool:
+        expected = self.expected
+        if self.fixed.hexdigest() != expected.digest or bytes(self.fixed.marks) != expected.marks:
+            return False
+        if not self.purgeable.count:
+            return expected.purgeable_marks is None and (purged or expected.purgeable_digest is None)
+        return (
+            self.purgeable.hexdigest() == expected.purgeable_digest
+            and bytes(self.purgeable.marks) == expected.purgeable_marks
+        )
+
+
+def _name(table: str, record: Record) -> str:
+    return " ".join(str(value) for value in record[: len(key_columns(table))])
+
+
+def settle_moves(recounts: list[Recount]) -> list[Finding]:
+    """What is missing in one commit and too much in another was moved; the rest was removed, or added."""
+    findings = []
+    for recount in recounts:
+        found = list(recount.found)
+        for mark, lost in recount.lost:
+            match = next((pair for pair in found if mark and pair[0] == mark), None)
+            if match is None:
+                findings.append(lost)
+                continue
+            found.remove(match)
+            there = match[1]
+            sentence = f"{there.table} {there.record} was moved from commit {lost.commit_no} to {there.commit_no}"
+            findings.append(Finding("moved", sentence, there.table, there.record, lost.commit_no))
+        findings += [finding for _, finding in found]
+    return findings

@@ -1,0 +1,90 @@
+"""The command `elspeth`: finds the command that is asked for, and turns errors into words and exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import click
+
+from elspeth import __version__, errors
+from elspeth.cli import output
+from elspeth.cli.commands import COMMANDS
+from elspeth.cli.context import Asked, LazyGroup, database_option, dotenv_option
+
+
+@click.group(
+    cls=LazyGroup,
+    entries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""
+        elspeth init my_pipeline
+        elspeth run --settings pipeline.yaml --execute
+        elspeth resume latest
+
+        Completion in bash:  eval "$(_ELSPETH_COMPLETE=bash_source elspeth)"
+        (zsh_source in zsh; in fish: _ELSPETH_COMPLETE=fish_source elspeth | source)
+    """,
+)
+@click.version_option(__version__, prog_name="elspeth", message="%(prog)s %(version)s")
+@database_option
+@dotenv_option
+def cli() -> None:
+    """Run pipelines of decisions about rows: supervised, resumable, every decision on record."""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came; derived so that nobody who handles errors takes it for one."""
+
+
+def main() -> None:
+    """Entry point of the command `elspeth`."""
+    # The first process of a container is not ended by a SIGTERM that it does not handle.
+    signal.signal(signal.SIGTERM, _terminated)
+    code = run(sys.argv[1:])
+    output.leave_quietly()
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line; answers the exit code. Everything that went wrong has been told when it returns."""
+    asked = Asked()
+    try:
+        code = cli.main(list(arguments), prog_name="elspeth", standalone_mode=False, obj=asked)
+        return code if isinstance(code, int) else errors.EXIT_OK
+    except click.exceptions.NoArgsIsHelpError as error:
+        output.message(error.format_message())
+        return errors.EXIT_USAGE
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return errors.EXIT_USAGE
+    except errors.ElspethError as error:
+        return _told(error, asked)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        if isinstance(stop, _Terminated) or isinstance(stop.__cause__, _Terminated):
+            return _told(errors.Terminated("stopped by SIGTERM"), asked)
+        return _told(errors.Interrupted("stopped by SIGINT"), asked)
+    except Exception as error:  # noqa: BLE001 - the last place where anything can be told
+        return _bug(error, asked)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _told(error: errors.ElspethError, asked: Asked) -> int:
+    from elspeth.cli.view import error_text  # what words an error needs is imported when there is one
+
+    if asked.json:
+        output.result_json(error_text.refusal(error, asked))
+    error_text.tell(error, asked)
+    return error.exit_code
+
+
+def _bug(error: Exception, asked: Asked) -> int:
+    words = f"internal error: {type(error).__name__}: {error}; this is a bug in Elspeth"
+    told = errors.ElspethError(words, next_step="" if asked.verbose else "add --verbose to see where it arose")
+    told.__cause__ = error
+    return _told(told, asked)

@@ -1,0 +1,35 @@
+"""The commands by name: where each lives, and its line in `elspeth --help`. Adding a command is a file and a line here.
+
+What a command imports is imported when it is called, so that `elspeth --version` starts at once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """A command: the module and attribute that hold it, and what it does in a few words."""
+
+    target: str
+    summary: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "init": Entry("elspeth.cli.commands.init:command", "Write a small pipeline to start from."),
+    "validate": Entry("elspeth.cli.commands.validate:command", "Check a pipeline file: every problem in one go."),
+    "run": Entry("elspeth.cli.commands.run:command", "Run a pipeline, or show what running it would do."),
+    "resume": Entry("elspeth.cli.commands.resume:command", "Continue a run that was interrupted or died."),
+    "doctor": Entry("elspeth.cli.commands.doctor:command", "Find stuck runs, and what would stop a resume."),
+    "runs": Entry("elspeth.cli.commands.runs:command", "List the runs on record."),
+    "status": Entry("elspeth.cli.commands.status:command", "Show one run: counts, processes, what happened to it."),
+    "health": Entry("elspeth.cli.commands.health:command", "Answer a container's health check."),
+    "plugins": Entry("elspeth.cli.commands.plugins:command", "List plugins, and what each one takes."),
+    "graph": Entry("elspeth.cli.commands.graph:command", "Draw a pipeline, or a run with its counts."),
+    "explain": Entry("elspeth.cli.commands.explain:command", "Tell the whole story of a row."),
+    "verify": Entry(
+        "elspeth.cli.commands.verify:command", "Recompute the evidence of a run, and name what was changed."
+    ),
+    "export": Entry("elspeth.cli.commands.export:command", "Write the evidence of a run into a folder."),
+    "purge": Entry("elspeth.cli.commands.purge:command", "Remove row data of finished runs; hashes stay."),
+}

@@ -1,0 +1,162 @@
+"""`elspeth doctor`: which runs are stuck, what would stop a resume of each, and the command to type."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from elspeth.audit.query.locate import locate
+from elspeth.cli import output
+from elspeth.cli.context import Asked, Examples, database_option, dotenv_option, json_option, pass_asked, reason_option
+from elspeth.cli.view.error_text import next_step
+from elspeth.cli.view.logs import Log
+from elspeth.errors import EXIT_FAILED, EXIT_OK, ElspethError, Temporary
+from elspeth.runs import doctor
+from elspeth.runs.doctor import Act, Finding, Report, RunReport
+
+_STYLES = {"wrong": "red", "note": "yellow", "ok": "green"}
+_VERDICTS = {"alive": "green", "stopped": "yellow"}
+
+
+@click.command(
+    "doctor",
+    cls=Examples,
+    epilog="""
+        elspeth doctor
+        elspeth doctor --fix
+        elspeth doctor --mark-failed mf3k2a9x --reason "the input was wrong"
+    """,
+)
+@click.option("--fix", is_flag=True, help="Mark orphans `interrupted`, and kill the processes left over from them.")
+@click.option(
+    "--mark-failed", metavar="RUN_ID", help="Give this run up: it becomes `failed` and cannot be resumed any more."
+)
+@click.option(
+    "--patience", type=click.FloatRange(min=0), default=60.0, metavar="SECONDS", show_default=True,
+    help="How long to watch a heartbeat where nothing else tells whether a run lives.",
+)  # fmt: skip
+@reason_option
+@database_option
+@dotenv_option
+@json_option
+@pass_asked
+def command(asked: Asked, fix: bool, mark_failed: str | None, patience: float, reason: str | None) -> int:
+    """Show every run that is not finished, with what is true of it, and all that would stop a resume.
+
+    Changes nothing unless it is told to. Exits with 0 if nothing is wrong, with 1 if something is.
+    """
+    if fix and mark_failed:
+        raise click.UsageError("give either --fix or --mark-failed RUN_ID")
+    log = Log(asked.log_format)
+    try:
+        database = locate(asked.database, os.environ, Path.cwd())
+    except Temporary as error:  # it is there and cannot be read now: that is what is wrong
+        return _tell(asked, Report(Path(asked.database or "."), (Finding.of("database", error),), ()))
+    if mark_failed is not None:
+        return _gave_up(
+            asked, doctor.mark_failed(database, mark_failed, reason=reason, patience=patience, tell=log.say)
+        )
+    acts: tuple[Act, ...] = ()
+    with contextlib.redirect_stdout(sys.stderr):  # plugin files are loaded, and may print
+        if fix:
+            acts = tuple(doctor.fix(database, reason=reason, patience=patience, tell=log.say))
+        report = doctor.examine(database, dotenv=asked.dotenv, patience=patience, tell=log.say)
+    return _tell(asked, replace(report, acts=acts))
+
+
+def _tell(asked: Asked, report: Report) -> int:
+    code = EXIT_OK if report.healthy else EXIT_FAILED
+    if asked.json:
+        value = report.to_value()
+        for run in value["runs"]:
+            run["next_command"] = _typed(run["next_command"], asked)
+        output.result_json(value | {"exit_code": code})
+    else:
+        output.result("\n".join(_words(report, asked)))
+    return code
+
+
+def _gave_up(asked: Asked, act: Act) -> int:
+    if asked.json:
+        output.result_json({"acts": [act.to_value()], "exit_code": EXIT_OK})
+    else:
+        output.result(_act(act))
+    return EXIT_OK
+
+
+def _words(report: Report, asked: Asked) -> Iterator[str]:
+    yield f"Audit database {report.database}"
+    for act in report.acts:
+        yield _act(act)
+    if any(finding.level != "ok" for finding in report.findings):
+        yield ""
+        yield from _findings(report.findings, asked)
+    if report.runs:
+        yield ""
+        rows = [(run.standing.run.run_id, run.standing.run.status, _verdict(run), run.evidence, _place(run))
+                for run in report.runs]  # fmt: skip
+        yield output.table(["run", "status", "verdict", "because", "continues at"], rows)
+    for run in report.runs:
+        yield ""
+        yield output.styled(f"{run.standing.run.run_id} is {_verdict(run)}", _VERDICTS.get(run.state, "red"))
+        yield from _findings(run.findings, asked)
+        yield f"  Next: {_typed(run.next_command, asked)}"
+    yield ""
+    yield _sum(report)
+
+
+def _verdict(run: RunReport) -> str:
+    return run.state.replace("_", " ")
+
+
+def _place(run: RunReport) -> str:
+    age = run.age_seconds
+    if run.rows is None or age is None:
+        return "no checkpoint"
+    when = f"{output.seconds(age)} ago" if age >= 0 else "later than this clock"
+    return f"row {run.rows:,}, {when}"
+
+
+def _findings(findings: Iterable[Finding], asked: Asked) -> Iterator[str]:
+    findings = list(findings)
+    well = list(dict.fromkeys(finding.check for finding in findings))
+    troubled = {finding.check for finding in findings if finding.level == "wrong"}
+    if in_order := [check for check in well if check not in troubled]:
+        yield f"  {output.styled('in order', 'green')}  {', '.join(in_order)}"
+    for finding in findings:
+        if finding.level == "ok":
+            continue
+        yield f"  {output.styled(f'{finding.level:<8}', _STYLES[finding.level])}  {finding.check}: {finding.message}"
+        for detail in finding.details:
+            yield from (f"            {line}" for line in detail.splitlines())
+        if finding.next_step:
+            yield f"            Next: {_typed(finding.next_step, asked)}"
+
+
+def _act(act: Act) -> str:
+    about = f"Run {act.run_id}: " if act.run_id else ""
+    return f"{about}{act.message}" + (f": {act.error}" if act.error else "")
+
+
+def _sum(report: Report) -> str:
+    wrong = sum(run.wrong for run in report.runs)
+    if report.healthy:
+        waiting = sum(run.state == "stopped" for run in report.runs)
+        rest = f" {output.count(waiting, 'run')} can be resumed." if waiting else ""
+        return output.styled("Nothing is wrong.", "green") + rest
+    if wrong:
+        return output.styled(
+            f"{output.count(wrong, 'unfinished run')} {'needs' if wrong == 1 else 'need'} attention.", "red"
+        )
+    return output.styled("The audit database needs attention.", "red")
+
+
+def _typed(step: str, asked: Asked) -> str:
+    """A next step, naming the audit database where the command line had to name it."""
+    return next_step(ElspethError("", next_step=step), asked)

@@ -1,0 +1,115 @@
+"""`elspeth explain`: the whole story of a row, from how it was read to where it ended."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elspeth.audit.explain.lineage import Lineage
+from elspeth.audit.query.locate import locate
+from elspeth.audit.store import database, schema
+from elspeth.cli import output
+from elspeth.cli.context import Asked, Examples, database_option, json_option, pass_asked
+from elspeth.cli.view import explain
+from elspeth.errors import EXIT_OK, ElspethError
+
+SHOWN = 20
+
+
+@click.command(
+    "explain",
+    cls=Examples,
+    epilog="""
+        elspeth explain --run latest --row 42
+        elspeth explain --run mf3k2a9x --token mf3k2a9x-000000042.left
+        elspeth explain --run latest --where "id=1543"
+    """,
+)
+@click.option("--run", "reference", default="latest", metavar="RUN_ID", help="The run; `latest` if left out.")
+@click.option("--row", type=click.IntRange(0), metavar="N", help="The row with this index, counted from 0.")
+@click.option("--token", metavar="TOKEN", help="A token: what it came from, and what became of it.")
+@click.option(
+    "--where", "words", multiple=True, metavar="FIELD=VALUE",
+    help="Rows with this in them as they were read; looks at every row. Given more than once, all must hold.",
+)  # fmt: skip
+@database_option
+@json_option
+@pass_asked
+def command(asked: Asked, reference: str, row: int | None, token: str | None, words: tuple[str, ...]) -> int:
+    """Tell the whole story of a row: how it was read, what each node did with it, where it ended."""
+    if (row is not None) + (token is not None) + bool(words) != 1:
+        raise click.UsageError("give one of --row N, --token TOKEN and --where FIELD=VALUE")
+    path = locate(asked.database, os.environ, Path.cwd())
+    connection = database.open_reader(path)
+    try:
+        with database.worded(path):
+            schema.check(connection, path)
+            run_id = asked.run_id = _run(connection, path, reference)
+            connection.execute("BEGIN")  # one snapshot: the run may be under way
+            lineage = Lineage(connection, run_id)
+            if words:
+                return _where(asked, connection, lineage, path, words)
+            _tell(asked, lineage.row(row) if row is not None else lineage.token(token or ""), path)
+            return EXIT_OK
+    finally:
+        connection.close()
+
+
+def _run(connection: sqlite3.Connection, path: Path, reference: str) -> str:
+    query = "SELECT run_id FROM runs WHERE run_id = ?"
+    if reference == "latest":
+        query = "SELECT run_id FROM runs WHERE ? = 'latest' ORDER BY started_at DESC, run_id DESC LIMIT 1"
+    found = connection.execute(query, (reference,)).fetchone()
+    if found is not None:
+        return str(found[0])
+    from elspeth.audit.query.reader import (
+        AuditReader,  # the beginning of an id, or an error: not worth every start's time
+    )
+
+    with AuditReader(path) as reader:
+        return reader.run(reference).run_id
+
+
+def _where(asked: Asked, connection: sqlite3.Connection, lineage: Lineage, path: Path, words: tuple[str, ...]) -> int:
+    from elspeth.audit.explain.search import MOST_FOUND, conditions, search  # a story by key starts without it
+
+    result = search(connection, lineage.run, conditions(words), lineage.contents)
+    if not result.scanned:
+        lineage.row(0)  # raises the error that says why there are none
+    seen = [f"looked at all {output.count(result.scanned, 'row')} of run {lineage.run}"]
+    if result.purged:
+        seen.append(f"the data of {output.count(result.purged, 'row')} is no longer kept and could not be searched")
+    if result.unreadable:
+        seen.append(f"the data of {output.count(result.unreadable, 'row')} could not be read from the payload store")
+    if not result.found:
+        raise ElspethError(f"no row with {' and '.join(words)} in run {lineage.run}", details=seen)
+    if len(result.found) == 1:
+        output.message(f"({'; '.join(seen)})")
+        _tell(asked, lineage.row(result.found[0][0]), path)
+        return EXIT_OK
+    if asked.json:
+        matches = [{"row": index, "line": line} for index, line in result.found]
+        output.result_json(
+            {"run_id": lineage.run, "database": str(path), "scanned": result.scanned, "matches": matches,
+             "more": len(result.found) == MOST_FOUND}
+        )  # fmt: skip
+        return EXIT_OK
+    output.message(f"({'; '.join(seen)})")
+    more = "at least " if len(result.found) == MOST_FOUND else ""
+    output.result(f"{more}{output.count(len(result.found), 'row')} with {' and '.join(words)}:")
+    output.result(output.table(["row", "line"], [(str(index), line) for index, line in result.found[:SHOWN]], indent=2))
+    if len(result.found) > SHOWN:
+        output.result(f"  and {len(result.found) - SHOWN:,} more")
+    output.result(f"Next: elspeth explain --run {lineage.run} --row {result.found[0][0]}")
+    return EXIT_OK
+
+
+def _tell(asked: Asked, found: dict[str, Any], path: Path) -> None:
+    if asked.json:
+        output.result_json({"database": str(path), **found})
+    else:
+        output.result(explain.told(found))

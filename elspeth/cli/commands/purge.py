@@ -1,0 +1,95 @@
+"""`elspeth purge`: forget the row data of finished runs, or whole runs; hashes and the chain stay."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elspeth.cli import output
+from elspeth.cli.context import Asked, Examples, database_option, json_option, pass_asked, reason_option
+from elspeth.errors import EXIT_FAILED, EXIT_OK, RunInProgress
+
+
+@click.command(
+    "purge",
+    cls=Examples,
+    epilog="""
+        elspeth purge --older-than 90d --dry-run
+        elspeth purge --older-than 90d --reason "retention policy"
+        elspeth purge --run mf3k2a9x --whole --reason "erasure request 17"
+    """,
+)
+@click.option("--older-than", metavar="AGE", help="Runs that ended longer ago than this: 90d, 12h.")
+@click.option("--run", "reference", metavar="RUN_ID", help="This run.")
+@click.option("--whole", is_flag=True, help="Remove everything about rows, hashes too, and leave the run's record.")
+@click.option("--dry-run", is_flag=True, help="Say what would be purged; purge nothing.")
+@reason_option
+@database_option
+@json_option
+@pass_asked
+def command(
+    asked: Asked, older_than: str | None, reference: str | None, whole: bool, dry_run: bool, reason: str | None
+) -> int:
+    """Remove row data from the audit database and the payload store, and give the room back.
+
+    Hashes and the story stay, so that `explain` says "no longer kept" and `verify` still passes. A run that has not
+    finished is never touched. Outputs, exports and journal files are not the database's: they stay where they are.
+    """
+    from elspeth.audit.query.locate import locate
+    from elspeth.audit.query.reader import AuditReader
+    from elspeth.runs.operate import purge
+
+    if (older_than is None) == (reference is None):
+        raise click.UsageError("give either --older-than AGE or --run RUN_ID")
+    path = locate(asked.database, os.environ, Path.cwd())
+    span = purge.age(older_than) if older_than is not None else None
+    with AuditReader(path) as reader:
+        found = purge.candidates(reader, reference=reference, older_than=span, whole=whole)
+    refused = [candidate for candidate in found if candidate.refusal]
+    if reference is not None and refused and not dry_run:
+        asked.run_id = refused[0].run.run_id
+        raise RunInProgress(
+            f"run {asked.run_id} {refused[0].refusal}", next_step=f"elspeth resume {asked.run_id}",
+            details=["nothing was purged: only finished runs are"],
+        )  # fmt: skip
+    before = path.stat().st_size
+    done: list[dict[str, Any]] = []
+    for candidate in found:
+        if candidate.refusal:
+            output.message(f"Run {candidate.run.run_id} {candidate.refusal}: left alone.")
+            continue
+        value: dict[str, Any] = {"run_id": candidate.run.run_id, "rows": candidate.rows,
+                                 "ended_at": candidate.run.completed_at}  # fmt: skip
+        if not dry_run:
+            purged = purge.purge(path, candidate.run, whole=whole, reason=reason)
+            value |= {"payloads": purged.payloads, "payloads_kept": purged.kept, "tails": purged.tails}
+        done.append(value)
+        if not asked.json:
+            output.result(_sentence(value, whole=whole, dry_run=dry_run))
+    freed = before - path.stat().st_size
+    if asked.json:
+        output.result_json(
+            {"database": str(path), "dry_run": dry_run, "whole": whole, "runs": done, "freed_bytes": freed,
+             "left_alone": [candidate.run.run_id for candidate in refused], "exit_code": EXIT_OK}
+        )  # fmt: skip
+    elif not done:
+        output.result("There is nothing to purge.")
+    elif not dry_run:
+        output.result(f"{path} is {output.size(max(freed, 0))} smaller.")
+    return EXIT_FAILED if reference is not None and refused else EXIT_OK
+
+
+def _sentence(value: dict[str, Any], *, whole: bool, dry_run: bool) -> str:
+    what = "everything about" if whole else "the data of"
+    verb = "Would remove" if dry_run else "Removed"
+    words = f"{verb} {what} {output.count(value['rows'], 'row')} of run {value['run_id']}, ended {value['ended_at']}"
+    if value.get("payloads"):
+        words += f", and {output.count(value['payloads'], 'payload')}"
+    if value.get("tails"):
+        words += f", and {output.count(value['tails'], 'copy of a cut tail', 'copies of cut tails')}"
+    if value.get("payloads_kept"):
+        words += f"; {output.count(value['payloads_kept'], 'payload')} stay, for another run may need them"
+    return words + "."

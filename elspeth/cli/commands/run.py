@@ -1,0 +1,62 @@
+"""`elspeth run`: check a pipeline and show the plan, or carry it out.
+
+What does it is in `run_action`, imported while the process that children are forked from imports its own.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+
+from elspeth.cli.context import Asked, Examples, database_option, dotenv_option, json_option, pass_asked, reason_option
+from elspeth.runs.lifecycle.fork_server import nursery
+
+
+@click.command(
+    "run",
+    cls=Examples,
+    epilog="""
+        elspeth run --settings pipeline.yaml
+        elspeth run --settings pipeline.yaml --execute
+        elspeth run --settings pipeline.yaml --execute --set concurrency.max_workers=2 --json
+    """,
+)
+@click.option(
+    "--settings", "settings", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The pipeline file."
+)
+@click.option("--execute", is_flag=True, help="Run it. Without this, check everything and show what would be done.")
+@click.option(
+    "--auto-resume", is_flag=True,
+    help="Finish this pipeline's unfinished run if there is one; leave a completed one alone while neither settings "
+    "nor source changed; else start. For containers that are started again.",
+)  # fmt: skip
+@click.option(
+    "--force-new", is_flag=True, help="Start afresh although an earlier run did not finish; that one is given up."
+)
+@click.option("--fail-on-rows", is_flag=True, help="Exit with 10 if rows were quarantined, discarded or failed.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set a key in place of the file's value."
+)
+@reason_option
+@database_option
+@dotenv_option
+@json_option
+@pass_asked
+def command(
+    asked: Asked, settings: Path, execute: bool, auto_resume: bool, force_new: bool, fail_on_rows: bool,
+    assignments: tuple[str, ...], reason: str | None,
+) -> int:  # fmt: skip
+    """Run a pipeline, or show what running it would do.
+
+    Without --execute everything is checked and the plan is shown; nothing is written. With --execute the command to
+    continue the run, should anything stop it, is printed before the first row.
+    """
+    with nursery() if execute else nullcontext() as children:
+        from elspeth.cli.commands.run_action import run
+
+        return run(
+            asked, settings, assignments, children, auto_resume=auto_resume, force_new=force_new,
+            fail_on_rows=fail_on_rows, reason=reason,
+        )  # fmt: skip

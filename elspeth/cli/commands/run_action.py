@@ -1,0 +1,108 @@
+"""What `elspeth run` does: decides what earlier runs mean for this one, then shows the plan or carries it out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from actors.places.local.fork_server import Nursery
+from elspeth.audit.query import locate
+from elspeth.audit.store.database import path_of
+from elspeth.cli import output
+from elspeth.cli.context import Asked
+from elspeth.cli.loading import load
+from elspeth.cli.view.already_done import already
+from elspeth.cli.view.logs import Log
+from elspeth.cli.view.result import SHAPE
+from elspeth.cli.view.run_view import first, further
+from elspeth.errors import EXIT_OK, ElspethError, SettingsError
+from elspeth.runs.lifecycle.drive import state_directory
+from elspeth.runs.lifecycle.pipeline import Pipeline
+from elspeth.runs.lifecycle.resume import Resumption
+from elspeth.runs.lifecycle.start import Start
+from elspeth.runs.lifecycle.start_policy import Done, choose
+
+
+def run(
+    asked: Asked, settings: Path, assignments: tuple[str, ...], children: Nursery | None, *, auto_resume: bool,
+    force_new: bool, fail_on_rows: bool, reason: str | None,
+) -> int:  # fmt: skip
+    """Carry it out with children forked from this process; without one, show the plan. Answers the exit code."""
+    asked.shape = SHAPE
+    if auto_resume and force_new:
+        raise SettingsError("--auto-resume and --force-new exclude each other", next_step="leave one of them out")
+    pipeline = load(settings, asked, assignments)
+    database = path_of(pipeline.settings.landscape.url)
+    asked.place = None if asked.database or _found_unnamed(database) else str(database.absolute())
+    asked.shape = SHAPE | {"database": str(database.absolute())}
+    again = _command(asked, settings, assignments)
+
+    def decide() -> Start | Resumption | Done:
+        return choose(
+            pipeline, auto_resume=auto_resume, force_new=force_new, dotenv=asked.dotenv, reason=reason,
+            tell=Log(asked.log_format).say,
+        )  # fmt: skip
+
+    if children is None:
+        pipeline.inspect(state_directory(pipeline))
+        return _show(asked, pipeline, database, again, *_foreseen(decide))
+    match decide():
+        case Start() as begin:
+            return first(asked, begin, children, again=again, fail_on_rows=fail_on_rows)
+        case Done(earlier):
+            why = "; neither settings nor source changed since"
+            return already(asked, database, earlier, why, fail_on_rows=fail_on_rows)
+        case Resumption() as found:
+            return further(asked, found, children, fail_on_rows=fail_on_rows)
+
+
+def _foreseen(decide: Callable[[], Start | Resumption | Done]) -> tuple[list[str], bool]:
+    """What earlier runs would mean for one that starts now, a sentence each; and whether it would start at all."""
+    try:
+        found = decide()
+    except ElspethError as error:
+        facts = "".join(f"\n  {fact}" for fact in (*error.details, error.next_step) if fact)
+        return [f"--execute would be refused (exit code {error.exit_code}): {error.message}{facts}"], False
+    match found:
+        case Start(supersedes=[_, *_] as given_up):
+            return [f"run {run} would be given up" for run, _ in given_up], True
+        case Resumption(run=run):
+            return [f"run {run.run_id} would be resumed, as attempt {run.attempt + 1}; nothing is started anew"], True
+        case Done(run):
+            return [
+                f"nothing would be done: run {run.run_id} is complete, and neither settings nor source changed"
+            ], True
+    return [], True
+
+
+def _show(asked: Asked, pipeline: Pipeline, database: Path, command: str, foreseen: list[str], starts: bool) -> int:
+    from elspeth.cli.view import plan  # what only the plan needs, such as a picture of the graph
+
+    found = plan.plan(pipeline, database, foreseen)
+    if asked.json:
+        output.result_json(
+            SHAPE | {
+                "status": "planned", "database": str(database.absolute()), "exit_code": EXIT_OK,
+                "next_command": command if starts else None, "plan": found.to_value(),
+            }
+        )  # fmt: skip
+    else:
+        output.result(found.text(pipeline, command if starts else None))
+    return EXIT_OK
+
+
+def _command(asked: Asked, settings: Path, assignments: tuple[str, ...]) -> str:
+    words: list[str | Path] = ["elspeth", "run", "--settings", settings, "--execute"]
+    for assignment in assignments:
+        words += ["--set", assignment]
+    if asked.database is not None:
+        words += ["--database", asked.database]
+    return output.command(*words, *([] if asked.dotenv else ["--no-dotenv"]))
+
+
+def _found_unnamed(database: Path) -> bool:
+    """Whether later commands find this database in this folder without being told."""
+    named = os.environ.get(locate.VARIABLE)
+    place = path_of(named) if named else locate.PLACES[0]
+    return place.absolute() == database.absolute()

@@ -1,0 +1,135 @@
+"""`elspeth validate`: check a pipeline file, every problem in one go."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from elspeth.cli import output
+from elspeth.cli.context import Asked, Examples, dotenv_option, json_option, pass_asked
+from elspeth.cli.loading import load
+from elspeth.cli.view.plan import cautions
+from elspeth.errors import EXIT_OK, ElspethError, SettingsError
+from elspeth.graph.steps import steps_of
+from elspeth.plugins.contract import Context, Sink, Source
+from elspeth.runs.lifecycle.drive import state_directory
+from elspeth.runs.lifecycle.pipeline import Pipeline, inputs_of
+from elspeth.settings import Problem, SettingsProblems
+
+
+@click.command(
+    "validate",
+    cls=Examples,
+    epilog="""
+        elspeth validate --settings pipeline.yaml
+        elspeth validate --settings pipeline.yaml --set landscape.url=sqlite:///./other.db
+        elspeth validate --settings pipeline.yaml --json --no-dotenv
+    """,
+)
+@click.option(
+    "--settings", "settings", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The pipeline file."
+)
+@click.option(
+    "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set a key in place of the file's value."
+)
+@dotenv_option
+@json_option
+@pass_asked
+def command(asked: Asked, settings: Path, assignments: tuple[str, ...]) -> int:
+    """Check a pipeline file: keys, types, plugins and their options, wiring, fields, files written twice.
+
+    Every problem is told with its line. Nothing is run or written. An input that is not there yet is a warning: it
+    would stop a run now, but the file may be right all the same. One that is there and has a header that cannot be used
+    (two names that become one identifier, for instance) is a problem.
+    """
+    asked.shape = {"status": "invalid", "settings": str(settings), "problems": [], "warnings": []}
+    try:
+        pipeline = load(settings, asked, assignments)
+        now = _look(pipeline)
+    except SettingsProblems as error:
+        asked.shape |= {"problems": [asdict(problem) for problem in error.problems]}
+        raise
+    warnings = [str(problem) for problem in pipeline.loaded.warnings] + cautions(pipeline) + now
+    if asked.json:
+        output.result_json(_value(pipeline, warnings))
+        return EXIT_OK
+    output.result(_text(pipeline))
+    for line in warnings:
+        output.result(f"{output.styled('warning:', 'yellow')} {line}")
+    run = output.command("elspeth", "run", "--settings", settings)
+    output.result(f"To see what it would do: {run}")
+    return EXIT_OK
+
+
+def _look(pipeline: Pipeline) -> list[str]:
+    """Look at inputs and outputs as they are: what would stop a run now. Raises what no change outside could mend."""
+    lines: list[str] = []
+    problems: list[Problem] = []
+    places = {step.id: step.at("options", "path") for step in steps_of(pipeline.settings)}
+    for node in pipeline.graph.of_kind("source"):
+        try:
+            pipeline.sources[node.id] = cast("Source", pipeline.plugins[node.id]).describe()
+        except SettingsError as error:
+            files = inputs_of(pipeline.plugins[node.id])
+            if files and all(os.access(path, os.R_OK) for path in files):
+                problems.append(_unusable(pipeline, places[node.id], error))
+            else:  # a file that is to come, or that is somebody else's so far
+                lines.append(_stops(error))
+        except ElspethError as error:
+            lines.append(_stops(error))
+    for node in pipeline.graph.of_kind("sink"):
+        sink = cast("Sink", pipeline.plugins[node.id])
+        sink.setup(Context("", node.id, state_directory=state_directory(pipeline), headers=pipeline.headers))
+        try:
+            pipeline.positions[node.id] = sink.inspect()
+        except SettingsError as error:
+            problems.append(_unusable(pipeline, places[node.id], error))
+        except ElspethError as error:
+            lines.append(_stops(error))
+    if problems:
+        raise SettingsProblems(problems)
+    return lines
+
+
+def _unusable(pipeline: Pipeline, place: tuple[str | int, ...], error: SettingsError) -> Problem:
+    return pipeline.loaded.positions.problem(place, error.message, found="; ".join(error.details))
+
+
+def _stops(error: ElspethError) -> str:
+    return "; ".join([f"this would stop a run now: {error.message}", *error.details])
+
+
+def _value(pipeline: Pipeline, warnings: list[str]) -> dict[str, Any]:
+    return {
+        "status": "valid",
+        "settings": str(pipeline.loaded.path),
+        "exit_code": EXIT_OK,
+        "problems": [],
+        "warnings": warnings,
+        "nodes": [{"id": node.id, "kind": node.kind, "plugin": node.plugin} for node in pipeline.graph.nodes],
+        "sinks": [
+            {"id": node.id, "plugin": node.plugin, "delivery": cast("Sink", pipeline.plugins[node.id]).delivery}
+            for node in pipeline.graph.of_kind("sink")
+        ],
+    }
+
+
+def _text(pipeline: Pipeline) -> str:
+    graph = pipeline.graph
+    kinds = [
+        output.count(len(found), kind, plural)
+        for kind, plural in (("source", ""), ("transform", ""), ("aggregation", ""), ("gate", ""), ("coalesce", ""),
+                             ("sink", ""))
+        if (found := graph.of_kind(kind))  # type: ignore[arg-type]
+    ]  # fmt: skip
+    rows = [
+        (node.id, node.kind, node.plugin, getattr(pipeline.plugins.get(node.id), "delivery", "").replace("_", " "))
+        for node in graph.nodes
+    ]
+    table = output.table(["step", "kind", "plugin", "delivery"], rows, indent=2)
+    head = f"{output.styled('valid', 'green')}: {pipeline.loaded.path} has {', '.join(kinds)}"
+    return f"{head}\n\n{table}\n"

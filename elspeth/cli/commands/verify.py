@@ -1,0 +1,148 @@
+"""`elspeth verify`: recompute the evidence of a run, or of an export, and name what does not hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elspeth.audit.verify.findings import Finding
+from elspeth.cli import output
+from elspeth.cli.context import Asked, Examples, database_option, json_option, pass_asked
+from elspeth.errors import EXIT_FAILED, EXIT_OK, SettingsError
+
+SIGNING_KEY = "ELSPETH_SIGNING_KEY"
+
+_WHAT = {
+    "schema": "the database's structure was altered",
+    "chain": "the chain of commits is broken",
+    "signature": "a signature does not hold",
+    "changed": "a record was changed",
+    "added": "a record was added",
+    "removed": "a record was removed",
+    "moved": "a record was moved",
+    "state": "a run's state was changed by hand, past Elspeth",
+    "hash": "data does not have the hash recorded beside it",
+    "reference": "a record names another that does not exist",
+    "account": "the accounts of the run do not add up",
+    "output": "an output was tampered with",
+    "payload": "the payload store does not hold what was written",
+    "export": "the export was tampered with",
+}
+
+
+@click.command(
+    "verify",
+    cls=Examples,
+    epilog="""
+        elspeth verify latest
+        elspeth verify mf3k2a9x --outputs
+        elspeth verify evidence/            (a folder that elspeth export wrote; needs no database)
+    """,
+)
+@click.argument("target", metavar="RUN_ID|FOLDER")
+@click.option("--outputs", is_flag=True, help="Compare the outputs with what was recorded of them, too.")
+@database_option
+@json_option
+@pass_asked
+def command(asked: Asked, target: str, outputs: bool) -> int:
+    """Recompute everything that the audit database claims about a run; exit 1 if anything does not hold.
+
+    With ELSPETH_SIGNING_KEY in the environment, signatures are checked as well.
+    """
+    folder = Path(target)
+    words = os.environ.get(SIGNING_KEY)
+    key = words.encode() if words else None
+    if os.sep in target or folder.is_dir():
+        if outputs:
+            raise SettingsError("--outputs needs the run's own database", next_step="elspeth verify RUN_ID --outputs")
+        return _export(asked, folder, key)
+    return _run(asked, target, key, outputs)
+
+
+def _export(asked: Asked, folder: Path, key: bytes | None) -> int:
+    from elspeth.audit.verify import exported
+
+    manifest = exported.read_manifest(folder)
+    facts = {
+        "run_id": manifest["run_id"], "export": str(folder), "exported_at": manifest.get("exported_at"),
+        "head": manifest["head"], "records": _count(manifest),
+        "signature": _signature(key, manifest.get("signature")),
+    }  # fmt: skip
+    return _tell(asked, facts, exported.verify_export(folder, key), [], f"the export {folder} of run {facts['run_id']}")
+
+
+def _count(manifest: dict[str, Any]) -> int:
+    return sum(facts.get("records", 0) for facts in manifest["files"].values() if isinstance(facts, dict))
+
+
+def _run(asked: Asked, reference: str, key: bytes | None, outputs: bool) -> int:
+    from elspeth.audit import purge
+    from elspeth.audit.query.locate import locate
+    from elspeth.audit.query.reader import AuditReader
+    from elspeth.audit.verify.outputs import check_outputs, payload_findings
+    from elspeth.audit.verify.run import verify_run
+
+    path = locate(asked.database, os.environ, Path.cwd())
+    with AuditReader(path) as reader:
+        run = reader.run(reference)
+        asked.run_id = run.run_id
+        findings = verify_run(reader, run.run_id, key)
+        if not any(finding.kind == "schema" for finding in findings):
+            findings += payload_findings(reader.connection, run.run_id)
+        notes = []
+        for checked in check_outputs(reader.connection, run.run_id) if outputs else ():
+            findings += [checked.finding] if checked.finding else []
+            notes += [] if checked.finding else [checked.sentence]
+        if findings and purge.was_interrupted(reader.connection, run.run_id):
+            notes.append(f"A purge of run {run.run_id} was begun and did not come to its end: repeat it, then verify.")
+        heads = reader.commits(run.run_id, 1)
+        (records,) = reader.connection.execute(
+            "SELECT coalesce(sum(record_count), 0) FROM commits WHERE run_id = ?", (run.run_id,)
+        ).fetchone()
+    head = heads[0] if heads else None
+    facts = {
+        "run_id": run.run_id, "database": str(path), "status": run.status,
+        "head": {"commit_no": head.commit_no, "digest": head.digest, "signature": head.signature} if head else None,
+        "records": records, "signature": _signature(key, head.signature if head else None),
+    }  # fmt: skip
+    return _tell(asked, facts, findings, notes, f"run {run.run_id}")
+
+
+def _signature(key: bytes | None, found: object) -> str:
+    if found is None:
+        return "not signed"
+    return f"signed; not checked, since {SIGNING_KEY} is not set" if key is None else "signed, and checked"
+
+
+def _tell(asked: Asked, facts: dict[str, Any], findings: list[Finding], notes: list[str], what: str) -> int:
+    code = EXIT_FAILED if findings else EXIT_OK
+    if asked.json:
+        value = {**facts, "holds": not findings, "exit_code": code, "notes": notes}
+        output.result_json(value | {"findings": [dataclasses.asdict(finding) for finding in findings]})
+        return code
+    head = facts["head"]
+    for note in notes:
+        output.result(note)
+    if findings:
+        first = findings[0]
+        output.result(f"{output.styled('Does not hold:', 'red')} {what}: {_WHAT[first.kind]}")
+        for finding in findings:
+            output.result(f"  {finding.sentence}{_place(finding)}")
+        return code
+    signed = f"; {facts['signature']}"
+    output.result(
+        f"{output.styled('Holds:', 'green')} {what}: {head['commit_no'] + 1:,} commits,"
+        f" {output.count(facts['records'], 'record')}, head {head['digest'][:12]}{signed}"
+    )
+    return code
+
+
+def _place(finding: Finding) -> str:
+    """The commit, where the sentence does not name it."""
+    if finding.commit_no is None or f"commit {finding.commit_no}" in finding.sentence:
+        return ""
+    return f" (commit {finding.commit_no})"

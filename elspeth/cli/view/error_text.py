@@ -1,0 +1,69 @@
+"""Errors in words, on stderr: what, the facts, and the exact next command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from elspeth.cli import output
+from elspeth.cli.context import Asked
+from elspeth.cli.view.logs import Log
+from elspeth.errors import ElspethError, Interrupted, RunInProgress, Temporary
+
+_ABOUT_A_RUN = re.compile(
+    r"elspeth (?:resume|status|runs|doctor|explain|verify|export|purge|graph)\b(?: [a-z0-9]{8}\b)?"
+)
+_COMMAND = re.compile(r"elspeth [a-z](?:[^`\s]| (?! ))*")
+"""The first command in a next step; two blanks, or a quote, part it from what else is said."""
+
+
+def tell(error: ElspethError, asked: Asked) -> None:
+    """Print an error: its message, its details a line each, its next step, and with --verbose where it arose."""
+    step = next_step(error, asked)
+    log = Log(asked.log_format, asked.run_id)
+    if not log.for_people:
+        trace = {"traceback": _traceback(error)} if asked.verbose else {}
+        log.say(error.message, "error", details=list(error.details), next_step=step, **trace)
+        return
+    stopped = isinstance(error, Interrupted)
+    head = output.styled("Stopped:" if stopped else "Error:", "yellow" if stopped else "red", sys.stderr)
+    output.message(f"{head} {error.message}")
+    for detail in error.details:
+        for line in detail.splitlines() or [""]:
+            output.message(f"  {line}")
+    if step:
+        output.message(f"{output.styled('Next:', 'bold', sys.stderr)} {step}")
+    if asked.verbose:
+        output.message(_traceback(error))
+
+
+def refusal(error: ElspethError, asked: Asked) -> dict[str, Any]:
+    """The JSON result of a command that ended in an error before it had a result of its own."""
+    step = next_step(error, asked)
+    found = _COMMAND.search(step)
+    return {
+        "status": "refused",
+        **asked.shape,
+        "run_id": asked.run_id,
+        "exit_code": error.exit_code,
+        "resumable": isinstance(error, Temporary | RunInProgress) and "elspeth resume" in step,
+        "next_command": found.group() if found else None,
+        "error": {**error.to_value(), "next_step": step},
+    }
+
+
+def next_step(error: ElspethError, asked: Asked) -> str:
+    """The next step, naming the audit database where the command line had to name it too."""
+    place, step = asked.database or asked.place, error.next_step
+    if place is None or "--database" in step:
+        return step
+    path = place if "://" in place else str(Path(place).absolute())
+    return _ABOUT_A_RUN.sub(lambda found: f"{found.group()} --database {shlex.quote(path)}", step)
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error)).rstrip()

@@ -1,0 +1,232 @@
+"""What a run would do, told before it does anything: the graph, inputs, outputs, database, and how it would go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from elspeth.audit.query import locate
+from elspeth.audit.query.reader import AuditReader
+from elspeth.cli import output
+from elspeth.errors import ElspethError, Temporary
+from elspeth.graph import picture
+from elspeth.graph.model import Node
+from elspeth.plugins.contract import Position, Sink
+from elspeth.runs.lifecycle.pipeline import Pipeline
+from elspeth.schema import RowSchema
+from elspeth.schema.values import presence
+from elspeth.settings.model import Checkpoint
+from elspeth.settings.problems import suggest
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A source as it was found. `size_bytes` is None where nobody can tell."""
+
+    source: str
+    plugin: str
+    path: str | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A sink, and what a run would do to its target."""
+
+    sink: str
+    plugin: str
+    path: str | None
+    effect: str
+    delivery: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do. `folders` would be created."""
+
+    settings: str
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    database: str
+    database_effect: str
+    folders: tuple[str, ...]
+    checkpoints: str
+    workers: int
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def to_value(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        return asdict(self)
+
+    def text(self, pipeline: Pipeline, command: str | None) -> str:
+        """The plan for people; `command` is what carries it out, None where it would be refused."""
+        inputs = [(each.source, each.plugin, each.path, _size(each.size_bytes)) for each in self.inputs]
+        outputs = [(each.sink, each.plugin, each.path, each.effect, each.delivery) for each in self.outputs]
+        parts = [
+            output.styled(f"Plan for {self.settings}", "bold"),
+            picture.text(pipeline.graph, width=output.width()).rstrip("\n"),
+            output.table(["source", "plugin", "file", "size"], inputs),
+            output.table(["sink", "plugin", "file", "will be", "delivery"], outputs),
+            "\n".join(self._driven()),
+        ]
+        if self.notes or self.warnings:
+            parts.append("\n".join([*self.notes, *(f"warning: {line}" for line in self.warnings)]))
+        todo = f" To run it:\n  {command}" if command else ""
+        parts.append(f"Everything was checked; nothing was run or written.{todo}")
+        return "\n\n".join(parts)
+
+    def _driven(self) -> list[str]:
+        lines = [
+            f"Audit trail  {self.database}: {self.database_effect}",
+            f"Checkpoints  {self.checkpoints}",
+            f"Workers      up to {self.workers}",
+        ]
+        return lines + ([f"New folders  {', '.join(self.folders)}"] if self.folders else [])
+
+
+def plan(pipeline: Pipeline, database: Path, foreseen: Sequence[str] = ()) -> Plan:
+    """The plan for a pipeline that was inspected; `foreseen` is what earlier runs mean for it.
+
+    Raises `ElspethError` if the database cannot be used.
+    """
+    outputs = tuple(_output(pipeline, node.id, node.plugin) for node in pipeline.graph.of_kind("sink"))
+    files = [Path(each.path) for each in outputs if each.path] + [database]
+    folders = dict.fromkeys(str(file.parent) for file in files if not file.parent.exists())
+    return Plan(
+        settings=str(pipeline.loaded.path),
+        inputs=tuple(
+            Input(node.id, node.plugin, _file(pipeline, node.id), pipeline.sources[node.id].size_bytes)
+            for node in pipeline.graph.of_kind("source")
+        ),
+        outputs=outputs,
+        database=str(database),
+        database_effect=_database_effect(database),
+        folders=tuple(folders),
+        checkpoints=_checkpoints(pipeline.settings.checkpoint),
+        workers=pipeline.settings.concurrency.max_workers,
+        notes=(*foreseen, *cautions(pipeline)),
+        warnings=tuple(str(problem) for problem in pipeline.loaded.warnings),
+    )
+
+
+def cautions(pipeline: Pipeline) -> list[str]:
+    """What should be known before a run, a sentence each: inputs of which no row will pass, and what may differ.
+
+    The bytes that come out may differ from run to run where decisions depend on anything but the input.
+    """
+    lines = [line for node in pipeline.graph.of_kind("source") for line in _headers(pipeline, node)]
+    if any(getattr(plugin.options, "headers", None) == "original" for plugin in pipeline.plugins.values()):
+        lines += _spellings(pipeline)
+    for node in pipeline.graph.nodes:
+        plugin = pipeline.plugins.get(node.id)
+        if plugin is not None and plugin.determinism != "deterministic":
+            lines.append(f"{node.id} ({node.plugin}) is not deterministic: run twice, it may decide otherwise. "
+                         "What was committed never changes.")  # fmt: skip
+        if isinstance(plugin, Sink) and plugin.delivery != "exactly_once":
+            lines.append(f"{node.id} ({node.plugin}) delivers at least once: after a crash it may be sent a row again, "
+                         "with the same key.")  # fmt: skip
+        if node.pool_size > 1 and node.stage > 0:
+            lines.append(f"{node.id} takes its rows one by one: pool_size has no effect behind steps that wait for "
+                         "other rows.")  # fmt: skip
+        if node.timeout_seconds is not None or node.trigger_seconds is not None:
+            lines.append(f"{node.id} waits for a time-out: which rows meet in it depends on how fast they come.")
+    return lines
+
+
+def _headers(pipeline: Pipeline, node: Node) -> list[str]:
+    """Where the header that was found and the schema that was written cannot both be right."""
+    info = pipeline.sources.get(node.id)
+    if info is None or info.headers is None or node.schema is None:
+        return []
+    schema = RowSchema.from_dict(node.schema)
+    known = {field.name for field in schema.fields}
+    wanted = [field.name for field in schema.fields if not field.optional] + presence(schema)
+    wrong = [f"has no {name!r}{_meant(name, info.headers)}" for name in wanted if name not in info.headers]
+    if schema.mode == "fixed":
+        wrong += [f"has {name!r}, which is not in the schema" for name in info.headers if name not in known]
+    start = f"{node.id}: every row will be refused, for the header"
+    return [f"{start} {', '.join(wrong)}."] if wrong else []
+
+
+def _spellings(pipeline: Pipeline) -> list[str]:
+    """Names whose originals differ from source to source, though a sink is to write the original."""
+    lines = []
+    for name, written in pipeline.headers.items():
+        found = [info.headers[name] for info in pipeline.sources.values() if info.headers and name in info.headers]
+        others = [repr(original) for original in dict.fromkeys(found) if original != written]
+        if others:
+            lines.append(f"{name!r} is {', '.join(others)} in one source and {written!r} in a later one: "
+                         f"`headers: original` writes {written!r}.")  # fmt: skip
+    return lines
+
+
+def _meant(name: str, headers: dict[str, str]) -> str:
+    for identifier, original in headers.items():
+        if original == name:
+            return f" (it is called {identifier!r} in rows)"
+    close = suggest(name, headers)
+    return f" (did you mean {close!r}?)" if close else ""
+
+
+def _output(pipeline: Pipeline, node: str, plugin: str) -> Output:
+    position = pipeline.positions[node]
+    sink = pipeline.plugins[node]
+    assert isinstance(sink, Sink)
+    return Output(node, plugin, position.get("path"), _effect(position), sink.delivery.replace("_", " "))
+
+
+def _effect(position: Position) -> str:
+    if "path" not in position:
+        return "written to" if position else "thrown away"
+    base = position.get("base")
+    if not base:
+        return "created"
+    if "replaces" in base:
+        return f"overwritten ({output.size(base['replaces']['size'])} there now)"
+    return f"appended to ({output.size(base['size'])} stay)"
+
+
+def _file(pipeline: Pipeline, node: str) -> str | None:
+    files = pipeline.sources[node].files
+    return ", ".join(map(str, files)) if files else None
+
+
+def _size(number: int | None) -> str:
+    return "?" if number is None else output.size(number)
+
+
+def _database_effect(database: Path) -> str:
+    if not database.exists():
+        folder = database.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            why = "is not writable" if folder.is_dir() else "is not a folder"
+            raise Temporary(f"the audit database {database} cannot be created: {folder} {why}",
+                            next_step="mend it, or name another database with --database")  # fmt: skip
+        return "will be created"
+    if database.is_file() and database.stat().st_size == 0:
+        return "is empty and will be filled"
+    wrong = locate.describe(database)
+    if wrong is not None:
+        raise ElspethError(
+            f"the audit database {database} {wrong}", next_step="name another one: landscape.url in the settings"
+        )
+    with AuditReader(database) as reader:
+        return f"holds {output.count(len(reader.runs()), 'run')}; this one is added"
+
+
+def _checkpoints(checkpoint: Checkpoint) -> str:
+    if not checkpoint.enabled:
+        return "none: the run could not be resumed"
+    words = {
+        "every_row": "after every row",
+        "every_n": f"every {output.count(checkpoint.checkpoint_interval or 0, 'row')}",
+        "aggregation_only": "when a batch is complete",
+    }[checkpoint.frequency]
+    rows, size = output.count(checkpoint.max_rows, "row"), output.size(checkpoint.max_bytes)
+    return f"{words}; at the latest every {rows}, {size} or {output.seconds(checkpoint.max_seconds)}"

@@ -1,0 +1,84 @@
+"""Shows how a run goes: a live display on a terminal, a line every few seconds anywhere else. All of it on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from elspeth.cli import output
+from elspeth.cli.view.logs import Log
+from elspeth.cli.view.rate import Pace, percent
+from elspeth.coordinator.progress import Progress
+
+LINE_SECONDS = 5.0
+FRAME_SECONDS = 0.15
+
+
+class Display:
+    """Called with the progress some twenty times a second, in the main thread; prints what is due."""
+
+    def __init__(self, log: Log, show: Callable[[Progress, Pace], None], every: float) -> None:
+        self._log = log
+        self._show = show
+        self._every = every
+        self._next = time.monotonic() + every
+        self._pace = Pace()
+
+    def __call__(self, progress: Progress) -> None:
+        self._log.flush()
+        while progress.lines:
+            self._log.say(progress.lines.popleft(), "warning")
+        now = time.monotonic()
+        if not progress.started:
+            return
+        self._pace.see(now, progress.rows_done, progress.offset)
+        if now >= self._next:
+            self._next = now + self._every
+            self._show(progress, self._pace)
+
+
+@contextlib.contextmanager
+def display(log: Log) -> Iterator[Display]:
+    """The display that fits where stderr leads to."""
+    if log.for_people and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        from elspeth.cli.view.live import live  # rich is imported where there is a terminal to draw on
+
+        with live(log) as shown:
+            yield shown
+        return
+    yield Display(
+        log, lambda progress, pace: log.say(words(progress, pace), "info", **facts(progress, pace)), LINE_SECONDS
+    )
+
+
+def words(progress: Progress, pace: Pace) -> str:
+    """The progress as one line."""
+    done = percent(progress.offset, progress.size)
+    rate, left = pace.rows_per_second, pace.seconds_left(progress.size)
+    parts = [output.count(progress.rows_done, "row") + (f" ({done} % read)" if done is not None else "")]
+    if rate:
+        parts.append(f"{rate:,.0f} rows/s")
+    if left is not None:
+        parts.append(f"about {output.seconds(left)} left")
+    sinks = counts(progress.sinks)
+    return ", ".join(parts) + (f"; {sinks}" if sinks else "")
+
+
+def facts(progress: Progress, pace: Pace) -> dict[str, object]:
+    """The same as values, for programs that read the lines."""
+    rate, left = pace.rows_per_second, pace.seconds_left(progress.size)
+    return {
+        "rows": progress.rows_done,
+        "rows_per_second": None if rate is None else round(rate, 1),
+        "percent": percent(progress.offset, progress.size),
+        "seconds_left": None if left is None else round(left, 1),
+        "sinks": dict(progress.sinks),
+    }
+
+
+def counts(numbers: Mapping[str, int]) -> str:
+    """Names with their numbers: `normal 4, high_values 3`."""
+    return ", ".join(f"{name} {number:,}" for name, number in numbers.items())

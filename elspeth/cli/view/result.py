@@ -1,0 +1,152 @@
+"""How an attempt ended: as a summary for people, as one object for programs, and as an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elspeth.cli import output
+from elspeth.errors import (
+    EXIT_OK,
+    EXIT_ROWS_FAILED,
+    ElspethError,
+    Interrupted,
+    TakenOver,
+    Temporary,
+)
+from elspeth.runs.lifecycle.drive import Ended
+
+SHAPE: dict[str, Any] = {
+    "status": "refused", "run_id": None, "rows": 0, "outcomes": {}, "sinks": {}, "duration_seconds": 0.0,
+    "database": None, "exit_code": None, "resumable": False, "next_command": None, "error": None,
+}  # fmt: skip
+"""The keys of every JSON result of `run` and `resume`, with what they hold where nothing was run."""
+
+BAD_OUTCOMES = ("quarantined", "discarded", "failed")
+"""What `--fail-on-rows` looks for. Elsewhere these are results like any other."""
+
+_STYLE = {"completed": "green", "interrupted": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An attempt that came to an end.
+
+    `resume` is the command that continues the run, None where none can; `again` the one that starts it, where nothing
+    of it was recorded.
+    """
+
+    ended: Ended
+    database: Path
+    seconds: float
+    files: Mapping[str, str]
+    resume: str | None
+    again: str = ""
+    attempt: int = 1
+    took_over: bool = False
+    notes: tuple[str, ...] = ()
+    fail_on_rows: bool = False
+
+    @property
+    def error(self) -> ElspethError | None:
+        """What ended the attempt before the run was complete, with the command to type then."""
+        error, command = self.ended.error, self.resume or self.again
+        if error is None or not command or "elspeth " in error.next_step:
+            return error
+        mend = error.next_step.removesuffix(", then resume")
+        step = f"{mend}, then: {command}" if mend else command
+        return type(error)(error.message, details=error.details, next_step=step)
+
+    @property
+    def status(self) -> str:
+        """The run's status as it stands in the audit database, if this attempt still had a say in it."""
+        match self.ended.error:
+            case None:
+                return "completed"
+            case TakenOver():
+                return "taken over"
+            case Interrupted() | Temporary():
+                return "interrupted"
+            case _:
+                return "failed"
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Tokens by outcome; those that wait for the rest of a batch are counted when the batch is complete."""
+        return {name: number for name, number in self.ended.progress.outcomes.items() if name != "buffered"}
+
+    @property
+    def bad(self) -> dict[str, int]:
+        """Tokens that were quarantined, discarded or failed."""
+        outcomes = self.ended.progress.outcomes
+        return {name: outcomes[name] for name in BAD_OUTCOMES if outcomes.get(name)}
+
+    @property
+    def exit_code(self) -> int:
+        """0 for a complete run, else the code of what ended it."""
+        if self.ended.error is not None:
+            return self.ended.error.exit_code
+        return EXIT_ROWS_FAILED if self.fail_on_rows and self.bad else EXIT_OK
+
+    def to_value(self) -> dict[str, Any]:
+        """The result for programs."""
+        progress, error = self.ended.progress, self.error
+        return SHAPE | {
+            "status": self.status.replace(" ", "_"),
+            "run_id": self.ended.run_id,
+            "attempt": self.attempt,
+            "rows": progress.rows_done,
+            "outcomes": self.outcomes,
+            "sinks": {name: progress.sinks.get(name, 0) for name in {**self.files, **progress.sinks}},
+            "duration_seconds": round(self.seconds, 3),
+            "restarts": progress.restarts,
+            "poisoned": progress.poisoned,
+            "database": str(self.database),
+            "exit_code": self.exit_code,
+            "resumable": self.resume is not None,
+            "next_command": self.resume,
+            "error": error.to_value() if error else None,
+        }
+
+    def summary(self) -> str:
+        """The result for people."""
+        progress = self.ended.progress
+        status = output.styled(self.status, _STYLE.get(self.status, "red"))
+        lines = [f"Run {self.ended.run_id} {status} after {output.seconds(self.seconds)}: {self._rows()}"]
+        if self.outcomes:
+            lines += ["", output.table(["outcome", "tokens"], sorted(self.outcomes.items()), indent=2)]
+        if self.files:
+            sinks = [(name, progress.sinks.get(name, 0), file) for name, file in self.files.items()]
+            lines += ["", output.table(["sink", "rows", "file"], sinks, indent=2)]
+        lines += ["", *self._happened(), f"Audit trail: {self.database}"]
+        return "\n".join(lines)
+
+    def _rows(self) -> str:
+        progress = self.ended.progress
+        words = output.count(progress.rows_done, "row")
+        if progress.rows_before:
+            words += f", {progress.rows_before:,} of them before this attempt"
+        if self.ended.error is not None:
+            words += f"; {progress.rows_committed:,} committed"
+        return words
+
+    def _happened(self) -> list[str]:
+        progress = self.ended.progress
+        lines = [*self.notes]
+        if self.attempt > 1:
+            lines.append(f"This was attempt {self.attempt}{', taken over from a frozen process' * self.took_over}.")
+        if progress.restarts:
+            lines.append(f"Children were restarted {output.count(progress.restarts, 'time')}.")
+        if progress.poisoned:
+            lines.append(
+                f"Quarantined for killing the process that touched them: {output.count(progress.poisoned, 'row')}."
+            )
+        if self.bad:
+            total = sum(self.bad.values())
+            listed = ", ".join(f"{number:,} {name}" for name, number in self.bad.items())
+            lines.append(output.styled(f"{output.count(total, 'row')} did not go the normal way: {listed}.", "yellow"))
+            lines.append("Why: tables validation_errors, transform_errors and token_outcomes; the story of one row:")
+            lines.append(f"  elspeth explain --run {self.ended.run_id} --row N")
+        return lines

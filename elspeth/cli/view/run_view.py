@@ -1,0 +1,122 @@
+"""One attempt at a run, as `run` and `resume` both show it: announced, watched, summed up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from actors.places.local.fork_server import Nursery
+from elspeth.cli import output
+from elspeth.cli.context import Asked
+from elspeth.cli.view.error_text import tell
+from elspeth.cli.view.logs import Log
+from elspeth.cli.view.progress import display
+from elspeth.cli.view.result import Result
+from elspeth.coordinator.progress import Progress
+from elspeth.errors import TakenOver
+from elspeth.runs.lifecycle import resume, start
+from elspeth.runs.lifecycle.drive import Ended
+from elspeth.runs.lifecycle.pipeline import Pipeline
+
+
+class Drive(Protocol):
+    """Drives the attempt, given whom to show the progress, whom to hand the children's lines, and how those look."""
+
+    def __call__(
+        self, *, watch: Callable[[Progress], None], on_output: Callable[[str, str], None], log_format: str,
+        log_level: str,
+    ) -> Ended: ...  # fmt: skip
+
+
+def first(asked: Asked, begin: start.Start, children: Nursery, *, again: str, fail_on_rows: bool) -> int:
+    """The first attempt at a run; `again` is the command that asked for it. Answers the exit code."""
+    return _carry_out(
+        asked,
+        begin.pipeline,
+        begin.run_id,
+        begin.database,
+        partial(start.execute, begin, children=children),
+        positions=begin.pipeline.positions,
+        notes=tuple(f"Run {run} was given up for this one." for run, _ in begin.supersedes),
+        again=again,
+        fail_on_rows=fail_on_rows,
+    )
+
+
+def further(asked: Asked, found: resume.Resumption, children: Nursery, *, fail_on_rows: bool) -> int:
+    """A further attempt at a run that is not complete. Answers the exit code."""
+    assert found.pipeline is not None
+    return _carry_out(
+        asked,
+        found.pipeline,
+        found.run.run_id,
+        found.database,
+        partial(resume.execute, found, children=children),
+        attempt=found.run.attempt + 1,
+        positions=found.checkpoint["sinks"],
+        took_over=found.options.take_over and not found.standing.verdict.dead,
+        notes=found.notes,
+        fail_on_rows=fail_on_rows,
+    )
+
+
+def resume_command(run_id: str, database: Path, asked: Asked) -> str:
+    """The command that continues a run, complete: it can be typed in any folder."""
+    words = ["elspeth", "resume", run_id, "--database", str(database.absolute())]
+    return output.command(*words, *([] if asked.dotenv else ["--no-dotenv"]))
+
+
+def _carry_out(
+    asked: Asked, pipeline: Pipeline, run_id: str, database: Path, drive: Drive, *, attempt: int = 1,
+    positions: Mapping[str, Any], took_over: bool = False, notes: tuple[str, ...] = (), again: str = "",
+    fail_on_rows: bool,
+) -> int:  # fmt: skip
+    """Say what begins and how to continue it, drive it with its progress on show, say how it ended."""
+    asked.run_id = run_id
+    log = Log(asked.log_format, run_id)
+    resumable = pipeline.settings.checkpoint.enabled
+    command = resume_command(run_id, database, asked)
+    _announce(log, run_id, attempt, command if resumable else None, notes)
+    begun = time.monotonic()
+    try:
+        with display(log) as watch:
+            ended = drive(watch=watch, on_output=log.from_child, log_format=asked.log_format, log_level=asked.log_level)
+            watch(ended.progress)  # what was said while the tree shut down
+    finally:
+        log.flush()
+    seconds = time.monotonic() - begun
+    # Without checkpoint 0 there is no run yet that could be continued.
+    recorded = ended.progress.started or attempt > 1
+    continues = resumable and recorded and ended.error is not None and not isinstance(ended.error, TakenOver)
+    result = Result(
+        ended=ended,
+        database=database.absolute(),
+        seconds=seconds,
+        files={node.id: str(positions.get(node.id, {}).get("path", "")) for node in pipeline.graph.of_kind("sink")},
+        resume=command if continues else None,
+        again="" if recorded else again,
+        attempt=attempt,
+        took_over=took_over,
+        notes=notes,
+        fail_on_rows=fail_on_rows,
+    )
+    if asked.json:
+        output.result_json(result.to_value())
+    else:
+        output.result(result.summary())
+    if result.error is not None:
+        tell(result.error, asked)
+    return result.exit_code
+
+
+def _announce(log: Log, run_id: str, attempt: int, command: str | None, notes: tuple[str, ...]) -> None:
+    log.say(f"Run {run_id}" + (f", attempt {attempt}" if attempt > 1 else ""), attempt=attempt, next_command=command)
+    for note in notes:
+        log.say(note, "warning")
+    if command is None:
+        log.say("It cannot be resumed: its settings say checkpoint.enabled: false.", "warning")
+    elif log.for_people:
+        log.say(f"If it is stopped before its end, continue it with:\n  {command}")

@@ -1,0 +1,130 @@
+"""What would stop a resume of one run: everything that `resume` demands, asked for without resuming."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from elspeth.audit.query.values import NodeRecord, Run
+from elspeth.plugins import registry
+from elspeth.runs.doctor.disk import Need, check_room, growth
+from elspeth.runs.doctor.findings import Findings
+from elspeth.runs.lifecycle import requirements
+from elspeth.runs.lifecycle.pipeline import Pipeline
+from elspeth.runs.liveness.run_assessment import Standing
+
+
+def examine_run(
+    state: Standing,
+    nodes: Mapping[str, NodeRecord],
+    findings: Findings,
+    *,
+    database: Path,
+    database_bytes: int,
+    environ: Mapping[str, str],
+    dotenv: bool,
+) -> None:
+    """Check everything that a resume of this run depends on. `database_bytes` is the run's share of the database.
+
+    Nothing is changed; the working directory is the recorded one for the time of the checks.
+    """
+    run = state.run
+    with _staying_here(), registry.apart():
+        checkpoint: dict[str, Any] = {}
+        with findings.noting("checkpoint"):
+            checkpoint = requirements.require_checkpoint(run, state.checkpoint)
+        if not findings.ask("working directory", lambda: requirements.enter(run)):
+            findings.add("settings", "note", "settings, code, sources and outputs were not checked: they are elsewhere")
+            return
+        pipeline: Pipeline | None = None
+        with findings.noting("settings"):
+            pipeline = requirements.require_settings(run, environ=environ, dotenv=dotenv)
+        if pipeline is None:
+            return
+        findings.add("settings", "ok", "the stored settings can be used, and their variables are set")
+        _examine_pipeline(run, pipeline, nodes, checkpoint, findings)
+        if checkpoint:
+            _examine_room(pipeline, checkpoint, database, database_bytes, findings)
+
+
+def _examine_pipeline(
+    run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord], checkpoint: dict[str, Any], findings: Findings
+) -> None:
+    def code() -> str:
+        requirements.require_same_code(run, pipeline, nodes)
+        return "plugins, reference files and Elspeth are what they were"
+
+    findings.ask("code", code)
+    if not checkpoint:
+        return
+    for node in pipeline.graph.of_kind("source"):
+
+        def source(node_id: str = node.id) -> str:
+            requirements.check_source(pipeline, node_id, checkpoint)
+            return f"source {node_id}: what was read of it is unchanged"
+
+        findings.ask("source", source)
+    for node in pipeline.graph.of_kind("sink"):
+
+        def output(node_id: str = node.id) -> str:
+            requirements.check_output(pipeline, node_id, checkpoint)
+            return f"sink {node_id}: what was committed is there"
+
+        if findings.ask("output", output):
+            _tell_cut(node.id, checkpoint["sinks"][node.id], findings)
+
+
+def _tell_cut(node_id: str, position: Mapping[str, Any], findings: Findings) -> None:
+    """Say what a resume cuts off: what stands behind the committed position of a file."""
+    if "resolved" not in position:
+        return
+    path = Path(position["resolved"])
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return
+    size = position["size"]
+    found = {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns}
+    if size == 0 and found == (position.get("base") or {}).get("replaces"):
+        findings.add("output", "note", f"sink {node_id}: {path} is of an earlier run and will be overwritten")
+    elif facts.st_size > size:
+        tail = f"{facts.st_size - size:,} bytes behind the last commit"
+        findings.add(
+            "output", "note", f"sink {node_id}: {tail} will be cut off",
+            f"{path} has {facts.st_size:,} bytes, {size:,} of them are committed; a copy of the rest is kept",
+        )  # fmt: skip
+
+
+def _examine_room(
+    pipeline: Pipeline, checkpoint: Mapping[str, Any], database: Path, database_bytes: int, findings: Findings
+) -> None:
+    done = _share_read(pipeline, checkpoint)
+    needs = [Need(database, growth(database_bytes, done))]
+    needs += [
+        Need(Path(position["resolved"]), growth(position["size"], done))
+        for position in checkpoint["sinks"].values()
+        if "resolved" in position
+    ]
+    findings.ask("disk space", lambda: check_room(needs))
+
+
+def _share_read(pipeline: Pipeline, checkpoint: Mapping[str, Any]) -> float | None:
+    """The share of the input that was read, None where the sources cannot tell."""
+    offsets = [state.get("offset") for state in checkpoint["sources"].values()]
+    size = pipeline.size() if len(pipeline.sources) == len(pipeline.graph.of_kind("source")) else None
+    if not size or None in offsets:
+        return None
+    return min(1.0, sum(offset or 0 for offset in offsets) / size)
+
+
+@contextlib.contextmanager
+def _staying_here() -> Iterator[None]:
+    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)

@@ -1,0 +1,121 @@
+"""Examines an audit database: which runs are stuck, what would stop a resume of each, and what to type."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from actors.places.local.process import Identity
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.query.values import NodeRecord, Run
+from elspeth.runs.doctor.database import check_database, check_writable
+from elspeth.runs.doctor.findings import Findings
+from elspeth.runs.doctor.preflight import examine_run
+from elspeth.runs.doctor.report import Report, RunReport
+from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS
+from elspeth.runs.liveness.run_assessment import Standing, leftovers, resumable, standing
+
+DYING_SECONDS = 2.0
+"""The children of a main process that just died end by themselves; this long they are given before they count."""
+
+
+def examine(
+    database: Path,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    dotenv: bool = True,
+    patience: float = HEARTBEAT_TIMEOUT_SECONDS,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Look at the database and at every run in it that is not finished. Changes nothing, raises nothing it can report.
+
+    `patience` is how long, in seconds, heartbeats are watched, all at once, where nothing else can tell whether a run
+    lives. `tell` is given lines for a person who waits.
+    """
+    database = database.absolute()
+    found = Findings()
+    if not check_database(database, found):
+        return Report(database, tuple(found), ())
+    reports: list[RunReport] = []
+    with found.noting("runs"), AuditReader(database) as reader:
+        runs = [run for run in reader.runs() if resumable(run)]
+        if runs:
+            check_writable(database, found)
+        shares = _shares(reader, database)
+        for state in stand(database, runs, patience, tell):
+            nodes = {node.node_id: node for node in reader.nodes(state.run.run_id)}
+            remains = living_leftovers(reader, state)
+            reports.append(_examined(state, nodes, remains, database, shares.get(state.run.run_id, 0), environ, dotenv))
+    return Report(database, tuple(found), tuple(reports))
+
+
+def stand(
+    database: Path, runs: Sequence[Run], patience: float, tell: Callable[[str], None] = lambda line: None
+) -> list[Standing]:
+    """What is true of each of these runs; all heartbeats that need it are watched at the same time."""
+
+    def judged(run: Run) -> Standing:
+        # A run that has ended in order needs no watching: only a lock or a process in sight speaks against its end.
+        with AuditReader(database) as reader:
+            return standing(reader, run, patience=patience if run.status == "running" else 0.0, tell=tell)
+
+    if not runs:
+        return []
+    with ThreadPoolExecutor(max_workers=min(len(runs), 32)) as pool:
+        return list(pool.map(judged, runs))
+
+
+def living_leftovers(reader: AuditReader, state: Standing) -> tuple[Identity, ...]:
+    """The child processes of earlier attempts that are still there although their main process is not."""
+    if not (state.verdict.dead or state.run.status != "running"):
+        return ()
+    remains = leftovers(reader, state.run.run_id)
+    deadline = time.monotonic() + DYING_SECONDS
+    while (living := tuple(one for one in remains if _lives(one))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return living
+
+
+def _lives(identity: Identity) -> bool:
+    return identity.state() in ("alive", "stopped")
+
+
+def _examined(
+    state: Standing, nodes: Mapping[str, NodeRecord], remains: Sequence[Identity], database: Path, share: int,
+    environ: Mapping[str, str], dotenv: bool,
+) -> RunReport:  # fmt: skip
+    findings = Findings()
+    report = RunReport(state, ())
+    if report.state == "alive":
+        return report
+    if report.state == "frozen":
+        pid = state.attempt.pid
+        findings.add(
+            "process", "note", "its main process is there and does nothing",
+            f"to let it go on: kill -CONT {pid}", f"to end it, and then resume: kill -KILL {pid}",
+        )  # fmt: skip
+    for one in remains:
+        findings.add(
+            "processes", "wrong", f"process {one.pid} is left over from an earlier attempt and may hold outputs",
+            next_step="elspeth doctor --fix",
+        )  # fmt: skip
+    examine_run(
+        state, nodes, findings, database=database, database_bytes=share, environ=environ, dotenv=dotenv
+    )  # fmt: skip
+    return replace(report, findings=tuple(findings))
+
+
+def _shares(reader: AuditReader, database: Path) -> dict[str, int]:
+    """How many bytes of the database each run has, by the rows behind its checkpoint."""
+    rows = {}
+    for run in reader.runs():
+        held = reader.checkpoint(run.run_id)
+        rows[run.run_id] = int(json.loads(held.message)["rows"]) if held else 0
+    total = sum(rows.values())
+    size = database.stat().st_size
+    return {run_id: size * count // total for run_id, count in rows.items()} if total else {}

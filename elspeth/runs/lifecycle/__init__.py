@@ -1,0 +1,1 @@
+"""Starting, driving and resuming runs."""

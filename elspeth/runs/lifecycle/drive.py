@@ -1,0 +1,219 @@
+"""Drives one attempt of a run from its plan to its end: the tree of actors, signals, and the wait.
+
+A fresh start and a resume differ in what the audit role is told to begin; everything else is this one path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pykka
+
+from actors.crash_points import crash_point
+from actors.places.local.fork_server import Nursery
+from actors.places.local.process import Identity
+from actors.spec import ChildSpec
+from actors.strategy import RestartIntensity
+from actors.supervisor import Supervisor
+from elspeth.audit.batch_store import require_not_taken_over
+from elspeth.coordinator.coordinator import AUDIT, SINKS, SOURCE, TICK_SECONDS, Conductor, stage_name
+from elspeth.coordinator.policy import Policy
+from elspeth.coordinator.progress import Progress
+from elspeth.coordinator.topology import Cast, Outcome
+from elspeth.errors import ElspethError, Interrupted, TakenOver, Terminated
+from elspeth.roles.plan import AuditPlan, Plan, encode_plan
+from elspeth.runs.lifecycle.fork_server import nursery
+from elspeth.runs.lifecycle.pipeline import Pipeline
+
+POLL_SECONDS = 0.05
+SHUTDOWN_SHARE = 0.3
+"""Of the time that stopping may take: what the children get to end, after the rows in hand and the last commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended. `error` is None if the run is complete."""
+
+    run_id: str
+    error: ElspethError | None
+    progress: Progress
+
+
+def plan_of(
+    pipeline: Pipeline, run_id: str, attempt: int, database: Path, *, replace_outputs: bool = False,
+    log_format: str = "text", log_level: str = "WARNING",
+) -> Plan:  # fmt: skip
+    """What source, workers, stages and sinks are told."""
+    settings = pipeline.settings
+    retry = settings.retry
+    return Plan(
+        run_id=run_id,
+        attempt=attempt,
+        graph=pipeline.graph,
+        working_directory=str(Path.cwd()),
+        state_directory=str(state_directory(pipeline).absolute()),
+        database=str(database.absolute()),
+        plugin_files=tuple(str(file) for file in settings.plugins),
+        retry={
+            "attempts": retry.max_attempts,
+            "initial": retry.initial_delay_seconds,
+            "longest": retry.max_delay_seconds,
+            "base": retry.exponential_base,
+        },
+        payload_base=settings.payload_store.base_path,
+        inline_limit=settings.payload_store.inline_limit_bytes,
+        headers=pipeline.headers,
+        replace_outputs=replace_outputs,
+        log_format=log_format,
+        log_level=log_level,
+    )
+
+
+def state_directory(pipeline: Pipeline) -> Path:
+    """Where a run keeps what is neither output nor audit: cut tails, large payloads."""
+    return Path(pipeline.settings.payload_store.base_path).parent
+
+
+def policy_of(pipeline: Pipeline) -> Policy:
+    """The flow's numbers, from the settings."""
+    settings = pipeline.settings
+    checkpoint = settings.checkpoint
+    pools = [node.pool_size for node in pipeline.graph.of_kind("transform")]
+    return Policy(
+        frequency=checkpoint.frequency,
+        interval=checkpoint.checkpoint_interval or 1000,
+        max_rows=checkpoint.max_rows,
+        max_bytes=checkpoint.max_bytes,
+        workers=settings.concurrency.max_workers,
+        poison_attempts=settings.supervisor.poison_attempts,
+        pool_size=max(pools, default=1),
+    )
+
+
+def cast_of(
+    pipeline: Pipeline, plan: Plan, audit: AuditPlan, *, cautious: bool = False, leftovers: tuple[Identity, ...] = (),
+    takes_over: dict[str, Any] | None = None,
+) -> Cast:  # fmt: skip
+    """Who plays in this attempt."""
+    supervisor = pipeline.settings.supervisor
+    hang = supervisor.hang_timeout_seconds
+    argument = encode_plan(plan)
+    limit = supervisor.worker_memory_limit_mb
+
+    def spec(name: str, target: str, argument: bytes, **more: Any) -> ChildSpec:
+        title = f"elspeth {plan.run_id} {name}"
+        return ChildSpec(name, f"elspeth.roles.{target}", argument, hang_seconds=hang, title=title, **more)
+
+    deciding: dict[str, Any] = {
+        "expendable": True,
+        "memory_limit_bytes": limit * 1024 * 1024 if limit else None,
+        "shutdown_seconds": 1.0,
+    }
+    stateful = pipeline.graph.stateful
+    return Cast(
+        audit=spec(AUDIT, "audit:Audit", encode_plan(audit)),
+        sinks=spec(SINKS, "sink:Sinks", argument, shutdown_seconds=2.0),
+        source=spec(SOURCE, "source:Reader", argument, shutdown_seconds=0.2),
+        stages={
+            stage: spec(stage_name(stage), "stage:Stage", argument, **deciding)
+            for stage, ordered in enumerate(stateful)
+            if ordered
+        },
+        worker=lambda number: spec(f"worker-{number}", "worker:Worker", argument, **deciding),
+        policy=policy_of(pipeline),
+        stateful=stateful,
+        max_seconds=pipeline.settings.checkpoint.max_seconds,
+        hang_seconds=hang,
+        cautious=cautious,
+        leftovers=leftovers,
+        sizes=pipeline.sizes(),
+        takes_over=takes_over,
+        fence=lambda: require_not_taken_over(Path(plan.database), plan.run_id, plan.attempt),
+        stop_seconds=supervisor.shutdown_seconds,
+    )
+
+
+def drive(
+    pipeline: Pipeline,
+    cast: Cast,
+    run_id: str,
+    *,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    on_output: Callable[[str, str], None] | None = None,
+    children: Nursery | None = None,
+) -> Ended:
+    """Drive the attempt to its end. `watch` is called some twenty times a second, in the main thread.
+
+    Processes are forked from `children`, which must live as long; without it, from one that is started here.
+
+    SIGINT and SIGTERM stop the run in order, a second one at once. When this returns, no child is left.
+    """
+    own = None if children is not None else nursery()
+    settings = pipeline.settings.supervisor
+    progress = Progress(pipeline.size())
+    outcome = Outcome()
+    conductor = Conductor.start(cast, progress, outcome)
+    intensity = RestartIntensity(settings.max_restarts, settings.within_seconds)
+    supervisor = Supervisor.start(
+        conductor, intensity, on_output or _print, TICK_SECONDS, settings.watchdog_seconds, True, children or own
+    )
+    proxy: Any = supervisor.proxy()
+    try:
+        with _signals() as arrived:
+            conductor.proxy().begin(proxy, proxy.outbox.get()).get()
+            while not outcome.done.wait(POLL_SECONDS):
+                while arrived:
+                    with contextlib.suppress(pykka.ActorDeadError):
+                        conductor.proxy().stop_run(arrived.popleft())
+                watch(progress)
+            watch(progress)
+            crash_point("main.before_shutdown")
+            proxy.shutdown(SHUTDOWN_SHARE * settings.shutdown_seconds).get()
+            crash_point("main.after_shutdown")
+    finally:
+        supervisor.stop()
+        conductor.stop()
+        if own is not None:
+            own.close()
+    return Ended(run_id, outcome.error and _cause(outcome.error, cast), progress)
+
+
+def _cause(error: ElspethError, cast: Cast) -> ElspethError:
+    """A tree that was taken over sees children die that others killed: that is the cause, not what came of it."""
+    try:
+        cast.fence()
+    except TakenOver as taken_over:
+        return taken_over
+    except ElspethError:
+        return error  # nobody can tell now
+    return error
+
+
+def _print(child: str, line: str) -> None:
+    sys.stderr.write(f"{child}: {line}\n")
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[deque[Interrupted | Terminated]]:
+    """SIGINT and SIGTERM as they arrive, in place of what they do otherwise."""
+    arrived: deque[Interrupted | Terminated] = deque()
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        # It may run in the middle of anything that this thread does, another signal's note among it: no lock is taken.
+        kind = Interrupted if number == signal.SIGINT else Terminated
+        arrived.append(kind(f"stopped by {signal.Signals(number).name}"))
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield arrived
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,168 @@
+"""Copies of the evidence that the settings ask for: the journal beside the database, and the export to a sink.
+
+The export is written by the main process when the run is complete, through the sink's plugin. Where it begins is kept
+in a note beside it, so that one that was not finished is cut back and written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from elspeth import canonical
+from elspeth.audit.export.jsonl import TABLES, lines
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.query.values import Run
+from elspeth.audit.store.database import worded
+from elspeth.errors import ElspethError, SettingsError
+from elspeth.plugins.contract import Context, Row, Sink
+from elspeth.runs.lifecycle.pipeline import Pipeline, load_stored_pipeline
+from elspeth.runs.lifecycle.requirements import enter
+
+SIGNING_KEY = "ELSPETH_SIGNING_KEY"
+
+
+def journal_of(pipeline: Pipeline, database: Path, run_id: str) -> str | None:
+    """The run's journal, None if the settings ask for none: the file they name, else one of the run's own."""
+    landscape = pipeline.settings.landscape
+    if not landscape.dump_to_jsonl:
+        return None
+    named = landscape.dump_to_jsonl_path
+    return str(Path(named) if named else database.absolute().with_name(f"{database.stem}.{run_id}.jsonl"))
+
+
+def check(pipeline: Pipeline, state_directory: Path) -> None:
+    """Look at where the export will go, before the run begins. Raises `SettingsError`, or what the sink raises."""
+    export = pipeline.settings.landscape.export
+    if not export.enabled:
+        return
+    plugin = _sink(pipeline, "", state_directory)
+    mine = {path.resolve() for path in plugin.outputs()}
+    for node in pipeline.graph.of_kind("sink"):
+        if mine & {path.resolve() for path in pipeline.sink(node.id).outputs()}:
+            raise SettingsError(f"the sinks {node.id} and {export.sink} write the same file")
+    if export.sign and not os.environ.get(SIGNING_KEY):
+        raise SettingsError(
+            f"landscape.export.sign needs a key, and {SIGNING_KEY} is not set", next_step=f"set {SIGNING_KEY}"
+        )
+    plugin.inspect()
+
+
+def deliver(pipeline: Pipeline, database: Path, run_id: str, state_directory: Path) -> bool:
+    """Hand the records of a completed run to the sink that the settings name; answers whether there was need to.
+
+    Raises `ElspethError` where the sink refuses a record, and what it raises; the run is complete nevertheless, and
+    resuming it tries again.
+    """
+    export = pipeline.settings.landscape.export
+    if not export.enabled:
+        return False
+    note = state_directory / "exports" / f"{run_id}.json"
+    held = json.loads(note.read_bytes()) if note.is_file() else {}
+    if held.get("done") and Path(held["position"].get("path", note)).exists():
+        return False
+    plugin = _sink(pipeline, run_id, state_directory)
+    position = held["position"] if held and not held.get("done") else plugin.inspect()
+    _keep(note, {"position": position, "done": False})
+    try:
+        plugin.check(position)
+        plugin.open(position)
+        with AuditReader(database) as reader, worded(database):
+            reader.connection.execute("BEGIN")
+            for block in _blocks(reader, run_id, export.format, sign=export.sign):
+                refused = next((answer for answer in plugin.write(block) if answer is not None), None)
+                if refused is not None:
+                    raise ElspethError(
+                        f"the sink {export.sink} refused an audit record: {refused}",
+                        details=[f"run {run_id} is complete; its export is not"],
+                        next_step=f"elspeth export {run_id} -o FOLDER",
+                    )
+        position = plugin.finish()
+    finally:
+        plugin.close()
+        plugin.teardown()
+    _keep(note, {"position": position, "done": True})
+    return True
+
+
+def finish(database: Path, run: Run, environ: Mapping[str, str] = os.environ, *, dotenv: bool = True) -> list[str]:
+    """Whatever copies of a completed run are missing, made now; a sentence for each. Enters its working directory."""
+    stored = json.loads(run.settings_json).get("landscape") or {}
+    if not (stored.get("dump_to_jsonl") or (stored.get("export") or {}).get("enabled")):
+        return []
+    database = database.absolute()
+    enter(run, None)
+    pipeline = load_stored_pipeline(run.settings_json, environ=environ, dotenv=dotenv, overrides=())
+    made = []
+    place = journal_of(pipeline, database, run.run_id)
+    if place is not None:
+        from elspeth.audit.export.journal import (
+            Journal,  # few runs keep one, and every run would wait for this import
+        )
+
+        journal = Journal(Path(place), run.run_id)
+        try:
+            with AuditReader(database) as reader:
+                missing = journal.catch_up(reader.connection)
+        finally:
+            journal.close()
+        if missing:
+            made.append(f"{missing} commits that were missing in the journal {place} were added.")
+    state_directory = Path(pipeline.settings.payload_store.base_path).parent
+    if deliver(pipeline, database, run.run_id, state_directory):
+        made.append(f"Its audit records were handed to the sink {pipeline.settings.landscape.export.sink}.")
+    return made
+
+
+def _sink(pipeline: Pipeline, run_id: str, state_directory: Path) -> Sink:
+    name = str(pipeline.settings.landscape.export.sink)
+    plugin = pipeline.sink(name)
+    plugin.setup(Context(run_id, name, state_directory=state_directory))
+    return plugin
+
+
+def _blocks(reader: AuditReader, run_id: str, form: str, *, sign: bool) -> Iterator[list[Row]]:
+    """The records as rows, in the form asked for, and at the end a row that vouches for all of them."""
+    from elspeth.audit.export.folder import (  # few runs are exported, and every run would wait for this import
+        head,
+        records,
+    )
+
+    digest = hashlib.sha256()
+    counts = dict.fromkeys(TABLES, 0)
+    for table in TABLES:
+        for block in records(reader.connection, run_id, table):
+            counts[table] += len(block)
+            digest.update(lines(block))
+            yield [_row(table, record, form) for record in block]
+    manifest: dict[str, Any] = {
+        "run_id": run_id, "commit_no": None, "head": head(reader.connection, run_id), "records": counts,
+        "sha256": digest.hexdigest(),
+    }  # fmt: skip
+    if sign:
+        key = os.environ.get(SIGNING_KEY, "").encode()
+        manifest["signature"] = hmac.new(key, canonical.dumps(manifest), hashlib.sha256).hexdigest()
+    yield [_row("manifest", manifest, form)]
+
+
+def _row(table: str, record: dict[str, Any], form: str) -> Row:
+    """`json`: the record's own columns. `csv`: the same columns for every table, the record as JSON in the last one."""
+    if form == "json":
+        return {"table": table, **record}
+    text = lines([record]).decode().rstrip("\n")
+    return {"table": table, "run_id": record["run_id"], "commit_no": record["commit_no"], "record": text}
+
+
+def _keep(note: Path, value: dict[str, Any]) -> None:
+    note.parent.mkdir(parents=True, exist_ok=True)
+    partial = note.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(note)

@@ -1,0 +1,227 @@
+"""A pipeline ready to be planned: checked settings, the graph, and a plugin object for every node that has one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import orjson
+
+from elspeth import __version__, canonical
+from elspeth.audit.store.records import Records
+from elspeth.errors import ElspethError
+from elspeth.graph.branches import check_branches
+from elspeth.graph.build import build
+from elspeth.graph.contracts import check_contracts
+from elspeth.graph.model import Graph, Node
+from elspeth.graph.steps import steps_of
+from elspeth.plugins import registry
+from elspeth.plugins.contract import Context, Plugin, Position, Sink, Source, SourceInfo
+from elspeth.plugins.options import OptionProblems
+from elspeth.settings import Loaded, Positions, Problem, Settings, SettingsProblems, load, load_stored, settings_hash
+
+CANONICAL_VERSION = "rfc8785+bigint"
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """What `validate`, `run` and `resume` all begin with. Nothing has been written when it exists.
+
+    `sources` and `positions` are what inspection found: sizes and headers of inputs, base positions of outputs.
+    """
+
+    loaded: Loaded
+    graph: Graph
+    plugins: dict[str, Plugin]
+    sources: dict[str, SourceInfo] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, with real credentials in them."""
+        return self.loaded.settings
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Field names as they stand in the inputs, by identifier."""
+        merged: dict[str, str] = {}
+        for info in self.sources.values():
+            merged.update(info.headers or {})
+        return merged
+
+    def sink(self, node_id: str) -> Sink:
+        """The plugin of a sink."""
+        return cast("Sink", self.plugins[node_id])
+
+    def source(self, node_id: str) -> Source:
+        """The plugin of a source."""
+        return cast("Source", self.plugins[node_id])
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each source that can tell."""
+        return {node: info.size_bytes for node, info in self.sources.items() if info.size_bytes is not None}
+
+    def size(self) -> int | None:
+        """Bytes of input, as far as all sources can tell."""
+        sizes = [info.size_bytes for info in self.sources.values()]
+        return sum(size for size in sizes if size is not None) if None not in sizes else None
+
+    def inspect(self, state_directory: Path) -> None:
+        """Look at inputs and outputs without touching them. Raises what their plugins raise."""
+        for node in self.graph.of_kind("source"):
+            self.sources[node.id] = self.source(node.id).describe()
+        for node in self.graph.of_kind("sink"):
+            plugin = self.sink(node.id)
+            plugin.setup(Context("", node.id, state_directory=state_directory, headers=self.headers))
+            self.positions[node.id] = plugin.inspect()
+
+    def node_records(self) -> Records:
+        """The records of `nodes` and `edges`, without credentials."""
+        nodes = []
+        for node in self.graph.nodes:
+            plugin = self.plugins.get(node.id)
+            config = self.loaded.conceal(config_of(node))
+            text = canonical.dumps(config).decode()
+            nodes.append((
+                node.id, node.plugin, node.kind, plugin.version if plugin else __version__,
+                plugin.determinism if plugin else "deterministic",
+                registry.source_hash(type(plugin)) if plugin else None, text, canonical.sha256(config), node.sequence,
+                node.stage,
+            ))  # fmt: skip
+        edges = [(edge.edge_id, edge.from_node, edge.to_node, edge.label, edge.mode) for edge in self.graph.edges]
+        return {"nodes": sorted(nodes), "edges": sorted(edges)}
+
+    def code(self) -> dict[str, Any]:
+        """What decides results beside the settings: versions and hashes of plugin code and of reference files."""
+        found: dict[str, Any] = {}
+        for node_id, plugin in sorted(self.plugins.items()):
+            files = {str(path): _file_hash(path) for path in plugin.reference_files()}
+            found[node_id] = [plugin.version, registry.source_hash(type(plugin)), files]
+        return found
+
+    def settings_hash(self) -> str:
+        """SHA-256 over the part of the settings that can change results."""
+        return settings_hash(self.loaded.document)
+
+    def pipeline_hash(self) -> str:
+        """SHA-256 over settings and code together."""
+        return canonical.sha256({"settings": self.settings_hash(), "code": self.code()})
+
+
+def config_of(node: Node) -> dict[str, Any]:
+    """A node's configuration as plain data, for the record."""
+    value = cast("dict[str, Any]", orjson.loads(orjson.dumps(msgspec.to_builtins(node), default=str)))
+    return {key: item for key, item in value.items() if item not in (None, {}, [])}
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Builder:
+    """Builds graph and plugins while the settings are being checked, so that all problems come in one go."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self.graph: Graph | None = None
+        self.plugins: dict[str, Plugin] = {}
+
+    def __call__(self, settings: Settings, positions: Positions) -> None:
+        problems: list[Problem] = []
+        registry.load_files([self._base / file for file in settings.plugins])
+        try:
+            self.graph = build(settings, positions)
+        except SettingsProblems as error:
+            problems += error.problems
+        self._build_plugins(settings, positions, problems)
+        if self.graph is not None and not problems:
+            problems += check_branches(self.graph, settings, self.plugins, positions)
+            problems += check_contracts(self.graph, settings, self.plugins, positions)
+            problems += self._aliases(self.graph, settings, positions)
+        if problems:
+            raise SettingsProblems(problems)
+
+    def _build_plugins(self, settings: Settings, positions: Positions, problems: list[Problem]) -> None:
+        for step in steps_of(settings):
+            if step.kind == "gate" or step.kind == "coalesce":
+                continue
+            try:
+                cls = registry.find(step.kind, step.plugin)
+            except ElspethError as error:
+                place = step.at("plugin")
+                problems.append(_problem(positions, place, error.message, "; ".join(error.details), step.plugin))
+                continue
+            options = getattr(step.section, "options", {})
+            try:
+                self.plugins[step.id] = registry.build(cls, options, step.id)
+            except OptionProblems as error:
+                for item in error.problems:
+                    place = step.at("options", *item.key)
+                    problems.append(_problem(positions, place, item.message, suggestion=item.suggestion))
+            except ElspethError as error:
+                problems.append(_problem(positions, step.at("options"), error.message, "; ".join(error.details)))
+
+    def _aliases(self, graph: Graph, settings: Settings, positions: Positions) -> list[Problem]:
+        """Two writers of one file, or a file that is both read and written. Two sources may well read the same."""
+        users: dict[tuple[int, int] | str, Node] = {}
+        problems = []
+        places = {step.id: step.path for step in steps_of(settings)}
+        for node in graph.of_kind("source", "sink"):
+            plugin = self.plugins[node.id]
+            files = plugin.outputs() if isinstance(plugin, Sink) else inputs_of(plugin)
+            for path in files:
+                key = _inode(path)
+                other = users.setdefault(key, node)
+                if other is not node and "sink" in (node.kind, other.kind):
+                    place = (*places[node.id], "options", "path")
+                    message = f"{node.id} and {other.id} use the same file"
+                    problems.append(_problem(positions, place, message, found=str(path)))
+        return problems
+
+
+def inputs_of(plugin: Plugin) -> tuple[Path, ...]:
+    """The files that a source is going to read, as far as its options say; they need not exist."""
+    path = getattr(plugin.options, "path", None)
+    return (Path(path),) if path is not None else ()
+
+
+def _inode(path: Path) -> tuple[int, int] | str:
+    try:
+        found = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
+
+
+def _problem(
+    positions: Positions, place: tuple[str | int, ...], message: str, allowed: str = "", found: str = "",
+    suggestion: str = "",
+) -> Problem:  # fmt: skip
+    return positions.problem(place, message, found=found, allowed=allowed, suggestion=suggestion)
+
+
+def load_pipeline(
+    path: Path, *, environ: Mapping[str, str] = os.environ, dotenv: bool = True, overrides: Sequence[str] = ()
+) -> Pipeline:
+    """The pipeline that a settings file describes. Raises `SettingsProblems` with everything that is wrong with it."""
+    builder = _Builder(Path.cwd())
+    loaded = load(path, environ=environ, dotenv=dotenv, overrides=overrides, further=builder)
+    assert builder.graph is not None
+    return Pipeline(loaded, builder.graph, builder.plugins)
+
+
+def load_stored_pipeline(
+    settings_json: str, *, environ: Mapping[str, str] = os.environ, dotenv: bool = True, overrides: Sequence[str] = ()
+) -> Pipeline:
+    """The pipeline of a recorded run; relative paths are taken from the present working directory."""
+    loaded = load_stored(settings_json, environ, overrides, dotenv=dotenv)
+    builder = _Builder(Path.cwd())
+    builder(loaded.settings, loaded.positions)
+    assert builder.graph is not None
+    return Pipeline(loaded, builder.graph, builder.plugins)

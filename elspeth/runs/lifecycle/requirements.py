@@ -1,0 +1,110 @@
+"""What must hold before a run can be continued, one function per requirement: `resume` demands it, `doctor` reports it.
+
+Each looks only, and raises the error that a resume would end in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from elspeth import __version__
+from elspeth.audit.query.values import Checkpoint, NodeRecord, Run
+from elspeth.errors import ConfigurationMismatch, ElspethError, NoCheckpoint
+from elspeth.plugins.contract import Context
+from elspeth.runs.lifecycle.drive import state_directory
+from elspeth.runs.lifecycle.pipeline import Pipeline, load_stored_pipeline
+from elspeth.settings import SettingsProblems
+
+
+def require_unfinished(run: Run) -> None:
+    """Raise `ElspethError` if the run was given up, for another run or by an operator."""
+    if run.superseded_by:
+        raise ElspethError(
+            f"run {run.run_id} was given up for run {run.superseded_by}",
+            next_step=f"elspeth status {run.superseded_by}",
+        )
+    if run.completed_at is not None:
+        raise ElspethError(
+            f"run {run.run_id} was marked {run.status}: {run.failure or 'no reason given'}",
+            next_step="start a new run: elspeth run --settings FILE --execute",
+        )
+
+
+def require_checkpoint(run: Run, held: Checkpoint | None) -> dict[str, Any]:
+    """The message of the run's latest checkpoint. Raises `NoCheckpoint`."""
+    if held is None:
+        where = run.settings_path or "pipeline.yaml"
+        raise NoCheckpoint(
+            f"No checkpoint available: run {run.run_id} wrote none, so there is nothing to continue from",
+            next_step=f"elspeth run --settings {where} --execute --force-new",
+        )
+    message: dict[str, Any] = json.loads(held.message)
+    return message
+
+
+def enter(run: Run, instead: Path | None = None) -> None:
+    """Change into the recorded working directory, or the one it is `instead`. Raises `ElspethError`."""
+    directory = (instead or Path(run.working_directory)).absolute()
+    try:
+        os.chdir(directory)
+    except OSError as error:
+        raise ElspethError(
+            f"the working directory of run {run.run_id} cannot be entered: {directory}: {error.strerror}",
+            next_step=f"elspeth resume {run.run_id} --working-directory DIR",
+        ) from None
+
+
+def require_settings(
+    run: Run, *, environ: Mapping[str, str] = os.environ, dotenv: bool = True, overrides: Sequence[str] = ()
+) -> Pipeline:
+    """The pipeline of the stored settings, with relative paths from the present working directory.
+
+    Raises `SettingsProblems` where a variable that they need is not set, a plugin is gone, or an override is refused.
+    """
+    try:
+        return load_stored_pipeline(run.settings_json, environ=environ, dotenv=dotenv, overrides=overrides)
+    except SettingsProblems as error:
+        raise SettingsProblems(
+            error.problems, next_step=f"mend what is listed, then: elspeth resume {run.run_id}"
+        ) from None
+
+
+def require_same_code(run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord]) -> None:
+    """Raise `ConfigurationMismatch` unless what decides results is what it was: plugins, reference files, Elspeth."""
+    if pipeline.pipeline_hash() == run.pipeline_hash:
+        return
+    changed = []
+    for node_id, (version, digest, _) in sorted(pipeline.code().items()):
+        before = nodes.get(node_id)
+        if before is None or (before.plugin_version, before.source_hash) != (version, digest):
+            then = before and before.plugin_version
+            changed.append(f"{node_id}: plugin code changed (version {then} then, {version} now)")
+    if run.elspeth_version != __version__:
+        changed.append(f"Elspeth {run.elspeth_version} then, {__version__} now")
+    if not changed:
+        changed.append("a reference file of a plugin changed, or the stored settings were altered")
+    raise ConfigurationMismatch(
+        f"Configuration mismatch: what decides the results of run {run.run_id} is not what it was",
+        details=changed,
+        next_step=f"elspeth resume {run.run_id} --accept-changed-code",
+    )
+
+
+def check_source(pipeline: Pipeline, node_id: str, checkpoint: Mapping[str, Any]) -> None:
+    """Prove that what was read of a source is still there, and look at it anew. Raises `SourceChanged` and the like."""
+    plugin = pipeline.source(node_id)
+    held = checkpoint["sources"].get(node_id)
+    if held and held["cursor"] is not None and held["proof"] is not None:
+        plugin.check(held["cursor"], held["proof"])
+    pipeline.sources[node_id] = plugin.describe()
+
+
+def check_output(pipeline: Pipeline, node_id: str, checkpoint: Mapping[str, Any]) -> None:
+    """Prove that an output holds what the checkpoint says. Raises `OutputDamaged`, `Temporary`."""
+    plugin = pipeline.sink(node_id)
+    plugin.setup(Context("", node_id, state_directory=state_directory(pipeline), headers=pipeline.headers))
+    plugin.check(checkpoint["sinks"][node_id])

@@ -1,0 +1,198 @@
+"""Resumes a run: everything is checked before anything is written, then the same drive as a fresh start."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from actors.crash_points import crash_point
+from actors.places.local.fork_server import Nursery
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.query.values import NodeRecord, Run
+from elspeth.coordinator.progress import Progress
+from elspeth.errors import ConfigurationMismatch
+from elspeth.roles.plan import AuditPlan
+from elspeth.runs.lifecycle import evidence_delivery
+from elspeth.runs.lifecycle.drive import Ended, cast_of, drive, plan_of, state_directory
+from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
+from elspeth.runs.lifecycle.requirements import (
+    check_output,
+    check_source,
+    enter,
+    require_checkpoint,
+    require_same_code,
+    require_settings,
+    require_unfinished,
+)
+from elspeth.runs.lifecycle.start import inputs_of
+from elspeth.runs.liveness.identity import current
+from elspeth.runs.liveness.locks import AttemptLock, lock_path
+from elspeth.runs.liveness.run_assessment import Standing, inspected_sizes, leftovers, standing
+from elspeth.runs.operate.records import take_over_record
+from elspeth.settings import difference
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeOptions:
+    """What the operator may say about a resume. `set` are `SECTION.KEY=VALUE`."""
+
+    set: tuple[str, ...] = ()
+    settings: Path | None = None
+    working_directory: Path | None = None
+    take_over: bool = False
+    accept_changed_code: bool = False
+    dotenv: bool = True
+    reason: str | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A run that may be continued: checked, with nothing written yet. `pipeline` is None if it is complete already."""
+
+    run: Run
+    database: Path
+    options: ResumeOptions
+    standing: Standing
+    checkpoint: dict[str, Any]
+    pipeline: Pipeline | None = None
+    notes: tuple[str, ...] = ()
+    leftovers: tuple[Any, ...] = ()
+    cautious: bool = False
+
+
+def prepare(
+    database: Path, reference: str, options: ResumeOptions, *, tell: Callable[[str], None] = lambda line: None
+) -> Resumption:
+    """Find the run and check all that a resume depends on: nobody drives it, settings, code, sources, outputs.
+
+    Changes the working directory to the recorded one. `tell` is given lines for a person who waits.
+    """
+    database = database.absolute()
+    with AuditReader(database) as reader:
+        run = reader.run(reference)
+        state = standing(reader, run, patience=0 if run.status == "completed" else 60.0, tell=tell)
+        if run.status == "completed":
+            return Resumption(run, database, options, state, {})
+        require_unfinished(run)
+        if not (state.verdict.dead or (options.take_over and state.verdict.state == "frozen")):
+            raise state.in_progress()
+        checkpoint = require_checkpoint(run, state.checkpoint)
+        nodes = {node.node_id: node for node in reader.nodes(run.run_id)}
+        remains = leftovers(reader, run.run_id)
+        attempts = reader.attempts(run.run_id)
+        sizes = inspected_sizes(reader, run.run_id)
+    _compare_settings(run, options)
+    enter(run, options.working_directory)
+    pipeline = require_settings(run, environ=options.environ, dotenv=options.dotenv, overrides=options.set)
+    notes = _compare_code(run, pipeline, nodes, options)
+    for node in pipeline.graph.of_kind("source"):
+        check_source(pipeline, node.id, checkpoint)
+    for node in pipeline.graph.of_kind("sink"):
+        check_output(pipeline, node.id, checkpoint)
+    notes += _grown(pipeline.sizes(), sizes)
+    held = state.checkpoint
+    died = [
+        attempt.end_reason is None or attempt.end_reason.startswith(("taken over", "fix by"))
+        for attempt in attempts[-2:]
+    ]
+    cautious = len(died) == 2 and all(died) and held is not None and held.attempt < run.attempt
+    return Resumption(run, database, options, state, checkpoint, pipeline, notes, remains, cautious)
+
+
+def execute(
+    resumption: Resumption,
+    *,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    on_output: Callable[[str, str], None] | None = None,
+    log_format: str = "text",
+    log_level: str = "WARNING",
+    children: Nursery | None = None,
+) -> Ended:
+    """Take the run over and finish it. Raises `RunInProgress` if somebody else was faster."""
+    run, pipeline, options = resumption.run, resumption.pipeline, resumption.options
+    assert pipeline is not None
+    number = run.attempt + 1
+    identity = current(lock_path(resumption.database, run.run_id, number))
+    crash_point("main.before_resume_lock")
+    with AttemptLock.acquire(identity):
+        crash_point("main.after_resume_lock")
+        replace = options.take_over and not resumption.standing.verdict.dead
+        plan = plan_of(
+            pipeline, run.run_id, number, resumption.database, replace_outputs=replace, log_format=log_format,
+            log_level=log_level,
+        )  # fmt: skip
+        overrides = {"set": list(options.set), "accept_changed_code": options.accept_changed_code}
+        records = {}
+        if replace:
+            records["operator_actions"] = [take_over_record(run.run_id, number, identity, options.reason)]
+        audit = AuditPlan(
+            run_id=run.run_id,
+            database=str(resumption.database),
+            attempt=number,
+            attempt_columns={**identity.to_columns(), "overrides_json": json.dumps(overrides)},
+            records=records,
+            checkpoint=resumption.checkpoint,
+            checkpoints=pipeline.settings.checkpoint.enabled,
+            inputs=inputs_of(pipeline),
+            journal=evidence_delivery.journal_of(pipeline, resumption.database, run.run_id),
+            working_directory=plan.working_directory,
+            log_format=log_format,
+            log_level=log_level,
+        )
+        cast_list = cast_of(
+            pipeline, plan, audit, cautious=resumption.cautious, leftovers=cast("Any", resumption.leftovers),
+            takes_over=_predecessor(resumption.standing),
+        )  # fmt: skip
+        ended = drive(pipeline, cast_list, run.run_id, watch=watch, on_output=on_output, children=children)
+        if ended.error is None:
+            evidence_delivery.deliver(pipeline, resumption.database, run.run_id, state_directory(pipeline))
+        return ended
+
+
+def _predecessor(standing: Standing) -> dict[str, Any]:
+    """The attempt that is taken over, for the record."""
+    attempt, verdict = standing.attempt, standing.verdict
+    return {
+        "from_attempt": attempt.attempt, "pid": attempt.pid, "host": attempt.host, "state": verdict.state,
+        "evidence": verdict.sentence,
+    }  # fmt: skip
+
+
+def _grown(now: Mapping[str, int], then: Mapping[str, int]) -> tuple[str, ...]:
+    """Sources to which something was appended since the attempt before: it is processed like the rest."""
+    return tuple(
+        f"{source}: {size - then[source]:,} bytes were appended since; their rows are processed like the rest"
+        for source, size in sorted(now.items())
+        if size > then.get(source, size)
+    )
+
+
+def _compare_settings(run: Run, options: ResumeOptions) -> None:
+    if options.settings is None:
+        return
+    given = load_pipeline(options.settings, environ=options.environ, dotenv=options.dotenv)
+    keys = difference(json.loads(run.settings_json), given.loaded.document)
+    if keys:
+        raise ConfigurationMismatch(
+            f"Configuration mismatch: {options.settings} differs from what run {run.run_id} was started with",
+            details=[f"differs: {key}" for key in keys],
+            next_step=f"elspeth resume {run.run_id}  (uses the stored settings), or start a new run with the new ones",
+        )
+
+
+def _compare_code(
+    run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord], options: ResumeOptions
+) -> tuple[str, ...]:
+    """What decides results must be what it was; answers notes where the operator accepted a difference."""
+    try:
+        require_same_code(run, pipeline, nodes)
+    except ConfigurationMismatch as error:
+        if not options.accept_changed_code:
+            raise
+        return tuple(f"accepted: {line}" for line in error.details)
+    return ()

@@ -1,0 +1,97 @@
+"""Starts a run: everything is checked and decided before the first byte is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from actors.crash_points import crash_point
+from actors.places.local.fork_server import Nursery
+from elspeth import __version__, ids
+from elspeth.audit.store.database import path_of
+from elspeth.coordinator.commit_pipeline import start_checkpoint
+from elspeth.coordinator.progress import Progress
+from elspeth.roles.plan import AuditPlan
+from elspeth.runs.lifecycle import evidence_delivery
+from elspeth.runs.lifecycle.drive import Ended, cast_of, drive, plan_of, state_directory
+from elspeth.runs.lifecycle.pipeline import CANONICAL_VERSION, Pipeline
+from elspeth.runs.liveness.identity import current
+from elspeth.runs.liveness.locks import AttemptLock, lock_path
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A run that is about to begin: its id and where its audit trail will be. Nothing has been written yet.
+
+    `supersedes` names unfinished runs, each with its latest attempt, that are given up for this one, for `reason`.
+    """
+
+    pipeline: Pipeline
+    run_id: str
+    database: Path
+    supersedes: tuple[tuple[str, int], ...] = ()
+    reason: str | None = None
+
+
+def prepare(pipeline: Pipeline) -> Start:
+    """Inspect inputs and outputs, and give the run its id."""
+    pipeline.inspect(state_directory(pipeline))
+    evidence_delivery.check(pipeline, state_directory(pipeline))
+    return Start(pipeline, ids.run_id(datetime.now(UTC)), path_of(pipeline.settings.landscape.url))
+
+
+def execute(
+    start: Start,
+    *,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    on_output: Callable[[str, str], None] | None = None,
+    log_format: str = "text",
+    log_level: str = "WARNING",
+    children: Nursery | None = None,
+) -> Ended:
+    """Run it. The lock of the attempt is held from before the first record until this process ends or this returns."""
+    pipeline, database = start.pipeline, start.database
+    identity = current(lock_path(database, start.run_id, 1))
+    crash_point("main.before_lock")
+    with AttemptLock.acquire(identity):
+        crash_point("main.after_lock")
+        plan = plan_of(pipeline, start.run_id, 1, database, log_format=log_format, log_level=log_level)
+        audit = AuditPlan(
+            run_id=start.run_id,
+            database=str(database.absolute()),
+            attempt=1,
+            attempt_columns=identity.to_columns(),
+            run={
+                "run_id": start.run_id,
+                "settings_path": str(pipeline.loaded.path) if pipeline.loaded.path else None,
+                "settings_json": pipeline.loaded.settings_json,
+                "settings_hash": pipeline.settings_hash(),
+                "pipeline_hash": pipeline.pipeline_hash(),
+                "working_directory": plan.working_directory,
+                "elspeth_version": __version__,
+                "canonical_version": CANONICAL_VERSION,
+            },
+            records=pipeline.node_records(),
+            checkpoint=start_checkpoint(pipeline.positions),
+            checkpoints=pipeline.settings.checkpoint.enabled,
+            supersedes=start.supersedes,
+            reason=start.reason,
+            inputs=inputs_of(pipeline),
+            journal=evidence_delivery.journal_of(pipeline, database, start.run_id),
+            working_directory=plan.working_directory,
+            log_format=log_format,
+            log_level=log_level,
+        )
+        ended = drive(
+            pipeline, cast_of(pipeline, plan, audit), start.run_id, watch=watch, on_output=on_output, children=children
+        )
+        if ended.error is None:
+            evidence_delivery.deliver(pipeline, database, start.run_id, state_directory(pipeline))
+        return ended
+
+
+def inputs_of(pipeline: Pipeline) -> dict[str, str]:
+    """The file behind each source, for the artifact records."""
+    return {node: str(info.files[0]) for node, info in pipeline.sources.items() if info.files}

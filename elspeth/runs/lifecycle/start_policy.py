@@ -1,0 +1,130 @@
+"""What `run --execute` does when there are earlier runs: start, resume, leave it at that, or refuse."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from elspeth.audit.query.locate import describe
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.query.values import Run
+from elspeth.audit.store.database import path_of
+from elspeth.errors import ConfigurationMismatch
+from elspeth.runs.lifecycle import resume, start
+from elspeth.runs.lifecycle.pipeline import Pipeline
+from elspeth.runs.lifecycle.resume import ResumeOptions, Resumption
+from elspeth.runs.lifecycle.start import Start
+from elspeth.runs.liveness.run_assessment import Standing, outputs_of, resumable, standing
+from elspeth.settings import difference
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The pipeline's last run completed, and nothing it depends on has changed since."""
+
+    run: Run
+
+
+def choose(
+    pipeline: Pipeline,
+    *,
+    auto_resume: bool = False,
+    force_new: bool = False,
+    dotenv: bool = True,
+    reason: str | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Start | Resumption | Done:
+    """Decide, before anything is touched.
+
+    An unfinished run of this pipeline, or one with the same outputs, is in the way: it is refused (`RunInProgress`),
+    resumed (`auto_resume`) or given up (`force_new`, unless it is alive). Without one, `auto_resume` leaves a completed
+    run at that if neither settings nor sources have changed. Raises `ConfigurationMismatch` where the settings were
+    changed beside an unfinished run.
+    """
+    database = path_of(pipeline.settings.landscape.url)
+    in_the_way: list[Standing] = []
+    last: Run | None = None
+    if database.exists() and describe(database) != "is empty":
+        with AuditReader(database) as reader:
+            runs = [run for run in reader.runs() if _same_pipeline(run, pipeline)]
+            last = runs[0] if runs else None
+            mine = _outputs(pipeline)
+            for run in filter(resumable, reader.runs()):
+                if run in runs or mine & outputs_of(run, reader.checkpoint(run.run_id)):
+                    in_the_way.append(standing(reader, run, patience=60.0 if auto_resume else 0.0, tell=tell))
+            if not in_the_way and auto_resume and last is not None and _unchanged(reader, last, pipeline):
+                return Done(last)
+    if in_the_way and force_new:
+        return _force(pipeline, in_the_way, reason)
+    if in_the_way and auto_resume and _same_pipeline(in_the_way[0].run, pipeline):
+        return _resume(pipeline, database, in_the_way[0], dotenv, tell)
+    if in_the_way:
+        raise _refusal(in_the_way[0])
+    return start.prepare(pipeline)
+
+
+def _same_pipeline(run: Run, pipeline: Pipeline) -> bool:
+    """The same settings file, or another copy of the same settings, for the same working directory."""
+    if run.working_directory != str(Path.cwd()):
+        return False
+    path = pipeline.loaded.path
+    same_file = (
+        path is not None and run.settings_path is not None and Path(run.settings_path).resolve() == path.resolve()
+    )
+    return same_file or run.settings_hash == pipeline.settings_hash()
+
+
+def _outputs(pipeline: Pipeline) -> set[str]:
+    files = (path for node in pipeline.graph.of_kind("sink") for path in pipeline.sink(node.id).outputs())
+    return {str(path.resolve()) for path in files}
+
+
+def _refusal(found: Standing) -> Exception:
+    if found.verdict.dead:
+        error = found.in_progress("did not finish, and nobody drives it now")
+        error.next_step = (
+            f"finish it: elspeth resume {found.run.run_id}   or give it up: add --force-new to this command"
+        )
+        return error
+    return found.in_progress()
+
+
+def _force(pipeline: Pipeline, in_the_way: list[Standing], reason: str | None) -> Start:
+    for found in in_the_way:
+        if not found.verdict.dead:
+            raise found.in_progress("is not dead, so it is not given up")
+    superseded = tuple((found.run.run_id, found.run.attempt) for found in in_the_way)
+    return replace(start.prepare(pipeline), supersedes=superseded, reason=reason)
+
+
+def _resume(
+    pipeline: Pipeline, database: Path, found: Standing, dotenv: bool, tell: Callable[[str], None]
+) -> Resumption:
+    keys = difference(json.loads(found.run.settings_json), pipeline.loaded.document)
+    if keys:
+        raise ConfigurationMismatch(
+            f"Configuration mismatch: the settings changed beside the unfinished run {found.run.run_id}",
+            details=[f"differs: {key}" for key in keys],
+            next_step=f"elspeth resume {found.run.run_id}  (with the stored settings), or run with --force-new",
+        )
+    return resume.prepare(database, found.run.run_id, ResumeOptions(dotenv=dotenv), tell=tell)
+
+
+def _unchanged(reader: AuditReader, last: Run, pipeline: Pipeline) -> bool:
+    if last.status != "completed" or last.settings_hash != pipeline.settings_hash():
+        return False
+    inputs = [artifact for artifact in reader.artifacts(last.run_id) if artifact.kind == "input" and artifact.path]
+    if len(inputs) < len(pipeline.graph.of_kind("source")):
+        return False  # a source that cannot prove itself may have anything to say
+    return all(_digest(Path(str(artifact.path))) == artifact.content_hash for artifact in inputs)
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

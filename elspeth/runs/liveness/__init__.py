@@ -1,0 +1,1 @@
+"""Who drives a run, and whether it is alive."""

@@ -1,0 +1,103 @@
+"""Collects the evidence about an attempt: asks for its lock, looks at its process, watches its heartbeat."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from actors.places.local.process import Identity
+from elspeth.audit.store.database import file_system
+from elspeth.runs.liveness import locks
+from elspeth.runs.liveness.identity import AttemptIdentity, current
+from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS, Evidence, ProcessState
+
+POLL_SECONDS = 0.5
+
+
+def gather(
+    attempt: AttemptIdentity,
+    *,
+    database: Path | None = None,
+    here: AttemptIdentity | None = None,
+    network: Callable[[Path], str | None] = file_system,
+) -> Evidence:
+    """What lock and process tell at once. Nothing is changed, taken or waited for.
+
+    `database` is where the audit database lies as seen from here: the folder of locks beside it is tried first, since
+    the recorded path may hold in another container only. `network` names the network file system that a file lies on,
+    if it does: there, a free lock proves nothing about another machine.
+    """
+    here = here or current(Path(attempt.lock_path))
+    same_boot = attempt.boot_id == here.boot_id
+    found = _probe(attempt, database)
+    if found.state == "free" and not same_boot and network(found.path):
+        found = locks.Probe("unreachable", found.path, "on a network volume, locks of other machines cannot be trusted")
+    return Evidence(
+        identity=attempt,
+        lock=found.state,
+        process=_process(attempt.process),
+        same_host=attempt.host == here.host,
+        same_boot=same_boot,
+        in_container=attempt.container_id is not None or here.container_id is not None,
+        lock_detail=found.detail if found.state == "unreachable" else "",
+    )
+
+
+def needs_watching(evidence: Evidence) -> bool:
+    """Whether the heartbeat can add to the verdict: neither a free lock nor a process in sight has spoken."""
+    return evidence.lock != "free" and evidence.process == "unseen"
+
+
+def watch(
+    evidence: Evidence,
+    heartbeat: Callable[[], int],
+    *,
+    seconds: float = HEARTBEAT_TIMEOUT_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> Evidence:
+    """The evidence, completed by watching the heartbeat number until it changes, `seconds` at most.
+
+    `heartbeat` reads the number anew each time it is called. Time is counted on our own monotonic clock alone.
+    """
+    start, before = clock(), heartbeat()
+    while True:
+        elapsed = clock() - start
+        if heartbeat() != before:
+            return replace(evidence, heartbeat="moving", watched_seconds=elapsed)
+        if elapsed >= seconds:
+            return replace(evidence, heartbeat="still", watched_seconds=elapsed, timeout_seconds=seconds)
+        pause(min(POLL_SECONDS, seconds - elapsed))
+
+
+def _probe(attempt: AttemptIdentity, database: Path | None) -> locks.Probe:
+    recorded = Path(attempt.lock_path)
+    found = locks.probe(recorded)
+    if database is not None:
+        beside = database.resolve().parent / "locks" / recorded.name
+        if beside != recorded:
+            nearer = locks.probe(beside)
+            found = found if nearer.state == "unreachable" else nearer
+    return found
+
+
+def _process(process: Identity) -> ProcessState:
+    match process.state():
+        case "alive":
+            return "running"
+        case "stopped":
+            return "stopped"
+        case "unknown":
+            return "unseen"
+    return "reused" if _exists(process.pid) else "gone"
+
+
+def _exists(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    # What is left of an ended process until its parent asks for the exit code is not somebody else.
+    return status[status.rindex(")") + 2] not in "ZX"

@@ -1,0 +1,101 @@
+"""What is true of a recorded run: who drives it, whether it is finished, and what stands in the way of another."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from actors.places.local.process import Identity
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.query.values import Attempt, Checkpoint, Run
+from elspeth.errors import RunInProgress
+from elspeth.runs.liveness.evidence import gather, needs_watching, watch
+from elspeth.runs.liveness.identity import AttemptIdentity
+from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS, Verdict, judge
+
+IN_PROGRESS = "Run already in progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A run, its latest attempt, and the verdict on that attempt."""
+
+    run: Run
+    attempt: Attempt
+    verdict: Verdict
+    checkpoint: Checkpoint | None
+
+    @property
+    def next_command(self) -> str:
+        """What the operator types now."""
+        run_id = self.run.run_id
+        if self.verdict.state == "alive":
+            return f"elspeth status {run_id}"
+        if self.verdict.state == "frozen":
+            return f"elspeth resume {run_id} --take-over"
+        return f"elspeth resume {run_id}"
+
+    def in_progress(self, why: str = "") -> RunInProgress:
+        """The refusal that this standing asks for."""
+        attempt = self.attempt
+        since = f"pid {attempt.pid} on {attempt.host}, since {attempt.started_at}"
+        return RunInProgress(
+            f"{IN_PROGRESS}: {self.run.run_id} {why or 'is driven by somebody else'}",
+            details=[f"attempt {attempt.attempt}: {since}", f"{self.verdict.state}: {self.verdict.sentence}"],
+            next_step=self.next_command,
+        )
+
+
+def standing(
+    reader: AuditReader,
+    run: Run,
+    *,
+    patience: float = HEARTBEAT_TIMEOUT_SECONDS,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Standing:
+    """Judge the latest attempt of a run; watches its heartbeat for `patience` seconds where nothing else can tell."""
+    attempt = reader.attempts(run.run_id)[-1]
+    identity = AttemptIdentity.from_columns(dataclasses.asdict(attempt))
+    evidence = gather(identity, database=reader.path)
+    if needs_watching(evidence) and patience > 0:
+        tell(f"watching the heartbeat of {attempt.host} for up to {patience:g} s")
+        evidence = watch(evidence, lambda: reader.heartbeat(run.run_id, attempt.attempt), seconds=patience)
+        # Who is less patient may learn that it moves, but not that it stands still.
+        evidence = dataclasses.replace(evidence, timeout_seconds=max(patience, HEARTBEAT_TIMEOUT_SECONDS))
+    return Standing(run, attempt, judge(evidence), reader.checkpoint(run.run_id))
+
+
+def resumable(run: Run) -> bool:
+    """Whether the run waits to be finished. One that an operator marked failed by hand does not."""
+    by_hand = run.status == "failed" and run.failure is None
+    return run.completed_at is None and not run.finished and not by_hand
+
+
+def outputs_of(run: Run, checkpoint: Checkpoint | None) -> set[str]:
+    """The output files of a run, resolved."""
+    if checkpoint is None:
+        return set()
+    sinks = json.loads(checkpoint.message)["sinks"]
+    return {str(position["resolved"]) for position in sinks.values() if "resolved" in position}
+
+
+def leftovers(reader: AuditReader, run_id: str) -> tuple[Identity, ...]:
+    """The recorded child processes of a run that are not known to have ended."""
+    found: dict[tuple[int, str | None], Identity] = {}
+    for event in reader.events(run_id):
+        key = (event.pid or 0, event.child)
+        if event.event in ("started", "restarted") and event.child and event.detail:
+            facts = json.loads(event.detail)
+            if set(facts) >= {field.name for field in dataclasses.fields(Identity)}:
+                found[key] = Identity(**facts)
+        elif event.event == "exited":
+            found.pop(key, None)
+    return tuple(found.values())
+
+
+def inspected_sizes(reader: AuditReader, run_id: str) -> dict[str, int]:
+    """The sizes of the inputs, in bytes, as the latest attempt found them."""
+    found = [event.detail for event in reader.events(run_id) if event.event == "inspected" and event.detail]
+    return dict(json.loads(found[-1])["sizes"]) if found else {}

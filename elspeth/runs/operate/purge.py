@@ -1,0 +1,166 @@
+"""Which finished runs a purge is for, and carrying it out: records through the audit process, then files.
+
+What was kept outside of the database goes too: payloads that no other run refers to, and copies of cut tails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from elspeth.audit.explain.payload_reader import bases_of
+from elspeth.audit.purge import PURGE, REMOVE, finished, last_action
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.query.values import Run
+from elspeth.audit.verify.outputs import references
+from elspeth.errors import ElspethError, SettingsError
+from elspeth.payloads import PayloadStore
+from elspeth.runs.operate.client import operate
+
+_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A run that a purge is about. `refusal` says why nothing of it is purged, as the end of a sentence."""
+
+    run: Run
+    rows: int
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge of one run did beside its records. `kept` counts payloads that are shared with other runs."""
+
+    run_id: str
+    payloads: int
+    kept: int
+    tails: int
+
+
+def age(text: str) -> timedelta:
+    """`90d`, `12h`, `30m` or `5s` as a span of time. Raises `SettingsError`."""
+    number, unit = text[:-1], text[-1:]
+    if not number.isascii() or not number.isdigit() or unit not in _UNITS:
+        raise SettingsError(f"{text!r} is no age", next_step="write --older-than 90d (d days, h hours, m minutes)")
+    return int(number) * _UNITS[unit]
+
+
+def candidates(
+    reader: AuditReader,
+    *,
+    reference: str | None,
+    older_than: timedelta | None,
+    whole: bool,
+    now: datetime | None = None,
+) -> list[Candidate]:
+    """The runs meant, latest first: the one that is named, or those that ended so long ago.
+
+    Of the latter, those with nothing left to purge are left out. Raises `RunNotFound`.
+    """
+    if reference is not None:
+        run = reader.run(reference)
+        return [Candidate(run, reader.row_count(run.run_id), _refusal(run))]
+    limit = (now or datetime.now(UTC)) - (older_than or timedelta())
+    return [
+        Candidate(run, reader.row_count(run.run_id), _refusal(run))
+        for run in reader.runs()
+        if _time(run.completed_at or run.started_at) < limit and not _done(reader, run, whole)
+    ]
+
+
+def purge(database: Path, run: Run, *, whole: bool, reason: str | None) -> Purged:
+    """Forget the row data of a finished run, or if `whole` everything about its rows. Recorded, with who and why.
+
+    Raises `RunInProgress` if the run has not finished, and what `operate` raises. Interrupted at any moment, it is
+    finished by being called again.
+    """
+    with AuditReader(database) as reader:
+        mine = {reference for _, _, _, reference, _ in references(reader.connection, run.run_id)}
+        tails = list(_tails(reader, run))
+        whole = whole or last_action(reader.connection, run.run_id, REMOVE) > 0  # what was begun is finished
+    gone, kept = 0, set[str]()
+    # The records that name payloads go last: without them a purge that was interrupted could not find its files again.
+    if mine or not whole:
+        operate(database, run_id=run.run_id, action=PURGE, reason=reason, changes={}, expected_attempt=run.attempt)
+        with AuditReader(database) as reader:
+            kept = _still_needed(reader, run, mine)
+        gone = sum(_unlink(places) for places in _places(run, mine - kept))
+    if whole:
+        operate(database, run_id=run.run_id, action=REMOVE, reason=reason, changes={}, expected_attempt=run.attempt)
+    return Purged(run.run_id, gone, len(kept), sum(_unlink([tail]) for tail in tails))
+
+
+def _refusal(run: Run) -> str | None:
+    if run.status == "running":
+        return "has not finished"
+    if run.completed_at is None and run.superseded_by is None:
+        return "has not finished: resume it, or give it up with elspeth doctor --mark-failed"
+    return None
+
+
+def _done(reader: AuditReader, run: Run, whole: bool) -> bool:
+    """Whether nothing is left to purge; one that was interrupted left something, and one that spared files may have."""
+    if not finished(reader.connection, run.run_id, REMOVE):
+        if whole or last_action(reader.connection, run.run_id, REMOVE) > 0:
+            return False
+        if not finished(reader.connection, run.run_id, PURGE):
+            return False
+    if any(tail.exists() for tail in _tails(reader, run)):
+        return False
+    if not any(base.exists() for base in bases_of(run.settings_json, run.working_directory)):
+        return True
+    mine = {reference for _, _, _, reference, _ in references(reader.connection, run.run_id)}
+    here = {reference for reference in mine if any(place.exists() for place in next(_places(run, {reference})))}
+    return not here - _still_needed(reader, run, here)
+
+
+def _places(run: Run, references: set[str]) -> Iterator[list[Path]]:
+    """Of each reference, the files where its payload may be."""
+    stores = [PayloadStore(base) for base in bases_of(run.settings_json, run.working_directory)]
+    for reference in references:
+        yield [store.path(reference) for store in stores]
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def _still_needed(reader: AuditReader, run: Run, mine: set[str]) -> set[str]:
+    """Payloads that other runs refer to. While a run is under way nobody can tell what it will refer to: then all."""
+    needed: set[str] = set()
+    for other in reader.runs():
+        if other.run_id == run.run_id:
+            continue
+        if _refusal(other) is not None:
+            return mine
+        if not last_action(reader.connection, other.run_id, PURGE):
+            needed.update(reference for _, _, _, reference, _ in references(reader.connection, other.run_id))
+    return mine & needed
+
+
+def _tails(reader: AuditReader, run: Run) -> Iterator[Path]:
+    for event in reader.events(run.run_id):
+        if event.event == "cut" and event.detail:
+            copy = json.loads(event.detail).get("copy")
+            if copy:
+                yield Path(run.working_directory) / copy
+
+
+def _unlink(places: list[Path]) -> bool:
+    found = False
+    for path in places:
+        try:
+            path.unlink()
+            found = True
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ElspethError(
+                f"{path} could not be removed: {error.strerror or error}", next_step="mend it, then purge again"
+            ) from error
+    return found

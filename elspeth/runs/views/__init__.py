@@ -1,0 +1,1 @@
+"""How runs stand and what happened to them, for commands to show."""

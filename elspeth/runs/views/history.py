@@ -1,0 +1,91 @@
+"""What happened to a run, as sentences: its recorded events and what operators did, in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from elspeth.audit.query.values import Attempt, Event, OperatorAction
+
+_ACTIONS = {
+    "fix": "cleaned up with `doctor --fix`",
+    "mark_failed": "given up",
+    "force_new": "given up for a new run",
+    "take_over": "taken over from a frozen process",
+    "purge": "contents of rows purged",
+    "migrate": "schema of the audit database brought forward",
+}
+_ENDS = ("completed", "failed", "interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One thing that happened, at a time (ISO 8601, UTC), in an attempt or from outside (None)."""
+
+    at: str
+    attempt: int | None
+    sentence: str
+
+
+def history(attempts: Iterable[Attempt], events: Iterable[Event], actions: Iterable[OperatorAction]) -> list[Happening]:
+    """Everything worth telling, oldest first. That a child was started, and marks of the flow, are left out."""
+    drivers = {attempt.attempt: attempt for attempt in attempts}
+    told = [Happening(action.created_at, None, _action(action)) for action in actions]
+    for event in events:
+        sentence = _event(event, drivers.get(event.attempt))
+        if sentence is not None:
+            told.append(Happening(event.at, event.attempt, sentence))
+    return sorted(told, key=lambda happening: happening.at)
+
+
+def _event(event: Event, driver: Attempt | None) -> str | None:
+    facts: Mapping[str, Any] = json.loads(event.detail) if event.detail else {}
+    if event.child is None:
+        return _of_the_run(event, driver)
+    who = f"{event.child} (pid {event.pid})" if event.pid else event.child
+    match event.event:
+        case "restarted":
+            return f"{who} was started again"
+        case "exited":
+            return f"{who} {_exit(facts)}"
+        case "gave_up":
+            return f"{who} kept dying: {facts.get('reason', '')}"
+        case "suspect":
+            return f"row {facts.get('row_index')} is suspected: {facts.get('reason', '')}"
+        case "quarantined":
+            return f"row {facts.get('row_index')} was set aside: {facts.get('reason', 'it killed its workers')}"
+        case "cut":
+            return f"{facts.get('size_bytes'):,} bytes cut off {facts.get('path')}; a copy is in {facts.get('copy')}"
+        case "stopping":
+            return str(facts.get("reason", "stopping"))
+        case "killed_leftover":
+            return f"process {event.pid}, left over from an earlier attempt, was killed"
+    return None
+
+
+def _of_the_run(event: Event, driver: Attempt | None) -> str | None:
+    if event.event == "started" and driver is not None:
+        where = f" in container {driver.container_id[:12]}" if driver.container_id else ""
+        return f"attempt {driver.attempt} began: {driver.user}, pid {driver.pid} on {driver.host}{where}"
+    if event.event in _ENDS:
+        why = driver.end_reason if driver is not None else None
+        return f"the run {event.event}" if why in (None, event.event) else f"the run is {event.event}: {why}"
+    return None  # what an operator did is told from the record of the act
+
+
+def _exit(facts: Mapping[str, Any]) -> str:
+    reason = str(facts.get("reason") or "")
+    if reason.startswith("killed:"):
+        return f"was killed: {reason.removeprefix('killed:')}"
+    if reason in ("hang", "memory"):
+        return {"hang": "hung and was killed", "memory": "ran out of memory"}[reason]
+    if facts.get("signal"):
+        return f"was killed by {facts['signal']}"
+    return f"ended with exit code {facts.get('exit_code')}"
+
+
+def _action(action: OperatorAction) -> str:
+    what = _ACTIONS.get(action.action, action.action)
+    return f"{what} by {action.user}" + (f": {action.reason}" if action.reason else "")

@@ -1,0 +1,199 @@
+"""How runs stand: a line for each of many, or everything about one, also while it is driven."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from actors.places.local.process import Identity
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.query.values import Checkpoint, Event, Run
+from elspeth.runs.liveness.identity import AttemptIdentity
+from elspeth.runs.liveness.run_assessment import resumable, standing
+from elspeth.runs.views.history import Happening, history
+
+TROUBLED = ("quarantined", "discarded", "failed")
+"""Outcomes of rows that did not go through."""
+
+MAIN = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run in a line. Numbers are those of the latest checkpoint; `state` judges the process of a running one.
+
+    `seconds` is the time in which the run was driven, over all attempts.
+    """
+
+    run: Run
+    state: str | None
+    rows: int
+    seconds: float
+    troubled: Mapping[str, int]
+
+    @property
+    def rows_per_second(self) -> float | None:
+        """Rows over the time in which the run was driven; None where that says nothing."""
+        return self.rows / self.seconds if self.rows and self.seconds else None
+
+    def to_value(self) -> dict[str, Any]:
+        """The summary as plain data."""
+        run, rate = self.run, self.rows_per_second
+        return {
+            "run_id": run.run_id, "status": run.status, "state": self.state, "started_at": run.started_at,
+            "completed_at": run.completed_at, "attempts": run.attempt, "rows": self.rows,
+            "duration_seconds": self.seconds, "rows_per_second": None if rate is None else round(rate, 1),
+            "failures": dict(self.troubled), "failure": run.failure, "superseded_by": run.superseded_by,
+            "resumable": resumable(run), "settings_path": run.settings_path,
+        }  # fmt: skip
+
+
+def summary(reader: AuditReader, run: Run) -> Summary:
+    """A run in a line; watches no heartbeat, so a run that is driven elsewhere may be of `unknown` state."""
+    held = reader.checkpoint(run.run_id)
+    if held is None:
+        outcomes = reader.outcome_counts(run.run_id)
+        rows, seconds = reader.row_count(run.run_id), 0.0
+    else:
+        message = json.loads(held.message)
+        outcomes, rows, seconds = message.get("outcomes", {}), message["rows"], message.get("driven", 0.0)
+    state = standing(reader, run, patience=0.0).verdict.state if run.status == "running" else None
+    return Summary(run, state, rows, seconds, {name: outcomes[name] for name in TROUBLED if outcomes.get(name)})
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """A process of the latest attempt. `state` is alive, stopped, gone, or unknown where it cannot be seen from here.
+
+    `resident_bytes` is what it holds in memory now, `restarts` how often it was started again.
+    """
+
+    role: str
+    pid: int | None
+    state: str
+    resident_bytes: int | None
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCount:
+    """A node and how many rows or tokens it dealt with, by how that went."""
+
+    node_id: str
+    kind: str
+    plugin: str
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Whether everything that was read is accounted for. `open` tokens have no terminal outcome yet."""
+
+    rows: int
+    tokens: int
+    outcomes: Mapping[str, int]
+
+    @property
+    def terminal(self) -> int:
+        """Tokens with a terminal outcome."""
+        return sum(count for outcome, count in self.outcomes.items() if outcome != "buffered")
+
+    @property
+    def open(self) -> int:
+        """Tokens without one."""
+        return self.tokens - self.terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything about one run."""
+
+    summary: Summary
+    evidence: str
+    next_command: str
+    nodes: tuple[NodeCount, ...]
+    balance: Balance
+    processes: tuple[ProcessState, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    happenings: tuple[Happening, ...]
+
+    def to_value(self) -> dict[str, Any]:
+        """The status as plain data."""
+        balance, run = self.balance, self.summary.run
+        return self.summary.to_value() | {
+            "evidence": self.evidence, "next_command": self.next_command or None,
+            "working_directory": run.working_directory, "elspeth_version": run.elspeth_version,
+            "nodes": [dataclasses.asdict(node) for node in self.nodes],
+            "balance": {"rows": balance.rows, "tokens": balance.tokens, "terminal": balance.terminal,
+                        "open": balance.open, "outcomes": dict(balance.outcomes)},
+            "processes": [dataclasses.asdict(process) for process in self.processes],
+            "checkpoints": [_checkpoint(held) for held in self.checkpoints],
+            "history": [dataclasses.asdict(happening) for happening in self.happenings],
+        }  # fmt: skip
+
+
+def status(reader: AuditReader, reference: str, *, checkpoints: int = 5) -> Status:
+    """Everything about the run of this id, its beginning or `latest`, as of one moment. Raises `RunNotFound`."""
+    with reader.snapshot():
+        run = reader.run(reference)
+        found = standing(reader, run, patience=0.0)
+        events = reader.events(run.run_id)
+        attempts = reader.attempts(run.run_id)
+        return Status(
+            summary(reader, run),
+            found.verdict.sentence if run.status == "running" else "",
+            found.next_command if resumable(run) else "",
+            tuple(_nodes(reader, run)),
+            Balance(reader.row_count(run.run_id), reader.token_count(run.run_id), reader.outcome_counts(run.run_id)),
+            tuple(_processes(AttemptIdentity.from_columns(dataclasses.asdict(attempts[-1])), run, events)),
+            tuple(reader.checkpoints(run.run_id, checkpoints)),
+            tuple(history(attempts, events, reader.operator_actions(run.run_id))),
+        )
+
+
+def _nodes(reader: AuditReader, run: Run) -> list[NodeCount]:
+    counts: dict[str, dict[str, int]] = {}
+    for (node, state), count in reader.state_counts(run.run_id).items():
+        counts.setdefault(node, {})[state] = count
+    for node, count in reader.source_counts(run.run_id).items():
+        counts.setdefault(node, {})["read"] = count
+    for node, count in reader.sink_counts(run.run_id).items():
+        counts.setdefault(node, {})["written"] = count
+    return [
+        NodeCount(node.node_id, node.node_type, node.plugin_name, counts.get(node.node_id, {}))
+        for node in reader.nodes(run.run_id)
+    ]
+
+
+def _processes(main: AttemptIdentity, run: Run, events: list[Event]) -> list[ProcessState]:
+    latest: dict[str, Identity] = {}
+    restarts: dict[str, int] = {}
+    for event in events:
+        if event.attempt == run.attempt and event.child and event.detail and event.event in ("started", "restarted"):
+            latest[event.child] = Identity(**json.loads(event.detail))
+            restarts[event.child] = restarts.get(event.child, 0) + (event.event == "restarted")
+    people = {MAIN: main.process, **latest}
+    return [_process(role, identity, restarts.get(role, 0)) for role, identity in people.items()]
+
+
+def _process(role: str, identity: Identity, restarts: int) -> ProcessState:
+    state = identity.state()
+    resident = None
+    if state in ("alive", "stopped"):
+        try:
+            resident = psutil.Process(identity.pid).memory_info().rss
+        except psutil.Error:  # it ended between the two looks, or may not be looked at
+            state = identity.state()
+    return ProcessState(role, identity.pid, state, resident, restarts)
+
+
+def _checkpoint(held: Checkpoint) -> dict[str, Any]:
+    return {
+        "checkpoint_id": held.checkpoint_id, "attempt": held.attempt, "rows": json.loads(held.message)["rows"],
+        "row_id": held.row_id, "created_at": held.created_at,
+    }  # fmt: skip
