@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from elspeth.runs.liveness.locks import probe
-from tests.crash.tree import Tree, events, outputs, run_of, state_of, wait_until
-from tests.crash.trial import lay, settings, violations
+from tests.kit.pipelines.trial import lay, settings, violations
+from tests.kit.processes.tree import Tree, events, outputs, run_of, state_of, wait_until
 
 ROLES = ("main", "nursery", "audit", "sinks", "stage", "source", "worker")
 ROWS = 1500

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash import program
+from tests.kit.processes import program
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.checker.checker import check
-from tests.crash.program import Programs
-from tests.crash.story import query, run_id
+from tests.kit.oracle.checker import check
+from tests.kit.processes.program import Programs
+from tests.kit.processes.story import query, run_id
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 RAW_LIMIT = 64 * 1024

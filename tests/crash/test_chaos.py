@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 
 from ops.chaos import ROLES, Storm, Tally
-from tests.crash.tree import children_of
-from tests.process.family import open_descriptors
+from tests.kit.processes.family import open_descriptors
+from tests.kit.processes.tree import children_of
 
 BLOWS, PER_ROLE = 200, 10
 

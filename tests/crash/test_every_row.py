@@ -7,9 +7,9 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from tests.crash.pipelines import DECIDING, lay_out
-from tests.crash.program import Programs
-from tests.crash.story import query
+from tests.kit.pipelines.crash_pipelines import DECIDING, lay_out
+from tests.kit.processes.program import Programs
+from tests.kit.processes.story import query
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 ROWS = 40

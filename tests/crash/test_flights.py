@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.checker.checker import check
-from tests.crash.program import ROOT, Program, Programs
-from tests.crash.story import differences, outputs, query, run_id, story
+from tests.kit.oracle.checker import check
+from tests.kit.processes.program import ROOT, Program, Programs
+from tests.kit.processes.story import differences, outputs, query, run_id, story
 
 EXAMPLE = ROOT / "ops/examples/flights"
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")

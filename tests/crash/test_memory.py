@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.program import Programs
+from tests.kit.processes.program import Programs
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 ROWS = 1_000_000

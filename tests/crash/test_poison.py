@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.crash.tree import Tree, events, query, run_of
-from tests.crash.trial import lay, settings, violations
+from tests.kit.pipelines.trial import lay, settings, violations
+from tests.kit.processes.tree import Tree, events, query, run_of
 
 ROWS = 200
 HOW = {

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.checker.checker import check
-from tests.crash.pipelines import DECIDING, ROWS, SLOW, lay_out, write_input
-from tests.crash.program import Program, Programs, wait_until
-from tests.crash.story import outputs, query, run_id, snapshot
+from tests.kit.oracle.checker import check
+from tests.kit.pipelines.crash_pipelines import DECIDING, ROWS, SLOW, lay_out, write_input
+from tests.kit.processes.program import Program, Programs, wait_until
+from tests.kit.processes.story import outputs, query, run_id, snapshot
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 

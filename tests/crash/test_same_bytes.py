@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.checker.checker import check
-from tests.crash.pipelines import DECIDING, lay_out
-from tests.crash.program import Programs, programs
-from tests.crash.story import differences, outputs, query, run_id, story
+from tests.kit.oracle.checker import check
+from tests.kit.pipelines.crash_pipelines import DECIDING, lay_out
+from tests.kit.processes.program import Programs, programs
+from tests.kit.processes.story import differences, outputs, query, run_id, story
 
 ROWS = 600
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.checker.checker import check
-from tests.crash.pipelines import BATCHING, DECIDING, lay_out
-from tests.crash.program import ROOT, Program, Programs, programs
-from tests.crash.story import differences, outputs, query, run_id, story
+from tests.kit.oracle.checker import check
+from tests.kit.pipelines.crash_pipelines import BATCHING, DECIDING, lay_out
+from tests.kit.processes.program import ROOT, Program, Programs, programs
+from tests.kit.processes.story import differences, outputs, query, run_id, story
 
 OF_OPERATORS = ("operator.", "audit.before_purge", "audit.in_purge")
 ELSEWHERE = ("main.", "supervisor.", *OF_OPERATORS)  # no child of a run

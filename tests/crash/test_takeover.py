@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.tree import Tree, committed, events, outputs, query, run_of, state_of, wait_until
-from tests.crash.trial import lay, settings, violations
+from tests.kit.pipelines.trial import lay, settings, violations
+from tests.kit.processes.tree import Tree, committed, events, outputs, query, run_of, state_of, wait_until
 
 ROWS = 300
 

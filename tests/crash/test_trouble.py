@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.checker.checker import check
-from tests.crash.pipelines import DECIDING, SLOW, lay_out
-from tests.crash.program import Programs, wait_until
-from tests.crash.story import outputs, query, run_id, snapshot
+from tests.kit.oracle.checker import check
+from tests.kit.pipelines.crash_pipelines import DECIDING, SLOW, lay_out
+from tests.kit.processes.program import Programs, wait_until
+from tests.kit.processes.story import outputs, query, run_id, snapshot
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 PLACES = ["output", "runs"]

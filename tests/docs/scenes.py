@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tests.cli.running import ELSPETH, pausing
 from tests.docs.command import environment, run
 from tests.docs.repository import ROOT
+from tests.kit.processes.running import ELSPETH, pausing
 
 ROWS = 20_000
 DEAD = "CRASH_POINT=main.after_durable:2:mark elspeth run --settings pipeline.yaml --execute"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.checker.checker import CannotRecompute, check
 from tests.docs.command import run
 from tests.docs.repository import ROOT, text_of
+from tests.kit.oracle.checker import CannotRecompute, check
 
 EXAMPLES = ROOT / "ops" / "examples"
 NAMES = sorted(folder.parent.name for folder in EXAMPLES.glob("*/expected"))

@@ -6,7 +6,7 @@ import pytest
 
 from elspeth.graph.labels import route_label
 from elspeth.graph.model import DISCARD, Edge, Target
-from tests.unit.graph.pipelines import edges_of, graph_of
+from tests.kit.pipelines.graphs import edges_of, graph_of
 
 THRESHOLD = """
 source:

@@ -9,7 +9,7 @@ import pytest
 from elspeth.graph.build import build
 from elspeth.graph.contracts import check_contracts
 from elspeth.plugins.contract import Changes
-from tests.unit.graph.pipelines import positions_of, settings_of
+from tests.kit.pipelines.graphs import positions_of, settings_of
 
 
 class Adds(Changes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elspeth.graph.picture import mermaid, text
-from tests.unit.graph.pipelines import graph_of
+from tests.kit.pipelines.graphs import graph_of
 from tests.unit.graph.test_build import DIAMOND, THRESHOLD
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.unit.graph.pipelines import graph_of, problems_of
+from tests.kit.pipelines.graphs import graph_of, problems_of
 
 GOOD = """
 source: {plugin: csv, on_success: raw, on_validation_failure: bad}

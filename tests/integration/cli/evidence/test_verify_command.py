@@ -1,0 +1,175 @@
+"""`elspeth verify` finds any change to a finished run: in the database, in its schema, in its outputs."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elspeth.audit.store import schema
+from tests.integration.cli.evidence.conftest import Ask, Evidence
+from tests.kit.processes.running import EXAMPLES, elspeth
+
+EXEMPT = {("run_attempts", "heartbeat_number"), ("run_attempts", "heartbeat_at")}
+
+
+def columns() -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        schema.create(connection)
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return [(table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})")]
+
+
+@contextmanager
+def tampering(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        yield connection
+
+
+def found(ask: Ask, evidence: Evidence, run: str) -> list[dict[str, Any]]:
+    code, answer = ask("verify", run, "--database", evidence.database)
+    if "findings" not in answer:
+        return [answer["error"]]  # the run is not there under its id any more
+    assert code == (1 if answer["findings"] else 0)
+    return list(answer["findings"])
+
+
+def test_untouched_runs_hold(ask: Ask, pristine: Evidence) -> None:
+    for run in pristine.runs.values():
+        assert found(ask, pristine, run) == []
+
+
+@pytest.mark.parametrize(("table", "column"), columns(), ids=lambda name: name)
+def test_a_changed_value_of_a_real_run_is_found(table: str, column: str, ask: Ask, evidence: Evidence) -> None:
+    with tampering(evidence.database) as database:
+        keys = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if row[5]]
+        row = database.execute(
+            f'SELECT run_id, "{column}", {", ".join(keys)} FROM {table} ORDER BY "{column}" IS NULL LIMIT 1'
+        ).fetchone()
+        if row is None:
+            pytest.skip(f"no example writes into {table}; the unit tests of verification do")
+        run, value, *key = row
+        new: Any = "x" if value is None else value + 1000 if isinstance(value, int | float) else None
+        if isinstance(value, str):
+            new = value + "x"
+        elif isinstance(value, bytes):
+            new = bytes([value[0] ^ 1]) + value[1:]
+        where = " AND ".join(f"{name} = ?" for name in keys)
+        database.execute(f'UPDATE {table} SET "{column}" = ? WHERE {where}', (new, *key))
+    assert bool(found(ask, evidence, run)) != ((table, column) in EXEMPT)
+
+
+@pytest.mark.parametrize("table", sorted({table for table, _ in columns()}))
+def test_a_deleted_record_of_a_real_run_is_found(table: str, ask: Ask, evidence: Evidence) -> None:
+    with tampering(evidence.database) as database:
+        keys = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if row[5]]
+        row = database.execute(f"SELECT run_id, {', '.join(keys)} FROM {table} LIMIT 1").fetchone()
+        if row is None:
+            pytest.skip(f"no example writes into {table}; the unit tests of verification do")
+        database.execute(f"DELETE FROM {table} WHERE {' AND '.join(f'{key} = ?' for key in keys)}", row[1:])
+    assert found(ask, evidence, row[0])
+
+
+def test_the_record_and_the_commit_are_named(ask: Ask, evidence: Evidence) -> None:
+    run = evidence.runs["threshold"]
+    with tampering(evidence.database) as database:
+        database.execute("UPDATE token_outcomes SET sink_name = 'normal' WHERE outcome_id = ?", (f"{run}-000000001=",))
+    (finding,) = found(ask, evidence, run)
+    assert (finding["kind"], finding["table"], finding["record"]) == ("changed", "token_outcomes", f"{run}-000000001=")
+    assert finding["commit_no"] is not None
+
+
+def test_an_operators_own_update_is_reported_as_what_it_is(evidence: Evidence) -> None:
+    run = evidence.runs["threshold"]
+    with tampering(evidence.database) as database:
+        database.execute("UPDATE runs SET status = 'failed' WHERE run_id = ?", (run,))
+    done = elspeth("verify", run, "--database", evidence.database, cwd=evidence.folder)
+    assert done.returncode == 1
+    assert "changed by hand" in done.stdout
+    assert "runs.status" in done.stdout
+
+
+def test_an_altered_schema_is_found(ask: Ask, evidence: Evidence) -> None:
+    with tampering(evidence.database) as database:
+        database.execute("CREATE TRIGGER t AFTER INSERT ON rows BEGIN DELETE FROM rows; END")
+    (finding,) = found(ask, evidence, evidence.runs["threshold"])
+    assert (finding["kind"], "trigger t" in finding["sentence"]) == ("schema", True)
+
+
+def test_the_removal_of_a_run_shows_in_the_others(ask: Ask, evidence: Evidence) -> None:
+    with tampering(evidence.database) as database:
+        for table in sorted({table for table, _ in columns()}):
+            database.execute(f"DELETE FROM {table} WHERE run_id = ?", (evidence.runs["expand"],))
+    (finding,) = found(ask, evidence, evidence.runs["threshold"])
+    assert (finding["kind"], "removed" in finding["sentence"]) == ("chain", True)
+
+
+def run_in(folder: Path, **more: str) -> None:
+    done = elspeth("run", "--settings", "pipeline.yaml", "--execute", cwd=folder, **more)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(EXAMPLES / "threshold", tmp_path / "t", ignore=shutil.ignore_patterns("output", "runs", "state"))
+    return tmp_path / "t"
+
+
+def test_a_flipped_bit_an_added_line_and_a_missing_file_are_told_apart(folder: Path) -> None:
+    run_in(folder)
+    normal, high = folder / "output" / "normal.csv", folder / "output" / "high_values.csv"
+    assert elspeth("verify", "latest", "--outputs", cwd=folder).returncode == 0
+    whole = normal.read_bytes()
+    normal.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+    high.unlink()
+    with (folder / "output" / "quarantine.csv").open("a") as file:
+        file.write("one more\n")
+    done = elspeth("verify", "latest", "--outputs", cwd=folder)
+    assert done.returncode == 1
+    assert "normal.csv is not what run" in done.stdout
+    assert "another content" in done.stdout
+    assert "is missing" in done.stdout
+    assert "was added to" in done.stdout
+
+
+def test_an_output_that_a_later_run_replaced_is_told_from_one_that_was_tampered_with(folder: Path) -> None:
+    run_in(folder)
+    with closing(sqlite3.connect(folder / "runs" / "audit.db")) as database:
+        ((first,),) = database.execute("SELECT run_id FROM runs")
+    (folder / "input.csv").write_text("id,customer,amount\n1,Zoe,5\n2,Yan,5000\n")
+    run_in(folder)
+    replaced = elspeth("verify", first, "--outputs", cwd=folder)
+    assert replaced.returncode == 0, replaced.stdout
+    assert "was replaced: it is what the later run" in replaced.stdout
+    (folder / "output" / "normal.csv").write_text("id\n")
+    tampered = elspeth("verify", first, "--outputs", cwd=folder)
+    assert tampered.returncode == 1
+    assert "nor is it what the later run" in tampered.stdout
+
+
+def test_with_the_key_a_signed_head_is_checked(folder: Path) -> None:
+    run_in(folder, ELSPETH_SIGNING_KEY="right")
+    assert "signed, and checked" in elspeth("verify", "latest", cwd=folder, ELSPETH_SIGNING_KEY="right").stdout
+    wrong = elspeth("verify", "latest", cwd=folder, ELSPETH_SIGNING_KEY="wrong")
+    assert wrong.returncode == 1
+    assert "not signed with this key" in wrong.stdout
+
+
+def test_a_payload_that_was_changed_or_lost_is_found(folder: Path) -> None:
+    with (folder / "pipeline.yaml").open("a") as file:
+        file.write("payload_store: {inline_limit_bytes: 10}\n")
+    run_in(folder)
+    assert elspeth("verify", "latest", cwd=folder).returncode == 0
+    assert "Bo" in elspeth("explain", "--row", "1", cwd=folder).stdout
+    first, second, *_ = sorted(path for path in (folder / "state" / "payloads").rglob("*") if path.is_file())
+    first.write_bytes(b"{}")
+    second.unlink()
+    done = elspeth("verify", "latest", cwd=folder)
+    assert done.returncode == 1
+    assert "was changed" in done.stdout
+    assert "is not in the payload store" in done.stdout

@@ -1,0 +1,138 @@
+"""Runs of the installed command that stand still at a row until they are told to go on, so that a test can look."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from elspeth.audit.query.reader import AuditReader
+from elspeth.errors import ElspethError
+from tests.kit.processes.family import wait_until
+
+ROWS = 3000
+HELD_AT = 2500
+
+COMMAND = str(Path(sys.executable).with_name("elspeth"))
+
+PIPELINE = """
+source:
+  plugin: csv
+  options:
+    path: data/input.csv
+    schema: {mode: free, fields: ["id: int", "amount: int"]}
+    on_validation_failure: discard
+transforms:
+  - {plugin: hold, options: {at: HELD_AT}}
+sinks:
+  output: {plugin: csv, options: {path: output/NAME.csv}}
+default_sink: output
+plugins: [./hold.py]
+checkpoint: {frequency: every_row}
+concurrency: {max_workers: 1}
+"""
+
+PLUGIN = '''
+"""A step that stands still at one row until the file `go` is there."""
+import time
+from pathlib import Path
+from elspeth.plugins.contract import PluginOptions, Transform
+
+
+class HoldOptions(PluginOptions):
+    at: int
+    api_key: str = ""
+
+
+class Hold(Transform):
+    name = "hold"
+    Options = HoldOptions
+
+    def process(self, row, ctx):
+        while row["id"] == self.options.at and not Path("go").exists():
+            ctx.progress()
+            time.sleep(0.01)
+        return row
+'''
+
+
+def make(folder: Path, *, name: str = "out", key: str = "") -> Path:
+    """A folder with a pipeline that is held; answers the settings file. `key` is a credential of its plugin."""
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    lines = (f"{number},{number * 7 % 2000}\n" for number in range(ROWS))
+    (folder / "data" / "input.csv").write_text("id,amount\n" + "".join(lines))
+    (folder / "hold.py").write_text(PLUGIN)
+    settings = folder / f"{name}.yaml"
+    at = f'{HELD_AT}, api_key: "{key}"' if key else str(HELD_AT)
+    settings.write_text(PIPELINE.replace("HELD_AT", at).replace("NAME", name))
+    return settings
+
+
+def elspeth(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Carry out a command in a folder."""
+    return subprocess.run(
+        [COMMAND, *words], cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, check=False,
+        timeout=120,
+    )  # fmt: skip
+
+
+def doctor(folder: Path, *words: str, **environ: str) -> dict[str, Any]:
+    """What `elspeth doctor --json` says, with its exit code."""
+    done = elspeth(folder, "doctor", "--json", *words, **environ)
+    assert done.stdout, done.stderr
+    return {**json.loads(done.stdout), "exit_code": done.returncode, "stderr": done.stderr}
+
+
+@contextlib.contextmanager
+def held_run(settings: Path, *wrapper: str, **environ: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A run that has committed rows and stands still; its process (of the wrapper, if any) and its id."""
+    folder = settings.parent
+    before = set(ids(folder))
+    command = [*wrapper, COMMAND, "run", "--settings", settings.name, "--execute"]
+    log = folder / f"{settings.stem}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **environ}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    try:
+        wait_until(lambda: process.poll() is not None or committed(folder, before), 60, "a commit")
+        assert process.poll() is None, log.read_text()
+        (run_id,) = set(ids(folder)) - before
+        yield process, run_id
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait()
+
+
+def killed_run(settings: Path, *wrapper: str, **environ: str) -> str:
+    """A run whose main process was killed after some commits; its id."""
+    with held_run(settings, *wrapper, **environ) as (_, run_id):
+        pass
+    return run_id
+
+
+def ids(folder: Path) -> list[str]:
+    """The runs on record."""
+    try:
+        with AuditReader(folder / "runs" / "audit.db") as reader:
+            return [run.run_id for run in reader.runs()]
+    except ElspethError:
+        return []
+
+
+def committed(folder: Path, before: set[str]) -> bool:
+    """Whether a new run has committed rows."""
+    for run_id in set(ids(folder)) - before:
+        with AuditReader(folder / "runs" / "audit.db") as reader:
+            held = reader.checkpoint(run_id)
+            if held is not None and json.loads(held.message)["rows"] > 0:
+                return True
+    return False

@@ -1,0 +1,127 @@
+"""The command under test as a program: started in a folder and a process group of its own, killed by pid, awaited."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMAND = [str(Path(sys.executable).with_name("elspeth"))]
+PATIENCE_SECONDS = 60.0
+
+
+def wait_until(predicate: Callable[[], T], timeout: float = PATIENCE_SECONDS, what: str = "") -> T:
+    """The predicate's first true value. Raises `AssertionError` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (value := predicate()):
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what or predicate}"
+        time.sleep(0.002)
+    return value
+
+
+class Program:
+    """One call of the command. Its output goes to files beside the folder, so that nothing blocks it or is lost."""
+
+    def __init__(self, folder: Path, *words: str, **environment: str) -> None:
+        self.words = words
+        logs = folder.with_name(folder.name + ".logs")
+        logs.mkdir(exist_ok=True)
+        number = len(list(logs.glob("*.err")))
+        self._out, self._err = logs / f"{number}.out", logs / f"{number}.err"
+        variables = {key: value for key, value in os.environ.items() if not key.startswith(("CRASH_", "ELSPETH_"))}
+        variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [variables.get("PYTHONPATH")])])
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.popen = subprocess.Popen(
+                [*COMMAND, *words], cwd=folder, env=variables | environment, stdin=subprocess.DEVNULL, stdout=out,
+                stderr=err, start_new_session=True,
+            )  # fmt: skip
+        self.pid = self.popen.pid
+
+    @property
+    def out(self) -> str:
+        """What it has printed on stdout."""
+        return self._out.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def err(self) -> str:
+        """What it has printed on stderr, its children's last words included."""
+        return self._err.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def said(self) -> str:
+        """Everything it has printed."""
+        return self.out + self.err
+
+    def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
+        """Its exit code, negative for a signal. Raises `AssertionError` if it does not end."""
+        try:
+            return self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.end()
+            raise AssertionError(f"{self.words} did not end within {timeout} s:\n{self.said}") from None
+
+    def ends_with(self, code: int, timeout: float = PATIENCE_SECONDS) -> Program:
+        """Assert the exit code; answers itself."""
+        found = self.wait(timeout)
+        assert found == code, f"{self.words} ended with {found}, not {code}:\n{self.said}"
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL of the main process alone; returns when it and its children are gone."""
+        self.popen.kill()
+        self.popen.wait()
+        wait_until(self.is_alone, what="the children notice the death of the main process")
+
+    def is_alone(self) -> bool:
+        """Whether no process of its group is left, the main process apart."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    def end(self) -> None:
+        """Leave nothing of it behind."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.popen.wait()
+
+
+class Programs:
+    """Starts programs for one test and sees to it that none outlives it."""
+
+    def __init__(self) -> None:
+        self._started: list[Program] = []
+
+    def start(self, folder: Path, *words: str, **environment: str) -> Program:
+        """Start the command with these words in `folder`."""
+        program = Program(folder, *words, **environment)
+        self._started.append(program)
+        return program
+
+    def call(self, folder: Path, *words: str, code: int = 0, timeout: float = PATIENCE_SECONDS) -> Program:
+        """Run the command to its end and assert its exit code."""
+        return self.start(folder, *words).ends_with(code, timeout)
+
+    def end(self) -> None:
+        for program in self._started:
+            program.end()
+
+
+@contextlib.contextmanager
+def programs() -> Iterator[Programs]:
+    """Programs that are ended with the block."""
+    started = Programs()
+    try:
+        yield started
+    finally:
+        started.end()

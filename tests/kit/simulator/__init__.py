@@ -1,0 +1,1 @@
+"""A simulated run around the coordinator's machine: no process, no clock."""

@@ -1,0 +1,268 @@
+"""A simulated run around the flow machine: children with inboxes that can die at any moment, and a durable database.
+
+Every child takes one small step at a time; what it said reaches the machine later, in the order of that child alone.
+What a schedule does is read from `choose`, so that a run can be repeated and a failing one made smaller.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from elspeth.coordinator import events as ev
+from elspeth.coordinator import protocol as m
+from elspeth.coordinator.commit_pipeline import start_checkpoint
+from elspeth.coordinator.event_outbox import Chronicle
+from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
+from elspeth.coordinator.policy import Policy
+from tests.kit.simulator.children import Child, work
+from tests.kit.simulator.durable import Database, Disk, claim
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A pipeline and its input. `killers` maps a stage (the sinks are the one after the last) to rows that kill it."""
+
+    policy: Policy
+    stateful: tuple[bool, ...] = (False,)
+    sources: tuple[int, ...] = (10,)
+    killers: dict[int, frozenset[int]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return sum(self.sources)
+
+
+CAUTIOUS = 5  # rows that go alone after attempts that died
+
+
+class World:
+    """One attempt of a run, on the database and the disk of all attempts."""
+
+    def __init__(self, setting: Setting, database: Database, disk: Disk, choose: Callable[[int], int]) -> None:
+        self.setting, self.database, self.disk, self.choose = setting, database, disk, choose
+        self.policy = setting.policy
+        self.sinks_stage = len(setting.stateful)
+        if database.checkpoint is None:
+            database.checkpoint = start_checkpoint({"out": {"n": 0}})
+        database.attempt += 1
+        self.cautious = database.cautious
+        self.machine = Machine(
+            setting.policy, setting.stateful, database.checkpoint, suspects=database.suspects(),
+            cautious_rows=CAUTIOUS if self.cautious else 0,
+        )  # fmt: skip
+        self.children = {name: Child(name) for name in (SINKS, SOURCE, "worker-1")}
+        self.children |= {stage_name(k): Child(stage_name(k)) for k, ordered in enumerate(setting.stateful) if ordered}
+        self.children[AUDIT] = Child(AUDIT, state="up")
+        self.children[AUDIT].memory = {}
+        self.chronicle = Chronicle()
+        self.finished: ev.Finished | None = None
+        self.stopped = False
+        self.commits_out: set[int] = set()
+        self.credits: deque[int] = deque()
+        self.received = database.checkpoint["rows"]
+        self.begin = self.received
+        self.noted: set[int] = set()
+        self.suspected: dict[int, int] = {}  # row -> token, until it is decided
+        self.ticks = 0
+        self.counted = 0
+        self.inherited = database.suspects()
+        self.owned = True
+        self.time = float(database.checkpoint["driven"])
+
+    # -- the schedule ------------------------------------------------------------------------------------------
+
+    def moves(self) -> list[tuple[str, str]]:
+        """Everything that can happen next, but deaths and the operator."""
+        found = []
+        for child in self.children.values():
+            if child.outbox:
+                found.append(("hear", child.name))
+            busy = child.state == "starting" or child.recycled or child.inbox or child.job is not None
+            if busy and child.state != "down":
+                found.append(("work", child.name))
+        return found
+
+    def alive(self) -> list[str]:
+        return [name for name, child in self.children.items() if child.state != "down"]
+
+    def do(self, what: str, name: str) -> None:
+        child = self.children[name]
+        if what == "work":
+            work(self, child)
+        elif what == "hear":
+            self._hear(child)
+        else:
+            self.kill(name)
+
+    def event(self, event: ev.Event) -> None:
+        """Something happens to the machine from outside."""
+        self.stopped |= isinstance(event, ev.Stop)
+        self._step(event)
+
+    def kill(self, name: str) -> None:
+        """This process dies now. What it had said is still heard."""
+        child = self.children[name]
+        if child.recycled:
+            self.restart(child)
+            return
+        position, detail = child.at
+        if name != SOURCE and name not in (AUDIT, SINKS) and child.state == "up":
+            self._count_alone(child)
+        if name == AUDIT:
+            self.database.forget()
+        elif name == SINKS:
+            self._count_lane(child, self.sinks_stage)
+            self.disk.crash(self.choose)
+        elif name.startswith("stage"):
+            self._count_lane(child, int(name[6:]))
+        child.state, child.job, child.memory, child.at = "down", None, None, (-1, 0)
+        child.inbox.clear()
+        child.outbox.append(ev.Died(name, -1 if name == SOURCE else position, detail, {"reason": "killed"}))
+
+    def end_of_attempt(self) -> None:
+        """The main process dies, and everybody with it."""
+        self.database.attempt_died()
+        self.disk.crash(self.choose)
+
+    def _alone_rows(self, child: Child) -> list[int]:
+        """The row that this worker has alone, if it has been given one and nothing else."""
+        jobs = [child.job[0]] if child.job is not None and child.name.startswith("worker") else []
+        work = [*jobs, *child.inbox] if child.name.startswith("worker") else []
+        if len(work) != 1 or not isinstance(work[0].message, m.Work):
+            return []
+        message = work[0].message
+        first = work[0].bodies[0][0] + message.start
+        return [first] if message.stop - message.start == 1 and message.poison is None else []
+
+    def _count_alone(self, child: Child) -> None:
+        for row in self._alone_rows(child):
+            self.database.alone[0, row] = self.database.alone.get((0, row), 0) + 1
+        if child.job is not None and isinstance(child.job[0].message, m.StageWork) and child.at[0] >= 0:
+            send = child.job[0]
+            key = (send.message.stage, send.bodies[0][child.at[0]][0])
+            self.database.alone[key] = self.database.alone.get(key, 0) + 1
+
+    def _count_lane(self, child: Child, stage: int) -> None:
+        if child.at[0] >= 0 and child.job is not None and child.job[0].bodies[0]:
+            key = (stage, child.job[0].bodies[0][child.at[0]][0])
+            self.database.alone[key] = self.database.alone.get(key, 0) + 1
+
+    # -- what the machine says ---------------------------------------------------------------------------------
+
+    def _hear(self, child: Child) -> None:
+        event = child.outbox.popleft()
+        match event:
+            case ev.ChunkArrived(chunk):
+                self.received += chunk.rows
+                if not chunk.ended and self.credits:
+                    self.credits.popleft()
+            case ev.Died(name):
+                if name == SOURCE:
+                    self.credits.clear()
+                self.owned &= name != AUDIT
+            case ev.PieceDone(_, done):
+                first = event.items[1]
+                for row in range(first, first + done.stop - done.start):
+                    self.suspected.pop(row, None)
+            case ev.CommitDurable(no):
+                self.commits_out = {other for other in self.commits_out if other > no}
+                self.chronicle.committed(no)
+            case ev.BlameNoted(token):
+                self.noted.add(token)
+                self.chronicle.noted(token)
+            case ev.AuditOwns():
+                self.commits_out.clear()
+                self.owned = True
+                for message in self.chronicle.unsaved():
+                    self._to_audit(message)
+        if isinstance(event, ev.PieceDone):
+            event = ev.PieceDone(event.worker, event.done, event.items[0], event.records)
+        self._step(event)
+
+    def _step(self, event: ev.Event) -> None:
+        self.time += 0.5
+        self.machine.driven = self.time
+        for command in self.machine.step(event):
+            self._obey(command)
+        unsettled = self.received - self.database_rows() + sum(self.credits)
+        claim(unsettled <= self.policy.window_rows(), "more rows in flight than the window", unsettled)
+        if self.cautious and self.received < self.begin + CAUTIOUS:
+            claim(unsettled <= 1, "an innocent row in flight beside the one that is touched", unsettled)
+        up = [child for child in self.children.values() if child.name.startswith("worker")]
+        claim(len(up) <= self.policy.workers, "more workers than allowed", len(up))
+
+    def database_rows(self) -> int:
+        return int(self.machine.durable["rows"])
+
+    def _to_audit(self, message: m.Message, bodies: tuple[Any, ...] = ()) -> None:
+        # Otherwise it is sent when audit says where it stands.
+        if self.owned and self.children[AUDIT].state != "down":
+            self.children[AUDIT].inbox.append(ev.Send(AUDIT, message, bodies))
+
+    def _obey(self, command: ev.Command) -> None:
+        claim(self.finished is None, "a command after the end", command)
+        match command:
+            case ev.Send(name, message, _):
+                self._check_send(name, message, command)
+                child = self.children[name]
+                if child.state != "down":
+                    child.inbox.append(command)
+            case ev.Restart(name, counted):
+                claim(self.children[name].state == "down", "restarted while it lives", name)
+                self.counted += counted
+                self.restart(self.children[name])
+            case ev.NeedWorker():
+                name = f"worker-{sum(name.startswith('worker') for name in self.children) + 1}"
+                self.children[name] = Child(name)
+            case ev.Recycle(name):
+                child = self.children[name]
+                if child.state == "down":  # it died by itself, and nobody knows yet
+                    child.outbox.clear()
+                    self.restart(child)
+                else:
+                    claim(not child.inbox, "recycled with work to do", name)
+                    child.recycled = True
+            case ev.Suspect(token, row, deaths, _):
+                self.suspected[row] = token
+                self._to_audit(
+                    self.chronicle.add("workers", "suspect", detail={"row": row, "deaths": deaths}, token=token)
+                )
+            case ev.Convicted(row, _):
+                self._to_audit(self.chronicle.add("workers", "quarantined", detail={"row": row}))
+            case ev.Finished():
+                self.finished = command
+
+    def restart(self, child: Child) -> None:
+        """A successor is on its way; what the predecessor had said is still to be heard."""
+        self.children[child.name] = Child(child.name, outbox=child.outbox)
+
+    def _check_send(self, name: str, message: m.Message, command: ev.Send) -> None:
+        match message:
+            case m.RestoreSinks() | m.RestoreStage():
+                claim(not self.commits_out, "restored while the outcome of a commit is unknown", name)
+                claim(
+                    self.machine.durable == self.database.checkpoint, "restored elsewhere than at the last checkpoint"
+                )
+            case m.Commit(no):
+                self.commits_out.add(no)
+                self.chronicle.sent_with(no)
+            case m.Credit(chunks, rows):
+                self.credits.extend([rows] * chunks)
+            case m.Work(_, start, stop, poison):
+                first = command.bodies[0][0] + start
+                for row in range(first, first + stop - start):
+                    claim(row in self.suspected or row not in self.inherited or poison is not None, "not noted again")
+                    token = self.suspected.get(row)
+                    if token is None or poison is not None:
+                        continue
+                    claim(token in self.noted and token in self.database.tokens, "touched before its blame is noted")
+                    if not self.cautious:
+                        child = self.children[name]
+                        claim(stop - start == 1, "a suspect in company", row)
+                        claim(not child.used and not child.inbox, "a suspect in a worker that is not fresh", row)
+                self.children[name].used = True
+            case m.StageWork():
+                self.children[name].used = True

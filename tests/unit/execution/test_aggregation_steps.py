@@ -1,0 +1,165 @@
+"""Aggregations: what closes a batch, what becomes of its members, and how it comes back after a restart."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from elspeth.execution.stage_runner import FLUSH
+from elspeth.plugins.contract import Context, Row, RowError, TransientError
+from tests.unit.execution.walking import Walked, token
+
+BATCHES = """
+source: {plugin: "null", on_validation_failure: errors}
+aggregations: [{name: b, plugin: batch_stats, options: {value_field: n}, %s}]
+sinks: {out: {plugin: "null"}, errors: {plugin: "null"}}
+default_sink: out
+"""
+
+
+def batching(options: str, process: Any = None) -> Walked:
+    if "on_error" not in options:
+        options += ", on_error: errors"
+    return Walked(BATCHES % options, b=process or (lambda rows, ctx: [{"of": [row.get("n") for row in rows]}]))
+
+
+def closed(run: Walked) -> list[tuple[str, str]]:
+    return [(r["trigger_type"], r["status"]) for r in run.records("batches")]
+
+
+def test_a_count_closes_a_batch_and_the_end_of_the_source_the_last_one() -> None:
+    run = batching("trigger: {count: 2}")
+    run.feed(*({"n": n} for n in range(5)))
+    run.end()
+    assert run.rows["out"] == [{"of": [0, 1]}, {"of": [2, 3]}, {"of": [4]}]
+    assert closed(run) == [("count", "completed"), ("count", "completed"), ("end_of_source", "completed")]
+    assert run.ends[token(3)] == ("consumed_in_batch", None)
+    assert run.ends[token(2, "@b/0000")] == ("completed", "out")
+    members = [(r["batch_id"], r["token_id"], r["ordinal"]) for r in run.records("batch_members")]
+    assert members[2:4] == [(token(2, "@b"), token(2), 0), (token(2, "@b"), token(3), 1)]
+    parents = [r["parent_token_id"] for r in run.records("token_parents") if r["token_id"] == token(2, "@b/0000")]
+    assert parents == [token(2), token(3)]
+
+
+def test_a_condition_sees_the_row_the_count_and_the_age() -> None:
+    run = batching(
+        "trigger: {condition: \"row.get('last') or row['batch_count'] >= 3 or row['batch_age_seconds'] > 5\"}"
+    )
+    run.feed({"n": 0}, {"n": 1, "last": True}, {"n": 2}, {"n": 3}, {"n": 4}, {"n": 5})
+    run.driven = 6.0
+    run.feed({"n": 6})
+    assert run.rows["out"] == [{"of": [0, 1]}, {"of": [2, 3, 4]}, {"of": [5, 6]}]
+    assert closed(run) == [("condition", "completed")] * 3
+
+
+def test_a_row_without_the_field_fires_no_condition() -> None:
+    run = batching("trigger: {condition: \"row['last']\"}")
+    run.feed({"n": 0}, {"n": 1, "last": True})
+    assert run.rows["out"] == [{"of": [0, 1]}]
+
+
+def test_a_time_out_counts_from_the_first_row_and_survives_a_restart() -> None:
+    run = batching("trigger: {timeout_seconds: 10}")
+    run.driven = 2.0
+    run.feed({"n": 0})
+    run.driven = 9.0
+    run.feed({"n": 1})
+    state = json.loads(json.dumps(run.state()))
+    run.restore(state)
+    run.driven = 11.9
+    run.feed()
+    assert run.rows["out"] == []
+    run.driven = 12.0
+    run.feed()
+    assert run.rows["out"] == [{"of": [0, 1]}]
+    assert closed(run) == [("timeout", "completed")]
+
+
+@pytest.mark.parametrize(
+    ("on_error", "end"),
+    [("errors", ("quarantined", "errors")), ("discard", ("discarded", None)), ("", ("failed", None))],
+)
+def test_a_batch_that_is_refused_takes_all_members_where_errors_go(on_error: str, end: Any) -> None:
+    def refusing(rows: list[Row], ctx: Context) -> list[Row]:
+        raise RowError("no")
+
+    words = f", on_error: {on_error}" if on_error else ", on_error: null"
+    run = batching("trigger: {count: 2}" + words, refusing)
+    run.feed({"n": 0}, {"n": 1})
+    assert run.ends == {token(0): end, token(1): end}
+    assert closed(run) == [("count", "failed")]
+    errors = [json.loads(r["error_json"]) for r in run.records("transform_errors")]
+    assert errors == [{"node": "b", "reason": "no", "batch": token(0, "@b")}] * 2
+
+
+def test_another_number_of_rows_than_expected_fails_the_batch() -> None:
+    run = batching("trigger: {count: 2}, expected_output_count: 2")
+    run.feed({"n": 0}, {"n": 1})
+    assert closed(run) == [("count", "failed")]
+    assert "gave 1 rows where 2 were expected" in run.records("transform_errors")[0]["error_json"]
+
+
+def test_passthrough_gives_each_member_its_own_row_back() -> None:
+    run = batching("trigger: {count: 2}, output_mode: passthrough",
+                   lambda rows, ctx: [{**row, "size": len(rows)} for row in rows])  # fmt: skip
+    run.feed({"n": 0}, {"n": 1}, {"n": 2})
+    run.end()
+    assert run.rows["out"] == [{"n": 0, "size": 2}, {"n": 1, "size": 2}, {"n": 2, "size": 1}]
+    assert set(run.ends.values()) == {("completed", "out")}
+    buffered = [r["outcome_id"] for r in run.records("token_outcomes") if not r["is_terminal"]]
+    assert buffered == [token(n, "~0") for n in range(3)]
+
+
+def test_rows_that_share_data_become_tokens_that_do_not() -> None:
+    shared = {"list": []}
+    run = batching("trigger: {count: 1}", lambda rows, ctx: [{"x": shared}, {"x": shared}])
+    run.feed({"n": 0})
+    first, second = run.rows["out"]
+    first["x"]["list"].append(1)
+    assert second == {"x": {"list": []}}
+
+
+def test_transient_errors_are_tried_again_each_try_a_record() -> None:
+    def shaky(rows: list[Row], ctx: Context) -> list[Row]:
+        if ctx.attempt < 3:
+            raise TransientError("busy")
+        return [{"key": ctx.idempotency_key, "attempt": ctx.attempt, "now": ctx.now}]
+
+    run = batching("trigger: {count: 2}", shaky)
+    run.feed({"n": 0}, {"n": 1})
+    now = "2026-01-01T00:00:00.000Z"
+    assert run.rows["out"] == [{"key": token(0, "@b/b"), "attempt": 3, "now": now}]
+    tries = [(r["token_id"], r["attempt"]) for r in run.records("node_states") if r["status"] == "failed"]
+    assert tries == [(token(0), 1), (token(0), 2), (token(1), 1), (token(1), 2)]
+
+
+def test_what_kills_in_a_flush_is_the_batch_and_not_its_last_row() -> None:
+    run = batching("trigger: {count: 2}")
+    run.poison = {str(FLUSH + 1): {"reason": "signal 9"}}
+    run.feed({"n": 0}, {"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}, {"n": 5})
+    assert run.rows["out"] == [{"of": [0, 1]}, {"of": [4, 5]}]
+    assert [run.ends[token(n)] for n in (2, 3)] == [("quarantined", "errors")] * 2
+    assert FLUSH in run.touched
+    assert FLUSH + 2 in run.touched
+
+
+def test_an_item_that_killed_its_process_is_set_aside() -> None:
+    run = batching("trigger: {count: 2}")
+    run.poison = {"1": {"reason": "signal 9"}}
+    run.feed({"n": 0}, {"n": 1}, {"n": 2})
+    assert run.rows["out"] == [{"of": [0, 2]}]
+    assert run.ends[token(1)] == ("quarantined", "errors")
+
+
+def test_ten_thousand_waiting_rows_are_a_small_reference() -> None:
+    run = batching("trigger: {count: 20000}")
+    for start in range(0, 10_000, 5000):
+        run.feed(*({"n": n} for n in range(start, start + 5000)))
+    state = json.loads(json.dumps(run.state()))
+    assert state["1"]["b"]["count"] == 10_000
+    assert len(json.dumps(state)) < 500
+    run.restore(state)
+    run.end()
+    assert run.rows["out"] == [{"of": list(range(10_000))}]
