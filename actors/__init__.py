@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from actors.child import Child, Port
     from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
     from actors.lifecycle import LifecycleError, State
-    from actors.places.local.fork_server import Nursery, NurseryGone
+    from actors.places.local.fork_server import ForkServer, ForkServerGone
     from actors.places.local.process import Identity
     from actors.reactor import Outbox
     from actors.spec import ChildSpec, SpecError
@@ -27,8 +27,8 @@ _HOMES = {
     "GaveUp": "events",
     "Identity": "places.local.process",
     "LifecycleError": "lifecycle",
-    "Nursery": "places.local.fork_server",
-    "NurseryGone": "places.local.fork_server",
+    "ForkServer": "places.local.fork_server",
+    "ForkServerGone": "places.local.fork_server",
     "Outbox": "reactor",
     "Port": "child",
     "RestartIntensity": "strategy",
@@ -46,12 +46,12 @@ __all__ = [
     "ChildInfo",
     "ChildSpec",
     "ChildUp",
+    "ForkServer",
+    "ForkServerGone",
     "FrameReceived",
     "GaveUp",
     "Identity",
     "LifecycleError",
-    "Nursery",
-    "NurseryGone",
     "Outbox",
     "Port",
     "RestartIntensity",

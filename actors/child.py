@@ -17,7 +17,7 @@ from actors.places.local.heartbeat import BEAT, BUSY, DETAIL, POSITION, TAKEN, W
 if TYPE_CHECKING:
     import socket
 
-    from actors.places.local.heartbeat import Pulse
+    from actors.places.local.heartbeat import HeartbeatPage
 
 EXIT_SOFTWARE = 70
 """An exception that nobody caught (EX_SOFTWARE of sysexits.h); the traceback is on stderr."""
@@ -32,9 +32,9 @@ class Port:
 
     __slots__ = ("_lock", "_outgoing", "_sock", "_words")
 
-    def __init__(self, sock: socket.socket, pulse: Pulse) -> None:
+    def __init__(self, sock: socket.socket, heartbeat_page: HeartbeatPage) -> None:
         self._sock = sock
-        self._words = pulse.words
+        self._words = heartbeat_page.words
         self._outgoing = Outgoing()
         self._lock = threading.Lock()
 

@@ -35,7 +35,7 @@ class ChildDown:
 
         exited        it ended by itself
         signal        somebody or something else killed it
-        nursery       the process it was forked from died, and it with it
+        fork server       the process it was forked from died, and it with it
         hang          the supervisor did: no progress for `hang_seconds`
         memory        it went over its memory limit
         killed:WHY    the supervisor did, for the reason given
@@ -59,7 +59,7 @@ class ChildDown:
 class GaveUp:
     """The restart intensity is spent on this child, which stays down. `exits` are those that counted, oldest first.
 
-    With the name "exchange" and no exits: the I/O thread failed, `reason` is its error; nothing can be received any
+    With the name "reactor" and no exits: the I/O thread failed, `reason` is its error; nothing can be received any
     more, only `shutdown` is left.
     """
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
+class Vitals:
     """What one look at a child found.
 
     `progress` is any value that changes when the child gets on. `has_work`: it is busy, or was sent something that it
@@ -28,7 +28,7 @@ class Sign:
         return self.has_work and (not self.waiting or self.stopped or self.burning)
 
 
-class HangWatch:
+class HangDetector:
     """Counts the looks since its last progress at which a child's silence meant something.
 
     A look at a child that waits, and neither is stopped nor burns CPU, counts neither way: on a busy machine a child in
@@ -41,13 +41,13 @@ class HangWatch:
         self._silent = 0
         self._progress: Hashable = None
 
-    def look(self, sign: Sign) -> Literal["fine", "nearly", "hung"]:
+    def look(self, vitals: Vitals) -> Literal["fine", "nearly", "hung"]:
         """The verdict; "nearly" one look before "hung", the moment to collect evidence."""
-        if sign.progress != self._progress or not sign.has_work:
+        if vitals.progress != self._progress or not vitals.has_work:
             self._silent = 0
-        elif sign.suspicious:
+        elif vitals.suspicious:
             self._silent += 1
-        self._progress = sign.progress
+        self._progress = vitals.progress
         if self._silent >= self._limit:
             return "hung"
         return "nearly" if self._silent == self._limit - 1 else "fine"

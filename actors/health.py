@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from actors.hang_detector import HangWatch, Sign
+from actors.hang_detector import HangDetector, Vitals
 from actors.lifecycle import State
-from actors.link import Line
+from actors.link import Link
 from actors.places.local import procfs
 from actors.places.local.heartbeat import BUSY, TAKEN, WAITING
 from actors.spec import ChildSpec
@@ -18,12 +18,12 @@ BURNING = 0.2
 """The share of a CPU that means more than waiting: more than one clock tick of 10 ms in any sensible period."""
 
 
-class Watch:
+class HealthCheck:
     """Looks at one incarnation of a child and says whether it must be killed, and why."""
 
-    def __init__(self, spec: ChildSpec, line: Line, tick_seconds: float) -> None:
-        self._spec, self._line, self._tick_seconds = spec, line, tick_seconds
-        self._hang = HangWatch(math.ceil(spec.hang_seconds / tick_seconds)) if spec.hang_seconds else None
+    def __init__(self, spec: ChildSpec, link: Link, tick_seconds: float) -> None:
+        self._spec, self._line, self._tick_seconds = spec, link, tick_seconds
+        self._hang = HangDetector(math.ceil(spec.hang_seconds / tick_seconds)) if spec.hang_seconds else None
         self._ticks_left: int | None = None
         self._deaf_ticks = 0
         self._cpu_ticks = 0
@@ -59,15 +59,15 @@ class Watch:
         if self._hang is None:
             return None
         process = self._line.process
-        words = process.pulse.words
-        sign = Sign(
-            progress=process.pulse.progress(),
+        words = process.heartbeat_page.words
+        vitals = Vitals(
+            progress=process.heartbeat_page.progress(),
             has_work=bool(words[BUSY]) or self._line.sent > words[TAKEN] or state is State.STARTING,
             waiting=bool(words[WAITING]),
             stopped=found.state in "Tt",
             burning=burning,
         )
-        verdict = self._hang.look(sign)
+        verdict = self._hang.look(vitals)
         if verdict == "nearly" and state is State.RUNNING:
             process.ask_for_stack()
         return "hang" if verdict == "hung" else None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 
 from actors.channel import FrameReader, Outgoing
-from actors.places.local.output import Lines
+from actors.places.local.output import LineSplitter
 from actors.places.local.process import Process
 
 
-class Line:
+class Link:
     """The channel and the output of one incarnation of a child."""
 
     def __init__(self, name: str, incarnation: int, process: Process) -> None:
@@ -22,5 +22,5 @@ class Line:
         self.open = True
         self.blocked = False  # waits until the socket takes more
         self.sent = 0  # messages, whether they left already or not
-        self.lines = Lines()
+        self.splitter = LineSplitter()
         self.ended = threading.Event()

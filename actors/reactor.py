@@ -17,7 +17,7 @@ import pykka
 
 from actors.channel import DATA, READY, ChannelClosed, FrameRefused, Part, encode
 from actors.events import FrameReceived, GaveUp
-from actors.link import Line
+from actors.link import Link
 
 logger = logging.getLogger("actors")
 
@@ -26,7 +26,7 @@ _OUTPUT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class ChildReady:
     """Told to the supervisor: the child's actor exists."""
 
     name: str
@@ -34,7 +34,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Garbled:
+class ChannelGarbled:
     """Told to the supervisor: what comes out of this child is no channel any more."""
 
     name: str
@@ -43,7 +43,7 @@ class Garbled:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ProcessEnded:
     """Told to the supervisor: the process ended, and everything it had sent and printed is handed on."""
 
     name: str
@@ -61,8 +61,8 @@ class Outbox:
     What a child does not take is queued in memory without a limit: the sender's own flow control is the limit.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
 
     def send(self, name: str, *parts: Part, incarnation: int | None = None) -> None:
         """Queue one message for this child; its parts must not change any more.
@@ -70,10 +70,10 @@ class Outbox:
         Dropped if the child is down, unknown, or (where `incarnation` is given) another one than was meant.
         Raises `FrameRefused` on a message over the limits.
         """
-        self._exchange.send(name, parts, incarnation)
+        self._reactor.send(name, parts, incarnation)
 
 
-class Exchange(threading.Thread):
+class Reactor(threading.Thread):
     """One thread for all children: waits on every channel, output pipe and process at once.
 
     Frames go straight to the listener, in the order of their arrival; the supervisor is told what concerns lives.
@@ -86,10 +86,10 @@ class Exchange(threading.Thread):
         on_output: Callable[[str, str], None],
         tick_seconds: float,
     ) -> None:
-        super().__init__(name="exchange", daemon=True)
+        super().__init__(name="reactor", daemon=True)
         self._listener, self._supervisor, self._on_output = listener, supervisor, on_output
         self._tick_seconds = tick_seconds
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, Link] = {}
         self._todo: deque[Callable[[], None]] = deque()
         self._selector = selectors.DefaultSelector()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -101,23 +101,23 @@ class Exchange(threading.Thread):
 
     # --- from other threads -------------------------------------------------------------------------------------
 
-    def add(self, line: Line) -> None:
+    def add(self, link: Link) -> None:
         """Take over the descriptors of a new process; from now on frames can be sent to it."""
-        with line.lock:
-            line.outgoing.put(line.process.first_frame())
-        self._lines[line.name] = line
-        self._call(lambda: self._register(line))
+        with link.lock:
+            link.outgoing.put(link.process.first_frame())
+        self._lines[link.name] = link
+        self._call(lambda: self._register(link))
 
     def send(self, name: str, parts: tuple[Part, ...], incarnation: int | None) -> None:
         """See `Outbox.send`."""
-        line = self._lines.get(name)
-        if line is None or incarnation not in (None, line.incarnation):
+        link = self._lines.get(name)
+        if link is None or incarnation not in (None, link.incarnation):
             return
-        self._queue(line, encode(DATA, parts), 1)
+        self._queue(link, encode(DATA, parts), 1)
 
-    def send_kind(self, line: Line, kind: int) -> None:
+    def send_kind(self, link: Link, kind: int) -> None:
         """Queue a frame without parts that is no message."""
-        self._queue(line, encode(kind, ()), 0)
+        self._queue(link, encode(kind, ()), 0)
 
     def tick_done(self) -> None:
         """The supervisor has looked at everything; the next tick may come."""
@@ -131,13 +131,13 @@ class Exchange(threading.Thread):
         else:
             self._release()
 
-    def _queue(self, line: Line, buffers: list[Part], messages: int) -> None:
-        with line.lock:
-            if not line.open:
+    def _queue(self, link: Link, buffers: list[Part], messages: int) -> None:
+        with link.lock:
+            if not link.open:
                 return
-            line.outgoing.put(buffers)
-            line.sent += messages
-        self._call(lambda: self._flush(line))
+            link.outgoing.put(buffers)
+            link.sent += messages
+        self._call(lambda: self._flush(link))
 
     def _call(self, function: Callable[[], None]) -> None:
         self._todo.append(function)
@@ -153,7 +153,7 @@ class Exchange(threading.Thread):
             self._serve()
         except Exception as error:  # a callback's, or our own mistake
             logger.exception("the exchange failed")
-            tell(self._listener, GaveUp("exchange", f"{type(error).__name__}: {error}", []))
+            notify(self._listener, GaveUp("reactor", f"{type(error).__name__}: {error}", []))
         finally:
             self._release()
 
@@ -166,7 +166,7 @@ class Exchange(threading.Thread):
                 next_tick = now + self._tick_seconds
                 if not self._tick_open:
                     self._tick_open = True
-                    tell(self._supervisor, TickDue())
+                    notify(self._supervisor, TickDue())
 
     def _woken(self) -> None:
         os.eventfd_read(self._wake)
@@ -183,95 +183,95 @@ class Exchange(threading.Thread):
                 self._selector.close()
                 os.close(self._wake)
 
-    def _register(self, line: Line) -> None:
-        process = line.process
-        self._selector.register(process.sock, selectors.EVENT_READ, lambda: self._channel(line))
-        self._selector.register(process.output, selectors.EVENT_READ, lambda: self._print(line))
-        self._selector.register(process.ended, selectors.EVENT_READ, lambda: self._finish(line))
-        self._flush(line)
+    def _register(self, link: Link) -> None:
+        process = link.process
+        self._selector.register(process.sock, selectors.EVENT_READ, lambda: self._channel(link))
+        self._selector.register(process.output, selectors.EVENT_READ, lambda: self._print(link))
+        self._selector.register(process.ended, selectors.EVENT_READ, lambda: self._finish(link))
+        self._flush(link)
 
-    def _channel(self, line: Line) -> None:
-        if line.ended.is_set():
+    def _channel(self, link: Link) -> None:
+        if link.ended.is_set():
             return  # the event is older than the end; the descriptor may be somebody else's by now
-        if line.blocked:
-            self._flush(line)
-        self._receive(line, _FRAMES_PER_TURN)
+        if link.blocked:
+            self._flush(link)
+        self._receive(link, _FRAMES_PER_TURN)
 
-    def _receive(self, line: Line, limit: int | None) -> None:
+    def _receive(self, link: Link, limit: int | None) -> None:
         """Hand on up to `limit` frames that have arrived completely."""
         while limit is None or limit > 0:
             try:
-                frame = line.reader.read()
+                frame = link.reader.read()
             except ChannelClosed:
-                self._stop_reading(line)
+                self._stop_reading(link)
                 return
             except FrameRefused as error:
-                self._stop_reading(line)
-                tell(self._supervisor, Garbled(line.name, line.incarnation, str(error)))
+                self._stop_reading(link)
+                notify(self._supervisor, ChannelGarbled(link.name, link.incarnation, str(error)))
                 return
             if frame is None:
                 return
             kind, parts = frame
             if kind == DATA:
-                tell(self._listener, FrameReceived(line.name, line.incarnation, parts))
+                notify(self._listener, FrameReceived(link.name, link.incarnation, parts))
             elif kind == READY:
-                tell(self._supervisor, Ready(line.name, line.incarnation))
+                notify(self._supervisor, ChildReady(link.name, link.incarnation))
             limit = limit and limit - 1
 
-    def _stop_reading(self, line: Line) -> None:
-        with line.lock:
-            line.open = False
-        if line.process.sock in self._selector.get_map():
-            self._selector.unregister(line.process.sock)
+    def _stop_reading(self, link: Link) -> None:
+        with link.lock:
+            link.open = False
+        if link.process.sock in self._selector.get_map():
+            self._selector.unregister(link.process.sock)
 
-    def _flush(self, line: Line) -> None:
-        with line.lock:
-            if not line.open:
+    def _flush(self, link: Link) -> None:
+        with link.lock:
+            if not link.open:
                 return
             try:
-                done = line.outgoing.flush(line.process.sock, socket.MSG_DONTWAIT)
+                done = link.outgoing.flush(link.process.sock, socket.MSG_DONTWAIT)
             except ChannelClosed:
                 return  # what it had sent is still to be read; the end comes from there
-        if done is line.blocked:
-            line.blocked = not done
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if line.blocked else 0)
-            self._selector.modify(line.process.sock, wanted, lambda: self._channel(line))
+        if done is link.blocked:
+            link.blocked = not done
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.blocked else 0)
+            self._selector.modify(link.process.sock, wanted, lambda: self._channel(link))
 
-    def _print(self, line: Line) -> None:
-        if not line.ended.is_set():
-            self._read_output(line, once=True)
+    def _print(self, link: Link) -> None:
+        if not link.ended.is_set():
+            self._read_output(link, once=True)
 
-    def _read_output(self, line: Line, *, once: bool) -> None:
+    def _read_output(self, link: Link, *, once: bool) -> None:
         while True:
             try:
-                data = os.read(line.process.output, _OUTPUT_BYTES)
+                data = os.read(link.process.output, _OUTPUT_BYTES)
             except BlockingIOError:
                 return
             if not data:
-                if line.process.output in self._selector.get_map():
-                    self._selector.unregister(line.process.output)
+                if link.process.output in self._selector.get_map():
+                    self._selector.unregister(link.process.output)
                 return
-            for text in line.lines.feed(data):
-                self._on_output(line.name, text)
+            for text in link.splitter.feed(data):
+                self._on_output(link.name, text)
             if once:
                 return
 
-    def _finish(self, line: Line) -> None:
+    def _finish(self, link: Link) -> None:
         """The process is dead: what the kernel still holds of it is all there will ever be."""
-        if line.open:
-            self._receive(line, None)
-        self._stop_reading(line)
-        self._read_output(line, once=False)
-        for text in line.lines.feed(b"", end=True):
-            self._on_output(line.name, text)
-        if line.process.output in self._selector.get_map():
-            self._selector.unregister(line.process.output)
-        self._selector.unregister(line.process.ended)
-        line.ended.set()
-        tell(self._supervisor, Ended(line.name, line.incarnation))
+        if link.open:
+            self._receive(link, None)
+        self._stop_reading(link)
+        self._read_output(link, once=False)
+        for text in link.splitter.feed(b"", end=True):
+            self._on_output(link.name, text)
+        if link.process.output in self._selector.get_map():
+            self._selector.unregister(link.process.output)
+        self._selector.unregister(link.process.ended)
+        link.ended.set()
+        notify(self._supervisor, ProcessEnded(link.name, link.incarnation))
 
 
-def tell(actor: pykka.ActorRef[Any], message: object) -> None:
+def notify(actor: pykka.ActorRef[Any], message: object) -> None:
     """Tell an actor something it may not live to hear: whoever stopped it does not want to know."""
     try:
         actor.tell(message)

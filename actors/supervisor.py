@@ -15,17 +15,17 @@ from actors.channel import STOP
 from actors.child import EXIT_MEMORY
 from actors.crash_points import crash_point
 from actors.events import ChildDown, ChildUp, GaveUp, Tick
-from actors.health import Watch, not_in_time
+from actors.health import HealthCheck, not_in_time
 from actors.lifecycle import Event, State, transition
-from actors.link import Line
-from actors.places.local.fork_server import Nursery, NurseryGone
+from actors.link import Link
+from actors.places.local.fork_server import ForkServer, ForkServerGone
 from actors.places.local.heartbeat import DETAIL, PARENT_BEAT, POSITION
 from actors.places.local.process import Identity, Process
-from actors.reactor import Ended, Exchange, Garbled, Outbox, Ready, TickDue, tell
+from actors.reactor import ChannelGarbled, ChildReady, Outbox, ProcessEnded, Reactor, TickDue, notify
 from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity
 
-NURSERIES = 5
+FORK_SERVERS = 5
 """So many in a row may die before they have forked a child: then it is not chance that they do."""
 
 
@@ -50,12 +50,12 @@ class ChildInfo:
 class _Supervised:
     """A child's present incarnation, and what the supervisor remembers of it."""
 
-    def __init__(self, spec: ChildSpec, line: Line, tick_seconds: float) -> None:
+    def __init__(self, spec: ChildSpec, link: Link, tick_seconds: float) -> None:
         self.spec = spec
-        self.line = line
-        self.process = line.process
+        self.link = link
+        self.process = link.process
         self.state = State.STARTING
-        self.watch = Watch(spec, line, tick_seconds)
+        self.health = HealthCheck(spec, link, tick_seconds)
         self.ordered: str | None = None  # why we killed it
 
     def take(self, event: Event) -> None:
@@ -73,8 +73,8 @@ class Supervisor(pykka.ThreadingActor):
     None: never) the children kill this process. With `tell_ticks` the listener is asked a `Tick` and the watchdog sees
     a beat only while it answers, so that a listener that hangs counts as a hang of the process.
 
-    Children are forked from `nursery`, which stays its owner's to close. Without one, and after the death of one, the
-    supervisor makes its own, in its own thread.
+    Children are forked from `fork_server`, which stays its owner's to close. Without one, and after the death of one,
+    the supervisor makes its own, in its own thread.
     """
 
     use_daemon_thread = True
@@ -87,7 +87,7 @@ class Supervisor(pykka.ThreadingActor):
         tick_seconds: float = 0.25,
         watchdog_seconds: float | None = 120.0,
         tell_ticks: bool = False,
-        nursery: Nursery | None = None,
+        fork_server: ForkServer | None = None,
     ) -> None:
         super().__init__()
         self._listener = listener
@@ -101,12 +101,12 @@ class Supervisor(pykka.ThreadingActor):
         self._incarnations: dict[str, int] = {}
         self._last_exit: dict[str, ChildDown] = {}
         self._counted: list[tuple[float, ChildDown]] = []
-        self._exchange = Exchange(listener, self.actor_ref, on_output, tick_seconds)
-        self._nursery = nursery
-        self._own: Nursery | None = None
-        self._mourned: Nursery | None = None  # the one whose death was counted last
+        self._reactor = Reactor(listener, self.actor_ref, on_output, tick_seconds)
+        self._fork_server = fork_server
+        self._own: ForkServer | None = None
+        self._mourned: ForkServer | None = None  # the one whose death was counted last
         self._open = True
-        self.outbox = Outbox(self._exchange)
+        self.outbox = Outbox(self._reactor)
 
     # --- for the owner ------------------------------------------------------------------------------------------
 
@@ -124,8 +124,8 @@ class Supervisor(pykka.ThreadingActor):
         child = self._child(name)
         if child.state in (State.STARTING, State.RUNNING):
             child.take(Event.ASK)
-            child.watch.expect_end()
-            self._exchange.send_kind(child.line, STOP)
+            child.health.expect_end()
+            self._reactor.send_kind(child.link, STOP)
 
     def kill_child(self, name: str, reason: str) -> None:
         """SIGKILL it; its `ChildDown` will say "killed:" and the reason. Nothing if it is dead or dying."""
@@ -153,7 +153,7 @@ class Supervisor(pykka.ThreadingActor):
         When it returns every process is reaped, its `ChildDown` told, and the I/O thread has ended. The actor itself
         lives on until it is stopped.
         """
-        deadline = time.monotonic() + (seconds if self._exchange.is_alive() else 0.0)
+        deadline = time.monotonic() + (seconds if self._reactor.is_alive() else 0.0)
         for child in reversed(self._children.values()):
             if child.state in (State.STARTING, State.RUNNING):
                 self.stop_child(child.spec.name)
@@ -164,14 +164,14 @@ class Supervisor(pykka.ThreadingActor):
             self._await_end(child, None)
         if self._open:
             self._open = False
-            self._exchange.close()
+            self._reactor.close()
             if self._own is not None:
                 self._own.close()
 
     def children(self) -> tuple[ChildInfo, ...]:
         """All children ever started, in start order."""
         return tuple(
-            ChildInfo(name, c.state, c.process.identity, c.line.incarnation, c.watch.resident_bytes)
+            ChildInfo(name, c.state, c.process.identity, c.link.incarnation, c.health.resident_bytes)
             for name, c in self._children.items()
         )
 
@@ -179,7 +179,7 @@ class Supervisor(pykka.ThreadingActor):
 
     def on_start(self) -> None:
         """Start the I/O thread."""
-        self._exchange.start()
+        self._reactor.start()
 
     def on_stop(self) -> None:
         """Leave nothing behind, whatever was not shut down."""
@@ -194,14 +194,14 @@ class Supervisor(pykka.ThreadingActor):
         match message:
             case TickDue():
                 self._tick()
-                self._exchange.tick_done()
-            case Ready(name, incarnation):
+                self._reactor.tick_done()
+            case ChildReady(name, incarnation):
                 if (child := self._present(name, incarnation)) is not None and child.state.alive:
                     child.take(Event.READY)
-            case Ended(name, incarnation):
+            case ProcessEnded(name, incarnation):
                 if (child := self._present(name, incarnation)) is not None:
                     self._bury(child)
-            case Garbled(name, incarnation, found):
+            case ChannelGarbled(name, incarnation, found):
                 if (child := self._present(name, incarnation)) is not None:
                     self._kill(child, f"killed:garbled channel ({found})")
             case _:
@@ -218,35 +218,35 @@ class Supervisor(pykka.ThreadingActor):
     def _present(self, name: str, incarnation: int) -> _Supervised | None:
         """The child, unless the news is of an earlier incarnation."""
         child = self._children.get(name)
-        return child if child is not None and child.line.incarnation == incarnation else None
+        return child if child is not None and child.link.incarnation == incarnation else None
 
     def _launch(self, spec: ChildSpec) -> Identity:
         crash_point("supervisor.before_start")
         process = self._process(spec)
         crash_point("supervisor.after_start")
         incarnation = self._incarnations[spec.name] = self._incarnations.get(spec.name, 0) + 1
-        line = Line(spec.name, incarnation, process)
-        self._children[spec.name] = _Supervised(spec, line, self._tick_seconds)
-        process.pulse.words[PARENT_BEAT] = self._ticks
-        tell(self._listener, ChildUp(spec.name, process.identity, incarnation))
-        self._exchange.add(line)
+        link = Link(spec.name, incarnation, process)
+        self._children[spec.name] = _Supervised(spec, link, self._tick_seconds)
+        process.heartbeat_page.words[PARENT_BEAT] = self._ticks
+        notify(self._listener, ChildUp(spec.name, process.identity, incarnation))
+        self._reactor.add(link)
         return process.identity
 
     def _process(self, spec: ChildSpec) -> Process:
-        for _ in range(NURSERIES - 1):
-            with contextlib.suppress(NurseryGone):  # just now; nothing was said to the child, if there was one
-                return Process(spec, self._living_nursery(), self._watchdog_seconds)
-        return Process(spec, self._living_nursery(), self._watchdog_seconds)
+        for _ in range(FORK_SERVERS - 1):
+            with contextlib.suppress(ForkServerGone):  # just now; nothing was said to the child, if there was one
+                return Process(spec, self._living_fork_server(), self._watchdog_seconds)
+        return Process(spec, self._living_fork_server(), self._watchdog_seconds)
 
-    def _living_nursery(self) -> Nursery:
-        if self._nursery is None:
-            self._nursery = self._own = Nursery()
-        elif self._nursery.gone:
-            self._nursery = self._own = self._nursery.successor()
-        return self._nursery
+    def _living_fork_server(self) -> ForkServer:
+        if self._fork_server is None:
+            self._fork_server = self._own = ForkServer()
+        elif self._fork_server.gone:
+            self._fork_server = self._own = self._fork_server.successor()
+        return self._fork_server
 
     def _may_restart(self, child: _Supervised) -> bool:
-        fallen = child.process.nursery if child.process.orphaned else None
+        fallen = child.process.fork_server if child.process.orphaned else None
         if fallen is not None and fallen is self._mourned:
             return True  # all died of one death, and that was counted with the first of them
         now = time.monotonic()
@@ -262,7 +262,7 @@ class Supervisor(pykka.ThreadingActor):
             f"{child.spec.name} died after {len(times)} restarts in the last {self._intensity.within_seconds:g} s; "
             f"no more than {self._intensity.max_restarts} are allowed"
         )
-        tell(self._listener, GaveUp(child.spec.name, reason, [*(exit_ for _, exit_ in self._counted), down]))
+        notify(self._listener, GaveUp(child.spec.name, reason, [*(exit_ for _, exit_ in self._counted), down]))
         return False
 
     def _kill(self, child: _Supervised, reason: str) -> None:
@@ -275,8 +275,8 @@ class Supervisor(pykka.ThreadingActor):
         """Wait for the end of its process and bury it; without a deadline SIGKILL must have been sent."""
         while child.state.alive and (deadline is None or time.monotonic() < deadline):
             left = self._tick_seconds if deadline is None else max(0.0, deadline - time.monotonic())
-            ended = child.line.ended.wait(min(left, self._tick_seconds))
-            if ended or (child.state is State.KILLED and not self._exchange.is_alive()):
+            ended = child.link.ended.wait(min(left, self._tick_seconds))
+            if ended or (child.state is State.KILLED and not self._reactor.is_alive()):
                 self._bury(child)
             self._beat()
 
@@ -284,32 +284,32 @@ class Supervisor(pykka.ThreadingActor):
         if not child.state.alive:
             return
         code = child.process.reap()
-        words = child.process.pulse.words
+        words = child.process.heartbeat_page.words
         position, detail = words[POSITION], words[DETAIL]
         child.process.close()
         child.take(Event.REAPED)
-        line = child.line
+        link = child.link
         by_signal = signal.Signals(-code).name if code < 0 else None
         down = ChildDown(
-            name=line.name,
+            name=link.name,
             identity=child.process.identity,
-            incarnation=line.incarnation,
+            incarnation=link.incarnation,
             exit_code=code if code >= 0 else None,
             signal=by_signal,
             reason=_reason(code, child.ordered, orphaned=child.process.orphaned),
             position=position,
             detail=detail,
-            output_tail=line.lines.tail(),
+            output_tail=link.splitter.tail(),
         )
-        self._last_exit[line.name] = down
-        tell(self._listener, down)
+        self._last_exit[link.name] = down
+        notify(self._listener, down)
 
     # --- watching -----------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         self._beat()
         for child in self._children.values():
-            if child.state.alive and (reason := child.watch.look(child.state)) is not None:
+            if child.state.alive and (reason := child.health.look(child.state)) is not None:
                 self._kill(child, reason)
 
     def _beat(self) -> None:
@@ -327,7 +327,7 @@ class Supervisor(pykka.ThreadingActor):
         self._ticks += 1
         for child in self._children.values():
             if child.state.alive:
-                child.process.pulse.words[PARENT_BEAT] = self._ticks
+                child.process.heartbeat_page.words[PARENT_BEAT] = self._ticks
 
 
 def _reason(code: int, ordered: str | None, *, orphaned: bool) -> str:
@@ -335,7 +335,7 @@ def _reason(code: int, ordered: str | None, *, orphaned: bool) -> str:
     if ordered is not None and code == -signal.SIGKILL:
         return ordered
     if orphaned:
-        return "nursery"
+        return "fork_server"
     if code == EXIT_MEMORY:
         return "memory"
     return "signal" if code < 0 else "exited"

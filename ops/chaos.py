@@ -27,7 +27,7 @@ from elspeth.runs.liveness.locks import probe
 from tests.kit.pipelines.trial import lay, settings, violations
 from tests.kit.processes.tree import Tree, events, outputs, run_of, state_of, wait_until
 
-ROLES = ("main", "nursery", "audit", "sinks", "stage", "source", "worker")
+ROLES = ("main", "fork_server", "audit", "sinks", "stage", "source", "worker")
 ROWS = 1500
 PAUSE_SECONDS = (0.05, 0.45)  # between two blows
 ASLEEP_SECONDS = (0.05, 0.6)  # between SIGSTOP and SIGCONT

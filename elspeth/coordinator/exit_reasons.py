@@ -16,7 +16,7 @@ def words(down: ChildDown, hang_seconds: float | None) -> str:
         return f"hung: no progress for supervisor.hang_timeout_seconds ({hang_seconds:g} s)"
     if down.reason == "memory":
         return "memory: over supervisor.worker_memory_limit_mb"
-    if down.reason == "nursery":
+    if down.reason == "fork_server":
         return f"{down.signal}: so died the process that children are forked from, and all of them with it"
     return down.signal or f"exit code {down.exit_code}"
 
@@ -32,7 +32,7 @@ def last_words(exits: Sequence[ChildDown]) -> list[str]:
 
 
 def not_started(child: str, error: OSError) -> Temporary:
-    """A child that never lived, because the system or the nursery refused."""
+    """A child that never lived, because the system or the fork server refused."""
     room = "the system has no room for another process, or no memory or descriptors for it"
     return Temporary(
         f"{child} could not be started: {error.strerror or error}", details=[room] if error.errno is not None else []

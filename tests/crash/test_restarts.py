@@ -59,7 +59,7 @@ def test_the_end_of_the_process_that_all_are_forked_from_does_not_end_the_run(
         for blow in range(3):
             wait_until(lambda blow=blow: committed(folder) >= (blow + 0.5) * ROWS / 4)
             before = tree.children()
-            hit.append(tree.strike("nursery", number))
+            hit.append(tree.strike("fork_server", number))
             if number == signal.SIGSTOP:
                 tree.strike("source")  # it is missed when it is asked for something
             wait_until(lambda before=before: tree.children().get("audit") not in (None, before["audit"]))
@@ -67,7 +67,7 @@ def test_the_end_of_the_process_that_all_are_forked_from_does_not_end_the_run(
         assert not tree.survivors()
     assert outputs(folder) == undisturbed
     assert violations(folder, recompute=False) == []
-    died = [event for event in events(folder, "exited") if event["reason"] == "nursery"]
+    died = [event for event in events(folder, "exited") if event["reason"] == "fork_server"]
     assert len(died) >= 3 * len(CHILDREN)
     assert "so died the process that children are forked from" in tree.log
 

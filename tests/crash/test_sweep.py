@@ -29,7 +29,8 @@ IN_MIDSTREAM = {
     "stage.before_unit": 6, "stage.before_send": 6, "stage.after_send": 6, "stage.before_flush": 4,
     "stage.after_flush": 4, "worker.before_row": 90, "worker.after_row": 90, "worker.before_send": 3,
     "worker.after_send": 3, "worker.before_unit": 3, "worker.after_unit": 3, "supervisor.before_start": 3,
-    "supervisor.after_start": 3, "nursery.before_fork": 3, "nursery.after_fork": 3, "nursery.after_answer": 3,
+    "supervisor.after_start": 3, "fork_server.before_fork": 3, "fork_server.after_fork": 3,
+    "fork_server.after_answer": 3,
 }  # fmt: skip
 
 

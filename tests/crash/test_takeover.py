@@ -64,8 +64,8 @@ def test_a_frozen_tree_that_wakes_after_a_take_over_changes_nothing(
     assert (took_over["attempt"], took_over["from_attempt"], took_over["pid"]) == (2, 1, old.pid)
     assert took_over["state"] == "frozen"
     killed = {event["pid"] for event in events(folder, "killed_leftover")}
-    # The nursery has no part in the run; there may be a worker that was started on demand after the look.
-    assert killed >= {pid for name, pid in children.items() if name != "nursery"}
+    # The fork server has no part in the run; there may be a worker that was started on demand after the look.
+    assert killed >= {pid for name, pid in children.items() if name != "fork_server"}
 
 
 def _end_of(old: Tree) -> int:

@@ -1,6 +1,6 @@
 """What a child process does from its birth on: limits, the way from the channel to the actor's inbox.
 
-Kept light: what is imported here is imported by every nursery before it forks its first child.
+Kept light: what is imported here is imported by every fork server before it forks its first child.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ import pykka
 from actors.channel import DATA, READY, STOP, ChannelClosed, FrameReader
 from actors.child import EXIT_ORPHANED, Child, Frame, Port
 from actors.crash_points import crash_point
-from actors.places.local.heartbeat import BUSY, PARENT_BEAT, Pulse
+from actors.places.local.heartbeat import BUSY, PARENT_BEAT, HeartbeatPage
 from actors.places.local.procfs import start_ticks
-from actors.places.local.spawn_request import Birth
+from actors.places.local.spawn_request import SpawnRequest
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
-def main(channel: int, page: int, nursery: int, birth: Birth) -> NoReturn:
-    """Be the child of this birth, forked by the process `nursery`, with the descriptors of a channel and a page."""
+def main(channel: int, page: int, fork_server: int, spawn_request: SpawnRequest) -> NoReturn:
+    """Be the child of this birth, forked by the process `fork_server`, with the descriptors of a channel and a page."""
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    die_with(nursery)
-    name(birth.title)
-    if birth.expendable:
+    die_with(fork_server)
+    name(spawn_request.title)
+    if spawn_request.expendable:
         with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - pathlib is an import of 6 ms
             file.write("1000")
-    if birth.memory:
-        resource.setrlimit(resource.RLIMIT_DATA, (birth.memory, birth.memory))
-    pulse = Pulse(page)
+    if spawn_request.memory:
+        resource.setrlimit(resource.RLIMIT_DATA, (spawn_request.memory, spawn_request.memory))
+    heartbeat_page = HeartbeatPage(page)
     os.close(page)
-    watchdog = Watchdog(pulse, birth.main, birth.main_start, birth.watchdog)
-    _Host(socket.socket(fileno=channel), pulse, watchdog).run(birth.target)
+    watchdog = Watchdog(heartbeat_page, spawn_request.main, spawn_request.main_start, spawn_request.watchdog)
+    _Host(socket.socket(fileno=channel), heartbeat_page, watchdog).run(spawn_request.target)
 
 
 class _Host:
-    def __init__(self, sock: socket.socket, pulse: Pulse, watchdog: Watchdog) -> None:
-        self._sock, self._pulse, self._watchdog = sock, pulse, watchdog
+    def __init__(self, sock: socket.socket, heartbeat_page: HeartbeatPage, watchdog: Watchdog) -> None:
+        self._sock, self._pulse, self._watchdog = sock, heartbeat_page, watchdog
         self._reader = FrameReader(sock)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -91,8 +91,8 @@ class Watchdog:
     It counts its own looks, a second apart or more: a pause of the whole machine is one look, not many seconds.
     """
 
-    def __init__(self, pulse: Pulse, parent: int, parent_start: int, seconds: int) -> None:
-        self._words = pulse.words
+    def __init__(self, heartbeat_page: HeartbeatPage, parent: int, parent_start: int, seconds: int) -> None:
+        self._words = heartbeat_page.words
         self._parent, self._parent_start, self._seconds = parent, parent_start, seconds
         self._next = 0.0
         self._silent = 0

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from actors.places.local.spawn_request import ANSWER, FORK, REAP, Birth, encode, take
+from actors.places.local.spawn_request import ANSWER, FORK, REAP, SpawnRequest, encode, take
 
 T = TypeVar("T")
 
@@ -34,21 +34,21 @@ FIRST_LOOKS, LOOKS = 1200, 100
 waits for imports, from a slow disk perhaps; ten seconds for others. Counted, so that a pause of the machine is one."""
 
 
-class NurseryGone(OSError):
-    """The nursery ended, or gave no answer and was killed. Its children die with it; another one may be started."""
+class ForkServerGone(OSError):
+    """The fork server ended, or gave no answer and was killed. Its children die with it; another one may be started."""
 
 
-class Nursery:
+class ForkServer:
     """A process of one thread that has imported the modules `preload` and forks children.
 
     It dies with the thread that makes it, and its children die with it: make it in one that lives as long as they may.
     What a process inherits beside descriptors, environment and working directory (limits, umask, process group) a child
-    has from the moment when its nursery was started. `title` is what `ps` shows.
+    has from the moment when its fork server was started. `title` is what `ps` shows.
 
     Raises `OSError` if the system has no room for another process.
     """
 
-    def __init__(self, preload: Sequence[str] = (), title: str = "nursery") -> None:
+    def __init__(self, preload: Sequence[str] = (), title: str = "fork_server") -> None:
         self.preload, self.title = tuple(preload), title
         self._lock = threading.Lock()
         self._looks = FIRST_LOOKS
@@ -63,7 +63,7 @@ class Nursery:
             self._ended = os.pidfd_open(self._pid)
             undo.pop_all()
 
-    def __enter__(self) -> Nursery:
+    def __enter__(self) -> ForkServer:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,17 +77,17 @@ class Nursery:
                 self._bury()
             return self._ended is None
 
-    def successor(self) -> Nursery:
+    def successor(self) -> ForkServer:
         """Another one like this, which must be gone. It dies with the calling thread."""
-        return Nursery(self.preload, self.title)
+        return ForkServer(self.preload, self.title)
 
-    def fork(self, birth: Birth, channel: int, page: int, output: int, folder: int) -> tuple[int, int]:
+    def fork(self, spawn_request: SpawnRequest, channel: int, page: int, output: int, folder: int) -> tuple[int, int]:
         """A new child's pid, and a descriptor of its process, which becomes readable when it ends.
 
         It gets the descriptors of its channel, its page and its output, and works in `folder`, a descriptor too.
-        Raises `OSError` if the system has no room for it, `NurseryGone`.
+        Raises `OSError` if the system has no room for it, `ForkServerGone`.
         """
-        request = encode(FORK, birth, [entry or os.getcwd() for entry in sys.path], dict(os.environ))  # noqa: PTH109
+        request = encode(FORK, spawn_request, [entry or os.getcwd() for entry in sys.path], dict(os.environ))  # noqa: PTH109
         pid, pidfds = self._ask(request, [channel, page, output, folder])
         if not pidfds:
             os.kill(pid, signal.SIGKILL)  # nobody has reaped it, so the number is its own
@@ -99,7 +99,7 @@ class Nursery:
         """How a child that has ended did: its exit code, negative for a signal; None if nobody can tell any more."""
         try:
             return self._ask(encode(REAP, pid), [])[0]
-        except NurseryGone:
+        except ForkServerGone:
             return None
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class Nursery:
     def _ask(self, request: bytes, descriptors: Sequence[int]) -> tuple[int, list[int]]:
         with self._lock:
             if self._ended is None:
-                raise NurseryGone(f"the process {self._pid} that children are forked from is gone")
+                raise ForkServerGone(f"the process {self._pid} that children are forked from is gone")
             try:
                 sent = self._patiently(socket.send_fds, self._sock, [request], descriptors)
                 while sent < len(request):
@@ -122,7 +122,7 @@ class Nursery:
             except (ConnectionError, TimeoutError) as error:
                 self._bury()
                 found = "does not answer" if isinstance(error, TimeoutError) else "is gone"
-                raise NurseryGone(f"the process {self._pid} that children are forked from {found}") from error
+                raise ForkServerGone(f"the process {self._pid} that children are forked from {found}") from error
             self._looks = LOOKS
         problem, value = ANSWER.unpack(answer)
         if problem:

@@ -1,4 +1,4 @@
-"""What runs inside a nursery: it imports modules once, then forks children that have them from the start.
+"""What runs inside a fork server: it imports modules once, then forks children that have them from the start.
 
 It stays a process of one thread without anybody else's code, so that a fork of it is as clean as a new program: only
 the modules are there already. It reaps a child only when asked, so no pid goes to somebody else before that.
@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from actors.child import EXIT_SOFTWARE, die
 from actors.crash_points import crash_point
 from actors.places.local import child_main, malloc
-from actors.places.local.spawn_request import ANSWER, FORK, Birth, receive
+from actors.places.local.spawn_request import ANSWER, FORK, SpawnRequest, receive
 
 SOCKET = 0
 """Requests come in where other programs have their standard input."""
@@ -41,7 +41,9 @@ def main(owner: int, title: str, preload: Sequence[str]) -> NoReturn:
             importlib.import_module(module)
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
     if threads != 1:
-        os.write(2, f"a nursery cannot fork with {threads} threads: one of {', '.join(preload)} starts them\n".encode())
+        os.write(
+            2, f"a fork server cannot fork with {threads} threads: one of {', '.join(preload)} starts them\n".encode()
+        )
         os._exit(EXIT_SOFTWARE)
     gc.freeze()  # what is imported stays: a collection in a child need not touch, and so copy, its pages
     try:
@@ -70,34 +72,34 @@ def _serve(sock: socket.socket) -> NoReturn:
 
 
 def _fork(sock: socket.socket, values: list[Any], descriptors: list[int]) -> None:
-    nursery = os.getpid()
-    crash_point("nursery.before_fork")
+    fork_server = os.getpid()
+    crash_point("fork_server.before_fork")
     try:
         if (pid := os.fork()) == 0:
-            _become_child(sock, nursery, values, descriptors)
+            _become_child(sock, fork_server, values, descriptors)
     except OSError as error:
         sock.sendall(ANSWER.pack(error.errno, 0))
         return
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
-    crash_point("nursery.after_fork")
+    crash_point("fork_server.after_fork")
     pidfd = os.pidfd_open(pid)
     socket.send_fds(sock, [ANSWER.pack(0, pid)], [pidfd])
     os.close(pidfd)
-    crash_point("nursery.after_answer")
+    crash_point("fork_server.after_answer")
 
 
 def _reap(sock: socket.socket, pid: int) -> None:
-    crash_point("nursery.before_reap")
+    crash_point("fork_server.before_reap")
     _, status = os.waitpid(pid, 0)
-    crash_point("nursery.after_reap")
+    crash_point("fork_server.after_reap")
     sock.sendall(ANSWER.pack(0, os.waitstatus_to_exitcode(status)))
 
 
-def _become_child(sock: socket.socket, nursery: int, values: list[Any], descriptors: list[int]) -> NoReturn:
+def _become_child(sock: socket.socket, fork_server: int, values: list[Any], descriptors: list[int]) -> NoReturn:
     try:
-        birth, path, environment = values
+        spawn_request, path, environment = values
         channel, page, output, folder = descriptors
         sock.detach()
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -111,6 +113,6 @@ def _become_child(sock: socket.socket, nursery: int, values: list[Any], descript
         if environment != os.environ:
             os.environ.clear()
             os.environ.update(environment)
-        child_main.main(channel, page, nursery, Birth(*birth))
-    except BaseException:  # noqa: BLE001 - nothing may get back into the nursery's loop
+        child_main.main(channel, page, fork_server, SpawnRequest(*spawn_request))
+    except BaseException:  # noqa: BLE001 - nothing may get back into the fork server's loop
         die()

@@ -9,7 +9,7 @@ SIZE = 4096
 BEAT, TAKEN, BUSY, WAITING, POSITION, DETAIL, PARENT_BEAT = range(7)
 
 
-class Pulse:
+class HeartbeatPage:
     """The page as 64-bit words, each written by one side only.
 
     An aligned word is stored by one instruction, so a reader never sees half of it; two words can be seen apart.
@@ -23,17 +23,17 @@ class Pulse:
         self.words = memoryview(self._map).cast("q")
 
     @staticmethod
-    def create() -> tuple[Pulse, int]:
+    def create() -> tuple[HeartbeatPage, int]:
         """A new page and the descriptor to hand to the child. The caller closes the descriptor."""
         fd = os.memfd_create("pulse")
         try:
             os.ftruncate(fd, SIZE)
-            pulse = Pulse(fd)
+            heartbeat_page = HeartbeatPage(fd)
         except OSError:
             os.close(fd)
             raise
-        pulse.words[POSITION] = -1
-        return pulse, fd
+        heartbeat_page.words[POSITION] = -1
+        return heartbeat_page, fd
 
     def progress(self) -> tuple[int, int, int, int]:
         """A value that changes when the child gets on: beats, frames taken, what it is touching."""

@@ -10,7 +10,7 @@ TAIL_LINES = 40
 TAIL_CHARACTERS = 8000
 
 
-class Lines:
+class LineSplitter:
     """Bytes in, lines out. A line that does not end within 64 KiB is handed out in pieces."""
 
     def __init__(self) -> None:

@@ -18,9 +18,9 @@ import psutil
 
 from actors.channel import START, encode, pair
 from actors.places.local import procfs
-from actors.places.local.fork_server import Nursery
-from actors.places.local.heartbeat import Pulse
-from actors.places.local.spawn_request import Birth
+from actors.places.local.fork_server import ForkServer
+from actors.places.local.heartbeat import HeartbeatPage
+from actors.places.local.spawn_request import SpawnRequest
 from actors.spec import ChildSpec
 
 
@@ -94,17 +94,18 @@ class Identity:
 class Process:
     """A running child process and everything the parent holds of it: channel, output pipe, page, descriptor."""
 
-    def __init__(self, spec: ChildSpec, nursery: Nursery, watchdog_seconds: float | None) -> None:
-        """Start it, from this nursery. Raises `OSError` if the system has no room for another process, `NurseryGone`.
+    def __init__(self, spec: ChildSpec, fork_server: ForkServer, watchdog_seconds: float | None) -> None:
+        """Start it, from this fork server.
 
-        It works in the working directory of this moment, with the environment and the import path of this moment.
+        Raises `OSError` if the system has no room for another process, `ForkServerGone`. It works in
+        the working directory of this moment, with the environment and the import path of this moment.
         """
         self.spec = spec
-        self.nursery = nursery
+        self.fork_server = fork_server
         self.orphaned = False
-        """Reaped without its exit code: its nursery was gone, and it with it."""
+        """Reaped without its exit code: its fork server was gone, and it with it."""
         main = os.getpid()
-        birth = Birth(
+        spawn_request = SpawnRequest(
             main, procfs.start_ticks(main) or 0, round(watchdog_seconds or 0), spec.memory_limit_bytes or 0,
             spec.expendable, spec.target, spec.title or spec.name,
         )  # fmt: skip
@@ -115,12 +116,12 @@ class Process:
             self.output, write_end = os.pipe()
             undo.callback(os.close, self.output)
             given.callback(os.close, write_end)
-            self.pulse, page = Pulse.create()
-            undo.callback(self.pulse.close)
+            self.heartbeat_page, page = HeartbeatPage.create()
+            undo.callback(self.heartbeat_page.close)
             given.callback(os.close, page)
             folder = os.open(".", os.O_PATH | os.O_DIRECTORY)
             given.callback(os.close, folder)
-            self._pid, self.ended = nursery.fork(birth, theirs.fileno(), page, write_end, folder)
+            self._pid, self.ended = fork_server.fork(spawn_request, theirs.fileno(), page, write_end, folder)
             undo.callback(self._discard)
             os.set_blocking(self.output, False)
             self.identity = _identity(self._pid)
@@ -146,12 +147,12 @@ class Process:
     def reap(self) -> int:
         """Wait for the end and return the exit code, negative for a signal, as `subprocess` has it.
 
-        SIGKILL is the answer too if its nursery is gone: that is what a nursery's death does to its children.
+        SIGKILL is the answer too if its fork server is gone: that is what a fork server's death does to its children.
         """
         poll = select.poll()
         poll.register(self.ended, select.POLLIN)
         poll.poll()
-        code = self.nursery.reap(self._pid)
+        code = self.fork_server.reap(self._pid)
         self.orphaned = code is None
         return -signal.SIGKILL if code is None else code
 
@@ -160,7 +161,7 @@ class Process:
         self.sock.close()
         os.close(self.output)
         os.close(self.ended)
-        self.pulse.close()
+        self.heartbeat_page.close()
 
     def _send(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

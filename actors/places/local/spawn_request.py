@@ -1,4 +1,4 @@
-"""What is asked of a nursery, and how it looks on the way: a JSON text, led by its length; descriptors travel along.
+"""What is asked of a fork server, and how it travels: a JSON text, led by its length, with descriptors beside it.
 
 Both ends are of one program on one machine. An answer is a status and a number, of fixed size, so it arrives whole.
 """
@@ -20,7 +20,7 @@ _LENGTH = struct.Struct("<I")
 _MOST_DESCRIPTORS = 4
 
 
-class Birth(NamedTuple):
+class SpawnRequest(NamedTuple):
     """What a new child is told: whom its watchdog watches, its limits, and what it is to be.
 
     `main` and `main_start` are the pid of the main process and its start in clock ticks since boot; `watchdog` is in

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from elspeth.cli.context import Asked, Examples, database_option, dotenv_option, json_option, pass_asked, reason_option
-from elspeth.runs.lifecycle.fork_server import nursery
+from elspeth.runs.lifecycle.fork_server import fork_server
 
 
 @click.command(
@@ -52,7 +52,7 @@ def command(
     RUN_ID is a run's id, the beginning of one, or `latest`. Everything is checked before anything is written; a run
     that is complete is left alone.
     """
-    with nursery() as children:
+    with fork_server() as children:
         from elspeth.cli.commands.resume_action import resume
 
         return resume(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from actors.places.local.fork_server import Nursery
+from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query.locate import locate
 from elspeth.cli.context import Asked
 from elspeth.cli.loading import checked_by
@@ -18,7 +18,7 @@ from elspeth.settings import SettingsProblems
 
 
 def resume(
-    asked: Asked, run_id: str, assignments: tuple[str, ...], children: Nursery, *, settings: Path | None,
+    asked: Asked, run_id: str, assignments: tuple[str, ...], children: ForkServer, *, settings: Path | None,
     working_directory: Path | None, take_over: bool, accept_changed_code: bool, fail_on_rows: bool, reason: str | None,
 ) -> int:  # fmt: skip
     """Continue the run with children forked from this process. Answers the exit code."""

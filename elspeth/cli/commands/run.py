@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from elspeth.cli.context import Asked, Examples, database_option, dotenv_option, json_option, pass_asked, reason_option
-from elspeth.runs.lifecycle.fork_server import nursery
+from elspeth.runs.lifecycle.fork_server import fork_server
 
 
 @click.command(
@@ -53,7 +53,7 @@ def command(
     Without --execute everything is checked and the plan is shown; nothing is written. With --execute the command to
     continue the run, should anything stop it, is printed before the first row.
     """
-    with nursery() if execute else nullcontext() as children:
+    with fork_server() if execute else nullcontext() as children:
         from elspeth.cli.commands.run_action import run
 
         return run(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from actors.places.local.fork_server import Nursery
+from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query import locate
 from elspeth.audit.store.database import path_of
 from elspeth.cli import output
@@ -25,7 +25,7 @@ from elspeth.runs.lifecycle.start_policy import Done, choose
 
 
 def run(
-    asked: Asked, settings: Path, assignments: tuple[str, ...], children: Nursery | None, *, auto_resume: bool,
+    asked: Asked, settings: Path, assignments: tuple[str, ...], children: ForkServer | None, *, auto_resume: bool,
     force_new: bool, fail_on_rows: bool, reason: str | None,
 ) -> int:  # fmt: skip
     """Carry it out with children forked from this process; without one, show the plan. Answers the exit code."""

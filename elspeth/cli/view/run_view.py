@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from actors.places.local.fork_server import Nursery
+from actors.places.local.fork_server import ForkServer
 from elspeth.cli import output
 from elspeth.cli.context import Asked
 from elspeth.cli.view.error_text import tell
@@ -31,7 +31,7 @@ class Drive(Protocol):
     ) -> Ended: ...  # fmt: skip
 
 
-def first(asked: Asked, begin: start.Start, children: Nursery, *, again: str, fail_on_rows: bool) -> int:
+def first(asked: Asked, begin: start.Start, children: ForkServer, *, again: str, fail_on_rows: bool) -> int:
     """The first attempt at a run; `again` is the command that asked for it. Answers the exit code."""
     return _carry_out(
         asked,
@@ -46,7 +46,7 @@ def first(asked: Asked, begin: start.Start, children: Nursery, *, again: str, fa
     )
 
 
-def further(asked: Asked, found: resume.Resumption, children: Nursery, *, fail_on_rows: bool) -> int:
+def further(asked: Asked, found: resume.Resumption, children: ForkServer, *, fail_on_rows: bool) -> int:
     """A further attempt at a run that is not complete. Answers the exit code."""
     assert found.pipeline is not None
     return _carry_out(

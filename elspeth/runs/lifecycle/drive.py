@@ -18,7 +18,7 @@ from typing import Any
 import pykka
 
 from actors.crash_points import crash_point
-from actors.places.local.fork_server import Nursery
+from actors.places.local.fork_server import ForkServer
 from actors.places.local.process import Identity
 from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity
@@ -30,7 +30,7 @@ from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.topology import Cast, Outcome
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Terminated
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
-from elspeth.runs.lifecycle.fork_server import nursery
+from elspeth.runs.lifecycle.fork_server import fork_server
 from elspeth.runs.lifecycle.pipeline import Pipeline
 
 POLL_SECONDS = 0.05
@@ -148,7 +148,7 @@ def drive(
     *,
     watch: Callable[[Progress], None] = lambda progress: None,
     on_output: Callable[[str, str], None] | None = None,
-    children: Nursery | None = None,
+    children: ForkServer | None = None,
 ) -> Ended:
     """Drive the attempt to its end. `watch` is called some twenty times a second, in the main thread.
 
@@ -156,7 +156,7 @@ def drive(
 
     SIGINT and SIGTERM stop the run in order, a second one at once. When this returns, no child is left.
     """
-    own = None if children is not None else nursery()
+    own = None if children is not None else fork_server()
     settings = pipeline.settings.supervisor
     progress = Progress(pipeline.size())
     outcome = Outcome()

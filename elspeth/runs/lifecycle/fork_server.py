@@ -5,7 +5,7 @@ Light: a command starts it first, so that both import at the same time.
 
 from __future__ import annotations
 
-from actors.places.local.fork_server import Nursery
+from actors.places.local.fork_server import ForkServer
 from elspeth.errors import Temporary
 
 MODULES = (
@@ -20,12 +20,12 @@ MODULES = (
 """All roles, and the plugins that most pipelines have. No code of users, ever: it may start threads, or die."""
 
 
-def nursery() -> Nursery:
+def fork_server() -> ForkServer:
     """Start it. It lives as long as the calling thread, at most, and with it every child of the run.
 
     Raises `Temporary` if the system has no room for another process.
     """
     try:
-        return Nursery(MODULES, "elspeth nursery")
+        return ForkServer(MODULES, "elspeth fork_server")
     except OSError as error:
         raise Temporary(f"no process could be started: {error.strerror or error}") from error

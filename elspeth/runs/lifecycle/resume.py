@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from actors.crash_points import crash_point
-from actors.places.local.fork_server import Nursery
+from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import NodeRecord, Run
 from elspeth.coordinator.progress import Progress
@@ -111,7 +111,7 @@ def execute(
     on_output: Callable[[str, str], None] | None = None,
     log_format: str = "text",
     log_level: str = "WARNING",
-    children: Nursery | None = None,
+    children: ForkServer | None = None,
 ) -> Ended:
     """Take the run over and finish it. Raises `RunInProgress` if somebody else was faster."""
     run, pipeline, options = resumption.run, resumption.pipeline, resumption.options

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from actors.crash_points import crash_point
-from actors.places.local.fork_server import Nursery
+from actors.places.local.fork_server import ForkServer
 from elspeth import __version__, ids
 from elspeth.audit.store.database import path_of
 from elspeth.coordinator.commit_pipeline import start_checkpoint
@@ -49,7 +49,7 @@ def execute(
     on_output: Callable[[str, str], None] | None = None,
     log_format: str = "text",
     log_level: str = "WARNING",
-    children: Nursery | None = None,
+    children: ForkServer | None = None,
 ) -> Ended:
     """Run it. The lock of the attempt is held from before the first record until this process ends or this returns."""
     pipeline, database = start.pipeline, start.database

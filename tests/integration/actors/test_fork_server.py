@@ -16,9 +16,9 @@ import pytest
 
 from actors import ChildSpec, GaveUp, Identity, RestartIntensity, State
 from actors.places.local import fork_server
-from actors.places.local.fork_server import Nursery, NurseryGone
+from actors.places.local.fork_server import ForkServer, ForkServerGone
 from actors.places.local.procfs import stat
-from actors.supervisor import NURSERIES
+from actors.supervisor import FORK_SERVERS
 from tests.kit.processes.family import TARGET, Family, open_descriptors, wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -43,8 +43,8 @@ def crashing(monkeypatch: pytest.MonkeyPatch, point: str, mark: Path) -> Iterato
         yield
 
 
-def test_a_child_has_what_its_nursery_imported() -> None:
-    with Nursery(["colorsys"]) as home, Family(nursery=home) as family:
+def test_a_child_has_what_its_fork_server_imported() -> None:
+    with ForkServer(["colorsys"]) as home, Family(fork_server=home) as family:
         family.start()
         assert found_in(family, "ping", "'colorsys' in sys.modules") is True
     with Family() as family:
@@ -52,13 +52,13 @@ def test_a_child_has_what_its_nursery_imported() -> None:
         assert found_in(family, "ping", "'colorsys' in sys.modules") is False
 
 
-def test_all_children_come_from_one_nursery_that_says_what_it_is() -> None:
-    with Nursery(title="a nursery of its own") as home, Family(nursery=home) as family:
+def test_all_children_come_from_one_fork_server_that_says_what_it_is() -> None:
+    with ForkServer(title="a fork server of its own") as home, Family(fork_server=home) as family:
         above = {parent_of(family.start(name)) for name in NAMES}
         assert len(above) == 1
         (parent,) = above
         assert parent_of(parent) == os.getpid()
-        assert psutil.Process(parent).cmdline()[0].startswith("a nursery of its own")
+        assert psutil.Process(parent).cmdline()[0].startswith("a fork server of its own")
 
 
 def test_a_child_holds_nothing_but_its_channel_its_page_and_standard_descriptors() -> None:
@@ -103,7 +103,7 @@ def test_an_environment_larger_than_the_socket_takes_arrives(monkeypatch: pytest
 
 
 def test_children_do_not_share_their_randomness() -> None:
-    with Nursery(["random", "uuid"]) as home, Family(nursery=home) as family:
+    with ForkServer(["random", "uuid"]) as home, Family(fork_server=home) as family:
         for name in NAMES:
             family.start(name)
         what = "__import__('random').random()"
@@ -111,17 +111,17 @@ def test_children_do_not_share_their_randomness() -> None:
 
 
 def test_a_module_that_cannot_be_imported_is_left_to_the_child_that_needs_it() -> None:
-    with Nursery(["no_such_module", "colorsys"]) as home, Family(nursery=home) as family:
+    with ForkServer(["no_such_module", "colorsys"]) as home, Family(fork_server=home) as family:
         family.start()
         assert found_in(family, "ping", "'colorsys' in sys.modules") is True
 
 
-def test_a_nursery_with_a_second_thread_is_refused(
+def test_a_fork_server_with_a_second_thread_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "restless.py").write_text("import threading\nthreading.Thread(target=threading.Event().wait).start()\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with Nursery(["restless"]) as home, Family(nursery=home) as family, pytest.raises(NurseryGone):
+    with ForkServer(["restless"]) as home, Family(fork_server=home) as family, pytest.raises(ForkServerGone):
         family.supervisor.start_child(ChildSpec("ping", TARGET)).get()
     assert "cannot fork with 2 threads: one of restless starts them" in capfd.readouterr().err
 
@@ -137,7 +137,7 @@ def test_the_exit_of_a_child_is_known_whatever_the_owner_does_with_sigchld() -> 
         signal.signal(signal.SIGCHLD, before)
 
 
-def test_signals_that_are_meant_for_the_main_process_do_not_end_a_nursery() -> None:
+def test_signals_that_are_meant_for_the_main_process_do_not_end_a_fork_server() -> None:
     with Family() as family:
         home = parent_of(family.start())
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -145,11 +145,11 @@ def test_signals_that_are_meant_for_the_main_process_do_not_end_a_nursery() -> N
         assert parent_of(family.start("another")) == home
 
 
-def test_a_closed_nursery_leaves_nothing_even_while_it_imports() -> None:
+def test_a_closed_fork_server_leaves_nothing_even_while_it_imports() -> None:
     descriptors = open_descriptors()
     before = set(psutil.Process().children())
     for preload in ((), ("tests.kit.processes.family",)):
-        Nursery(preload).close()
+        ForkServer(preload).close()
     assert set(psutil.Process().children()) <= before
     assert open_descriptors() == descriptors
 
@@ -163,7 +163,7 @@ def test_a_child_that_nobody_could_watch_is_not_left_alive(monkeypatch: pytest.M
             os.close(descriptor)
         return answer, []
 
-    with Nursery() as home, Family(nursery=home) as family:
+    with ForkServer() as home, Family(fork_server=home) as family:
         above = parent_of(family.start())
         descriptors = open_descriptors()
         monkeypatch.setattr(fork_server, "take", without_room)
@@ -174,9 +174,9 @@ def test_a_child_that_nobody_could_watch_is_not_left_alive(monkeypatch: pytest.M
 
 
 def test_a_dead_child_keeps_its_pid_until_it_is_reaped() -> None:
-    with Nursery() as home, Family(nursery=home) as family:
+    with ForkServer() as home, Family(fork_server=home) as family:
         pid = family.start()
-        with home._lock:  # nobody can ask the nursery for anything
+        with home._lock:  # nobody can ask the fork server for anything
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda: stat(pid) is None)
             assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -187,13 +187,13 @@ def test_a_dead_child_keeps_its_pid_until_it_is_reaped() -> None:
 # -- its death -----------------------------------------------------------------------------------------------------
 
 
-def test_a_killed_nursery_takes_its_children_with_it_and_all_start_again() -> None:
+def test_a_killed_fork_server_takes_its_children_with_it_and_all_start_again() -> None:
     with Family(RestartIntensity(1, 60.0)) as family:
         children = [Identity.of(family.start(name)) for name in NAMES]
         os.kill(parent_of(children[0].pid), signal.SIGKILL)
         for name in NAMES:
             down = family.await_down(name)
-            assert (down.signal, down.reason) == ("SIGKILL", "nursery")
+            assert (down.signal, down.reason) == ("SIGKILL", "fork_server")
         assert {child.state() for child in children} == {"gone"}
         for name in NAMES:
             assert family.supervisor.restart_child(name).get() is True
@@ -201,7 +201,7 @@ def test_a_killed_nursery_takes_its_children_with_it_and_all_start_again() -> No
         assert not family.of(GaveUp, "three")
 
 
-def test_the_death_of_a_nursery_counts_once_for_all_of_its_children() -> None:
+def test_the_death_of_a_fork_server_counts_once_for_all_of_its_children() -> None:
     with Family(RestartIntensity(2, 60.0)) as family:
         pids = [family.start(name) for name in NAMES]
         for death in (1, 2):
@@ -214,10 +214,10 @@ def test_the_death_of_a_nursery_counts_once_for_all_of_its_children() -> None:
         family.await_down("one", 3)
         assert family.supervisor.restart_child("one").get() is False
         gave_up = wait_until(lambda: family.of(GaveUp, "one"))[0]
-        assert [down.reason for down in gave_up.exits] == ["nursery"] * 3
+        assert [down.reason for down in gave_up.exits] == ["fork_server"] * 3
 
 
-def test_a_death_by_itself_counts_beside_that_of_a_nursery() -> None:
+def test_a_death_by_itself_counts_beside_that_of_a_fork_server() -> None:
     with Family(RestartIntensity(1, 60.0)) as family:
         os.kill(parent_of(family.start()), signal.SIGKILL)
         family.await_down()
@@ -228,89 +228,89 @@ def test_a_death_by_itself_counts_beside_that_of_a_nursery() -> None:
         assert family.supervisor.restart_child("ping").get() is False
 
 
-@pytest.mark.parametrize("point", ["nursery.before_fork", "nursery.after_fork", "nursery.after_answer"])
-def test_a_nursery_that_dies_over_a_birth_is_followed_by_another(
+@pytest.mark.parametrize("point", ["fork_server.before_fork", "fork_server.after_fork", "fork_server.after_answer"])
+def test_a_fork_server_that_dies_over_a_birth_is_followed_by_another(
     point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with crashing(monkeypatch, point, tmp_path / "mark"), Family() as family:
         family.supervisor.start_child(ChildSpec("ping", TARGET)).get()
-        if point == "nursery.after_answer":
-            assert family.await_down().reason == "nursery"
+        if point == "fork_server.after_answer":
+            assert family.await_down().reason == "fork_server"
             family.supervisor.restart_child("ping").get()
         family.await_frames("ping", 1)
         assert (tmp_path / "mark").exists()
 
 
-@pytest.mark.parametrize(("deaths", "starts"), [(NURSERIES - 1, True), (NURSERIES, False)])
-def test_nurseries_may_die_in_a_row_but_not_for_ever(
+@pytest.mark.parametrize(("deaths", "starts"), [(FORK_SERVERS - 1, True), (FORK_SERVERS, False)])
+def test_fork_servers_may_die_in_a_row_but_not_for_ever(
     deaths: int, starts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fork, left = Nursery.fork, iter(range(deaths))
+    fork, left = ForkServer.fork, iter(range(deaths))
 
-    def killed(home: Nursery, *arguments: Any) -> tuple[int, int]:
+    def killed(home: ForkServer, *arguments: Any) -> tuple[int, int]:
         if next(left, None) is not None:
             os.kill(home._pid, signal.SIGKILL)
         return fork(home, *arguments)
 
-    monkeypatch.setattr(Nursery, "fork", killed)
+    monkeypatch.setattr(ForkServer, "fork", killed)
     with Family() as family:
         if starts:
             family.start("ping")
         else:
-            with pytest.raises(NurseryGone):
+            with pytest.raises(ForkServerGone):
                 family.supervisor.start_child(ChildSpec("ping", TARGET)).get()
 
 
-@pytest.mark.parametrize("point", ["nursery.before_reap", "nursery.after_reap"])
-def test_a_nursery_that_dies_over_a_dead_child_leaves_nobody_waiting(
+@pytest.mark.parametrize("point", ["fork_server.before_reap", "fork_server.after_reap"])
+def test_a_fork_server_that_dies_over_a_dead_child_leaves_nobody_waiting(
     point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with crashing(monkeypatch, point, tmp_path / "mark"), Family() as family:
         family.start("leaves")
         family.start("stays")
         family.send("leaves", b"leave", b"9")
-        assert family.await_down("leaves").reason == "nursery"  # the 9 went with the one that knew
-        assert family.await_down("stays").reason == "nursery"
+        assert family.await_down("leaves").reason == "fork_server"  # the 9 went with the one that knew
+        assert family.await_down("stays").reason == "fork_server"
         for name in ("leaves", "stays"):
             family.supervisor.restart_child(name).get()
             family.await_frames(name, 2)
 
 
-def test_a_nursery_that_stands_still_is_killed_and_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_server_that_stands_still_is_killed_and_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fork_server, "LOOKS", 3)
     with Family() as family:
         home = parent_of(family.start("first"))
         os.kill(home, signal.SIGSTOP)
         assert parent_of(family.start("second")) != home
-        assert family.await_down("first").reason == "nursery"
+        assert family.await_down("first").reason == "fork_server"
         assert not psutil.pid_exists(home)
 
 
-def test_a_child_that_dies_while_its_nursery_stands_still_is_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_dies_while_its_fork_server_stands_still_is_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fork_server, "LOOKS", 3)
     with Family() as family:
         pid = family.start()
         os.kill(parent_of(pid), signal.SIGSTOP)
         family.send("ping", b"leave", b"9")
-        assert family.await_down().reason == "nursery"
+        assert family.await_down().reason == "fork_server"
         assert family.supervisor.children().get()[0].state is State.EXITED
 
 
-def test_a_nursery_dies_with_the_thread_that_made_it() -> None:
-    made: list[Nursery] = []
+def test_a_fork_server_dies_with_the_thread_that_made_it() -> None:
+    made: list[ForkServer] = []
     end = threading.Event()
 
     def live() -> None:
-        made.append(Nursery())
+        made.append(ForkServer())
         end.wait()
 
     thread = threading.Thread(target=live)
     thread.start()
     wait_until(lambda: made)
-    with Family(nursery=made[0]) as family:
+    with Family(fork_server=made[0]) as family:
         family.start()
         end.set()
-        assert family.await_down().reason == "nursery"
+        assert family.await_down().reason == "fork_server"
         family.supervisor.restart_child("ping").get()  # from one of the supervisor's own
         family.await_frames("ping", 2)
     assert made[0].gone

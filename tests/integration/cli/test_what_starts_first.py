@@ -23,8 +23,8 @@ def nobody_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     def start() -> None:
         raise Started
 
-    monkeypatch.setattr(run, "nursery", start)
-    monkeypatch.setattr(resume, "nursery", start)
+    monkeypatch.setattr(run, "fork_server", start)
+    monkeypatch.setattr(resume, "fork_server", start)
 
 
 def starts(words: Sequence[str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> bool:

@@ -105,11 +105,11 @@ class Tree:
                     os.kill(pid, signal.SIGKILL)
 
     def children(self) -> dict[str, int]:
-        """The pids of the living processes by name: nursery (which the others are forked from), audit, sinks, ..."""
+        """The pids of the living processes by name: fork_server (the others are forked from it), audit, ..."""
         found = {}
         for pid in descendants_of(self.pid):
             words = title_of(pid).split(" ")
-            if words[0] == "elspeth" and (len(words) == 3 or words[1:] == ["nursery"]):
+            if words[0] == "elspeth" and (len(words) == 3 or words[1:] == ["fork_server"]):
                 found[words[-1]] = pid
                 if pid not in self._known:
                     with suppress(ProcessLookupError):

@@ -11,7 +11,7 @@ from typing import Any
 import pykka
 import pytest
 
-from actors import ChildSpec, NurseryGone
+from actors import ChildSpec, ForkServerGone
 from elspeth.coordinator.coordinator import Conductor
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
@@ -53,7 +53,7 @@ def begun(error: OSError) -> Iterator[Outcome]:
     ("error", "message", "room"),
     [
         (OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)), "Resource temporarily unavailable", True),
-        (NurseryGone("the process 7 that children are forked from is gone"), "the process 7", False),
+        (ForkServerGone("the process 7 that children are forked from is gone"), "the process 7", False),
     ],
 )
 def test_an_attempt_whose_audit_process_cannot_start_ends_resumable(error: OSError, message: str, room: bool) -> None:

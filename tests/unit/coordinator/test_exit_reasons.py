@@ -23,7 +23,7 @@ def down(**fields: Any) -> ChildDown:
         ({"reason": "exited", "signal": None, "exit_code": 7}, "exit code 7"),
         ({"reason": "hang"}, "supervisor.hang_timeout_seconds (300 s)"),
         ({"reason": "memory"}, "supervisor.worker_memory_limit_mb"),
-        ({"reason": "nursery"}, "SIGKILL: so died the process that children are forked from"),
+        ({"reason": "fork_server"}, "SIGKILL: so died the process that children are forked from"),
     ],
 )
 def test_a_death_is_told_with_what_it_came_from(fields: dict[str, Any], words: str) -> None:

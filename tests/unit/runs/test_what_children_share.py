@@ -10,7 +10,7 @@ import pytest
 
 from elspeth.errors import Temporary
 from elspeth.roles.role import Role
-from elspeth.runs.lifecycle.fork_server import MODULES, nursery
+from elspeth.runs.lifecycle.fork_server import MODULES, fork_server
 
 
 def after(statement: str, expression: str) -> str:
@@ -44,4 +44,4 @@ def test_no_room_for_the_first_process_is_told_as_what_may_go_away(monkeypatch: 
 
     monkeypatch.setattr(os, "posix_spawn", refuse)
     with pytest.raises(Temporary, match="no process could be started: Resource temporarily unavailable"):
-        nursery()
+        fork_server()
