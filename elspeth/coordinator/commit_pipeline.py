@@ -1,9 +1,9 @@
-"""The flow machine's second half: released units on their way through ordered stages and sinks to a commit."""
+"""Released micro-batches on their way through ordered stages and sinks to a commit: the machine's second half."""
 
 from __future__ import annotations
 
 from elspeth.coordinator import events as ev
-from elspeth.coordinator.in_flight import Barrier, Lane, Piece, Unit
+from elspeth.coordinator.in_flight import Barrier, ChunkSlice, Consumer, MicroBatch
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.protocol import Commit, Flush, Record, RestoreSinks, RestoreStage, StageWork, Value, Write
 
@@ -30,24 +30,24 @@ def _add(into: dict[str, int], more: dict[str, int]) -> None:
         into[key] = into.get(key, 0) + count
 
 
-class Settle:
-    """Units, lanes and barriers. `durable` is the checkpoint that was committed last."""
+class CommitPipeline:
+    """Units, consumers and barriers. `durable` is the checkpoint that was committed last."""
 
     def __init__(self, policy: Policy, stateful: tuple[bool, ...], checkpoint: Value) -> None:
         self._policy = policy
         self._stateful = stateful
         self.durable = checkpoint
-        self.lanes = {f"stage-{k}": Lane(f"stage-{k}", k) for k, ordered in enumerate(stateful) if ordered}
-        self.lanes["sinks"] = Lane("sinks", len(stateful))
-        self.units: dict[int, Unit] = {}
+        self.consumers = {f"stage-{k}": Consumer(f"stage-{k}", k) for k, ordered in enumerate(stateful) if ordered}
+        self.consumers["sinks"] = Consumer("sinks", len(stateful))
+        self.micro_batches: dict[int, MicroBatch] = {}
         self.barriers: list[Barrier] = []
         self._released_no: int = checkpoint["no"]
         self._released_rows: int = checkpoint["rows"]
         self._sources: dict[str, Value] = dict(checkpoint["sources"])
-        self.marked = True
-        self._rows_since_mark = 0
+        self.at_split_point = True
+        self._rows_since_split_point = 0
         self._ended = False
-        self._for_workers: list[Unit] = []
+        self._for_workers: list[MicroBatch] = []
         self._audit_up = True
         self._audit_next: int = checkpoint["no"] + 1
         self._aggregated = False
@@ -61,105 +61,112 @@ class Settle:
 
     # -- release -----------------------------------------------------------------------------------------------
 
-    def release(self, piece: Piece, driven: float) -> None:
-        """Take a decided piece as the next unit."""
-        rows = piece.stop - piece.start
-        self._add_unit(rows, piece.size, driven, end=piece.last, items=piece.items)
-        unit = self.units[self._released_no]
-        if piece.records is not None:
-            unit.records.append(piece.records)
-        unit.outcomes = piece.outcomes
-        mark = piece.mark()
-        self.marked = mark is not None
-        if mark is not None:
-            before = self._sources.get(piece.source, {"rows": 0})
-            self._sources[piece.source] = {
-                "cursor": mark.cursor,
-                "proof": mark.proof,
-                "rows": before["rows"] + self._rows_since_mark + rows,
-                "ended": piece.ended,
-                "offset": piece.offset,
+    def release(self, chunk_slice: ChunkSlice, active_seconds: float) -> None:
+        """Take a decided slice as the next micro-batch."""
+        rows = chunk_slice.stop - chunk_slice.start
+        self._add_micro_batch(rows, chunk_slice.size, active_seconds, end=chunk_slice.last, items=chunk_slice.items)
+        micro_batch = self.micro_batches[self._released_no]
+        if chunk_slice.records is not None:
+            micro_batch.records.append(chunk_slice.records)
+        micro_batch.outcomes = chunk_slice.outcomes
+        split_point = chunk_slice.split_point()
+        self.at_split_point = split_point is not None
+        if split_point is not None:
+            before = self._sources.get(chunk_slice.source, {"rows": 0})
+            self._sources[chunk_slice.source] = {
+                "cursor": split_point.cursor,
+                "proof": split_point.proof,
+                "rows": before["rows"] + self._rows_since_split_point + rows,
+                "ended": chunk_slice.ended,
+                "offset": chunk_slice.offset,
             }
-            self._rows_since_mark = 0
+            self._rows_since_split_point = 0
         else:
-            self._rows_since_mark += rows
-        if piece.last:
+            self._rows_since_split_point += rows
+        if chunk_slice.last:
             self._ended = True
 
-    def tick(self, driven: float) -> None:
-        """Release an empty unit in which time-outs may fire."""
+    def tick(self, active_seconds: float) -> None:
+        """Release an empty micro-batch in which time-outs may fire."""
         if not self._ended:
-            self._add_unit(0, 0, driven, tick=True)
+            self._add_micro_batch(0, 0, active_seconds, tick=True)
 
-    def _add_unit(
-        self, rows: int, size: int, driven: float, *, tick: bool = False, end: bool = False, items: object = None
+    def _add_micro_batch(
+        self,
+        rows: int,
+        size: int,
+        active_seconds: float,
+        *,
+        tick: bool = False,
+        end: bool = False,
+        items: object = None,
     ) -> None:
         self._released_no += 1
         self._released_rows += rows
-        unit = Unit(self._released_no, rows, self._released_rows, size, driven, tick=tick, end=end)
-        unit.inputs[1] = items
-        self.units[unit.no] = unit
+        micro_batch = MicroBatch(self._released_no, rows, self._released_rows, size, active_seconds, tick=tick, end=end)
+        micro_batch.inputs[1] = items
+        self.micro_batches[micro_batch.no] = micro_batch
         self.rows_in_flight += rows
         self.bytes_in_flight += size
 
     # -- stages and sinks ----------------------------------------------------------------------------------------
 
-    def units_for_workers(self) -> list[Unit]:
+    def micro_batches_for_workers(self) -> list[MicroBatch]:
         """Units that have become ready for a stateless stage since the last call."""
         ready, self._for_workers = self._for_workers, []
         return ready
 
     def stage_passed(self, event: ev.StagePassed) -> None:
         done = event.done
-        unit = self.units.get(done.no)
-        if unit is None or unit.stage != done.stage:
+        micro_batch = self.micro_batches.get(done.no)
+        if micro_batch is None or micro_batch.stage != done.stage:
             return  # answered a second time after a restore
-        unit.records.append(event.records)
-        _add(unit.outcomes, done.outcomes)
+        micro_batch.records.append(event.records)
+        _add(micro_batch.outcomes, done.outcomes)
         self._aggregated |= done.flushed
         if not self._stateful[done.stage]:
-            del unit.inputs[done.stage]
-        unit.stage += 1
-        unit.alone = False
-        unit.inputs[unit.stage] = event.items
-        if unit.stage < len(self._stateful) and not self._stateful[unit.stage]:
-            self._for_workers.append(unit)
+            del micro_batch.inputs[done.stage]
+        micro_batch.stage += 1
+        micro_batch.alone = False
+        micro_batch.inputs[micro_batch.stage] = event.items
+        if micro_batch.stage < len(self._stateful) and not self._stateful[micro_batch.stage]:
+            self._for_workers.append(micro_batch)
 
-    def written(self, event: ev.UnitWritten) -> None:
-        unit = self.units.get(event.written.no)
-        if unit is None or unit.complete:
+    def written(self, event: ev.MicroBatchWritten) -> None:
+        micro_batch = self.micro_batches.get(event.written.no)
+        if micro_batch is None or micro_batch.complete:
             return
-        unit.records.append(event.records)
-        _add(unit.outcomes, event.written.outcomes)
-        unit.sinks = event.written.sinks
-        unit.complete = True
-        self.rows_done = unit.row_end
-        _add(self.outcomes, unit.outcomes)
-        _add(self.written_rows, unit.sinks)
+        micro_batch.records.append(event.records)
+        _add(micro_batch.outcomes, event.written.outcomes)
+        micro_batch.sinks = event.written.sinks
+        micro_batch.complete = True
+        self.rows_done = micro_batch.row_end
+        _add(self.outcomes, micro_batch.outcomes)
+        _add(self.written_rows, micro_batch.sinks)
 
-    def lane_started(self, name: str) -> None:
-        self.lanes[name].restoring = True
+    def consumer_started(self, name: str) -> None:
+        self.consumers[name].restoring = True
 
-    def lane_up(self, name: str) -> None:
-        lane = self.lanes[name]
-        lane.up = True
-        lane.next_no = self.durable["no"] + 1
+    def consumer_up(self, name: str) -> None:
+        consumer = self.consumers[name]
+        consumer.up = True
+        consumer.next_no = self.durable["no"] + 1
 
-    def lane_died(self, event: ev.Died) -> list[ev.Command]:
-        """A lane's process is gone: barriers that wait for it are taken back; what it had is kept and sent again."""
-        lane = self.lanes[event.child]
-        if lane.up:
-            lane.careful_no = lane.next_no - 1
-        lane.up = lane.restoring = False
+    def consumer_died(self, event: ev.Died) -> list[ev.Command]:
+        """Its process is gone: barriers that wait for it are taken back; what it had is kept and sent again."""
+        consumer = self.consumers[event.child]
+        if consumer.up:
+            consumer.careful_no = consumer.next_no - 1
+        consumer.up = consumer.restoring = False
         self._take_back()
-        unit = self.units.get(event.detail)
+        micro_batch = self.micro_batches.get(event.detail)
         # What it has answered once is decided: a second look that kills is no reason to decide otherwise.
-        if event.position < 0 or unit is None or unit.passed(lane.stage):
+        if event.position < 0 or micro_batch is None or micro_batch.passed(consumer.stage):
             return [ev.Restart(event.child, counted=True)]
         restart = ev.Restart(event.child, counted=False)
-        if not unit.blame(lane.stage, event.position, event.evidence, self._policy.poison_attempts):
+        if not micro_batch.blame(consumer.stage, event.position, event.evidence, self._policy.poison_attempts):
             return [restart]
-        evidence = unit.poison[lane.stage][str(event.position)]
+        evidence = micro_batch.poison[consumer.stage][str(event.position)]
         return [ev.Convicted(None, evidence), restart]
 
     def _take_back(self) -> None:
@@ -171,14 +178,14 @@ class Settle:
     # -- commits -----------------------------------------------------------------------------------------------
 
     def place_barrier(self, *, wanted: bool) -> None:
-        """Put a barrier behind the unit released last, if a commit is due and there is room for one more.
+        """Put a barrier behind the micro-batch released last, if a commit is due and there is room for one more.
 
-        One barrier may wait for the lanes while another is with audit: output and database work at the same time, and
-        everything that becomes ready meanwhile shares the next commit.
+        One barrier may wait for the consumers while another is with audit: output and database work at the same time,
+        and everything that becomes ready meanwhile shares the next commit.
         """
         last = self.barriers[-1] if self.barriers else None
         behind = last.no if last else self.durable["no"]
-        if self._released_no == behind or not self.marked:
+        if self._released_no == behind or not self.at_split_point:
             return
         if len(self.barriers) > 1 or (last is not None and not last.commit_sent):
             return
@@ -194,9 +201,15 @@ class Settle:
         )
         if due:
             self._aggregated = self.commit_due = False
-            unit = self.units[self._released_no]
+            micro_batch = self.micro_batches[self._released_no]
             self.barriers.append(
-                Barrier(self._released_no, self._released_rows, dict(self._sources), unit.driven, final=self._ended)
+                Barrier(
+                    self._released_no,
+                    self._released_rows,
+                    dict(self._sources),
+                    micro_batch.active_seconds,
+                    final=self._ended,
+                )
             )
 
     def flushed(self, no: int, positions: dict[str, Value]) -> None:
@@ -219,7 +232,7 @@ class Settle:
                 self.committed(barrier.no)
         for barrier in self.barriers:
             barrier.commit_sent = False
-        if not all(lane.up for lane in self.lanes.values()):
+        if not all(consumer.up for consumer in self.consumers.values()):
             self._take_back()
         self._audit_up = True
         self._audit_next = self.durable["no"] + 1
@@ -230,64 +243,75 @@ class Settle:
             if barrier.checkpoint is not None:
                 self.durable = barrier.checkpoint
             self.complete = barrier.final
-        for unit_no in [key for key in self.units if key <= no]:
-            unit = self.units.pop(unit_no)
-            self.rows_in_flight -= unit.rows
-            self.bytes_in_flight -= unit.size
+        for micro_batch_no in [key for key in self.micro_batches if key <= no]:
+            micro_batch = self.micro_batches.pop(micro_batch_no)
+            self.rows_in_flight -= micro_batch.rows
+            self.bytes_in_flight -= micro_batch.size
 
     # -- movement ----------------------------------------------------------------------------------------------
 
     def move(self) -> list[ev.Command]:
-        """Send everything that can be sent to lanes and to audit."""
+        """Send everything that can be sent to consumers and to audit."""
         out: list[ev.Command] = []
         if not any(barrier.commit_sent for barrier in self.barriers):
-            out.extend(self._restore(lane) for lane in self.lanes.values() if lane.restoring)
-        for lane in self.lanes.values():
-            if lane.up:
-                out.extend(self._feed(lane))
+            out.extend(self._restore(consumer) for consumer in self.consumers.values() if consumer.restoring)
+        for consumer in self.consumers.values():
+            if consumer.up:
+                out.extend(self._feed(consumer))
         if self._audit_up:
             out.extend(self._feed_audit())
         return out
 
-    def _restore(self, lane: Lane) -> ev.Command:
-        lane.restoring = False
-        if lane.name == "sinks":
-            return ev.Send(lane.name, RestoreSinks(self.durable["sinks"]))
-        return ev.Send(lane.name, RestoreStage(lane.stage, self.durable["stages"].get(str(lane.stage))))
+    def _restore(self, consumer: Consumer) -> ev.Command:
+        consumer.restoring = False
+        if consumer.name == "sinks":
+            return ev.Send(consumer.name, RestoreSinks(self.durable["sinks"]))
+        return ev.Send(consumer.name, RestoreStage(consumer.stage, self.durable["stages"].get(str(consumer.stage))))
 
-    def _feed(self, lane: Lane) -> list[ev.Command]:
+    def _feed(self, consumer: Consumer) -> list[ev.Command]:
         out: list[ev.Command] = []
-        sinks = lane.name == "sinks"
-        self._flush(lane, out)
-        while (unit := self.units.get(lane.next_no)) and unit.stage >= lane.stage:
-            poison = unit.poison.get(lane.stage, {})
+        sinks = consumer.name == "sinks"
+        self._flush(consumer, out)
+        while (micro_batch := self.micro_batches.get(consumer.next_no)) and micro_batch.stage >= consumer.stage:
+            poison = micro_batch.poison.get(consumer.stage, {})
             message = (
-                Write(unit.no, unit.end, unit.no <= lane.careful_no, poison)
+                Write(micro_batch.no, micro_batch.end, micro_batch.no <= consumer.careful_no, poison)
                 if sinks
-                else StageWork(unit.no, lane.stage, unit.driven, unit.tick, unit.end, poison)
+                else StageWork(
+                    micro_batch.no,
+                    consumer.stage,
+                    micro_batch.active_seconds,
+                    micro_batch.tick,
+                    micro_batch.end,
+                    poison,
+                )
             )
-            out.append(ev.Send(lane.name, message, (unit.inputs[lane.stage],)))
-            lane.next_no += 1
-            self._flush(lane, out)
+            out.append(ev.Send(consumer.name, message, (micro_batch.inputs[consumer.stage],)))
+            consumer.next_no += 1
+            self._flush(consumer, out)
         return out
 
-    def _flush(self, lane: Lane, out: list[ev.Command]) -> None:
+    def _flush(self, consumer: Consumer, out: list[ev.Command]) -> None:
         for barrier in self.barriers:
-            if barrier.no == lane.next_no - 1 and not barrier.commit_sent and lane.name not in barrier.flush_sent:
-                barrier.flush_sent.add(lane.name)
-                out.append(ev.Send(lane.name, Flush(barrier.no)))
+            if (
+                barrier.no == consumer.next_no - 1
+                and not barrier.commit_sent
+                and consumer.name not in barrier.flush_sent
+            ):
+                barrier.flush_sent.add(consumer.name)
+                out.append(ev.Send(consumer.name, Flush(barrier.no)))
 
     def _feed_audit(self) -> list[ev.Command]:
         out: list[ev.Command] = []
-        while (unit := self.units.get(self._audit_next)) and unit.complete:
-            out.append(ev.Send("audit", Record(unit.no), tuple(body for body in unit.records if body)))
+        while (micro_batch := self.micro_batches.get(self._audit_next)) and micro_batch.complete:
+            out.append(ev.Send("audit", Record(micro_batch.no), tuple(body for body in micro_batch.records if body)))
             self._audit_next += 1
         for barrier in self.barriers:
             if barrier.commit_sent:
                 continue
             if self._audit_next <= barrier.no or barrier.positions is None:
                 break
-            if len(barrier.states) < len(self.lanes) - 1:
+            if len(barrier.states) < len(self.consumers) - 1:
                 break
             barrier.commit_sent = True
             out.append(ev.Send("audit", self._commit(barrier)))
@@ -295,10 +319,10 @@ class Settle:
 
     def _commit(self, barrier: Barrier) -> Commit:
         outcomes, written = dict(self.durable["outcomes"]), dict(self.durable["written"])
-        for unit in self.units.values():
-            if unit.no <= barrier.no:
-                _add(outcomes, unit.outcomes)
-                _add(written, unit.sinks)
+        for micro_batch in self.micro_batches.values():
+            if micro_batch.no <= barrier.no:
+                _add(outcomes, micro_batch.outcomes)
+                _add(written, micro_batch.sinks)
         barrier.checkpoint = {
             "version": CHECKPOINT_VERSION,
             "no": barrier.no,
@@ -306,7 +330,7 @@ class Settle:
             "sources": barrier.sources,
             "sinks": barrier.positions,
             "stages": barrier.states,
-            "driven": barrier.driven,
+            "driven": barrier.active_seconds,
             "outcomes": outcomes,
             "written": written,
         }

@@ -1,4 +1,4 @@
-"""The conductor: the Pykka actor of the main process that carries out what the flow machine decides.
+"""the coordinator: the Pykka actor of the main process that carries out what the coordinator's machine decides.
 
 It turns frames and lives of children into events, and commands into frames, starts and restarts. Everything it does
 to the tree goes on record through the audit role.
@@ -19,10 +19,10 @@ from actors.spec import ChildSpec
 from elspeth.coordinator import events as ev
 from elspeth.coordinator import exit_reasons
 from elspeth.coordinator import protocol as m
-from elspeth.coordinator.event_outbox import Chronicle
+from elspeth.coordinator.event_outbox import EventOutbox
 from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
 from elspeth.coordinator.progress import Progress
-from elspeth.coordinator.topology import Cast, Outcome
+from elspeth.coordinator.topology import Outcome, Topology
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Temporary, from_value
 
 TICK_SECONDS = 0.1
@@ -33,26 +33,26 @@ write the last word. The rest is for the children to end."""
 LEFTOVER_SECONDS = 2.0
 
 
-class Conductor(pykka.ThreadingActor):
+class Coordinator(pykka.ThreadingActor):
     """Drives one attempt. When `outcome` is done, the tree is ready to be shut down."""
 
     use_daemon_thread = True
 
-    def __init__(self, cast: Cast, progress: Progress, outcome: Outcome) -> None:
+    def __init__(self, topology: Topology, progress: Progress, outcome: Outcome) -> None:
         super().__init__()
-        self._cast = cast
+        self._topology = topology
         self._progress = progress
         self._machine: Machine | None = None
         self._supervisor: Any = None
         self._outbox: Outbox | None = None
-        self._chronicle = Chronicle()
+        self._event_outbox = EventOutbox()
         self._audit_owns = False
         self._recycled: set[str] = set()
         self._workers = 0
         self._ticks = 0
         self._last_commit = time.monotonic()
         self._begun = time.monotonic()
-        self._driven_before = 0.0
+        self._active_before = 0.0
         self._due: dict[int, float] = {}
         self._signal: Interrupted | None = None
         self._give_way_at = 0.0
@@ -67,7 +67,7 @@ class Conductor(pykka.ThreadingActor):
     def begin(self, supervisor: Any, outbox: Outbox) -> None:
         """Start the attempt: audit first; everybody else once it owns the run."""
         self._supervisor, self._outbox = supervisor, outbox
-        self._start(self._cast.audit)
+        self._start(self._topology.audit)
 
     def stop_run(self, reason: Interrupted) -> None:
         """Give way in order; a second call gives up what is in hand."""
@@ -75,8 +75,8 @@ class Conductor(pykka.ThreadingActor):
             self._finish(reason)
             return
         self._signal = reason
-        self._give_way_at = time.monotonic() + GIVE_WAY_SHARE * self._cast.stop_seconds
-        self._note("run", "stopping", detail={"reason": reason.message})
+        self._give_way_at = time.monotonic() + GIVE_WAY_SHARE * self._topology.stop_seconds
+        self._record("run", "stopping", detail={"reason": reason.message})
         self._step(ev.Stop())
 
     # -- Pykka -------------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class Conductor(pykka.ThreadingActor):
 
     def _up(self, event: ChildUp) -> None:
         what = "started" if event.incarnation == 1 else "restarted"
-        self._note(event.name, what, pid=event.identity.pid, detail=asdict(event.identity))
+        self._record(event.name, what, pid=event.identity.pid, detail=asdict(event.identity))
         if event.incarnation > 1:
             self._progress.restarts += 1
         if self._machine is not None and event.name != AUDIT:
@@ -122,7 +122,7 @@ class Conductor(pykka.ThreadingActor):
             return
         if event.name == AUDIT:
             self._audit_owns = False
-        self._note(event.name, "exited", pid=event.identity.pid, detail=detail)
+        self._record(event.name, "exited", pid=event.identity.pid, detail=detail)
         if event.name in self._recycled:
             self._recycled.discard(event.name)
             self._restart(event.name, False)
@@ -131,7 +131,7 @@ class Conductor(pykka.ThreadingActor):
             if event.name == AUDIT:
                 self._close()
             return
-        words = exit_reasons.words(event, self._cast.hang_seconds)
+        words = exit_reasons.describe(event, self._topology.hang_seconds)
         self._progress.say(f"{event.name} (pid {event.identity.pid}) died: {words}")
         if self._machine is None:
             self._restart(event.name, True)
@@ -141,15 +141,15 @@ class Conductor(pykka.ThreadingActor):
         self._step(ev.Died(event.name, position, event.detail, evidence))
 
     def _gave_up(self, name: str, reason: str, exits: list[ChildDown]) -> None:
-        lines = exit_reasons.last_exits(exits, self._cast.hang_seconds)
-        self._note(name, "gave_up", detail={"reason": reason, "exits": lines})
+        lines = exit_reasons.last_exits(exits, self._topology.hang_seconds)
+        self._record(name, "gave_up", detail={"reason": reason, "exits": lines})
         self._fail(
             ElspethError(f"restart intensity exceeded: {reason}", details=[*lines, *exit_reasons.last_words(exits)]),
             audit=True,
         )
         if name == AUDIT and self._last_word is not None:
-            self._end_at = time.monotonic() + self._cast.stop_seconds
-            self._start(self._cast.audit)  # once more, for the last word only
+            self._end_at = time.monotonic() + self._topology.stop_seconds
+            self._start(self._topology.audit)  # once more, for the last word only
 
     # -- frames ------------------------------------------------------------------------------------------------
 
@@ -158,12 +158,12 @@ class Conductor(pykka.ThreadingActor):
             return
         match message:
             case m.Done():
-                self._step(ev.PieceDone(name, message, parts[1], parts[2]))
+                self._step(ev.SliceDone(name, message, parts[1], parts[2]))
             case m.Chunk():
                 self._progress.read(message)
                 self._step(ev.ChunkArrived(message, parts[1], len(parts[1])))
             case m.Written():
-                self._step(ev.UnitWritten(message, parts[1]))
+                self._step(ev.MicroBatchWritten(message, parts[1]))
             case m.Flushed():
                 self._step(ev.SinksFlushed(message.no, message.positions))
             case m.StageDone():
@@ -174,11 +174,11 @@ class Conductor(pykka.ThreadingActor):
             case m.Durable():
                 crash_point("main.before_durable")
                 self._last_commit = time.monotonic()
-                self._chronicle.committed(message.no)
+                self._event_outbox.committed(message.no)
                 self._step(ev.CommitDurable(message.no))
                 crash_point("main.after_durable")
             case m.Noted():
-                self._chronicle.noted(message.token)
+                self._event_outbox.noted(message.token)
                 self._step(ev.BlameNoted(message.token))
             case m.Owned():
                 self._owned(message)
@@ -193,27 +193,27 @@ class Conductor(pykka.ThreadingActor):
     def _owned(self, message: m.Owned) -> None:
         self._audit_owns = True
         if self._machine is not None:
-            for events in self._chronicle.unsaved():
-                self._tell_audit(events)
+            for events in self._event_outbox.unsaved():
+                self._send_events(events)
             if self._last_word is not None and self._outbox is not None:
                 self._outbox.send(AUDIT, m.encode(self._last_word))
             self._step(ev.AuditOwns(message.checkpoint["no"]))
             return
         crash_point("main.after_owned")
-        cast = self._cast
+        topology = self._topology
         self._progress.owned(message)
-        self._driven_before, self._begun = message.checkpoint["driven"], time.monotonic()
+        self._active_before, self._begun = message.checkpoint["driven"], time.monotonic()
         self._machine = Machine(
-            cast.policy, cast.stateful, message.checkpoint,
+            topology.policy, topology.stateful, message.checkpoint,
             suspects={int(row): deaths for row, deaths in message.suspects.items()},
-            cautious_rows=cast.policy.window_rows() if cast.cautious else 0,  # more cannot have been in flight
+            cautious_rows=topology.policy.window_rows() if topology.cautious else 0,  # more cannot have been in flight
         )  # fmt: skip
-        for events in self._chronicle.unsaved():
-            self._tell_audit(events)
-        self._note("run", "inspected", detail={"sizes": cast.sizes})
-        if cast.takes_over is not None:
-            self._note("run", "took_over", pid=cast.takes_over.get("pid"), detail=cast.takes_over)
-        if cast.cautious:
+        for events in self._event_outbox.unsaved():
+            self._send_events(events)
+        self._record("run", "inspected", detail={"sizes": topology.sizes})
+        if topology.takes_over is not None:
+            self._record("run", "took_over", pid=topology.takes_over.get("pid"), detail=topology.takes_over)
+        if topology.cautious:
             self._progress.say(
                 "two attempts died at the same place: rows go one at a time now, to find the one to blame"
             )
@@ -221,17 +221,17 @@ class Conductor(pykka.ThreadingActor):
         if self._signal is not None:
             self._finish(self._signal)
             return
-        for spec in (cast.sinks, *cast.stages.values()):
+        for spec in (topology.sinks, *topology.stages.values()):
             self._start(spec)
         self._new_worker()
-        self._start(cast.source)
+        self._start(topology.source)
         crash_point("main.after_cast")
 
     def _bury_leftovers(self) -> None:
         """Processes of an earlier attempt that outlived it: they could still hold an output open."""
-        killed = [identity for identity in self._cast.leftovers if identity.kill()]
+        killed = [identity for identity in self._topology.leftovers if identity.kill()]
         for identity in killed:
-            self._note("run", "killed_leftover", pid=identity.pid, detail={"signal": "SIGKILL"})
+            self._record("run", "killed_leftover", pid=identity.pid, detail={"signal": "SIGKILL"})
             self._progress.say(f"killed process {identity.pid}, left over from an earlier attempt")
         deadline = time.monotonic() + LEFTOVER_SECONDS
         while any(identity.state() != "gone" for identity in killed) and time.monotonic() < deadline:
@@ -241,7 +241,7 @@ class Conductor(pykka.ThreadingActor):
         if "due" in facts:
             self._due[facts["stage"]] = facts["due"]
         for cut in facts.get("cuts", ()):
-            self._note(name, "cut", detail=cut)
+            self._record(name, "cut", detail=cut)
             self._progress.say(
                 f"cut {cut['size_bytes']} bytes off {cut['path']} behind the last commit; a copy is in {cut['copy']}"
             )
@@ -257,20 +257,20 @@ class Conductor(pykka.ThreadingActor):
         machine = self._machine
         if machine is None or self._ending is not None or self._closed:
             return
-        machine.driven = self._driven()
+        machine.active_seconds = self._active_seconds()
         for command in machine.step(event):
             self._do(command)
         self._progress.update(machine)
 
-    def _driven(self) -> float:
-        return round(self._driven_before + time.monotonic() - self._begun, 3)
+    def _active_seconds(self) -> float:
+        return round(self._active_before + time.monotonic() - self._begun, 3)
 
     def _do(self, command: ev.Command) -> None:
         match command:
             case ev.Send(child, message, bodies):
                 assert self._outbox is not None
                 if isinstance(message, m.Commit):
-                    self._chronicle.sent_with(message.no)
+                    self._event_outbox.sent_with(message.no)
                 self._outbox.send(child, m.encode(message), *(body for body in bodies if body is not None))
             case ev.NeedWorker():
                 self._new_worker()
@@ -281,18 +281,18 @@ class Conductor(pykka.ThreadingActor):
                 self._supervisor.stop_child(child).get()
             case ev.Suspect(token, row_index, deaths, evidence):
                 detail = {"row_index": row_index, "deaths": deaths, **evidence}
-                if "signal" in evidence or not self._cast.cautious:
+                if "signal" in evidence or not self._topology.cautious:
                     self._progress.say(f"row {row_index} is suspected ({evidence.get('reason')}); it goes alone now")
-                self._tell_audit(self._chronicle.add("workers", "suspect", detail=detail, token=token))
+                self._send_events(self._event_outbox.add("workers", "suspect", detail=detail, token=token))
             case ev.Convicted(row_index, evidence):
                 self._progress.poisoned += 1
-                self._note("workers", "quarantined", detail={"row_index": row_index, **evidence})
+                self._record("workers", "quarantined", detail={"row_index": row_index, **evidence})
             case ev.Finished(complete):
                 self._finished(complete)
 
     def _new_worker(self) -> None:
         self._workers += 1
-        self._start(self._cast.worker(self._workers))
+        self._start(self._topology.worker(self._workers))
 
     def _start(self, spec: ChildSpec) -> None:
         try:
@@ -306,12 +306,12 @@ class Conductor(pykka.ThreadingActor):
         except OSError as error:
             self._fail(exit_reasons.not_started(child, error), audit=child != AUDIT)
 
-    def _note(self, child: str, event: str, *, pid: int | None = None, detail: m.Value | None = None) -> None:
-        events = self._chronicle.add(child, event, pid=pid, detail=detail)
+    def _record(self, child: str, event: str, *, pid: int | None = None, detail: m.Value | None = None) -> None:
+        events = self._event_outbox.add(child, event, pid=pid, detail=detail)
         if self._machine is not None:
-            self._tell_audit(events)
+            self._send_events(events)
 
-    def _tell_audit(self, message: m.Events) -> None:
+    def _send_events(self, message: m.Events) -> None:
         """Send an event, unless audit has yet to say what it has: then it is sent with all that may be lost, once."""
         if not self._audit_owns:
             return
@@ -335,13 +335,13 @@ class Conductor(pykka.ThreadingActor):
         assert self._outbox is not None
         if self._ticks % HEARTBEAT_TICKS == 0:
             self._outbox.send(AUDIT, m.encode(m.Heartbeat(self._ticks // HEARTBEAT_TICKS)))
-        if now - self._last_commit > self._cast.max_seconds:
+        if now - self._last_commit > self._topology.max_seconds:
             if self._due and not self._machine.released():
                 self._step(ev.TickDue())  # nothing fires yet, but the age of what waits is to survive this process
             if self._machine.released():
                 self._last_commit = now
                 self._step(ev.CommitDue())
-        if any(self._driven() >= due for due in self._due.values()):
+        if any(self._active_seconds() >= due for due in self._due.values()):
             self._due.clear()
             self._step(ev.TickDue())
 
@@ -372,7 +372,7 @@ class Conductor(pykka.ThreadingActor):
         if self._ending is not None or self._closed:
             return
         self._ending = error
-        self._end_at = time.monotonic() + END_SHARE * self._cast.stop_seconds
+        self._end_at = time.monotonic() + END_SHARE * self._topology.stop_seconds
         if self._machine is None or self._outbox is None:
             self._close()
             return
@@ -387,4 +387,4 @@ class Conductor(pykka.ThreadingActor):
         self._outcome.done.set()
 
 
-__all__ = ["AUDIT", "SINKS", "SOURCE", "Conductor", "stage_name"]
+__all__ = ["AUDIT", "SINKS", "SOURCE", "Coordinator", "stage_name"]

@@ -1,6 +1,6 @@
-"""The flow machine's first half: chunks become pieces, workers decide them, results are released in order.
+"""The machine's first half: chunks become slices, workers decide them, results are released in order.
 
-Blame lives here: a piece whose worker died is split at the row it was touching, and that row goes alone.
+Blame lives here: a slice whose worker died is split at the row it was touching, and that row goes alone.
 """
 
 from __future__ import annotations
@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections import deque
 
 from elspeth.coordinator import events as ev
-from elspeth.coordinator.in_flight import Piece, Unit, WorkerState
+from elspeth.coordinator.in_flight import ChunkSlice, MicroBatch, WorkerState
 from elspeth.coordinator.policy import WORK_SECONDS, ChunkSize, Policy
 from elspeth.coordinator.protocol import Credit, ReadFrom, StageWork, Value, Work
 
 
-class Decide:
+class Dispatcher:
     """Pieces, workers, credit and blame."""
 
     def __init__(self, policy: Policy, checkpoint: Value, suspects: dict[int, int], cautious_rows: int) -> None:
         self._policy = policy
-        self.pending: list[Piece] = []
+        self.pending: list[ChunkSlice] = []
         self.workers: dict[str, WorkerState] = {}
-        self._units: list[Unit] = []
+        self._micro_batches: list[MicroBatch] = []
         self._suspects = suspects
         self._cautious_end: int = checkpoint["rows"] + cautious_rows
         self._tokens = 0
@@ -52,7 +52,7 @@ class Decide:
         if self._credits and not chunk.ended:
             self._credits.popleft()
         self._next_row += chunk.rows
-        last = chunk.marks[-1]
+        last = chunk.split_points[-1]
         before = self._sources.get(chunk.source, {"rows": 0})
         self._sources[chunk.source] = {
             "cursor": last.cursor,
@@ -63,19 +63,19 @@ class Decide:
         self._input_closed |= chunk.last
         if stopping:
             return
-        piece = Piece(
-            chunk.seq, 0, chunk.rows, chunk.row_index, chunk.source, chunk.marks, event.rows, event.size,
+        chunk_slice = ChunkSlice(
+            chunk.seq, 0, chunk.rows, chunk.row_index, chunk.source, chunk.split_points, event.rows, event.size,
             offset=chunk.offset, ended=chunk.ended, last=chunk.last, done=not chunk.rows,
         )  # fmt: skip
-        self.pending.extend(self._with_suspects(piece))
+        self.pending.extend(self._with_suspects(chunk_slice))
 
-    def _with_suspects(self, piece: Piece) -> list[Piece]:
-        """Split a new piece at rows that earlier attempts suspected, so that each of them goes alone."""
-        rows = range(piece.row_index, piece.row_index + piece.stop - piece.start)
+    def _with_suspects(self, chunk_slice: ChunkSlice) -> list[ChunkSlice]:
+        """Split a new slice at rows that earlier attempts suspected, so that each of them goes alone."""
+        rows = range(chunk_slice.row_index, chunk_slice.row_index + chunk_slice.stop - chunk_slice.start)
         known = [row for row in sorted(self._suspects) if row in rows]
-        parts: list[Piece] = []
+        parts: list[ChunkSlice] = []
         for row in known:
-            before, suspect, rest = self._isolate(piece, row)
+            before, suspect, rest = self._isolate(chunk_slice, row)
             suspect.deaths = suspect.inherited = self._suspects.pop(row)
             if suspect.deaths >= self._policy.poison_attempts:
                 self._convict(suspect, {"reason": "killed the processes of earlier attempts"})
@@ -84,17 +84,17 @@ class Decide:
             parts += [*before, suspect]
             if not rest:
                 return parts
-            piece = rest[0]
-        if piece.row_index < self._cautious_end and not piece.done:
-            self._suspicion(piece, {"reason": "recorded before it is touched"})
-        return [*parts, piece]
+            chunk_slice = rest[0]
+        if chunk_slice.row_index < self._cautious_end and not chunk_slice.done:
+            self._suspicion(chunk_slice, {"reason": "recorded before it is touched"})
+        return [*parts, chunk_slice]
 
     @staticmethod
-    def _isolate(piece: Piece, row_index: int) -> tuple[list[Piece], Piece, list[Piece]]:
-        at = piece.start + row_index - piece.row_index
-        before = [piece.part(piece.start, at)] if at > piece.start else []
-        rest = [piece.part(at + 1, piece.stop)] if at + 1 < piece.stop else []
-        suspect = piece.part(at, at + 1)
+    def _isolate(chunk_slice: ChunkSlice, row_index: int) -> tuple[list[ChunkSlice], ChunkSlice, list[ChunkSlice]]:
+        at = chunk_slice.start + row_index - chunk_slice.row_index
+        before = [chunk_slice.part(chunk_slice.start, at)] if at > chunk_slice.start else []
+        rest = [chunk_slice.part(at + 1, chunk_slice.stop)] if at + 1 < chunk_slice.stop else []
+        suspect = chunk_slice.part(at, at + 1)
         suspect.alone = True
         return before, suspect, rest
 
@@ -104,7 +104,7 @@ class Decide:
 
     def _room(self, rows: int, size: int) -> bool:
         policy = self._policy
-        promised = rows + sum(piece.stop - piece.start for piece in self.pending) + sum(self._credits)
+        promised = rows + sum(chunk_slice.stop - chunk_slice.start for chunk_slice in self.pending) + sum(self._credits)
         if self._next_row < self._cautious_end:
             return promised == 0  # whatever dies next, only the row in hand is under suspicion
         return promised + self.chunk.rows <= policy.window_rows() and size < policy.window_bytes()
@@ -112,75 +112,75 @@ class Decide:
     def credit(self, rows: int, size: int) -> list[ev.Command]:
         """New credit for the source, as far as the window allows. `rows`, `size`: released and not durable."""
         granted = 0
-        size += sum(piece.size for piece in self.pending)
-        undecided = sum(not piece.done for piece in self.pending)
+        size += sum(chunk_slice.size for chunk_slice in self.pending)
+        undecided = sum(not chunk_slice.done for chunk_slice in self.pending)
         if not self.source_up or self._input_closed:
             return []
-        while undecided + len(self._credits) < self._policy.window_pieces() and self._room(rows, size):
+        while undecided + len(self._credits) < self._policy.window_slices() and self._room(rows, size):
             self._credits.append(self.chunk.rows)
             granted += 1
         return [ev.Send("source", Credit(granted, self.chunk.rows))] if granted else []
 
     # -- release -----------------------------------------------------------------------------------------------
 
-    def release(self) -> Piece | None:
-        """The next decided piece in the order of the input, if it is there."""
+    def release(self) -> ChunkSlice | None:
+        """The next decided slice in the order of the input, if it is there."""
         if self.pending and self.pending[0].done:
             return self.pending.pop(0)
         return None
 
-    def stop(self, *, at_mark: bool) -> None:
-        """Forget what nobody has begun, and what lies behind it; the last release is to lie at a mark.
+    def stop(self, *, at_split_point: bool) -> None:
+        """Forget what nobody has begun, and what lies behind it; the last release is to lie at a split point.
 
-        `at_mark` says whether the release before the first piece does.
+        `at_mark` says whether the release before the first slice does.
         """
-        for at, piece in enumerate(self.pending):
-            if at_mark and not piece.done and piece.worker is None:
+        for at, chunk_slice in enumerate(self.pending):
+            if at_split_point and not chunk_slice.done and chunk_slice.worker is None:
                 self._forget(self.pending[at:])
                 del self.pending[at:]
                 return
-            at_mark = piece.mark() is not None
+            at_split_point = chunk_slice.split_point() is not None
 
-    def _forget(self, pieces: list[Piece]) -> None:
+    def _forget(self, slices: list[ChunkSlice]) -> None:
         for worker in self.workers.values():
-            worker.tasks = [task for task in worker.tasks if task not in pieces]
+            worker.tasks = [task for task in worker.tasks if task not in slices]
 
     # -- workers -----------------------------------------------------------------------------------------------
 
-    def queue_units(self, units: list[Unit]) -> None:
-        """Released units that a stateless later stage is waiting for."""
-        self._units.extend(units)
-        self._units.sort(key=lambda unit: unit.no)
+    def queue_micro_batches(self, micro_batches: list[MicroBatch]) -> None:
+        """Released micro-batches that a stateless later stage is waiting for."""
+        self._micro_batches.extend(micro_batches)
+        self._micro_batches.sort(key=lambda micro_batch: micro_batch.no)
 
     def worker_up(self, name: str) -> None:
         self.workers[name] = WorkerState(name)
         self._coming -= 1
 
-    def unit_done(self, child: str, no: int) -> None:
+    def micro_batch_done(self, child: str, no: int) -> None:
         worker = self.workers.get(child)
         if worker is not None:
-            worker.tasks = [task for task in worker.tasks if not (isinstance(task, Unit) and task.no == no)]
+            worker.tasks = [task for task in worker.tasks if not (isinstance(task, MicroBatch) and task.no == no)]
 
-    def piece_done(self, event: ev.PieceDone) -> None:
-        """A worker decided a piece, or the first part of one."""
+    def slice_done(self, event: ev.SliceDone) -> None:
+        """A worker decided a slice, or the first part of one."""
         done, worker = event.done, self.workers[event.worker]
-        mine = (task for task in worker.tasks if isinstance(task, Piece))
-        piece = next((task for task in mine if (task.seq, task.start) == (done.seq, done.start)), None)
-        if piece is None:
+        mine = (task for task in worker.tasks if isinstance(task, ChunkSlice))
+        chunk_slice = next((task for task in mine if (task.seq, task.start) == (done.seq, done.start)), None)
+        if chunk_slice is None:
             return  # forgotten when the run began to give way
-        at = self.pending.index(piece)
+        at = self.pending.index(chunk_slice)
         if self._next_row >= self._cautious_end:
             self.chunk.learn(done.stop - done.start, done.seconds)
-        if done.stop < piece.stop:
-            rest = piece.part(done.stop, piece.stop)
-            rest.worker = piece.worker
-            whole, piece = piece, piece.part(done.start, done.stop)
-            self.pending[at : at + 1] = [piece, rest]
+        if done.stop < chunk_slice.stop:
+            rest = chunk_slice.part(done.stop, chunk_slice.stop)
+            rest.worker = chunk_slice.worker
+            whole, chunk_slice = chunk_slice, chunk_slice.part(done.start, done.stop)
+            self.pending[at : at + 1] = [chunk_slice, rest]
             worker.tasks[worker.tasks.index(whole)] = rest
         else:
-            worker.tasks.remove(piece)
-        piece.worker, piece.done = None, True
-        piece.items, piece.records, piece.outcomes = event.items, event.records, done.outcomes
+            worker.tasks.remove(chunk_slice)
+        chunk_slice.worker, chunk_slice.done = None, True
+        chunk_slice.items, chunk_slice.records, chunk_slice.outcomes = event.items, event.records, done.outcomes
 
     def worker_died(self, event: ev.Died) -> list[ev.Command]:
         """A worker is gone: its tasks are to be given out again, and the row it was touching is the suspect."""
@@ -190,69 +190,82 @@ class Decide:
             self._coming += 1
             for task in worker.tasks:
                 task.worker = None
-            self.queue_units([task for task in worker.tasks if isinstance(task, Unit)])
+            self.queue_micro_batches([task for task in worker.tasks if isinstance(task, MicroBatch)])
             if worker.tasks:  # it takes them in order, so it was busy with the first
                 first = worker.tasks[0]
-                blamed = self._blame_unit(first, event) if isinstance(first, Unit) else self._blame_piece(first, event)
+                blamed = (
+                    self._blame_micro_batch(first, event)
+                    if isinstance(first, MicroBatch)
+                    else self._blame_slice(first, event)
+                )
         commands, self._blames = self._blames, []
         return [*commands, ev.Restart(event.child, counted=not blamed)]
 
-    def _blame_piece(self, piece: Piece, event: ev.Died) -> bool:
-        rows = range(piece.row_index, piece.row_index + piece.stop - piece.start)
-        if piece.alone:
+    def _blame_slice(self, chunk_slice: ChunkSlice, event: ev.Died) -> bool:
+        rows = range(chunk_slice.row_index, chunk_slice.row_index + chunk_slice.stop - chunk_slice.start)
+        if chunk_slice.alone:
             if event.position not in rows:
                 return False
-            piece.deaths += 1
-            if piece.deaths >= self._policy.poison_attempts:
-                self._convict(piece, event.evidence)
+            chunk_slice.deaths += 1
+            if chunk_slice.deaths >= self._policy.poison_attempts:
+                self._convict(chunk_slice, event.evidence)
             else:
-                self._suspicion(piece, event.evidence)
+                self._suspicion(chunk_slice, event.evidence)
             return True
-        at = self.pending.index(piece)
+        at = self.pending.index(chunk_slice)
         if event.position in rows:
-            before, suspect, rest = self._isolate(piece, event.position)
+            before, suspect, rest = self._isolate(chunk_slice, event.position)
             self._suspicion(suspect, event.evidence)
             self.pending[at : at + 1] = [*before, suspect, *rest]
             return True
         if self._policy.pool_size > 1 and len(rows) > 1:
             # A pool touches many rows at once, so nobody knows which one it was: bisect until one is left.
-            middle = (piece.start + piece.stop) // 2
-            self.pending[at : at + 1] = [piece.part(piece.start, middle), piece.part(middle, piece.stop)]
+            middle = (chunk_slice.start + chunk_slice.stop) // 2
+            self.pending[at : at + 1] = [
+                chunk_slice.part(chunk_slice.start, middle),
+                chunk_slice.part(middle, chunk_slice.stop),
+            ]
             return True
         return False
 
-    def _blame_unit(self, unit: Unit, event: ev.Died) -> bool:
+    def _blame_micro_batch(self, micro_batch: MicroBatch, event: ev.Died) -> bool:
         if event.position < 0:
             return False
-        if not unit.alone:
-            unit.alone = True
-        elif unit.blame(unit.stage, event.position, event.evidence, self._policy.poison_attempts):
-            evidence = unit.poison[unit.stage][str(event.position)]
+        if not micro_batch.alone:
+            micro_batch.alone = True
+        elif micro_batch.blame(micro_batch.stage, event.position, event.evidence, self._policy.poison_attempts):
+            evidence = micro_batch.poison[micro_batch.stage][str(event.position)]
             self._blames.append(ev.Convicted(None, evidence))
         return True
 
-    def _suspicion(self, piece: Piece, evidence: Value) -> None:
+    def _suspicion(self, chunk_slice: ChunkSlice, evidence: Value) -> None:
         self._tokens += 1
-        piece.blame = self._tokens
-        self._blames.append(ev.Suspect(self._tokens, piece.row_index, piece.deaths - piece.inherited, evidence))
+        chunk_slice.blame = self._tokens
+        self._blames.append(
+            ev.Suspect(self._tokens, chunk_slice.row_index, chunk_slice.deaths - chunk_slice.inherited, evidence)
+        )
 
-    def _convict(self, piece: Piece, evidence: Value) -> None:
-        piece.poison = {**evidence, "attempts": piece.deaths}
-        piece.alone = False
-        self._blames.append(ev.Convicted(piece.row_index, piece.poison))
+    def _convict(self, chunk_slice: ChunkSlice, evidence: Value) -> None:
+        chunk_slice.poison = {**evidence, "attempts": chunk_slice.deaths}
+        chunk_slice.alone = False
+        self._blames.append(ev.Convicted(chunk_slice.row_index, chunk_slice.poison))
 
     def noted(self, token: int) -> None:
-        for piece in self.pending:
-            if piece.blame == token:
-                piece.blame = None
+        for chunk_slice in self.pending:
+            if chunk_slice.blame == token:
+                chunk_slice.blame = None
 
     # -- assignment --------------------------------------------------------------------------------------------
 
     def assign(self) -> list[ev.Command]:
         """Give out what can be given; ask for another worker when there is enough to do for one."""
         out, self._blames = self._blames, []
-        waiting: list[Piece | Unit] = [*self._units]
-        waiting += [piece for piece in self.pending if not piece.done and piece.worker is None and piece.blame is None]
+        waiting: list[ChunkSlice | MicroBatch] = [*self._micro_batches]
+        waiting += [
+            chunk_slice
+            for chunk_slice in self.pending
+            if not chunk_slice.done and chunk_slice.worker is None and chunk_slice.blame is None
+        ]
         for task in [task for task in waiting if task.alone]:
             fresh = next((worker for worker in self.workers.values() if worker.fresh), None)
             if fresh is not None:
@@ -286,7 +299,7 @@ class Decide:
     def _least_busy(self) -> WorkerState | None:
         """Who gets the next task; fresh workers are kept for suspects whose blame is being noted."""
         depth = 1 if self.chunk.slow() else 2
-        kept = sum(piece.alone and piece.blame is not None for piece in self.pending)
+        kept = sum(chunk_slice.alone and chunk_slice.blame is not None for chunk_slice in self.pending)
         fresh = [worker.name for worker in self.workers.values() if worker.fresh][:kept]
         free = [
             worker
@@ -295,20 +308,22 @@ class Decide:
         ]
         return min(free, key=lambda worker: len(worker.tasks), default=None)
 
-    def _more_workers(self, waiting: list[Piece | Unit]) -> list[ev.Command]:
-        rows = sum(task.rows if isinstance(task, Unit) else task.stop - task.start for task in waiting)
+    def _more_workers(self, waiting: list[ChunkSlice | MicroBatch]) -> list[ev.Command]:
+        rows = sum(task.rows if isinstance(task, MicroBatch) else task.stop - task.start for task in waiting)
         enough = rows * self.chunk.row_seconds > 3 * WORK_SECONDS
         if self._coming or not enough or len(self.workers) >= self._policy.workers:
             return []
         self._coming = 1
         return [ev.NeedWorker()]
 
-    def _give(self, worker: WorkerState, task: Piece | Unit) -> ev.Command:
+    def _give(self, worker: WorkerState, task: ChunkSlice | MicroBatch) -> ev.Command:
         worker.tasks.append(task)
         worker.fresh = False
         task.worker = worker.name
-        if isinstance(task, Unit):
-            self._units.remove(task)
-            message = StageWork(task.no, task.stage, task.driven, task.tick, task.end, task.poison.get(task.stage, {}))
+        if isinstance(task, MicroBatch):
+            self._micro_batches.remove(task)
+            message = StageWork(
+                task.no, task.stage, task.active_seconds, task.tick, task.end, task.poison.get(task.stage, {})
+            )
             return ev.Send(worker.name, message, (task.inputs[task.stage],))
         return ev.Send(worker.name, Work(task.seq, task.start, task.stop, task.poison), (task.rows,))

@@ -8,14 +8,14 @@ from elspeth.clock import utc_now
 from elspeth.coordinator.protocol import Events, Value
 
 
-class Chronicle:
+class EventOutbox:
     """Events on their way to the audit role. After a restart of audit those that may be lost are sent again; their
     numbers make each count once."""
 
     def __init__(self) -> None:
         self._number = 0
         self._unsaved: list[Events] = []
-        self._commits: dict[int, int] = {}  # unit of a commit -> number of the last event sent before it
+        self._commits: dict[int, int] = {}  # micro-batch of a commit -> number of the last event sent before it
 
     def add(
         self, child: str, event: str, *, pid: int | None = None, detail: Value | None = None, token: int | None = None
@@ -34,13 +34,13 @@ class Chronicle:
         return list(self._unsaved)
 
     def sent_with(self, no: int) -> None:
-        """The commit of unit `no` is sent: it takes along all events up to now."""
+        """The commit of micro-batch `no` is sent: it takes along all events up to now."""
         self._commits[no] = self._number
 
     def committed(self, no: int) -> None:
-        """The commit of unit `no` has happened."""
+        """The commit of micro-batch `no` has happened."""
         number = self._commits.get(no, 0)
-        self._commits = {unit: last for unit, last in self._commits.items() if unit > no}
+        self._commits = {micro_batch: last for micro_batch, last in self._commits.items() if micro_batch > no}
         self._unsaved = [message for message in self._unsaved if message.events[-1]["number"] > number]
 
     def noted(self, token: int) -> None:

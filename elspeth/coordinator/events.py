@@ -1,4 +1,4 @@
-"""What the flow machine is told (events) and what it asks for (commands)."""
+"""What the coordinator's machine is told (events) and what it asks for (commands)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ChunkArrived(Struct, frozen=True):
     size: int = 0
 
 
-class PieceDone(Struct, frozen=True):
+class SliceDone(Struct, frozen=True):
     worker: str
     done: Done
     items: Body
@@ -51,7 +51,7 @@ class StagePassed(Struct, frozen=True):
     records: Body
 
 
-class UnitWritten(Struct, frozen=True):
+class MicroBatchWritten(Struct, frozen=True):
     written: Written
     records: Body
 
@@ -68,7 +68,7 @@ class StateAnswered(Struct, frozen=True):
 
 
 class AuditOwns(Struct, frozen=True):
-    """Audit (re)joined the attempt: everything up to unit `no` is committed, nothing after it."""
+    """Audit (re)joined the attempt: everything up to micro-batch `no` is committed, nothing after it."""
 
     no: int
 
@@ -84,7 +84,7 @@ class BlameNoted(Struct, frozen=True):
 
 
 class TickDue(Struct, frozen=True):
-    """A time-out of an ordered stage is due: send an empty unit down the flow."""
+    """A time-out of an ordered stage is due: send an empty micro-batch down the flow."""
 
 
 class CommitDue(Struct, frozen=True):
@@ -96,8 +96,8 @@ class Stop(Struct, frozen=True):
 
 
 Event = (
-    Started | Restored | Died | ChunkArrived | PieceDone | StagePassed | UnitWritten | SinksFlushed | StateAnswered
-    | AuditOwns | CommitDurable | BlameNoted | TickDue | CommitDue | Stop
+    Started | Restored | Died | ChunkArrived | SliceDone | StagePassed | MicroBatchWritten | SinksFlushed
+    | StateAnswered | AuditOwns | CommitDurable | BlameNoted | TickDue | CommitDue | Stop
 )  # fmt: skip
 
 # -- commands ------------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class Suspect(Struct, frozen=True):
 
 
 class Convicted(Struct, frozen=True):
-    """A row is set aside as poison. Of an item of a released unit only its place is known, which the evidence says."""
+    """A row is set aside as poison. Of an item of a micro-batch only its place is known: the evidence says it."""
 
     row_index: int | None
     evidence: Value

@@ -10,7 +10,7 @@ from elspeth.errors import Temporary
 _TAIL_LINES = 5
 
 
-def words(down: ChildDown, hang_seconds: float | None) -> str:
+def describe(down: ChildDown, hang_seconds: float | None) -> str:
     """How it died; names the setting whose limit it went over."""
     if down.reason == "hang":
         return f"hung: no progress for supervisor.hang_timeout_seconds ({hang_seconds:g} s)"
@@ -23,7 +23,7 @@ def words(down: ChildDown, hang_seconds: float | None) -> str:
 
 def last_exits(exits: Sequence[ChildDown], hang_seconds: float | None) -> list[str]:
     """One line for each death that counted."""
-    return [f"{down.name} (pid {down.identity.pid}): {words(down, hang_seconds)}" for down in exits]
+    return [f"{down.name} (pid {down.identity.pid}): {describe(down, hang_seconds)}" for down in exits]
 
 
 def last_words(exits: Sequence[ChildDown]) -> list[str]:

@@ -1,21 +1,21 @@
-"""What is in flight: pieces before their release, units after it, barriers on their way to a commit, and lanes."""
+"""What is in flight: slices before their release, micro-batches after it, barriers before their commit, consumers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from elspeth.coordinator.protocol import Mark, Value
+from elspeth.coordinator.protocol import SplitPoint, Value
 
 Body = Any  # bytes that the machine carries and never looks into
 
 
 @dataclass(slots=True, eq=False)
-class Piece:
+class ChunkSlice:
     """A run of rows of one chunk that is decided together, in the order of the input.
 
     `worker` is who has it now; `alone` asks for a fresh worker with nothing else to do; `blame` is the token of a
-    suspicion that must be on record before the piece is touched again. `deaths` counts those that it saw alone;
+    suspicion that must be on record before the slice is touched again. `deaths` counts those that it saw alone;
     `inherited` of them are known from earlier attempts.
     """
 
@@ -24,7 +24,7 @@ class Piece:
     stop: int
     row_index: int
     source: str
-    marks: tuple[Mark, ...]
+    split_points: tuple[SplitPoint, ...]
     rows: Body
     size: int = 0
     offset: int | None = None
@@ -41,26 +41,26 @@ class Piece:
     records: Body = None
     outcomes: dict[str, int] = field(default_factory=dict)
 
-    def mark(self) -> Mark | None:
-        """The mark at the end of the piece, if there is one: only there may a commit stop."""
-        for mark in self.marks:
-            if mark.rows == self.stop:
-                return mark
+    def split_point(self) -> SplitPoint | None:
+        """The split point at the end of the slice, if there is one: only there may a commit stop."""
+        for split_point in self.split_points:
+            if split_point.rows == self.stop:
+                return split_point
         return None
 
-    def part(self, start: int, stop: int) -> Piece:
-        """The rows `start` to `stop` as a piece of their own, undecided. Only the last part of a piece keeps flags."""
+    def part(self, start: int, stop: int) -> ChunkSlice:
+        """The rows `start` to `stop` as a slice of their own, undecided. Only the last part of a slice keeps flags."""
         size = self.size * (stop - start) // max(1, self.stop - self.start)
-        return Piece(
-            self.seq, start, stop, self.row_index + start - self.start, self.source, self.marks, self.rows, size,
+        return ChunkSlice(
+            self.seq, start, stop, self.row_index + start - self.start, self.source, self.split_points, self.rows, size,
             offset=self.offset if stop == self.stop else None,
             ended=self.ended and stop == self.stop, last=self.last and stop == self.stop,
         )  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
-class Unit:
-    """A released result. `inputs` keeps what each ordered consumer was given, until the unit is durable.
+class MicroBatch:
+    """A released result. `inputs` keeps what each ordered consumer was given, until the micro-batch is durable.
 
     `stage` is the next one to pass. `deaths` counts by stage and place of the item that was touched; `poison` has the
     items to set aside, by stage. `alone` asks for a fresh worker.
@@ -70,7 +70,7 @@ class Unit:
     rows: int
     row_end: int
     size: int
-    driven: float
+    active_seconds: float
     tick: bool = False
     end: bool = False
     stage: int = 1
@@ -85,7 +85,7 @@ class Unit:
     sinks: dict[str, int] = field(default_factory=dict)
 
     def passed(self, stage: int) -> bool:
-        """Whether the stage (or the sinks, the one after the last) has answered for this unit."""
+        """Whether the stage (or the sinks, the one after the last) has answered for this micro-batch."""
         return self.complete or self.stage > stage
 
     def blame(self, stage: int, place: int, evidence: Value, attempts: int) -> bool:
@@ -101,12 +101,12 @@ class Unit:
 
 @dataclass(slots=True, eq=False)
 class Barrier:
-    """A commit on its way: placed behind unit `no`, ready when every lane has answered, then sent to audit."""
+    """A commit on its way: behind micro-batch `no`, ready when every consumer has answered, then sent to audit."""
 
     no: int
     row_end: int
     sources: dict[str, Value]
-    driven: float
+    active_seconds: float
     final: bool = False
     flush_sent: set[str] = field(default_factory=set)
     positions: dict[str, Value] | None = None
@@ -116,8 +116,8 @@ class Barrier:
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
-    """A consumer that takes every unit in order: an ordered stage, or the sinks (the stage after the last).
+class Consumer:
+    """A consumer that takes every micro-batch in order: an ordered stage, or the sinks (the stage after the last).
 
     Units up to `careful_no` were with a process that died, and any of them may have killed it.
     """
@@ -136,4 +136,4 @@ class WorkerState:
 
     name: str
     fresh: bool = True
-    tasks: list[Piece | Unit] = field(default_factory=list)
+    tasks: list[ChunkSlice | MicroBatch] = field(default_factory=list)

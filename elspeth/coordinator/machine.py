@@ -1,25 +1,27 @@
-"""The conductor's decisions as a pure state machine: events in, commands out; no clock, no I/O, no threads.
+"""The coordinator's decisions as a pure state machine: events in, commands out; no clock, no I/O, no threads.
 
-    chunk -> pieces --(workers)--> released units --(lanes: ordered stages, sinks)--> complete --(audit)--> durable
+    chunk -> slices --(workers)--> micro-batches --(consumers: ordered stages, sinks)--> complete --(audit)--> durable
 
-`Decide` (decide.py) holds what lies before the release, `Settle` (settle.py) what lies behind it. This module joins
-them: it turns each event into a change of one of the two, then lets everything move that can.
+`Dispatcher` (dispatcher.py) holds what lies before the release, `CommitPipeline` (commit_pipeline.py) what lies
+behind it. This module joins them: it turns each event into a change of one of the two, then lets everything move that
+can.
 
 The rules that the promises rest on:
 
 - a result is released in the order of the input, once, and kept as released until it is durable;
-- a commit of unit S is sent only after every lane has answered for S: output first, then the record that mentions it;
-- while the outcome of a commit is unknown, no lane is restored;
-- a restored consumer continues behind the last durable unit and is sent again what was kept; what it answers a second
-  time is dropped.
+- a commit of micro-batch S is sent only after every consumer has answered for S: output first, then the record that
+  mentions it;
+- while the outcome of a commit is unknown, no consumer is restored;
+- a restored consumer continues behind the last durable micro-batch and is sent again what was kept; what it answers a
+  second time is dropped.
 """
 
 from __future__ import annotations
 
 from elspeth.coordinator import events as ev
-from elspeth.coordinator.commit_pipeline import Settle
-from elspeth.coordinator.dispatcher import Decide
-from elspeth.coordinator.in_flight import Unit
+from elspeth.coordinator.commit_pipeline import CommitPipeline
+from elspeth.coordinator.dispatcher import Dispatcher
+from elspeth.coordinator.in_flight import MicroBatch
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.protocol import Value
 
@@ -50,9 +52,9 @@ class Machine:
         suspects: dict[int, int] | None = None,
         cautious_rows: int = 0,
     ) -> None:
-        self.decide = Decide(policy, checkpoint, suspects or {}, cautious_rows)
-        self.settle = Settle(policy, stateful, checkpoint)
-        self.driven: float = checkpoint.get("driven", 0.0)
+        self.dispatcher = Dispatcher(policy, checkpoint, suspects or {}, cautious_rows)
+        self.pipeline = CommitPipeline(policy, stateful, checkpoint)
+        self.active_seconds: float = checkpoint.get("driven", 0.0)
         self._out: list[ev.Command] = []
         self._stopping = False
         self._finished = False
@@ -60,7 +62,7 @@ class Machine:
     @property
     def durable(self) -> Value:
         """The checkpoint that was committed last."""
-        return self.settle.durable
+        return self.pipeline.durable
 
     def step(self, event: ev.Event) -> list[ev.Command]:
         """Take one event and say what is to be done about it."""
@@ -72,35 +74,35 @@ class Machine:
         return self._out
 
     def _take(self, event: ev.Event) -> None:
-        decide, settle = self.decide, self.settle
+        dispatcher, pipeline = self.dispatcher, self.pipeline
         match event:
             case ev.ChunkArrived():
-                decide.arrived(event, stopping=self._stopping)
-            case ev.PieceDone():
-                decide.piece_done(event)
+                dispatcher.arrived(event, stopping=self._stopping)
+            case ev.SliceDone():
+                dispatcher.slice_done(event)
             case ev.StagePassed():
-                decide.unit_done(event.child, event.done.no)
-                settle.stage_passed(event)
-            case ev.UnitWritten():
-                settle.written(event)
+                dispatcher.micro_batch_done(event.child, event.done.no)
+                pipeline.stage_passed(event)
+            case ev.MicroBatchWritten():
+                pipeline.written(event)
             case ev.SinksFlushed():
-                settle.flushed(event.no, event.positions)
+                pipeline.flushed(event.no, event.positions)
             case ev.StateAnswered():
-                settle.state_answered(event.no, event.stage, event.state)
+                pipeline.state_answered(event.no, event.stage, event.state)
             case ev.CommitDurable():
-                settle.committed(event.no)
+                pipeline.committed(event.no)
             case ev.AuditOwns():
-                settle.audit_owns(event.no)
+                pipeline.audit_owns(event.no)
             case ev.BlameNoted():
-                decide.noted(event.token)
+                dispatcher.noted(event.token)
             case ev.CommitDue():
-                settle.commit_due = True
+                pipeline.commit_due = True
             case ev.TickDue():
                 if not self._stopping:
-                    settle.tick(self.driven)
+                    pipeline.tick(self.active_seconds)
             case ev.Stop():
                 self._stopping = True
-                decide.stop(at_mark=settle.marked)
+                dispatcher.stop(at_split_point=pipeline.at_split_point)
             case ev.Started():
                 self._started(event.child)
             case ev.Restored():
@@ -110,46 +112,46 @@ class Machine:
 
     def _started(self, child: str) -> None:
         if child == SOURCE:
-            self._out.append(ev.Send(SOURCE, self.decide.read_from()))
-        elif child in self.settle.lanes:
-            self.settle.lane_started(child)
+            self._out.append(ev.Send(SOURCE, self.dispatcher.read_from()))
+        elif child in self.pipeline.consumers:
+            self.pipeline.consumer_started(child)
 
     def _restored(self, child: str) -> None:
         if child == SOURCE:
-            self.decide.source_up = True
-        elif child in self.settle.lanes:
-            self.settle.lane_up(child)
+            self.dispatcher.source_up = True
+        elif child in self.pipeline.consumers:
+            self.pipeline.consumer_up(child)
         elif child != AUDIT:
-            self.decide.worker_up(child)
+            self.dispatcher.worker_up(child)
 
     def _died(self, event: ev.Died) -> None:
         child = event.child
         if child == AUDIT:
-            self.settle.audit_down()
+            self.pipeline.audit_down()
             self._out.append(ev.Restart(child, counted=True))
         elif child == SOURCE:
-            self.decide.source_down()
+            self.dispatcher.source_down()
             self._out.append(ev.Restart(child, counted=True))
-        elif child in self.settle.lanes:
-            self._out.extend(self.settle.lane_died(event))
+        elif child in self.pipeline.consumers:
+            self._out.extend(self.pipeline.consumer_died(event))
         else:
-            self._out.extend(self.decide.worker_died(event))
+            self._out.extend(self.dispatcher.worker_died(event))
 
     def _move(self) -> None:
-        decide, settle = self.decide, self.settle
-        while piece := decide.release():
-            settle.release(piece, self.driven)
-        stalled = decide.source_up and decide.starved(settle.rows_in_flight, settle.bytes_in_flight)
-        settle.place_barrier(wanted=stalled or (self._stopping and not decide.pending))
-        self._out.extend(settle.move())
-        decide.queue_units(settle.units_for_workers())
-        self._out.extend(decide.assign())
-        if settle.complete or (self._stopping and not decide.pending and not settle.units):
+        dispatcher, pipeline = self.dispatcher, self.pipeline
+        while chunk_slice := dispatcher.release():
+            pipeline.release(chunk_slice, self.active_seconds)
+        stalled = dispatcher.source_up and dispatcher.starved(pipeline.rows_in_flight, pipeline.bytes_in_flight)
+        pipeline.place_barrier(wanted=stalled or (self._stopping and not dispatcher.pending))
+        self._out.extend(pipeline.move())
+        dispatcher.queue_micro_batches(pipeline.micro_batches_for_workers())
+        self._out.extend(dispatcher.assign())
+        if pipeline.complete or (self._stopping and not dispatcher.pending and not pipeline.micro_batches):
             self._finished = True
-            self._out.append(ev.Finished(settle.complete))
+            self._out.append(ev.Finished(pipeline.complete))
         elif not self._stopping:
-            self._out.extend(decide.credit(settle.rows_in_flight, settle.bytes_in_flight))
+            self._out.extend(dispatcher.credit(pipeline.rows_in_flight, pipeline.bytes_in_flight))
 
-    def released(self) -> list[Unit]:
-        """The units that are released and not durable, in order; for tests and for the progress display."""
-        return list(self.settle.units.values())
+    def released(self) -> list[MicroBatch]:
+        """The micro-batches that are released and not durable, in order; for tests and for the progress display."""
+        return list(self.pipeline.micro_batches.values())

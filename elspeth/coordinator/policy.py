@@ -51,7 +51,7 @@ class Policy:
         """How many bytes may be read and not yet durable."""
         return 2 * self.max_bytes
 
-    def window_pieces(self) -> int:
+    def window_slices(self) -> int:
         """How many chunks may be read and not yet decided."""
         return 2 * self.workers + 2
 
@@ -66,7 +66,7 @@ class ChunkSize:
         self.row_seconds = 0.0
 
     def learn(self, rows: int, seconds: float) -> None:
-        """A piece of `rows` rows took a worker this long."""
+        """A slice of `rows` rows took a worker this long."""
         if not rows:
             return
         cost = seconds / rows

@@ -1,4 +1,4 @@
-"""What an attempt has done so far, for whoever watches: written by the conductor, read by any thread."""
+"""What an attempt has done so far, for whoever watches: written by the coordinator, read by any thread."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Progress:
 
     def update(self, machine: Any) -> None:
         """The flow has moved."""
-        settle = machine.settle
-        self.outcomes, self.sinks = settle.outcomes, settle.written_rows
-        self.rows_done = settle.rows_done
-        self.rows_committed = settle.durable["rows"]
+        pipeline = machine.pipeline
+        self.outcomes, self.sinks = pipeline.outcomes, pipeline.written_rows
+        self.rows_done = pipeline.rows_done
+        self.rows_committed = pipeline.durable["rows"]

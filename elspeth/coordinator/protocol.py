@@ -3,8 +3,8 @@
 A frame is a list of byte parts. The first is one of these headers, encoded with msgpack; what follows are bodies that
 the main process never decodes. Positions in the flow have two names:
 
-    seq, start, stop   a piece of a chunk, before its result is released; rows are counted within the chunk
-    no                 a released unit: 1, 2, 3, ... over the life of the run, the order that sinks and audit see
+    seq, start, stop   a slice of a chunk, before its result is released; rows are counted within the chunk
+    no                 a released micro-batch: 1, 2, 3, ... over the life of the run, the order that sinks and audit see
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Credit(Message, frozen=True):
     rows: int
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True):
+class SplitPoint(msgspec.Struct, frozen=True, array_like=True):
     """A place inside a chunk where a commit may stop: after `rows` rows, the source stands at `cursor`."""
 
     rows: int
@@ -65,7 +65,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Chunk(Message, frozen=True):
-    """A run of consecutive rows of one source (body: `roles.rows.Rows`). The last mark lies at its end.
+    """A run of consecutive rows of one source (body: `roles.rows.Rows`). The last split point lies at its end.
 
     A chunk with `ended` and no rows closes the source it names; `last` closes the input.
     """
@@ -74,7 +74,7 @@ class Chunk(Message, frozen=True):
     row_index: int
     rows: int
     source: str
-    marks: tuple[Mark, ...]
+    split_points: tuple[SplitPoint, ...]
     offset: int | None = None
     ended: bool = False
     last: bool = False
@@ -86,7 +86,7 @@ class Chunk(Message, frozen=True):
 class Work(Message, frozen=True):
     """Decide rows `start` to `stop` of a chunk (body: the chunk's rows).
 
-    `poison` is set when the only row of the piece has killed its workers: it is not run but set aside, with this
+    `poison` is set when the only row of the slice has killed its workers: it is not run but set aside, with this
     evidence.
     """
 
@@ -97,9 +97,9 @@ class Work(Message, frozen=True):
 
 
 class Done(Message, frozen=True):
-    """A piece is decided; bodies: items for the next stage or the sinks, audit records. Times in seconds.
+    """A slice is decided; bodies: items for the next stage or the sinks, audit records. Times in seconds.
 
-    The worker may answer a piece in parts, each ending at a mark.
+    The worker may answer a slice in parts, each ending at a split point.
     """
 
     seq: int
@@ -111,22 +111,23 @@ class Done(Message, frozen=True):
 
 
 class StageWork(Message, frozen=True):
-    """Take a released unit through a later stage (body: items). `driven` is the time the run has been driven, in s.
+    """Take a released micro-batch through a later stage (body: items). `active_seconds` is how long the run has
+    been driven.
 
-    `tick` marks an empty unit in which only time-outs may fire; `end` the unit that closes the input. `poison` maps the
-    index of an item that has killed its processes to the evidence: it is set aside, not run.
+    `tick` marks an empty micro-batch in which only time-outs may fire; `end` the micro-batch that closes the
+    input. `poison` maps the index of an item that has killed its processes to the evidence: it is set aside, not run.
     """
 
     no: int
     stage: int
-    driven: float
+    active_seconds: float
     tick: bool = False
     end: bool = False
     poison: Value = {}
 
 
 class StageDone(Message, frozen=True):
-    """The unit has passed the stage; bodies: items, audit records. `due` is the driven time of the next time-out."""
+    """The micro-batch has passed the stage; bodies: items, audit records. `due`: when the next time-out is."""
 
     no: int
     stage: int
@@ -143,7 +144,7 @@ class RestoreStage(Message, frozen=True):
 
 
 class StageState(Message, frozen=True):
-    """The answer of an ordered stage to `Flush`: its state after exactly unit `no`, by reference."""
+    """The answer of an ordered stage to `Flush`: its state after exactly micro-batch `no`, by reference."""
 
     no: int
     stage: int
@@ -160,10 +161,10 @@ class RestoreSinks(Message, frozen=True):
 
 
 class Write(Message, frozen=True):
-    """Write a unit (body: items by sink). With `end`, write the closing bytes after it.
+    """Write a micro-batch (body: items by sink). With `end`, write the closing bytes after it.
 
-    `careful` asks to go row by row and to say which row is being touched: the unit has seen a death. `poison` maps the
-    place of an item that has killed its processes to the evidence: it is refused, not written.
+    `careful` asks to go row by row and to say which row is being touched: the micro-batch has seen a death. `poison`
+    maps the place of an item that has killed its processes to the evidence: it is refused, not written.
     """
 
     no: int
@@ -173,7 +174,7 @@ class Write(Message, frozen=True):
 
 
 class Written(Message, frozen=True):
-    """The unit was taken; body: the outcome records. Counts are per sink and per outcome."""
+    """The micro-batch was taken; body: the outcome records. Counts are per sink and per outcome."""
 
     no: int
     sinks: dict[str, int]
@@ -181,13 +182,13 @@ class Written(Message, frozen=True):
 
 
 class Flush(Message, frozen=True):
-    """In band, behind unit `no`: make it durable, or answer with the state that holds after it."""
+    """In band, behind micro-batch `no`: make it durable, or answer with the state that holds after it."""
 
     no: int
 
 
 class Flushed(Message, frozen=True):
-    """Everything up to unit `no` is on disk; `positions` say where each output stands."""
+    """Everything up to micro-batch `no` is on disk; `positions` say where each output stands."""
 
     no: int
     positions: dict[str, Value]
@@ -197,13 +198,13 @@ class Flushed(Message, frozen=True):
 
 
 class Record(Message, frozen=True):
-    """The records of unit `no`, in as many bodies as roles had something to say. Kept in memory until `Commit`."""
+    """The records of micro-batch `no`, in as many bodies as roles had something to say; in memory until `Commit`."""
 
     no: int
 
 
 class Commit(Message, frozen=True):
-    """Commit all units up to `no`, the first `rows` rows, with this checkpoint in one transaction.
+    """Commit all micro-batches up to `no`, the first `rows` rows, with this checkpoint in one transaction.
 
     `final` is the commit that completes the run.
     """
@@ -237,7 +238,7 @@ class Heartbeat(Message, frozen=True):
 
 
 class End(Message, frozen=True):
-    """The attempt ends without a last unit: set these columns of `runs`, leave the database in order."""
+    """The attempt ends without a last micro-batch: set these columns of `runs`, leave the database in order."""
 
     status: Value
 

@@ -1,4 +1,4 @@
-"""What the conductor is given: the children of an attempt and how much they may have, and where to say how it ended."""
+"""What the coordinator is given: the children of an attempt, how much they may have, and where to say how it ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from elspeth.errors import ElspethError
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
+class Topology:
     """The children of a run: how each is started, and how much they may be given."""
 
     audit: ChildSpec

@@ -35,7 +35,7 @@ class AggregationStep:
         self._context = walk.context(node.id)
         self._condition = compile_expression(node.condition) if node.condition else None
         self._batch: Batch | None = None
-        self.driven = 0.0
+        self.active_seconds = 0.0
         self.flushed = False
         self.guard: Callable[[], dict[str, Any] | None] = lambda: None  # asked before a flush: evidence against it
 
@@ -67,7 +67,7 @@ class AggregationStep:
     def run(self, token: Token) -> None:
         recorder = self._walk.recorder
         if self._batch is None:
-            self._batch = Batch(f"{token.id}@{self.node.id}", self.driven, recorder.now)
+            self._batch = Batch(f"{token.id}@{self.node.id}", self.active_seconds, recorder.now)
         batch = self._batch
         recorder.records["batch_members"].append((batch.id, token.id, len(batch.tokens), token_text(token)))
         recorder.outcome(token, "buffered", batch=batch.id)
@@ -84,7 +84,7 @@ class AggregationStep:
             facts = {
                 **token.data,
                 "batch_count": len(batch.tokens),
-                "batch_age_seconds": round(self.driven - batch.opened, 3),
+                "batch_age_seconds": round(self.active_seconds - batch.opened, 3),
             }
             try:
                 if self._condition.evaluate(facts):
@@ -95,7 +95,7 @@ class AggregationStep:
 
     def tick(self) -> None:
         due = self.due()
-        if due is not None and self.driven >= due:
+        if due is not None and self.active_seconds >= due:
             self.flush("timeout")
 
     def end(self) -> None:

@@ -9,11 +9,11 @@ import msgspec
 Row = dict[str, Any]  # the contract's, without its import: the audit process, which has no plugins, starts sooner
 
 RAW_LIMIT = 4096
-"""How many characters of a piece of input that is no row are kept."""
+"""How many characters of a slice of input that is no row are kept."""
 
 
 class BadRow(msgspec.Struct, frozen=True, array_like=True):
-    """A piece of input that is no row, at its place in the chunk."""
+    """A slice of input that is no row, at its place in the chunk."""
 
     raw: str
     error: str
@@ -24,7 +24,7 @@ class BadRow(msgspec.Struct, frozen=True, array_like=True):
 class Rows(msgspec.Struct, array_like=True):
     """Consecutive rows of one source. `rows` holds None where `bad` says why; `lines` are first lines, from 1.
 
-    `marks` are the places, counted in rows, at which a worker may answer in parts.
+    `split_points` are the places, counted in rows, at which a worker may answer in parts.
     """
 
     source: str
@@ -33,11 +33,11 @@ class Rows(msgspec.Struct, array_like=True):
     rows: list[Row | None]
     bad: dict[int, BadRow]
     lines: list[int] | None
-    marks: list[int] = []
+    split_points: list[int] = []
 
 
 class SinkItems(msgspec.Struct, array_like=True):
-    """What a sink gets of a unit, in columns. `order` is the place among all items of the unit."""
+    """What a sink gets of a micro-batch, in columns. `order` is the place among all items of the micro-batch."""
 
     order: list[int]
     tokens: list[str]

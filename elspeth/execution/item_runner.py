@@ -1,4 +1,4 @@
-"""Takes the items of a released unit through a later stage: what belongs there walks, the rest passes by in order."""
+"""Takes the items of a micro-batch through a later stage: what belongs there is executed, the rest passes by."""
 
 from __future__ import annotations
 

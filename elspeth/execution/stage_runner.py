@@ -1,4 +1,4 @@
-"""An ordered stage: takes units in order through steps that hold tokens from row to row. No process, no clock."""
+"""An ordered stage: micro-batches in order through steps that hold tokens from row to row. No process, no clock."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from elspeth.graph.model import Graph
 from elspeth.plugins.contract import Context, Plugin
 
 FLUSH = 1 << 40
-"""The n-th flush of a unit is touched as place `FLUSH + n`, beyond the places of items: its death is the batch's."""
+"""The n-th flush of a micro-batch is place `FLUSH + n`, beyond the places of items: its death is the batch's."""
 
 
 class OrderedStage:
     """The steps of one ordered stage and what they hold. `archive` is read when it is restored, and for late branches.
 
-    `at` is told, before it is touched, the place of an item in its unit, or `FLUSH` and the number of a batch.
+    `at` is told, before it is touched, the place of an item in its micro-batch, or `FLUSH` and the number of a batch.
     """
 
     def __init__(
@@ -63,16 +63,21 @@ class OrderedStage:
         return {step.node.id: state for step in self._holders if (state := step.state()) is not None}
 
     def run(
-        self, body: bytes | memoryview | None, driven: float, *, end: bool = False, poison: dict[str, Any] | None = None
+        self,
+        body: bytes | memoryview | None,
+        active_seconds: float,
+        *,
+        end: bool = False,
+        poison: dict[str, Any] | None = None,
     ) -> None:
-        """Take the items of a unit through the stage; then let time-outs fire, or, at the `end`, everything go.
+        """Take the items of a micro-batch through the stage; then let time-outs fire, or, at the `end`, everything go.
 
         `driven` is the time for which the run has been driven, in seconds. `poison` maps places (as text) that have
         killed their process to the evidence: they are set aside.
         """
         self._poison, self._flushes = poison or {}, 0
         for step in self._holders:
-            step.driven, step.flushed = driven, False
+            step.active_seconds, step.flushed = active_seconds, False
         run_items(self._walk, body, self._poison, self._at)
         self._at(-1)
         for step in self._holders:
@@ -95,5 +100,5 @@ class OrderedStage:
 
     @property
     def flushed(self) -> bool:
-        """Whether the last unit closed a batch."""
+        """Whether the last micro-batch closed a batch."""
         return any(step.flushed for step in self._holders)

@@ -29,7 +29,7 @@ class Holder(Protocol):
     """A step of an ordered stage. `driven` is the time the run has been driven (seconds); `flushed`: a batch closed."""
 
     node: Node
-    driven: float
+    active_seconds: float
     flushed: bool
 
     def state(self) -> Reference | None:

@@ -26,7 +26,7 @@ class WaitingCoalesceStep(CoalesceStep):
 
     def __init__(self, node: Node, walk: Walk) -> None:
         super().__init__(node, walk)
-        self.driven = 0.0
+        self.active_seconds = 0.0
         self.flushed = False
         self._forget_everything()
 
@@ -105,7 +105,7 @@ class WaitingCoalesceStep(CoalesceStep):
             return
         recorder = self._walk.recorder
         if meeting is None:
-            meeting = self._meetings[parent] = Meeting(parent, opened=self.driven, since=recorder.now)
+            meeting = self._meetings[parent] = Meeting(parent, opened=self.active_seconds, since=recorder.now)
             heapq.heappush(self._ids, meeting_id)
             self._newest = max(self._newest, meeting_id)
         elif branch in meeting.arrived:
@@ -136,7 +136,7 @@ class WaitingCoalesceStep(CoalesceStep):
             return
         late = []
         for meeting in self._meetings.values():
-            if meeting.opened + self.node.timeout_seconds > self.driven:
+            if meeting.opened + self.node.timeout_seconds > self.active_seconds:
                 break
             late.append(meeting)
         for meeting in late:

@@ -1,7 +1,7 @@
 """The audit role: the one process that writes to the audit database.
 
-It collects the records of complete units in memory and inserts them at the commit, all in one transaction with the
-checkpoint they belong to and the proof that this attempt still owns the run.
+It collects the records of complete micro-batches in memory and inserts them at the commit, all in one transaction
+with the checkpoint they belong to and the proof that this attempt still owns the run.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Audit(Role):
         return number
 
     def _mark(self, no: int) -> Record:
-        """Where checkpoints are switched off, only this says up to which unit a restarted audit process had come."""
+        """Where checkpoints are switched off, only this says how far a restarted audit process had come."""
         plan = self._plan
         event_id = ids.event_id(plan.run_id, plan.attempt, f"unit.{no:09d}")
         return (event_id, plan.attempt, None, "unit", None, None, utc_now())

@@ -1,4 +1,4 @@
-"""The sinks: write units in order, answer with the outcome of every token, make outputs durable when asked."""
+"""The sinks: write micro-batches in order, answer with the outcome of every token, make outputs durable when asked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Sinks(Role):
     """Holds all outputs of a run and their locks, until the process ends.
 
     What a sink refuses goes where its `on_write_failure` says; a sink that others divert to is written after them, and
-    rows keep the order of the unit in each output.
+    rows keep the order of the micro-batch in each output.
     """
 
     def begin(self) -> None:
@@ -123,7 +123,7 @@ class Sinks(Role):
 
     def _record(
         self, output: Output, items: SinkItems, answers: Sequence[Answer], records: Records, outcomes: dict[str, int],
-        unit: dict[str, SinkItems], now: str,
+        micro_batch: dict[str, SinkItems], now: str,
     ) -> int:  # fmt: skip
         sink, row_number = output.node.id, output.rows
         done = records["token_outcomes"]
@@ -140,12 +140,12 @@ class Sinks(Role):
         taken = row_number - output.rows
         output.rows = row_number
         if refused:
-            self._divert(output, items, refused, records, outcomes, unit, now)
+            self._divert(output, items, refused, records, outcomes, micro_batch, now)
         return taken
 
     def _divert(
         self, output: Output, items: SinkItems, refused: list[tuple[int, str | Value]], records: Records,
-        outcomes: dict[str, int], unit: dict[str, SinkItems], now: str,
+        outcomes: dict[str, int], micro_batch: dict[str, SinkItems], now: str,
     ) -> None:  # fmt: skip
         node = output.node
         target = node.on_error.node if node.on_error else None
@@ -167,7 +167,7 @@ class Sinks(Role):
             diverted.errors.append(error)
             diverted.rows.append(items.rows[place])
         if diverted.order and target is not None:
-            unit[target] = _merged(unit.get(target), diverted)
+            micro_batch[target] = _merged(micro_batch.get(target), diverted)
 
     def _flush(self, no: int) -> None:
         crash_point("sink.before_flush")
@@ -204,7 +204,7 @@ def _diverting_first(nodes: list[Node]) -> list[Node]:
 
 
 def _merged(own: SinkItems | None, diverted: SinkItems) -> SinkItems:
-    """Two lists of items as one, in the order of the unit."""
+    """Two lists of items as one, in the order of the micro-batch."""
     if own is None:
         return diverted
     pairs = heapq.merge(

@@ -10,7 +10,7 @@ from typing import Any, cast
 from actors.crash_points import crash_point
 from elspeth import canonical
 from elspeth.clock import utc_now
-from elspeth.coordinator.protocol import Chunk, Credit, Mark, ReadFrom, Ready
+from elspeth.coordinator.protocol import Chunk, Credit, ReadFrom, Ready, SplitPoint
 from elspeth.execution.codec import RAW_LIMIT, BadRow, Rows, encode_rows
 from elspeth.graph.model import Node
 from elspeth.plugins.contract import Cursor, Invalid, Row, Source
@@ -19,7 +19,7 @@ from elspeth.roles.plugin_factory import Workshop
 from elspeth.roles.role import Role
 from elspeth.schema import RowSchema, SchemaError, compile_reader
 
-MARK_ROWS = 32
+SPLIT_ROWS = 32
 """A chunk can be split, and a commit can stop, every so many rows."""
 
 CHUNK_BYTES = 1 << 20
@@ -87,7 +87,7 @@ class Reader(Role):
         self._rows: list[Row | None] = []
         self._bad: dict[int, BadRow] = {}
         self._lines: list[int] = []
-        self._marks: list[Mark] = []
+        self._split_points: list[SplitPoint] = []
         self._cursor: Cursor = None
         self._first_at = 0.0
 
@@ -143,14 +143,14 @@ class Reader(Role):
                 self._rows.append(None)
                 self._bad[place] = BadRow(raw, str(error), line, item)
         source.cursor = self._cursor = cursor
-        if not (place + 1) % MARK_ROWS:
-            self._marks.append(Mark(place + 1, cursor, source.plugin.proof()))
+        if not (place + 1) % SPLIT_ROWS:
+            self._split_points.append(SplitPoint(place + 1, cursor, source.plugin.proof()))
 
     def _full(self, source: Open, limit: int, start: int | None) -> bool:
         count = len(self._rows)
         if count >= limit or time.perf_counter() - self._first_at > PATIENCE_SECONDS:
             return True
-        if count % MARK_ROWS and count > 1:
+        if count % SPLIT_ROWS and count > 1:
             return False
         offset = source.plugin.offset(self._cursor)
         return offset is not None and start is not None and offset - start >= CHUNK_BYTES
@@ -164,16 +164,21 @@ class Reader(Role):
 
     def _send(self, source: Open) -> None:
         count = len(self._rows)
-        if not self._marks or self._marks[-1].rows != count:
-            self._marks.append(Mark(count, self._cursor, source.plugin.proof()))
+        if not self._split_points or self._split_points[-1].rows != count:
+            self._split_points.append(SplitPoint(count, self._cursor, source.plugin.proof()))
         body = encode_rows(
             Rows(
                 source.node.id, self._row_index, utc_now(), self._rows, self._bad, self._lines or None,
-                [mark.rows for mark in self._marks],
+                [split_point.rows for split_point in self._split_points],
             )
         )  # fmt: skip
         chunk = Chunk(
-            self._seq, self._row_index, count, source.node.id, tuple(self._marks), source.plugin.offset(self._cursor)
+            self._seq,
+            self._row_index,
+            count,
+            source.node.id,
+            tuple(self._split_points),
+            source.plugin.offset(self._cursor),
         )
         crash_point("source.before_send")
         self.say(chunk, body)
@@ -187,11 +192,11 @@ class Reader(Role):
         crash_point("source.before_end")
         plugin = source.plugin
         last = source.node.id == self._nodes[-1].id
-        mark = Mark(0, source.cursor, plugin.proof())
+        split_point = SplitPoint(0, source.cursor, plugin.proof())
         offset = plugin.offset(source.cursor) if source.cursor is not None else 0
-        chunk = Chunk(self._seq, self._row_index, 0, source.node.id, (mark,), offset, ended=True, last=last)
+        chunk = Chunk(self._seq, self._row_index, 0, source.node.id, (split_point,), offset, ended=True, last=last)
         plugin.teardown()
-        self._sources[source.node.id] = {"ended": True, "cursor": source.cursor, "proof": mark.proof}
+        self._sources[source.node.id] = {"ended": True, "cursor": source.cursor, "proof": split_point.proof}
         self.say(chunk, b"")
         crash_point("source.after_end")
         self._seq += 1

@@ -1,4 +1,4 @@
-"""The process of an ordered stage: aggregations, and whatever else looks across rows; sees every unit, in order."""
+"""The process of an ordered stage: aggregations, and what else looks across rows; sees every micro-batch, in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from elspeth.roles.role import Role
 
 
 class Stage(Role):
-    """Restores to the state after exactly the last durable unit: references, resolved from the audit database."""
+    """Restores to the state after exactly the last durable micro-batch: references, resolved by the audit database."""
 
     def take(self, message: Any, bodies: list[memoryview]) -> None:
         if isinstance(message, RestoreStage):
@@ -67,7 +67,7 @@ class Stage(Role):
         recorder.clear()
         self._no = work.no
         crash_point("stage.before_unit")
-        stage.run(body, work.driven, end=work.end, poison=work.poison)
+        stage.run(body, work.active_seconds, end=work.end, poison=work.poison)
         items = codec.encode_sinks(recorder.sinks) if self._last else codec.encode_items(recorder.items)
         crash_point("stage.before_send")
         self.say(

@@ -1,4 +1,4 @@
-"""The worker: takes pieces of chunks through the first stage, and released units through later stateless stages."""
+"""The worker: takes slices of chunks through the first stage, and micro-batches through later stateless stages."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from elspeth.roles.plan import decode_plan
 from elspeth.roles.plugin_factory import Workshop
 from elspeth.roles.role import Role
 
-PART_SECONDS = 0.05
-"""When a piece takes longer than this, what is done of it is answered at the next mark."""
+SLICE_SECONDS = 0.05
+"""When a slice takes longer than this, what is done of it is answered at the next split point."""
 
 
-class Lane:
+class PoolSlot:
     """One thread's way of deciding rows: a walk of its own, and the recorder it writes into."""
 
     def __init__(self, run_id: str, walk: Walk) -> None:
@@ -36,7 +36,7 @@ class Lane:
 
 
 class Worker(Role):
-    """Holds the plugins of all stateless stages. Rows do not know each other here, so any worker may have any piece."""
+    """Holds the plugins of all stateless stages. Rows do not know each other here, so any worker may have any slice."""
 
     def begin(self) -> None:
         self._plan = decode_plan(self.argument)
@@ -49,16 +49,16 @@ class Worker(Role):
         if pool > 1:
             self._plugins = in_turn(graph, self._plugins, pool)
         self._row = -1
-        self._lane = self._new_lane()
+        self._slot = self._new_slot()
         self._later: dict[int, Walk] = {}
         self._pool = ThreadPoolExecutor(pool) if pool > 1 else None
-        self._lanes: SimpleQueue[Lane] = SimpleQueue()
+        self._slots: SimpleQueue[PoolSlot] = SimpleQueue()
         for _ in range(pool if pool > 1 else 0):
-            self._lanes.put(self._new_lane())
+            self._slots.put(self._new_slot())
         self.say(Ready())
 
-    def _new_lane(self) -> Lane:
-        return Lane(self._plan.run_id, self._walk(0))
+    def _new_slot(self) -> PoolSlot:
+        return PoolSlot(self._plan.run_id, self._walk(0))
 
     def _walk(self, stage: int) -> Walk:
         graph = self._plan.graph
@@ -78,21 +78,21 @@ class Worker(Role):
         self.port.at(-1)
 
     def _work(self, work: Work, rows: codec.Rows) -> None:
-        lane, start = self._lane, work.start
-        lane.recorder.clear()
+        slot, start = self._slot, work.start
+        slot.recorder.clear()
         begun = time.perf_counter()
         if work.poison is not None:
-            lane.intake.poison(rows, start, work.poison)
+            slot.intake.poison(rows, start, work.poison)
         elif self._pool is not None:
             self._pooled(rows, range(start, work.stop))
         else:
-            take, at, first = lane.intake.take, self.port.at, rows.row_index
-            marks = [mark for mark in rows.marks if start < mark <= work.stop]
-            if not marks or marks[-1] != work.stop:
-                marks.append(work.stop)
+            take, at, first = slot.intake.take, self.port.at, rows.row_index
+            split_points = [split_point for split_point in rows.split_points if start < split_point <= work.stop]
+            if not split_points or split_points[-1] != work.stop:
+                split_points.append(work.stop)
             row = start
-            for mark in marks:
-                while row < mark:
+            for split_point in split_points:
+                while row < split_point:
                     self._row = first + row
                     at(first + row, 0)
                     crash_point("worker.before_row")
@@ -100,14 +100,14 @@ class Worker(Role):
                     crash_point("worker.after_row")
                     row += 1
                 now = time.perf_counter()
-                if mark == work.stop or now - begun > PART_SECONDS:
-                    self._answer(work.seq, start, mark, now - begun)
-                    start, begun = mark, now
+                if split_point == work.stop or now - begun > SLICE_SECONDS:
+                    self._answer(work.seq, start, split_point, now - begun)
+                    start, begun = split_point, now
             return
         self._answer(work.seq, start, work.stop, time.perf_counter() - begun)
 
     def _answer(self, seq: int, start: int, stop: int, seconds: float) -> None:
-        recorder = self._lane.recorder
+        recorder = self._slot.recorder
         items = codec.encode_sinks(recorder.sinks) if self._is_last(0) else codec.encode_items(recorder.items)
         crash_point("worker.before_send")
         self.say(Done(seq, start, stop, seconds, recorder.outcomes), items, record_frames.encode(recorder.records))
@@ -125,17 +125,17 @@ class Worker(Role):
         self.port.at(self._row)
 
         def decide(place: int) -> Recorder:
-            lane = self._lanes.get()
+            slot = self._slots.get()
             try:
-                lane.intake.take(rows, place)
-                taken = lane.recorder.take()
+                slot.intake.take(rows, place)
+                taken = slot.recorder.take()
             finally:
-                self._lanes.put(lane)
+                self._slots.put(slot)
             self.port.beat()
             return taken
 
         for recorder in self._pool.map(decide, places):
-            self._lane.recorder.absorb(recorder)
+            self._slot.recorder.absorb(recorder)
 
     def _stage_work(self, work: StageWork, body: memoryview) -> None:
         stage = work.stage

@@ -137,7 +137,7 @@ class InProcess:
         for stage, ordered_stage in self._ordered.items():
             ordered_stage.restore(states.get(str(stage), {}))
 
-    # -- units -------------------------------------------------------------------------------------------------
+    # -- micro-batches -------------------------------------------------------------------------------------------------
 
     def feed(self, rows: codec.Rows) -> None:
         """Take a chunk of rows through all stages."""

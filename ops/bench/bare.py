@@ -61,7 +61,7 @@ class Audit:
             "INSERT INTO commit_tables (run_id, commit_no, table_name, record_count, digest, marks, purgeable_digest,"
             " purgeable_marks) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (RUN, self.number, part.table, part.record_count, part.digest, part.marks, part.purgeable_digest,
+                (RUN, self.number, part.table, part.record_count, part.digest, part.split_points, part.purgeable_digest,
                  part.purgeable_marks)
                 for part in batch.digests
             ],

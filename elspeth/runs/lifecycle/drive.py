@@ -24,10 +24,10 @@ from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
 from elspeth.audit.batch_store import require_not_taken_over
-from elspeth.coordinator.coordinator import AUDIT, SINKS, SOURCE, TICK_SECONDS, Conductor, stage_name
+from elspeth.coordinator.coordinator import AUDIT, SINKS, SOURCE, TICK_SECONDS, Coordinator, stage_name
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
-from elspeth.coordinator.topology import Cast, Outcome
+from elspeth.coordinator.topology import Outcome, Topology
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Terminated
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
 from elspeth.runs.lifecycle.fork_server import fork_server
@@ -98,10 +98,10 @@ def policy_of(pipeline: Pipeline) -> Policy:
     )
 
 
-def cast_of(
+def topology_of(
     pipeline: Pipeline, plan: Plan, audit: AuditPlan, *, cautious: bool = False, leftovers: tuple[Identity, ...] = (),
     takes_over: dict[str, Any] | None = None,
-) -> Cast:  # fmt: skip
+) -> Topology:  # fmt: skip
     """Who plays in this attempt."""
     supervisor = pipeline.settings.supervisor
     hang = supervisor.hang_timeout_seconds
@@ -118,7 +118,7 @@ def cast_of(
         "shutdown_seconds": 1.0,
     }
     stateful = pipeline.graph.stateful
-    return Cast(
+    return Topology(
         audit=spec(AUDIT, "audit:Audit", encode_plan(audit)),
         sinks=spec(SINKS, "sink:Sinks", argument, shutdown_seconds=2.0),
         source=spec(SOURCE, "source:Reader", argument, shutdown_seconds=0.2),
@@ -143,7 +143,7 @@ def cast_of(
 
 def drive(
     pipeline: Pipeline,
-    cast: Cast,
+    topology: Topology,
     run_id: str,
     *,
     watch: Callable[[Progress], None] = lambda progress: None,
@@ -160,19 +160,19 @@ def drive(
     settings = pipeline.settings.supervisor
     progress = Progress(pipeline.size())
     outcome = Outcome()
-    conductor = Conductor.start(cast, progress, outcome)
+    coordinator = Coordinator.start(topology, progress, outcome)
     intensity = RestartIntensity(settings.max_restarts, settings.within_seconds)
     supervisor = Supervisor.start(
-        conductor, intensity, on_output or _print, TICK_SECONDS, settings.watchdog_seconds, True, children or own
+        coordinator, intensity, on_output or _print, TICK_SECONDS, settings.watchdog_seconds, True, children or own
     )
     proxy: Any = supervisor.proxy()
     try:
         with _signals() as arrived:
-            conductor.proxy().begin(proxy, proxy.outbox.get()).get()
+            coordinator.proxy().begin(proxy, proxy.outbox.get()).get()
             while not outcome.done.wait(POLL_SECONDS):
                 while arrived:
                     with contextlib.suppress(pykka.ActorDeadError):
-                        conductor.proxy().stop_run(arrived.popleft())
+                        coordinator.proxy().stop_run(arrived.popleft())
                 watch(progress)
             watch(progress)
             crash_point("main.before_shutdown")
@@ -180,16 +180,16 @@ def drive(
             crash_point("main.after_shutdown")
     finally:
         supervisor.stop()
-        conductor.stop()
+        coordinator.stop()
         if own is not None:
             own.close()
-    return Ended(run_id, outcome.error and _cause(outcome.error, cast), progress)
+    return Ended(run_id, outcome.error and _cause(outcome.error, topology), progress)
 
 
-def _cause(error: ElspethError, cast: Cast) -> ElspethError:
+def _cause(error: ElspethError, topology: Topology) -> ElspethError:
     """A tree that was taken over sees children die that others killed: that is the cause, not what came of it."""
     try:
-        cast.fence()
+        topology.fence()
     except TakenOver as taken_over:
         return taken_over
     except ElspethError:

@@ -17,7 +17,7 @@ from elspeth.coordinator.progress import Progress
 from elspeth.errors import ConfigurationMismatch
 from elspeth.roles.plan import AuditPlan
 from elspeth.runs.lifecycle import evidence_delivery
-from elspeth.runs.lifecycle.drive import Ended, cast_of, drive, plan_of, state_directory
+from elspeth.runs.lifecycle.drive import Ended, drive, plan_of, state_directory, topology_of
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.runs.lifecycle.requirements import (
     check_output,
@@ -144,7 +144,7 @@ def execute(
             log_format=log_format,
             log_level=log_level,
         )
-        cast_list = cast_of(
+        cast_list = topology_of(
             pipeline, plan, audit, cautious=resumption.cautious, leftovers=cast("Any", resumption.leftovers),
             takes_over=_predecessor(resumption.standing),
         )  # fmt: skip

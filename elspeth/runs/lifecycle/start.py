@@ -15,7 +15,7 @@ from elspeth.coordinator.commit_pipeline import start_checkpoint
 from elspeth.coordinator.progress import Progress
 from elspeth.roles.plan import AuditPlan
 from elspeth.runs.lifecycle import evidence_delivery
-from elspeth.runs.lifecycle.drive import Ended, cast_of, drive, plan_of, state_directory
+from elspeth.runs.lifecycle.drive import Ended, drive, plan_of, state_directory, topology_of
 from elspeth.runs.lifecycle.pipeline import CANONICAL_VERSION, Pipeline
 from elspeth.runs.liveness.identity import current
 from elspeth.runs.liveness.locks import AttemptLock, lock_path
@@ -85,7 +85,12 @@ def execute(
             log_level=log_level,
         )
         ended = drive(
-            pipeline, cast_of(pipeline, plan, audit), start.run_id, watch=watch, on_output=on_output, children=children
+            pipeline,
+            topology_of(pipeline, plan, audit),
+            start.run_id,
+            watch=watch,
+            on_output=on_output,
+            children=children,
         )
         if ended.error is None:
             evidence_delivery.deliver(pipeline, database, start.run_id, state_directory(pipeline))

@@ -42,7 +42,7 @@ class Standing:
         attempt = self.attempt
         since = f"pid {attempt.pid} on {attempt.host}, since {attempt.started_at}"
         return RunInProgress(
-            f"{IN_PROGRESS}: {self.run.run_id} {why or 'is driven by somebody else'}",
+            f"{IN_PROGRESS}: {self.run.run_id} {why or 'is active_seconds by somebody else'}",
             details=[f"attempt {attempt.attempt}: {since}", f"{self.verdict.state}: {self.verdict.sentence}"],
             next_step=self.next_command,
         )

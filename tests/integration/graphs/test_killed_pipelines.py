@@ -64,10 +64,10 @@ def test_killed_and_resumed_it_ends_as_the_settings_say(
     words = ["run", "--settings", str(settings), "--execute"]
     deaths: list[str] = []
     for point in [rng.choice(KILLS_THE_RUN), rng.choice(KILLS_THE_RUN), rng.choice(KILLS_A_CHILD)]:
-        mark = folder / f"mark{len(deaths)}"
-        running = programs.start(folder, *words, CRASH_POINT=f"{point}:{rng.randint(1, 4)}:{mark}")
+        split_point = folder / f"mark{len(deaths)}"
+        running = programs.start(folder, *words, CRASH_POINT=f"{point}:{rng.randint(1, 4)}:{split_point}")
         code = running.wait()
-        deaths.append(f"{point} {'fired' if mark.exists() else 'was not reached'}, exit {code}")
+        deaths.append(f"{point} {'fired' if split_point.exists() else 'was not reached'}, exit {code}")
         if code == 0:
             break
         assert code == -9, f"{deaths}\n{running.said}"

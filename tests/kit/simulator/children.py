@@ -14,7 +14,7 @@ from tests.kit.simulator.durable import claim
 if TYPE_CHECKING:
     from tests.kit.simulator.world import World
 
-MARK_ROWS = 3
+SPLIT_ROWS = 3
 HOLD = 2  # items that an ordered stage keeps back
 
 
@@ -88,9 +88,9 @@ def _read_chunk(world: World, child: Child, limit: int) -> None:
         count = min(1 + world.choose(limit), limit, size - held["cursor"])
         cursor = held["cursor"] + count
         ended, last = not count, at == len(world.setting.sources) - 1
-        ends = [*range(MARK_ROWS, count, MARK_ROWS), count]
-        marks = tuple(m.Mark(rows, held["cursor"] + rows, None) for rows in ends)
-        chunk = m.Chunk(seq, row_index, count, name, marks, cursor, ended=ended, last=ended and last)
+        ends = [*range(SPLIT_ROWS, count, SPLIT_ROWS), count]
+        split_points = tuple(m.SplitPoint(rows, held["cursor"] + rows, None) for rows in ends)
+        chunk = m.Chunk(seq, row_index, count, name, split_points, cursor, ended=ended, last=ended and last)
         child.outbox.append(ev.ChunkArrived(chunk, (row_index, ends), 10 * count))
         sources[name] = {"cursor": cursor, "ended": ended}
         seq, row_index = seq + 1, row_index + count
@@ -112,7 +112,7 @@ def _worker(world: World, child: Child) -> None:
     if row is None:
         child.job, child.at = None, (-1, 0)
         return
-    first, marks = send.bodies[0]
+    first, split_points = send.bodies[0]
     pooled = world.policy.pool_size > 1
     for at in range(row, message.stop if pooled else row + 1):
         index = first + at
@@ -126,9 +126,9 @@ def _worker(world: World, child: Child) -> None:
         records.append(("decided", 0, index))
         items.append((index, ()))
     row = message.stop if pooled else row + 1
-    if row == message.stop or (row in marks and message.poison is None and world.choose(2)):
+    if row == message.stop or (row in split_points and message.poison is None and world.choose(2)):
         done = m.Done(message.seq, message.start, row, 0.001 * world.choose(100), {"rows": len(items)})
-        child.outbox.append(ev.PieceDone(child.name, done, (tuple(items), first + message.start), tuple(records)))
+        child.outbox.append(ev.SliceDone(child.name, done, (tuple(items), first + message.start), tuple(records)))
         rest = m.Work(message.seq, row, message.stop)
         child.job = (ev.Send(child.name, rest, send.bodies), row if row < message.stop else None, [], [])
     else:
@@ -244,7 +244,7 @@ def _sinks(world: World, child: Child) -> None:
     if place + steps < len(body):
         child.job = (send, place + steps, records)
         return
-    child.outbox.append(ev.UnitWritten(m.Written(message.no, {"out": len(body)}, {}), tuple(records)))
+    child.outbox.append(ev.MicroBatchWritten(m.Written(message.no, {"out": len(body)}, {}), tuple(records)))
     child.job = (send, None, [])
 
 
@@ -264,6 +264,8 @@ def _audit(world: World, child: Child) -> None:
             world.database.commit_events()
             child.job = ev.BlameNoted(message.token)
     elif isinstance(message, m.Commit):
-        units = [pending.pop(no) for no in sorted(pending) if no <= message.no]
-        world.database.commit(message, [record for unit in units for body in unit for record in body], world.disk)
+        micro_batches = [pending.pop(no) for no in sorted(pending) if no <= message.no]
+        world.database.commit(
+            message, [record for micro_batch in micro_batches for body in micro_batch for record in body], world.disk
+        )
         child.job = ev.CommitDurable(message.no)

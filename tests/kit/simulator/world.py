@@ -1,4 +1,4 @@
-"""A simulated run around the flow machine: children with inboxes that can die at any moment, and a durable database.
+"""A simulated run around the machine: children with inboxes that can die at any moment, and a durable database.
 
 Every child takes one small step at a time; what it said reaches the machine later, in the order of that child alone.
 What a schedule does is read from `choose`, so that a run can be repeated and a failing one made smaller.
@@ -14,7 +14,7 @@ from typing import Any
 from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.commit_pipeline import start_checkpoint
-from elspeth.coordinator.event_outbox import Chronicle
+from elspeth.coordinator.event_outbox import EventOutbox
 from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
 from elspeth.coordinator.policy import Policy
 from tests.kit.simulator.children import Child, work
@@ -57,7 +57,7 @@ class World:
         self.children |= {stage_name(k): Child(stage_name(k)) for k, ordered in enumerate(setting.stateful) if ordered}
         self.children[AUDIT] = Child(AUDIT, state="up")
         self.children[AUDIT].memory = {}
-        self.chronicle = Chronicle()
+        self.event_outbox = EventOutbox()
         self.finished: ev.Finished | None = None
         self.stopped = False
         self.commits_out: set[int] = set()
@@ -163,28 +163,28 @@ class World:
                 if name == SOURCE:
                     self.credits.clear()
                 self.owned &= name != AUDIT
-            case ev.PieceDone(_, done):
+            case ev.SliceDone(_, done):
                 first = event.items[1]
                 for row in range(first, first + done.stop - done.start):
                     self.suspected.pop(row, None)
             case ev.CommitDurable(no):
                 self.commits_out = {other for other in self.commits_out if other > no}
-                self.chronicle.committed(no)
+                self.event_outbox.committed(no)
             case ev.BlameNoted(token):
                 self.noted.add(token)
-                self.chronicle.noted(token)
+                self.event_outbox.noted(token)
             case ev.AuditOwns():
                 self.commits_out.clear()
                 self.owned = True
-                for message in self.chronicle.unsaved():
+                for message in self.event_outbox.unsaved():
                     self._to_audit(message)
-        if isinstance(event, ev.PieceDone):
-            event = ev.PieceDone(event.worker, event.done, event.items[0], event.records)
+        if isinstance(event, ev.SliceDone):
+            event = ev.SliceDone(event.worker, event.done, event.items[0], event.records)
         self._step(event)
 
     def _step(self, event: ev.Event) -> None:
         self.time += 0.5
-        self.machine.driven = self.time
+        self.machine.active_seconds = self.time
         for command in self.machine.step(event):
             self._obey(command)
         unsettled = self.received - self.database_rows() + sum(self.credits)
@@ -228,10 +228,10 @@ class World:
             case ev.Suspect(token, row, deaths, _):
                 self.suspected[row] = token
                 self._to_audit(
-                    self.chronicle.add("workers", "suspect", detail={"row": row, "deaths": deaths}, token=token)
+                    self.event_outbox.add("workers", "suspect", detail={"row": row, "deaths": deaths}, token=token)
                 )
             case ev.Convicted(row, _):
-                self._to_audit(self.chronicle.add("workers", "quarantined", detail={"row": row}))
+                self._to_audit(self.event_outbox.add("workers", "quarantined", detail={"row": row}))
             case ev.Finished():
                 self.finished = command
 
@@ -248,7 +248,7 @@ class World:
                 )
             case m.Commit(no):
                 self.commits_out.add(no)
-                self.chronicle.sent_with(no)
+                self.event_outbox.sent_with(no)
             case m.Credit(chunks, rows):
                 self.credits.extend([rows] * chunks)
             case m.Work(_, start, stop, poison):

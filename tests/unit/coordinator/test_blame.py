@@ -14,7 +14,7 @@ def world_of(setting: Setting) -> World:
     return World(setting, Database(), Disk(), lambda limit: 0 if limit < 10 else limit - 1)
 
 
-def settle(world: World) -> World:
+def pipeline(world: World) -> World:
     """Let everybody get on, in turn, until nobody can."""
     for _ in range(200_000):
         moves = world.moves()
@@ -30,7 +30,7 @@ def poisoned(world: World) -> set[int]:
 
 def test_fifty_rows_that_kill_their_workers_cost_no_restart_of_the_allowance() -> None:
     killers = frozenset(range(0, 200, 4))
-    world = settle(world_of(Setting(Policy(workers=2), sources=(200,), killers={0: killers})))
+    world = pipeline(world_of(Setting(Policy(workers=2), sources=(200,), killers={0: killers})))
     assert world.finished == ev.Finished(complete=True)
     assert poisoned(world) == killers
     assert world.counted == 0
@@ -38,13 +38,13 @@ def test_fifty_rows_that_kill_their_workers_cost_no_restart_of_the_allowance() -
 
 def test_fifty_rows_that_kill_an_ordered_stage_cost_no_restart_of_the_allowance() -> None:
     killers = frozenset(range(0, 200, 4))
-    world = settle(world_of(Setting(Policy(), (False, True), (200,), {1: killers})))
+    world = pipeline(world_of(Setting(Policy(), (False, True), (200,), {1: killers})))
     assert poisoned(world) == killers
     assert world.counted == 0
 
 
 def test_a_row_that_kills_in_a_pool_is_found_by_halving() -> None:
-    world = settle(world_of(Setting(Policy(pool_size=8), sources=(300,), killers={0: frozenset({77, 78})})))
+    world = pipeline(world_of(Setting(Policy(pool_size=8), sources=(300,), killers={0: frozenset({77, 78})})))
     assert poisoned(world) == {77, 78}
     assert world.counted == 0
 
@@ -52,14 +52,14 @@ def test_a_row_that_kills_in_a_pool_is_found_by_halving() -> None:
 def test_a_death_that_touched_nothing_counts_and_blames_nobody() -> None:
     world = world_of(Setting(Policy()))
     world.kill("worker-1")
-    settle(world)
+    pipeline(world)
     assert world.counted == 1
     assert not poisoned(world)
 
 
-def piece(rows: int, seq: int = 0, first: int = 0) -> ev.ChunkArrived:
-    marks = (m.Mark(rows, first + rows, None),)
-    return ev.ChunkArrived(m.Chunk(seq, first, rows, "source", marks), b"rows")
+def chunk_slice(rows: int, seq: int = 0, first: int = 0) -> ev.ChunkArrived:
+    split_points = (m.SplitPoint(rows, first + rows, None),)
+    return ev.ChunkArrived(m.Chunk(seq, first, rows, "source", split_points), b"rows")
 
 
 def started(policy: Policy) -> World:
@@ -72,39 +72,39 @@ def started(policy: Policy) -> World:
     return world
 
 
-def done(seq: int, start: int, stop: int, worker: str = "worker-1") -> ev.PieceDone:
-    return ev.PieceDone(worker, m.Done(seq, start, stop, 0.001, {}), b"items", b"records")
+def done(seq: int, start: int, stop: int, worker: str = "worker-1") -> ev.SliceDone:
+    return ev.SliceDone(worker, m.Done(seq, start, stop, 0.001, {}), b"items", b"records")
 
 
 def test_the_rest_of_a_chunk_goes_on_after_a_stop_until_a_commit_can_end_there() -> None:
     machine = started(Policy()).machine
-    machine.step(piece(6))
+    machine.step(chunk_slice(6))
     machine.step(ev.Died("worker-1", 3))  # splits the chunk: 0-2, the suspect 3, 4-5
     machine.step(ev.Restored("worker-1"))
     machine.step(ev.BlameNoted(1))
     machine.step(done(0, 3, 4))
-    machine.step(done(0, 0, 3))  # released up to the suspect, and not at a mark
+    machine.step(done(0, 0, 3))  # released up to the suspect, and not at a split point
     machine.step(ev.Died("worker-1"))
     machine.step(ev.Stop())
-    assert [(part.start, part.stop) for part in machine.decide.pending] == [(4, 6)]
+    assert [(part.start, part.stop) for part in machine.dispatcher.pending] == [(4, 6)]
 
 
 def test_a_stop_forgets_what_lies_behind_a_suspect_although_a_worker_has_it() -> None:
     machine = started(Policy(workers=2)).machine
-    machine.step(piece(1))
+    machine.step(chunk_slice(1))
     machine.step(done(0, 0, 1))  # on its way to the sinks: the run cannot end yet
-    machine.step(piece(2, seq=1, first=1))
-    machine.step(piece(2, seq=2, first=3))
+    machine.step(chunk_slice(2, seq=1, first=1))
+    machine.step(chunk_slice(2, seq=2, first=3))
     machine.step(ev.Died("worker-1", 1))
     machine.step(ev.Restored("worker-1"))
     machine.step(ev.Restored("worker-2"))
-    busy = [worker.name for worker in machine.decide.workers.values() if worker.tasks]
+    busy = [worker.name for worker in machine.dispatcher.workers.values() if worker.tasks]
     machine.step(ev.Stop())
     assert busy
-    assert not machine.decide.pending
+    assert not machine.dispatcher.pending
     for name in busy:  # its answer comes all the same
         machine.step(done(1, 1, 2, name))
-    assert [unit.no for unit in machine.released()] == [1]
+    assert [micro_batch.no for micro_batch in machine.released()] == [1]
 
 
 def test_a_stop_with_nothing_in_hand_ends_at_once() -> None:

@@ -34,16 +34,16 @@ class Flow:
 
     def release(self, rows: int) -> None:
         """A chunk is read and decided."""
-        mark = m.Mark(rows, self.rows + rows, None)
-        self.tell(ev.ChunkArrived(m.Chunk(self.seq, self.rows, rows, "source", (mark,)), b"rows"))
-        self.tell(ev.PieceDone("worker-1", m.Done(self.seq, 0, rows, 0.001, {}), b"items", b"records"))
+        split_point = m.SplitPoint(rows, self.rows + rows, None)
+        self.tell(ev.ChunkArrived(m.Chunk(self.seq, self.rows, rows, "source", (split_point,)), b"rows"))
+        self.tell(ev.SliceDone("worker-1", m.Done(self.seq, 0, rows, 0.001, {}), b"items", b"records"))
         self.seq, self.rows, self.no = self.seq + 1, self.rows + rows, self.no + 1
 
     def stage_passed(self, *, flushed: bool = False) -> None:
         self.tell(ev.StagePassed("stage-1", m.StageDone(self.no, 1, {}, flushed=flushed), b"items", b""))
 
     def written(self, no: int | None = None) -> None:
-        self.tell(ev.UnitWritten(m.Written(no or self.no, {}, {}), b"outcomes"))
+        self.tell(ev.MicroBatchWritten(m.Written(no or self.no, {}, {}), b"outcomes"))
 
     def flushed(self) -> None:
         self.tell(ev.SinksFlushed(self.no, {"out": {"n": self.rows}}))

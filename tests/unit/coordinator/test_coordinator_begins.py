@@ -12,10 +12,10 @@ import pykka
 import pytest
 
 from actors import ChildSpec, ForkServerGone
-from elspeth.coordinator.coordinator import Conductor
+from elspeth.coordinator.coordinator import Coordinator
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
-from elspeth.coordinator.topology import Cast, Outcome
+from elspeth.coordinator.topology import Outcome, Topology
 from elspeth.errors import Temporary
 
 
@@ -37,15 +37,15 @@ class Refusing(pykka.ThreadingActor):
 def begun(error: OSError) -> Iterator[Outcome]:
     """The outcome of an attempt whose first child is refused."""
     spec = ChildSpec("audit", "elspeth.roles.audit:Audit")
-    cast = Cast(spec, spec, spec, {}, lambda _: spec, Policy(), (False,))
+    topology = Topology(spec, spec, spec, {}, lambda _: spec, Policy(), (False,))
     outcome = Outcome()
-    supervisor, conductor = Refusing.start(error), Conductor.start(cast, Progress({}), outcome)
+    supervisor, coordinator = Refusing.start(error), Coordinator.start(topology, Progress({}), outcome)
     try:
-        actor: Any = conductor.proxy()
+        actor: Any = coordinator.proxy()
         actor.begin(supervisor.proxy(), None).get()
         yield outcome
     finally:
-        conductor.stop()
+        coordinator.stop()
         supervisor.stop()
 
 

@@ -27,4 +27,4 @@ def down(**fields: Any) -> ChildDown:
     ],
 )
 def test_a_death_is_told_with_what_it_came_from(fields: dict[str, Any], words: str) -> None:
-    assert words in exit_reasons.words(down(**fields), 300.0)
+    assert words in exit_reasons.describe(down(**fields), 300.0)

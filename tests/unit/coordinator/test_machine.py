@@ -66,7 +66,9 @@ def finish(world: World, choose: Callable[[int], int]) -> None:
         if world.finished:
             return
         moves = world.moves()
-        claim(bool(moves), "nobody can do anything, and the run is not over", world.setting, vars(world.machine.settle))
+        claim(
+            bool(moves), "nobody can do anything, and the run is not over", world.setting, vars(world.machine.pipeline)
+        )
         world.do(*moves[choose(len(moves))])
     claim(False, "the run does not end")
 

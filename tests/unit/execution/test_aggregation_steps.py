@@ -48,7 +48,7 @@ def test_a_condition_sees_the_row_the_count_and_the_age() -> None:
         "trigger: {condition: \"row.get('last') or row['batch_count'] >= 3 or row['batch_age_seconds'] > 5\"}"
     )
     run.feed({"n": 0}, {"n": 1, "last": True}, {"n": 2}, {"n": 3}, {"n": 4}, {"n": 5})
-    run.driven = 6.0
+    run.active_seconds = 6.0
     run.feed({"n": 6})
     assert run.rows["out"] == [{"of": [0, 1]}, {"of": [2, 3, 4]}, {"of": [5, 6]}]
     assert closed(run) == [("condition", "completed")] * 3
@@ -62,16 +62,16 @@ def test_a_row_without_the_field_fires_no_condition() -> None:
 
 def test_a_time_out_counts_from_the_first_row_and_survives_a_restart() -> None:
     run = batching("trigger: {timeout_seconds: 10}")
-    run.driven = 2.0
+    run.active_seconds = 2.0
     run.feed({"n": 0})
-    run.driven = 9.0
+    run.active_seconds = 9.0
     run.feed({"n": 1})
     state = json.loads(json.dumps(run.state()))
     run.restore(state)
-    run.driven = 11.9
+    run.active_seconds = 11.9
     run.feed()
     assert run.rows["out"] == []
-    run.driven = 12.0
+    run.active_seconds = 12.0
     run.feed()
     assert run.rows["out"] == [{"of": [0, 1]}]
     assert closed(run) == [("timeout", "completed")]

@@ -160,13 +160,13 @@ def test_the_end_of_the_input_decides_what_still_waits() -> None:
 
 def test_best_effort_merges_what_is_there_when_its_time_is_up_and_not_before() -> None:
     run = holding("policy: best_effort, timeout_seconds: 10")
-    run.driven = 5.0
+    run.active_seconds = 5.0
     run.feed({"n": 0})
-    run.driven = 14.9
+    run.active_seconds = 14.9
     run.feed()
     assert run.rows["out"] == []
     assert run.stages[1].due == 15.0
-    run.driven = 15.0
+    run.active_seconds = 15.0
     run.feed()
     assert [row["n"] for row in run.rows["out"]] == [0]
     assert [r["trigger_type"] for r in run.records("batches")] == ["timeout"]
@@ -179,7 +179,7 @@ def test_a_restored_stage_goes_on_as_if_nothing_had_happened(policy: str) -> Non
     undisturbed, run = holding(f"policy: {policy}"), holding(f"policy: {policy}")
     rows = [{"n": n, "refuse": "a" if n == 2 else ""} for n in range(7)]
     for n, row in enumerate(rows):
-        undisturbed.driven = run.driven = float(n)
+        undisturbed.active_seconds = run.active_seconds = float(n)
         undisturbed.feed(row)
         run.feed(row)
         state = json.loads(json.dumps(run.state()))

@@ -79,7 +79,7 @@ class Walked:
         self.intake = Intake(RUN, self.graph, self.stages[0])
         self.rows: dict[str, list[Row]] = {node.id: [] for node in self.graph.of_kind("sink")}
         self.ends: dict[str, tuple[str, str | None]] = {}
-        self.driven = 0.0
+        self.active_seconds = 0.0
         self.poison: dict[str, Any] = {}
         self._read = 0
 
@@ -104,7 +104,7 @@ class Walked:
         body = self._collect(0)
         for number, stage in enumerate(self.stages[1:], 1):
             if isinstance(stage, OrderedStage):
-                stage.run(body, self.driven, end=end, poison=self.poison)
+                stage.run(body, self.active_seconds, end=end, poison=self.poison)
             else:
                 run_items(stage, body, {}, lambda _: None)
             body = self._collect(number)
