@@ -48,8 +48,8 @@ def _taken_over(run_id: str, owner: object, attempt: int) -> TakenOver:
     )
 
 
-class RecordedBatches:
-    """Who waits in open batches and meetings, as the database at `path` knows it.
+class BatchStore:
+    """Who waits in open batches and pending joins, as the database at `path` knows it.
 
     A connection is opened when something is asked and kept until `close`: whoever leaves the database in order needs it
     to be alone there.
@@ -65,7 +65,7 @@ class RecordedBatches:
         return self._ask(query, batch_id)
 
     def waiting(self, node_id: str, first: str, last: str) -> list[tuple[str, str, str]]:
-        """Meeting, token id and data of all who wait at a coalesce, for meetings with ids from `first` to `last`."""
+        """Join, token id and data of all who wait at a coalesce, for joins with ids from `first` to `last`."""
         query = """
             SELECT m.batch_id, m.token_id, m.member_data FROM batch_members AS m
             WHERE m.batch_id >= ? AND m.batch_id <= ? AND substr(m.batch_id, -length(?)) = ?
@@ -75,7 +75,7 @@ class RecordedBatches:
         return self._ask(query, first, last, f"+{node_id}", f"+{node_id}")
 
     def decided(self, batch_id: str) -> bool:
-        """Whether this batch or meeting is closed."""
+        """Whether this batch or pending join is closed."""
         return bool(self._ask("SELECT 1 FROM batches WHERE batch_id = ?", batch_id))
 
     def close(self) -> None:

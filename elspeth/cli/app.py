@@ -12,7 +12,7 @@ import click
 from elspeth import __version__, errors
 from elspeth.cli import output
 from elspeth.cli.commands import COMMANDS
-from elspeth.cli.context import Asked, LazyGroup, database_option, dotenv_option
+from elspeth.cli.context import CliContext, LazyGroup, database_option, dotenv_option
 
 
 @click.group(
@@ -50,9 +50,9 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; answers the exit code. Everything that went wrong has been told when it returns."""
-    asked = Asked()
+    context = CliContext()
     try:
-        code = cli.main(list(arguments), prog_name="elspeth", standalone_mode=False, obj=asked)
+        code = cli.main(list(arguments), prog_name="elspeth", standalone_mode=False, obj=context)
         return code if isinstance(code, int) else errors.EXIT_OK
     except click.exceptions.NoArgsIsHelpError as error:
         output.message(error.format_message())
@@ -61,30 +61,30 @@ def run(arguments: Sequence[str]) -> int:
         error.show(sys.stderr)
         return errors.EXIT_USAGE
     except errors.ElspethError as error:
-        return _told(error, asked)
+        return _fail(error, context)
     except (click.Abort, KeyboardInterrupt) as stop:
         if isinstance(stop, _Terminated) or isinstance(stop.__cause__, _Terminated):
-            return _told(errors.Terminated("stopped by SIGTERM"), asked)
-        return _told(errors.Interrupted("stopped by SIGINT"), asked)
+            return _fail(errors.Terminated("stopped by SIGTERM"), context)
+        return _fail(errors.Interrupted("stopped by SIGINT"), context)
     except Exception as error:  # noqa: BLE001 - the last place where anything can be told
-        return _bug(error, asked)
+        return _bug(error, context)
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> None:
     raise _Terminated
 
 
-def _told(error: errors.ElspethError, asked: Asked) -> int:
+def _fail(error: errors.ElspethError, context: CliContext) -> int:
     from elspeth.cli.view import error_text  # what words an error needs is imported when there is one
 
-    if asked.json:
-        output.result_json(error_text.refusal(error, asked))
-    error_text.tell(error, asked)
+    if context.json:
+        output.result_json(error_text.refusal(error, context))
+    error_text.render(error, context)
     return error.exit_code
 
 
-def _bug(error: Exception, asked: Asked) -> int:
+def _bug(error: Exception, context: CliContext) -> int:
     words = f"internal error: {type(error).__name__}: {error}; this is a bug in Elspeth"
-    told = errors.ElspethError(words, next_step="" if asked.verbose else "add --verbose to see where it arose")
+    told = errors.ElspethError(words, next_step="" if context.verbose else "add --verbose to see where it arose")
     told.__cause__ = error
-    return _told(told, asked)
+    return _fail(told, context)

@@ -13,7 +13,7 @@ from elspeth.cli.commands import Entry
 
 
 @dataclass(slots=True)
-class Asked:
+class CliContext:
     """What was asked for beside the command itself.
 
     What follows `json` is filled in by commands for whoever words an error later: the run it is about, the keys
@@ -35,14 +35,14 @@ class Asked:
         return "INFO" if self.verbose else "WARNING"
 
 
-pass_asked = click.make_pass_decorator(Asked, ensure=True)
+pass_context = click.make_pass_decorator(CliContext, ensure=True)
 
 
 def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     def keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
         source = ctx.get_parameter_source(parameter.name or "")
         if source is not click.core.ParameterSource.DEFAULT:
-            setattr(ctx.find_root().ensure_object(Asked), name, value)
+            setattr(ctx.find_root().ensure_object(CliContext), name, value)
         return value
 
     return keep

@@ -6,18 +6,18 @@ from pathlib import Path
 from urllib.parse import quote
 
 from elspeth.cli import output
-from elspeth.cli.context import Asked
+from elspeth.cli.context import CliContext
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.settings import SettingsProblems
 
 
-def load(settings: Path, asked: Asked, assignments: tuple[str, ...] = ()) -> Pipeline:
+def load(settings: Path, context: CliContext, assignments: tuple[str, ...] = ()) -> Pipeline:
     """The pipeline of a settings file, with `--set` and `--database` in place. Raises `SettingsProblems`."""
     overrides = [*assignments]
-    if asked.database is not None:
-        overrides.append(f"landscape.url={_url(asked.database)}")
+    if context.database is not None:
+        overrides.append(f"landscape.url={_url(context.database)}")
     try:
-        return load_pipeline(settings, dotenv=asked.dotenv, overrides=overrides)
+        return load_pipeline(settings, dotenv=context.dotenv, overrides=overrides)
     except SettingsProblems as error:
         raise checked_by(error, settings) from None
 

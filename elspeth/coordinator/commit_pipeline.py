@@ -5,12 +5,12 @@ from __future__ import annotations
 from elspeth.coordinator import events as ev
 from elspeth.coordinator.in_flight import Barrier, ChunkSlice, Consumer, MicroBatch
 from elspeth.coordinator.policy import Policy
-from elspeth.coordinator.protocol import Commit, Flush, Record, RestoreSinks, RestoreStage, StageWork, Value, Write
+from elspeth.coordinator.protocol import Commit, Flush, JsonObject, Record, RestoreSinks, RestoreStage, StageWork, Write
 
 CHECKPOINT_VERSION = 1
 
 
-def start_checkpoint(sinks: dict[str, Value]) -> Value:
+def start_checkpoint(sinks: dict[str, JsonObject]) -> JsonObject:
     """Checkpoint 0: nothing read, and every output at the position it was found in."""
     return {
         "version": CHECKPOINT_VERSION,
@@ -33,7 +33,7 @@ def _add(into: dict[str, int], more: dict[str, int]) -> None:
 class CommitPipeline:
     """Units, consumers and barriers. `durable` is the checkpoint that was committed last."""
 
-    def __init__(self, policy: Policy, stateful: tuple[bool, ...], checkpoint: Value) -> None:
+    def __init__(self, policy: Policy, stateful: tuple[bool, ...], checkpoint: JsonObject) -> None:
         self._policy = policy
         self._stateful = stateful
         self.durable = checkpoint
@@ -43,7 +43,7 @@ class CommitPipeline:
         self.barriers: list[Barrier] = []
         self._released_no: int = checkpoint["no"]
         self._released_rows: int = checkpoint["rows"]
-        self._sources: dict[str, Value] = dict(checkpoint["sources"])
+        self._sources: dict[str, JsonObject] = dict(checkpoint["sources"])
         self.at_split_point = True
         self._rows_since_split_point = 0
         self._ended = False
@@ -212,12 +212,12 @@ class CommitPipeline:
                 )
             )
 
-    def flushed(self, no: int, positions: dict[str, Value]) -> None:
+    def flushed(self, no: int, positions: dict[str, JsonObject]) -> None:
         for barrier in self.barriers:
             if barrier.no == no and not barrier.commit_sent:
                 barrier.positions = positions
 
-    def state_answered(self, no: int, stage: int, state: Value) -> None:
+    def state_answered(self, no: int, stage: int, state: JsonObject) -> None:
         for barrier in self.barriers:
             if barrier.no == no and not barrier.commit_sent:
                 barrier.states[str(stage)] = state

@@ -22,7 +22,7 @@ from elspeth.coordinator import protocol as m
 from elspeth.coordinator.event_outbox import EventOutbox
 from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
 from elspeth.coordinator.progress import Progress
-from elspeth.coordinator.topology import Outcome, Topology
+from elspeth.coordinator.topology import AttemptOutcome, Topology
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Temporary, from_value
 
 TICK_SECONDS = 0.1
@@ -38,7 +38,7 @@ class Coordinator(pykka.ThreadingActor):
 
     use_daemon_thread = True
 
-    def __init__(self, topology: Topology, progress: Progress, outcome: Outcome) -> None:
+    def __init__(self, topology: Topology, progress: Progress, outcome: AttemptOutcome) -> None:
         super().__init__()
         self._topology = topology
         self._progress = progress
@@ -57,7 +57,7 @@ class Coordinator(pykka.ThreadingActor):
         self._signal: Interrupted | None = None
         self._give_way_at = 0.0
         self._ending: ElspethError | None = None
-        self._last_word: m.End | None = None
+        self._last_word: m.EndAttempt | None = None
         self._end_at: float | None = None
         self._closed = False
         self._outcome = outcome
@@ -132,7 +132,7 @@ class Coordinator(pykka.ThreadingActor):
                 self._close()
             return
         words = exit_reasons.describe(event, self._topology.hang_seconds)
-        self._progress.say(f"{event.name} (pid {event.identity.pid}) died: {words}")
+        self._progress.notify(f"{event.name} (pid {event.identity.pid}) died: {words}")
         if self._machine is None:
             self._restart(event.name, True)
             return
@@ -157,7 +157,7 @@ class Coordinator(pykka.ThreadingActor):
         if self._closed:
             return
         match message:
-            case m.Done():
+            case m.SliceDecided():
                 self._step(ev.SliceDone(name, message, parts[1], parts[2]))
             case m.Chunk():
                 self._progress.read(message)
@@ -187,7 +187,7 @@ class Coordinator(pykka.ThreadingActor):
                 self._step(ev.Restored(name))
             case m.Failed():
                 self._fail(from_value(message.error), audit=name != AUDIT)
-            case m.Ended():
+            case m.AttemptEnded():
                 self._close()
 
     def _owned(self, message: m.Owned) -> None:
@@ -214,7 +214,7 @@ class Coordinator(pykka.ThreadingActor):
         if topology.takes_over is not None:
             self._record("run", "took_over", pid=topology.takes_over.get("pid"), detail=topology.takes_over)
         if topology.cautious:
-            self._progress.say(
+            self._progress.notify(
                 "two attempts died at the same place: rows go one at a time now, to find the one to blame"
             )
         self._bury_leftovers()
@@ -232,17 +232,17 @@ class Coordinator(pykka.ThreadingActor):
         killed = [identity for identity in self._topology.leftovers if identity.kill()]
         for identity in killed:
             self._record("run", "killed_leftover", pid=identity.pid, detail={"signal": "SIGKILL"})
-            self._progress.say(f"killed process {identity.pid}, left over from an earlier attempt")
+            self._progress.notify(f"killed process {identity.pid}, left over from an earlier attempt")
         deadline = time.monotonic() + LEFTOVER_SECONDS
         while any(identity.state() != "gone" for identity in killed) and time.monotonic() < deadline:
             time.sleep(0.01)  # their locks end with them
 
-    def _facts(self, name: str, facts: m.Value) -> None:
+    def _facts(self, name: str, facts: m.JsonObject) -> None:
         if "due" in facts:
             self._due[facts["stage"]] = facts["due"]
         for cut in facts.get("cuts", ()):
             self._record(name, "cut", detail=cut)
-            self._progress.say(
+            self._progress.notify(
                 f"cut {cut['size_bytes']} bytes off {cut['path']} behind the last commit; a copy is in {cut['copy']}"
             )
 
@@ -282,7 +282,7 @@ class Coordinator(pykka.ThreadingActor):
             case ev.Suspect(token, row_index, deaths, evidence):
                 detail = {"row_index": row_index, "deaths": deaths, **evidence}
                 if "signal" in evidence or not self._topology.cautious:
-                    self._progress.say(f"row {row_index} is suspected ({evidence.get('reason')}); it goes alone now")
+                    self._progress.notify(f"row {row_index} is suspected ({evidence.get('reason')}); it goes alone now")
                 self._send_events(self._event_outbox.add("workers", "suspect", detail=detail, token=token))
             case ev.Convicted(row_index, evidence):
                 self._progress.poisoned += 1
@@ -306,12 +306,12 @@ class Coordinator(pykka.ThreadingActor):
         except OSError as error:
             self._fail(exit_reasons.not_started(child, error), audit=child != AUDIT)
 
-    def _record(self, child: str, event: str, *, pid: int | None = None, detail: m.Value | None = None) -> None:
+    def _record(self, child: str, event: str, *, pid: int | None = None, detail: m.JsonObject | None = None) -> None:
         events = self._event_outbox.add(child, event, pid=pid, detail=detail)
         if self._machine is not None:
             self._send_events(events)
 
-    def _send_events(self, message: m.Events) -> None:
+    def _send_events(self, message: m.RecordEvents) -> None:
         """Send an event, unless audit has yet to say what it has: then it is sent with all that may be lost, once."""
         if not self._audit_owns:
             return
@@ -368,7 +368,7 @@ class Coordinator(pykka.ThreadingActor):
             status = "interrupted" if isinstance(error, Temporary) else "failed"
             self._end(error, {"status": status, "failure": error.message, "end_reason": error.message})
 
-    def _end(self, error: ElspethError, status: m.Value) -> None:
+    def _end(self, error: ElspethError, status: m.JsonObject) -> None:
         if self._ending is not None or self._closed:
             return
         self._ending = error
@@ -376,7 +376,7 @@ class Coordinator(pykka.ThreadingActor):
         if self._machine is None or self._outbox is None:
             self._close()
             return
-        self._last_word = m.End(status)
+        self._last_word = m.EndAttempt(status)
         self._outbox.send(AUDIT, m.encode(self._last_word))
 
     def _close(self) -> None:

@@ -10,13 +10,13 @@ from collections import deque
 from elspeth.coordinator import events as ev
 from elspeth.coordinator.in_flight import ChunkSlice, MicroBatch, WorkerState
 from elspeth.coordinator.policy import WORK_SECONDS, ChunkSize, Policy
-from elspeth.coordinator.protocol import Credit, ReadFrom, StageWork, Value, Work
+from elspeth.coordinator.protocol import Credit, JsonObject, ReadFrom, StageWork, Work
 
 
 class Dispatcher:
     """Pieces, workers, credit and blame."""
 
-    def __init__(self, policy: Policy, checkpoint: Value, suspects: dict[int, int], cautious_rows: int) -> None:
+    def __init__(self, policy: Policy, checkpoint: JsonObject, suspects: dict[int, int], cautious_rows: int) -> None:
         self._policy = policy
         self.pending: list[ChunkSlice] = []
         self.workers: dict[str, WorkerState] = {}
@@ -27,7 +27,7 @@ class Dispatcher:
         self._coming = 1  # the run begins with a worker on its way
         self._blames: list[ev.Command] = []
         self.chunk = ChunkSize(1 if cautious_rows else policy.smallest_chunk(), policy.largest_chunk())
-        self._sources: dict[str, Value] = dict(checkpoint["sources"])
+        self._sources: dict[str, JsonObject] = dict(checkpoint["sources"])
         self._next_row: int = checkpoint["rows"]
         self._next_seq = 0
         self._credits: deque[int] = deque()  # rows that each chunk still to come may have
@@ -238,14 +238,14 @@ class Dispatcher:
             self._blames.append(ev.Convicted(None, evidence))
         return True
 
-    def _suspicion(self, chunk_slice: ChunkSlice, evidence: Value) -> None:
+    def _suspicion(self, chunk_slice: ChunkSlice, evidence: JsonObject) -> None:
         self._tokens += 1
         chunk_slice.blame = self._tokens
         self._blames.append(
             ev.Suspect(self._tokens, chunk_slice.row_index, chunk_slice.deaths - chunk_slice.inherited, evidence)
         )
 
-    def _convict(self, chunk_slice: ChunkSlice, evidence: Value) -> None:
+    def _convict(self, chunk_slice: ChunkSlice, evidence: JsonObject) -> None:
         chunk_slice.poison = {**evidence, "attempts": chunk_slice.deaths}
         chunk_slice.alone = False
         self._blames.append(ev.Convicted(chunk_slice.row_index, chunk_slice.poison))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from elspeth.clock import utc_now
-from elspeth.coordinator.protocol import Events, Value
+from elspeth.coordinator.protocol import JsonObject, RecordEvents
 
 
 class EventOutbox:
@@ -14,22 +14,28 @@ class EventOutbox:
 
     def __init__(self) -> None:
         self._number = 0
-        self._unsaved: list[Events] = []
+        self._unsaved: list[RecordEvents] = []
         self._commits: dict[int, int] = {}  # micro-batch of a commit -> number of the last event sent before it
 
     def add(
-        self, child: str, event: str, *, pid: int | None = None, detail: Value | None = None, token: int | None = None
-    ) -> Events:
+        self,
+        child: str,
+        event: str,
+        *,
+        pid: int | None = None,
+        detail: JsonObject | None = None,
+        token: int | None = None,
+    ) -> RecordEvents:
         """Something happened to a child; answers the message that says so."""
         self._number += 1
         value: dict[str, Any] = {
             "number": self._number, "child": child, "event": event, "pid": pid, "detail": detail, "at": utc_now(),
         }  # fmt: skip
-        message = Events([value], token)
+        message = RecordEvents([value], token)
         self._unsaved.append(message)
         return message
 
-    def unsaved(self) -> list[Events]:
+    def unsaved(self) -> list[RecordEvents]:
         """What audit may not have committed, in order."""
         return list(self._unsaved)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from elspeth.coordinator.in_flight import Body
-from elspeth.coordinator.protocol import Chunk, Done, Message, StageDone, Value, Written
+from elspeth.coordinator.protocol import Chunk, JsonObject, Message, SliceDecided, StageDone, Written
 
 # -- events --------------------------------------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ class Died(Struct, frozen=True):
     child: str
     position: int = -1
     detail: int = 0
-    evidence: Value = {}
+    evidence: JsonObject = {}
 
 
 class ChunkArrived(Struct, frozen=True):
@@ -39,7 +39,7 @@ class ChunkArrived(Struct, frozen=True):
 
 class SliceDone(Struct, frozen=True):
     worker: str
-    done: Done
+    done: SliceDecided
     items: Body
     records: Body
 
@@ -58,13 +58,13 @@ class MicroBatchWritten(Struct, frozen=True):
 
 class SinksFlushed(Struct, frozen=True):
     no: int
-    positions: dict[str, Value]
+    positions: dict[str, JsonObject]
 
 
 class StateAnswered(Struct, frozen=True):
     no: int
     stage: int
-    state: Value
+    state: JsonObject
 
 
 class AuditOwns(Struct, frozen=True):
@@ -137,14 +137,14 @@ class Suspect(Struct, frozen=True):
     token: int
     row_index: int
     deaths: int
-    evidence: Value
+    evidence: JsonObject
 
 
 class Convicted(Struct, frozen=True):
     """A row is set aside as poison. Of an item of a micro-batch only its place is known: the evidence says it."""
 
     row_index: int | None
-    evidence: Value
+    evidence: JsonObject
 
 
 class Finished(Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from elspeth.coordinator.protocol import SplitPoint, Value
+from elspeth.coordinator.protocol import JsonObject, SplitPoint
 
 Body = Any  # bytes that the machine carries and never looks into
 
@@ -36,7 +36,7 @@ class ChunkSlice:
     deaths: int = 0
     inherited: int = 0
     blame: int | None = None
-    poison: Value | None = None
+    poison: JsonObject | None = None
     items: Body = None
     records: Body = None
     outcomes: dict[str, int] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class MicroBatch:
     complete: bool = False
     alone: bool = False
     deaths: dict[tuple[int, int], int] = field(default_factory=dict)
-    poison: dict[int, Value] = field(default_factory=dict)
+    poison: dict[int, JsonObject] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
     sinks: dict[str, int] = field(default_factory=dict)
 
@@ -88,7 +88,7 @@ class MicroBatch:
         """Whether the stage (or the sinks, the one after the last) has answered for this micro-batch."""
         return self.complete or self.stage > stage
 
-    def blame(self, stage: int, place: int, evidence: Value, attempts: int) -> bool:
+    def blame(self, stage: int, place: int, evidence: JsonObject, attempts: int) -> bool:
         """A process died on this item; True if that was its last chance, and it is to be set aside from now on."""
         deaths = self.deaths[stage, place] = self.deaths.get((stage, place), 0) + 1
         if deaths < attempts:
@@ -105,14 +105,14 @@ class Barrier:
 
     no: int
     row_end: int
-    sources: dict[str, Value]
+    sources: dict[str, JsonObject]
     active_seconds: float
     final: bool = False
     flush_sent: set[str] = field(default_factory=set)
-    positions: dict[str, Value] | None = None
-    states: dict[str, Value] = field(default_factory=dict)
+    positions: dict[str, JsonObject] | None = None
+    states: dict[str, JsonObject] = field(default_factory=dict)
     commit_sent: bool = False
-    checkpoint: Value | None = None
+    checkpoint: JsonObject | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -23,7 +23,7 @@ from elspeth.coordinator.commit_pipeline import CommitPipeline
 from elspeth.coordinator.dispatcher import Dispatcher
 from elspeth.coordinator.in_flight import MicroBatch
 from elspeth.coordinator.policy import Policy
-from elspeth.coordinator.protocol import Value
+from elspeth.coordinator.protocol import JsonObject
 
 AUDIT = "audit"
 SOURCE = "source"
@@ -47,7 +47,7 @@ class Machine:
         self,
         policy: Policy,
         stateful: tuple[bool, ...],
-        checkpoint: Value,
+        checkpoint: JsonObject,
         *,
         suspects: dict[int, int] | None = None,
         cautious_rows: int = 0,
@@ -60,7 +60,7 @@ class Machine:
         self._finished = False
 
     @property
-    def durable(self) -> Value:
+    def durable(self) -> JsonObject:
         """The checkpoint that was committed last."""
         return self.pipeline.durable
 

@@ -30,7 +30,7 @@ class Progress:
         self.poisoned = 0
         self.lines: deque[str] = deque(maxlen=1000)
 
-    def say(self, line: str) -> None:
+    def notify(self, line: str) -> None:
         """A line for the person who watches."""
         self.lines.append(line)
 

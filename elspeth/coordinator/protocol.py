@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-Value = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
@@ -26,7 +26,7 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 class Failed(Message, frozen=True):
     """The child cannot go on, and a restart would not help: an `ElspethError` as a value."""
 
-    error: Value
+    error: JsonObject
 
 
 class Ready(Message, frozen=True):
@@ -35,7 +35,7 @@ class Ready(Message, frozen=True):
     `facts` may say which tails were cut, and at which driven time the next time-out of an ordered stage is due.
     """
 
-    facts: Value = {}
+    facts: JsonObject = {}
 
 
 # -- source --------------------------------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ class Ready(Message, frozen=True):
 class ReadFrom(Message, frozen=True):
     """Restore: continue after this cursor. `sources` maps a source to its cursor, proof, rows and whether it ended."""
 
-    sources: dict[str, Value]
+    sources: dict[str, JsonObject]
     seq: int
     row_index: int
 
@@ -93,10 +93,10 @@ class Work(Message, frozen=True):
     seq: int
     start: int
     stop: int
-    poison: Value | None = None
+    poison: JsonObject | None = None
 
 
-class Done(Message, frozen=True):
+class SliceDecided(Message, frozen=True):
     """A slice is decided; bodies: items for the next stage or the sinks, audit records. Times in seconds.
 
     The worker may answer a slice in parts, each ending at a split point.
@@ -123,7 +123,7 @@ class StageWork(Message, frozen=True):
     active_seconds: float
     tick: bool = False
     end: bool = False
-    poison: Value = {}
+    poison: JsonObject = {}
 
 
 class StageDone(Message, frozen=True):
@@ -140,7 +140,7 @@ class RestoreStage(Message, frozen=True):
     """Restore an ordered stage to the state of the latest checkpoint (None: empty)."""
 
     stage: int
-    state: Value | None
+    state: JsonObject | None
 
 
 class StageState(Message, frozen=True):
@@ -148,7 +148,7 @@ class StageState(Message, frozen=True):
 
     no: int
     stage: int
-    state: Value
+    state: JsonObject
 
 
 # -- sinks ---------------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ class StageState(Message, frozen=True):
 class RestoreSinks(Message, frozen=True):
     """Continue every output at its position in the latest checkpoint."""
 
-    positions: dict[str, Value]
+    positions: dict[str, JsonObject]
 
 
 class Write(Message, frozen=True):
@@ -170,7 +170,7 @@ class Write(Message, frozen=True):
     no: int
     end: bool = False
     careful: bool = False
-    poison: Value = {}
+    poison: JsonObject = {}
 
 
 class Written(Message, frozen=True):
@@ -191,7 +191,7 @@ class Flushed(Message, frozen=True):
     """Everything up to micro-batch `no` is on disk; `positions` say where each output stands."""
 
     no: int
-    positions: dict[str, Value]
+    positions: dict[str, JsonObject]
 
 
 # -- audit ---------------------------------------------------------------------------------------------------------
@@ -211,17 +211,17 @@ class Commit(Message, frozen=True):
 
     no: int
     rows: int
-    checkpoint: Value
+    checkpoint: JsonObject
     final: bool = False
 
 
-class Events(Message, frozen=True):
+class RecordEvents(Message, frozen=True):
     """Things that happened to the tree, for the record, numbered within the attempt so that each is recorded once.
 
     With `token`, committed at once and answered by `Noted`.
     """
 
-    events: list[Value]
+    events: list[JsonObject]
     token: int | None = None
 
 
@@ -237,10 +237,10 @@ class Heartbeat(Message, frozen=True):
     number: int
 
 
-class End(Message, frozen=True):
+class EndAttempt(Message, frozen=True):
     """The attempt ends without a last micro-batch: set these columns of `runs`, leave the database in order."""
 
-    status: Value
+    status: JsonObject
 
 
 class Owned(Message, frozen=True):
@@ -250,10 +250,10 @@ class Owned(Message, frozen=True):
     """
 
     attempt: int
-    checkpoint: Value
+    checkpoint: JsonObject
     commit_no: int
     suspects: dict[str, int] = {}
-    facts: Value = {}
+    facts: JsonObject = {}
 
 
 class Durable(Message, frozen=True):
@@ -263,15 +263,15 @@ class Durable(Message, frozen=True):
     commit_no: int
 
 
-class Ended(Message, frozen=True):
+class AttemptEnded(Message, frozen=True):
     """The answer to `End`: nothing more will be written."""
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(
-    Failed | Ready | ReadFrom | Credit | Chunk | Work | Done | StageWork | StageDone | RestoreStage | StageState
-    | RestoreSinks | Write | Written | Flush | Flushed | Record | Commit | Events | Noted | Heartbeat | End | Owned
-    | Durable | Ended
+    Failed | Ready | ReadFrom | Credit | Chunk | Work | SliceDecided | StageWork | StageDone | RestoreStage | StageState
+    | RestoreSinks | Write | Written | Flush | Flushed | Record | Commit | RecordEvents | Noted | Heartbeat | EndAttempt
+    | Owned | Durable | AttemptEnded
 )  # fmt: skip
 
 encode = _encoder.encode

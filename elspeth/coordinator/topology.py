@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from actors.places.local.process import Identity
 from actors.spec import ChildSpec
 from elspeth.coordinator.policy import Policy
-from elspeth.coordinator.protocol import Value
+from elspeth.coordinator.protocol import JsonObject
 from elspeth.errors import ElspethError
 
 
@@ -29,13 +29,13 @@ class Topology:
     cautious: bool = False
     leftovers: tuple[Identity, ...] = ()
     sizes: dict[str, int] = field(default_factory=dict)  # of the inputs as they were found, in bytes, for the record
-    takes_over: Value | None = None  # for the record: the attempt before this one, its process, what became of it
+    takes_over: JsonObject | None = None  # for the record: the attempt before this one, its process, what became of it
     fence: Callable[[], None] = lambda: None  # raises `TakenOver` if a later attempt drives the run
     stop_seconds: float = 8.0
 
 
 @dataclass(slots=True)
-class Outcome:
+class AttemptOutcome:
     """How the attempt ended, once `done` is set. `error` is None if the run is complete."""
 
     error: ElspethError | None = None

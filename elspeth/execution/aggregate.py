@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from elspeth import canonical
-from elspeth.execution.executor import Exit, Refused, Walk
-from elspeth.execution.stateful import Archive, Reference, token_of, token_text
+from elspeth.execution.executor import Executor, Exit, Refused
+from elspeth.execution.stateful import BatchArchive, Reference, token_of, token_text
 from elspeth.execution.token import Token, copy_data
 from elspeth.expressions import EvaluationError, compile_expression
 from elspeth.graph.model import Node
@@ -28,11 +28,11 @@ class Batch:
 class AggregationStep:
     """An aggregation node in its ordered stage. Its state is a reference: the open batch and how many are in it."""
 
-    def __init__(self, node: Node, walk: Walk) -> None:
+    def __init__(self, node: Node, executor: Executor) -> None:
         self.node = node
-        self._walk = walk
-        self._plugin = cast("Aggregation", walk.plugins[node.id])
-        self._context = walk.context(node.id)
+        self._executor = executor
+        self._plugin = cast("Aggregation", executor.plugins[node.id])
+        self._context = executor.context(node.id)
         self._condition = compile_expression(node.condition) if node.condition else None
         self._batch: Batch | None = None
         self.active_seconds = 0.0
@@ -40,7 +40,7 @@ class AggregationStep:
         self.guard: Callable[[], dict[str, Any] | None] = lambda: None  # asked before a flush: evidence against it
 
     def link(self) -> None:
-        self._next: Exit = self._walk.normal(self.node)
+        self._next: Exit = self._executor.normal(self.node)
 
     # -- state -------------------------------------------------------------------------------------------------
 
@@ -50,7 +50,7 @@ class AggregationStep:
             return None
         return {"batch": batch.id, "opened": batch.opened, "since": batch.since, "count": len(batch.tokens)}
 
-    def restore(self, state: Reference | None, archive: Archive) -> None:
+    def restore(self, state: Reference | None, archive: BatchArchive) -> None:
         self._batch = None
         if state is not None:
             members = archive.members(state["batch"])
@@ -65,7 +65,7 @@ class AggregationStep:
     # -- tokens ------------------------------------------------------------------------------------------------
 
     def run(self, token: Token) -> None:
-        recorder = self._walk.recorder
+        recorder = self._executor.recorder
         if self._batch is None:
             self._batch = Batch(f"{token.id}@{self.node.id}", self.active_seconds, recorder.now)
         batch = self._batch
@@ -107,7 +107,7 @@ class AggregationStep:
         batch, self._batch = self._batch, None
         assert batch is not None
         self.flushed = True
-        recorder = self._walk.recorder
+        recorder = self._executor.recorder
         recorder.lap()
         results = self._tried(batch)
         if isinstance(results, Refused):
@@ -123,7 +123,7 @@ class AggregationStep:
 
     def _tried(self, batch: Batch) -> tuple[list[Row], list[str]] | Refused:
         """What the plugin makes of the batch, after as many tries as transient errors are granted."""
-        walk, context, failures = self._walk, self._context, 0
+        executor, context, failures = self._executor, self._context, 0
         evidence = self.guard()
         if evidence is not None:
             reason = f"killed the process that was given it: {evidence.get('reason', 'unknown')}"
@@ -131,7 +131,7 @@ class AggregationStep:
         context.token_id, context.now = batch.id, batch.tokens[-1].read_at
         while True:
             context.attempt = failures + 1
-            walk.touch(self.node.sequence)
+            executor.touch(self.node.sequence)
             try:
                 rows = self._results(batch)
                 return rows, [canonical.sha256(row) for row in rows]
@@ -139,15 +139,15 @@ class AggregationStep:
                 raise
             except TransientError as error:
                 failures += 1
-                if failures >= walk.retry.attempts:
+                if failures >= executor.retry.attempts:
                     return Refused.of(error)
                 self._note_try(batch, Refused.of(error), failures)
-                walk.wait(failures, context)
+                executor.wait(failures, context)
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises is its batch's failure
                 return error if isinstance(error, Refused) else Refused.of(error)
 
     def _note_try(self, batch: Batch, refused: Refused, attempt: int) -> None:
-        recorder, error = self._walk.recorder, refused.text(self.node.id)
+        recorder, error = self._executor.recorder, refused.text(self.node.id)
         for token in batch.tokens:
             recorder.state(token, self.node.id, "failed", token.hash, None, recorder.now, error=error, attempt=attempt)
 
@@ -163,11 +163,11 @@ class AggregationStep:
         return results
 
     def _close(self, batch: Batch, trigger: str, status: str) -> None:
-        recorder = self._walk.recorder
+        recorder = self._executor.recorder
         recorder.records["batches"].append((batch.id, self.node.id, trigger, status, batch.since, recorder.now))
 
     def _pass_on(self, batch: Batch, results: list[Row], digests: list[str], started: str) -> None:
-        recorder = self._walk.recorder
+        recorder = self._executor.recorder
         for token, row, digest in zip(batch.tokens, results, digests, strict=True):
             before = token.hash
             recorder.state(
@@ -180,7 +180,7 @@ class AggregationStep:
             self._next(token)
 
     def _replace(self, batch: Batch, results: list[Row], digests: list[str], started: str) -> None:
-        recorder, first, last = self._walk.recorder, batch.tokens[0], batch.tokens[-1]
+        recorder, first, last = self._executor.recorder, batch.tokens[0], batch.tokens[-1]
         step = max(token.step for token in batch.tokens)
         for token in batch.tokens:
             recorder.outcome(token, "consumed_in_batch", batch=batch.id)
@@ -197,11 +197,11 @@ class AggregationStep:
 
     def _fail(self, batch: Batch, refused: Refused) -> None:
         """Every member goes where errors of the node go, with the batch named in the record."""
-        recorder = self._walk.recorder
+        recorder = self._executor.recorder
         refused = Refused(refused.reason, {**refused.facts, "batch": batch.id})
         error, started = refused.text(self.node.id), recorder.now
         for token in batch.tokens:
             state = recorder.state(token, self.node.id, "failed", token.hash, None, started, error=error,
                                    attempt=self._context.attempt)  # fmt: skip
             token.step += 1
-            self._walk.refuse(self.node, token, refused, state, batch=batch.id)
+            self._executor.refuse(self.node, token, refused, state, batch=batch.id)

@@ -1,7 +1,7 @@
 """The walk of tokens through the nodes of one stage: compiled steps that call one another, depth first.
 
-The order in which items leave is the order in which the walk meets them, row by row: it does not depend on where chunks
-begin, nor on how many workers there are.
+The order in which items leave is the order in which the executor meets them, row by row: it does not depend on where
+chunks begin, nor on how many workers there are.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Step(Protocol):
         """Take one token through the node and on to where it leads."""
 
 
-class Walk:
+class Executor:
     """The compiled nodes of one stage, writing into `recorder`.
 
     `touch` is told the node's number before a plugin is called, so that a death can be blamed.

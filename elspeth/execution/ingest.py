@@ -6,7 +6,7 @@ from typing import Any
 
 from elspeth import canonical, ids
 from elspeth.execution.codec import RAW_LIMIT, BadRow, Rows
-from elspeth.execution.executor import Exit, Refused, Walk
+from elspeth.execution.executor import Executor, Exit, Refused
 from elspeth.execution.recorder import Recorder
 from elspeth.execution.token import Token
 from elspeth.graph.model import DISCARD, Graph, Node
@@ -18,14 +18,14 @@ def refused_row(bad: BadRow) -> Row:
     return {**(bad.fields or {}), "_line": bad.line, "_error": bad.error, "_raw": bad.raw}
 
 
-class Intake:
+class Ingest:
     """Turns rows of a chunk into tokens that walk the first stage."""
 
-    def __init__(self, run_id: str, graph: Graph, walk: Walk) -> None:
+    def __init__(self, run_id: str, graph: Graph, executor: Executor) -> None:
         self._run_id = run_id
-        self._walk = walk
+        self._executor = executor
         self._sources = {node.id: node for node in graph.of_kind("source")}
-        self._first: dict[str, Exit] = {node_id: walk.normal(node) for node_id, node in self._sources.items()}
+        self._first: dict[str, Exit] = {node_id: executor.normal(node) for node_id, node in self._sources.items()}
 
     def take(self, rows: Rows, at: int) -> None:
         """Row `at` of the chunk enters the graph and walks to the end of the stage."""
@@ -35,7 +35,7 @@ class Intake:
 
     def _admit(self, rows: Rows, at: int) -> Token | None:
         """The record and the first token of a row; None where it is no row, which is recorded instead."""
-        recorder = self._walk.recorder
+        recorder = self._executor.recorder
         row = rows.rows[at]
         index = rows.row_index + at
         recorder.lap()
@@ -62,7 +62,7 @@ class Intake:
         recorder.records["tokens"].append((row_id, row_id, None, read_at))
 
     def _take_bad(self, source: Node, bad: BadRow, index: int, read_at: str) -> None:
-        recorder = self._walk.recorder
+        recorder = self._executor.recorder
         row_id = ids.row_id(self._run_id, index)
         row = refused_row(bad)
         try:
@@ -92,6 +92,6 @@ class Intake:
             return
         facts = dict(evidence)
         number = facts.pop("detail", 0)
-        steps = [node for node in self._walk.graph.nodes if node.kind not in ("source", "sink")]
+        steps = [node for node in self._executor.graph.nodes if node.kind not in ("source", "sink")]
         touched = [node for node in steps if node.sequence == number] or steps or [self._sources[rows.source]]
-        self._walk.set_aside(touched[0], token, facts)
+        self._executor.set_aside(touched[0], token, facts)

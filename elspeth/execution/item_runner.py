@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from elspeth.execution import codec
-from elspeth.execution.executor import Walk
+from elspeth.execution.executor import Executor
 from elspeth.execution.token import Token
 
 
 def run_items(
-    walk: Walk, body: bytes | memoryview | None, poison: dict[str, Any], touch: Callable[[int], None]
+    executor: Executor, body: bytes | memoryview | None, poison: dict[str, Any], touch: Callable[[int], None]
 ) -> None:
     """Walk every item of `body` through the stage, in order; `touch` is told the item's place before it is run.
 
@@ -19,16 +19,16 @@ def run_items(
     """
     if not body:
         return
-    recorder = walk.recorder
+    recorder = executor.recorder
     for place, item in enumerate(codec.decode_items(body)):
         token = Token(item.token, item.row, item.row_index, item.data, item.fork, item.step, read_at=item.read_at)
         if item.outcome:
             recorder.to_sink(item.target, token, item.outcome, item.error)
-        elif item.target not in walk.steps:
+        elif item.target not in executor.steps:
             recorder.to_stage(item.target, token)
         elif str(place) in poison:
-            walk.set_aside(walk.steps[item.target].node, token, poison[str(place)])
+            executor.set_aside(executor.steps[item.target].node, token, poison[str(place)])
         else:
             touch(place)
             recorder.lap()
-            walk.enter(token, item.target)
+            executor.enter(token, item.target)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from elspeth import canonical
-from elspeth.execution.executor import Exit, Refused, Walk
+from elspeth.execution.executor import Executor, Exit, Refused
 from elspeth.execution.merge import merged
 from elspeth.execution.token import Token
 from elspeth.graph.model import Node
 
 
 @dataclass(slots=True)
-class Meeting:
+class PendingJoin:
     """The branches of one forked token that have arrived. `met`: it is decided, and who arrives now is late.
 
     Where it waits from row to row, `opened` is the driven time (seconds) of the first arrival, `since` the clock's.
@@ -25,22 +25,22 @@ class Meeting:
     since: str = ""
 
 
-class CoalesceStep:
+class JoinStep:
     """Merges branches by the node's policy.
 
     In a stateless stage all branches of a token walk one after another, in the order of the fork, so *first* and *late*
     mean that order; what has not arrived when the last of them has walked will never arrive.
     """
 
-    def __init__(self, node: Node, walk: Walk) -> None:
+    def __init__(self, node: Node, executor: Executor) -> None:
         self.node = node
-        self._walk = walk
-        self._meetings: dict[str, Meeting] = {}
-        if not walk.graph.stateful[walk.stage]:
-            walk.settlers.append(self.settle)
+        self._executor = executor
+        self._joins: dict[str, PendingJoin] = {}
+        if not executor.graph.stateful[executor.stage]:
+            executor.settlers.append(self.settle)
 
     def link(self) -> None:
-        self._next: Exit = self._walk.normal(self.node)
+        self._next: Exit = self._executor.normal(self.node)
 
     # -- arrivals ----------------------------------------------------------------------------------------------
 
@@ -60,17 +60,17 @@ class CoalesceStep:
         return None
 
     def _arrive(self, token: Token, parent: str, branch: str) -> None:
-        meeting = self._meetings.setdefault(parent, Meeting(parent))
-        if meeting.met or branch in meeting.arrived:
+        join = self._joins.setdefault(parent, PendingJoin(parent))
+        if join.met or branch in join.arrived:
             self._late(token, parent, branch)
             return
-        meeting.arrived[branch] = token
-        if self._enough(meeting):
-            meeting.met = True
-            self._merge(meeting)
+        join.arrived[branch] = token
+        if self._enough(join):
+            join.met = True
+            self._merge(join)
 
-    def _enough(self, meeting: Meeting) -> bool:
-        node, count = self.node, len(meeting.arrived)
+    def _enough(self, join: PendingJoin) -> bool:
+        node, count = self.node, len(join.arrived)
         if node.policy == "first":
             return True
         if node.policy == "quorum":
@@ -79,35 +79,35 @@ class CoalesceStep:
 
     def settle(self, parent: str) -> None:
         """All branches of this token have walked to their ends: nothing more will arrive."""
-        meeting = self._meetings.pop(parent, None)
-        if meeting is not None and not meeting.met:
-            self._give_up(meeting)
+        join = self._joins.pop(parent, None)
+        if join is not None and not join.met:
+            self._give_up(join)
 
     # -- ends --------------------------------------------------------------------------------------------------
 
-    def _give_up(self, meeting: Meeting, batch: str | None = None) -> bool:
+    def _give_up(self, join: PendingJoin, batch: str | None = None) -> bool:
         """No more branches are waited for; answers whether those that are there were merged."""
         if self.node.policy == "best_effort":
-            return self._merge(meeting, batch)
-        missing = [branch for branch in self.node.branches if branch not in meeting.arrived]
-        for token in self._in_order(meeting):
+            return self._merge(join, batch)
+        missing = [branch for branch in self.node.branches if branch not in join.arrived]
+        for token in self._in_order(join):
             self._refuse(token, Refused("branches are missing", {"missing": missing, "policy": self.node.policy}))
         return False
 
-    def _in_order(self, meeting: Meeting) -> list[Token]:
-        return [meeting.arrived[branch] for branch in self.node.branches if branch in meeting.arrived]
+    def _in_order(self, join: PendingJoin) -> list[Token]:
+        return [join.arrived[branch] for branch in self.node.branches if branch in join.arrived]
 
-    def _merge(self, meeting: Meeting, batch: str | None = None) -> bool:
-        tokens = self._in_order(meeting)
+    def _merge(self, join: PendingJoin, batch: str | None = None) -> bool:
+        tokens = self._in_order(join)
         try:
-            data = merged(self.node, {branch: token.data for branch, token in meeting.arrived.items()})
+            data = merged(self.node, {branch: token.data for branch, token in join.arrived.items()})
         except Refused as refused:
             for token in tokens:
                 self._refuse(token, refused)
             return False
-        recorder, first = self._walk.recorder, tokens[0]
+        recorder, first = self._executor.recorder, tokens[0]
         token = Token(
-            f"{meeting.parent}+{self.node.id}", first.row, first.row_index, data, first.fork[:-1],
+            f"{join.parent}+{self.node.id}", first.row, first.row_index, data, first.fork[:-1],
             max(token.step for token in tokens), canonical.sha256(data), first.read_at,
         )  # fmt: skip
         recorder.token(token, token.branch, tokens)
@@ -122,15 +122,15 @@ class CoalesceStep:
         """The branches have met without this one, which ends here."""
         error = Refused("late: the branches have met", {"branch": branch, "meeting": f"{parent}+{self.node.id}"})
         text = error.text(self.node.id)
-        recorder = self._walk.recorder
+        recorder = self._executor.recorder
         recorder.state(token, self.node.id, "failed", token.hash, None, recorder.now, error=text)
         token.step += 1
         recorder.outcome(token, "discarded", error=text)
 
     def _refuse(self, token: Token, refused: Refused) -> None:
-        recorder = self._walk.recorder
+        recorder = self._executor.recorder
         state = recorder.state(
             token, self.node.id, "failed", token.hash, None, recorder.now, error=refused.text(self.node.id)
         )
         token.step += 1
-        self._walk.refuse(self.node, token, refused, state)
+        self._executor.refuse(self.node, token, refused, state)

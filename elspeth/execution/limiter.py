@@ -9,7 +9,7 @@ from elspeth.graph.model import Graph
 from elspeth.plugins.contract import Context, Plugin, Row, Transform
 
 
-class InTurn(Transform):
+class LimitedTransform(Transform):
     """Stands before a transform, lets `count` calls in, and makes further ones wait for their turn.
 
     A pool has as many threads as the widest step of the pipeline wants. To the other steps it must not show: their
@@ -27,11 +27,11 @@ class InTurn(Transform):
             return self._process(row, ctx)
 
 
-def in_turn(graph: Graph, plugins: dict[str, Plugin], threads: int) -> dict[str, Plugin]:
+def limited(graph: Graph, plugins: dict[str, Plugin], threads: int) -> dict[str, Plugin]:
     """The plugins as a pool of so many threads may use them, by node id."""
     found = dict(plugins)
     for node_id, plugin in plugins.items():
         count = graph.node(node_id).pool_size
         if count < threads and isinstance(plugin, Transform):
-            found[node_id] = InTurn(plugin, count)
+            found[node_id] = LimitedTransform(plugin, count)
     return found

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from elspeth.execution.aggregate import AggregationStep
-from elspeth.execution.compile import compile_walk
+from elspeth.execution.compile import compile_executor
 from elspeth.execution.executor import RetryPolicy
 from elspeth.execution.item_runner import run_items
 from elspeth.execution.recorder import Recorder
-from elspeth.execution.stateful import Archive, Holder, Reference
-from elspeth.execution.waiting_join import WaitingCoalesceStep
+from elspeth.execution.stateful import BatchArchive, Reference, StatefulStep
+from elspeth.execution.waiting_join import WaitingJoinStep
 from elspeth.graph.model import Graph
 from elspeth.plugins.contract import Context, Plugin
 
@@ -19,7 +19,7 @@ FLUSH = 1 << 40
 """The n-th flush of a micro-batch is place `FLUSH + n`, beyond the places of items: its death is the batch's."""
 
 
-class OrderedStage:
+class StageRunner:
     """The steps of one ordered stage and what they hold. `archive` is read when it is restored, and for late branches.
 
     `at` is told, before it is touched, the place of an item in its micro-batch, or `FLUSH` and the number of a batch.
@@ -32,7 +32,7 @@ class OrderedStage:
         plugins: dict[str, Plugin],
         recorder: Recorder,
         context: Callable[[str], Context],
-        archive: Archive,
+        archive: BatchArchive,
         *,
         retry: RetryPolicy | None = None,
         touch: Callable[[int], None] = lambda _: None,
@@ -40,15 +40,15 @@ class OrderedStage:
     ) -> None:
         self._archive = archive
         self._at = at
-        self._walk = compile_walk(graph, stage, plugins, recorder, context, retry=retry, touch=touch)
+        self._executor = compile_executor(graph, stage, plugins, recorder, context, retry=retry, touch=touch)
         self._holders: list[
-            Holder
+            StatefulStep
         ] = []  # in topological order: what one lets go, the next still holds when it is asked
-        for step in self._walk.steps.values():
+        for step in self._executor.steps.values():
             if isinstance(step, AggregationStep):
                 step.guard = self._flush
                 self._holders.append(step)
-            elif isinstance(step, WaitingCoalesceStep):
+            elif isinstance(step, WaitingJoinStep):
                 self._holders.append(step)
         self._poison: dict[str, Any] = {}
         self._flushes = 0
@@ -78,7 +78,7 @@ class OrderedStage:
         self._poison, self._flushes = poison or {}, 0
         for step in self._holders:
             step.active_seconds, step.flushed = active_seconds, False
-        run_items(self._walk, body, self._poison, self._at)
+        run_items(self._executor, body, self._poison, self._at)
         self._at(-1)
         for step in self._holders:
             if end:

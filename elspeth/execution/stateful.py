@@ -12,20 +12,20 @@ Reference = dict[str, Any]
 """What a checkpoint holds of such a step: some numbers and ids, the same size however many tokens wait."""
 
 
-class Archive(Protocol):
+class BatchArchive(Protocol):
     """What the audit database knows of tokens that waited when it was last written."""
 
     def members(self, batch_id: str) -> list[tuple[str, str]]:
         """Token id and data of everybody in a batch, in the order of their arrival."""
 
     def waiting(self, node_id: str, first: str, last: str) -> list[tuple[str, str, str]]:
-        """Meeting, token id and data of all who wait at a coalesce, for meetings whose ids lie in this range."""
+        """Meeting, token id and data of all who wait at a coalesce, for pending joins whose ids lie in this range."""
 
     def decided(self, batch_id: str) -> bool:
-        """Whether this batch or meeting is closed."""
+        """Whether this batch or pending join is closed."""
 
 
-class Holder(Protocol):
+class StatefulStep(Protocol):
     """A step of an ordered stage. `driven` is the time the run has been driven (seconds); `flushed`: a batch closed."""
 
     node: Node
@@ -35,7 +35,7 @@ class Holder(Protocol):
     def state(self) -> Reference | None:
         """The reference from which `restore` brings back everything that waits; None where nothing ever did."""
 
-    def restore(self, state: Reference | None, archive: Archive) -> None:
+    def restore(self, state: Reference | None, archive: BatchArchive) -> None:
         """Return to a state. `archive` is what was recorded up to that moment."""
 
     def due(self) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from elspeth import canonical
-from elspeth.execution.executor import Exit, Refused, Walk, facts_text
+from elspeth.execution.executor import Executor, Exit, Refused, facts_text
 from elspeth.execution.token import Token
 from elspeth.expressions import EvaluationError, compile_expression
 from elspeth.graph.labels import route_label
@@ -17,11 +17,11 @@ from elspeth.schema import RowSchema, SchemaError, compile_checker
 class TransformStep:
     """A transform: one row in, one row (or several) out, or refused; transient errors are tried again."""
 
-    def __init__(self, node: Node, walk: Walk) -> None:
+    def __init__(self, node: Node, executor: Executor) -> None:
         self.node = node
-        self._walk = walk
-        self._process = cast("Transform", walk.plugins[node.id]).process
-        self._context = walk.context(node.id)
+        self._executor = executor
+        self._process = cast("Transform", executor.plugins[node.id]).process
+        self._context = executor.context(node.id)
         self._check = (
             compile_checker(RowSchema.from_dict(node.schema))
             if node.validate_input and node.schema is not None
@@ -29,11 +29,11 @@ class TransformStep:
         )
 
     def link(self) -> None:
-        self._next: Exit = self._walk.normal(self.node)
+        self._next: Exit = self._executor.normal(self.node)
 
     def run(self, token: Token) -> None:
-        walk, recorder, node = self._walk, self._walk.recorder, self.node
-        walk.touch(node.sequence)
+        executor, recorder, node = self._executor, self._executor.recorder, self.node
+        executor.touch(node.sequence)
         started, before = recorder.now, token.hash
         context = self._context
         context.token_id, context.now = token.id, token.read_at
@@ -59,11 +59,11 @@ class TransformStep:
             except TransientError as error:
                 refused = Refused.of(error)
                 failures += 1
-                if failures < walk.retry.attempts:
+                if failures < executor.retry.attempts:
                     recorder.state(
                         token, node.id, "failed", before, None, started, error=refused.text(node.id), attempt=failures
                     )
-                    walk.wait(failures, context)
+                    executor.wait(failures, context)
                     started = recorder.now
                     continue
                 failures -= 1
@@ -73,7 +73,7 @@ class TransformStep:
                 token, node.id, "failed", before, None, started, error=refused.text(node.id), attempt=failures + 1
             )
             token.step += 1
-            walk.refuse(node, token, refused, state)
+            executor.refuse(node, token, refused, state)
             return
         changed = after != before
         recorder.state(
@@ -90,7 +90,7 @@ class TransformStep:
         if not isinstance(result, list) or not all(isinstance(row, dict) for row in result):
             raise TypeError(f"process() returned {type(result).__name__}, neither a row nor a list of rows")
         digests = [canonical.sha256(row) for row in result]
-        recorder = self._walk.recorder
+        recorder = self._executor.recorder
         recorder.state(token, self.node.id, "completed", before, None, started, attempt=attempt)
         token.step += 1
         recorder.outcome(token, "expanded")
@@ -108,19 +108,19 @@ class TransformStep:
 class GateStep:
     """A gate: its condition's value names the route."""
 
-    def __init__(self, node: Node, walk: Walk) -> None:
+    def __init__(self, node: Node, executor: Executor) -> None:
         self.node = node
-        self._walk = walk
+        self._executor = executor
         assert node.condition is not None
         self._evaluate = compile_expression(node.condition).evaluate
         self._reasons: dict[str, str] = {}
 
     def link(self) -> None:
-        self._exits = {label: self._walk.fan(targets, gate=label != "continue") for label, targets in
+        self._exits = {label: self._executor.fan(targets, gate=label != "continue") for label, targets in
                        self.node.routes.items()}  # fmt: skip
 
     def run(self, token: Token) -> None:
-        recorder, node = self._walk.recorder, self.node
+        recorder, node = self._executor.recorder, self.node
         started = recorder.now
         try:
             value = self._evaluate(token.data)
@@ -147,8 +147,8 @@ class GateStep:
         leave(token)
 
     def _refuse(self, token: Token, refused: Refused, started: str) -> None:
-        state = self._walk.recorder.state(
+        state = self._executor.recorder.state(
             token, self.node.id, "failed", token.hash, None, started, error=refused.text(self.node.id)
         )
         token.step += 1
-        self._walk.refuse(self.node, token, refused, state)
+        self._executor.refuse(self.node, token, refused, state)

@@ -6,38 +6,38 @@ import heapq
 from itertools import islice
 
 from elspeth import canonical
-from elspeth.execution.executor import Walk
-from elspeth.execution.join import CoalesceStep, Meeting
-from elspeth.execution.stateful import Archive, Reference, token_of, token_text
+from elspeth.execution.executor import Executor
+from elspeth.execution.join import JoinStep, PendingJoin
+from elspeth.execution.stateful import BatchArchive, Reference, token_of, token_text
 from elspeth.execution.token import Token
 from elspeth.graph.model import Node
 
 REMEMBERED = 10_000
-"""How many decided meetings are kept in mind before the database is asked about older ones."""
+"""How many decided pending joins are kept in mind before the database is asked about older ones."""
 
 
-class WaitingCoalesceStep(CoalesceStep):
-    """Holds each meeting until it is decided: by its branches, by a time-out on the driven clock, or by the end.
+class WaitingJoinStep(JoinStep):
+    """Holds each pending join until it is decided: by its branches, by a time-out on the driven clock, or by the end.
 
-    Arrivals are recorded like members of a batch whose id is that of the meeting, so that a checkpoint only says which
-    meetings to look for. Decided meetings are remembered as long as a branch is out; beyond a number of them the
-    database is asked, so that branches that never come do not fill the memory.
+    Arrivals are recorded like members of a batch whose id is that of the pending join, so that a checkpoint only says
+    which pending joins to look for. Decided pending joins are remembered as long as a branch is out; beyond a number
+    of them the database is asked, so that branches that never come do not fill the memory.
     """
 
-    def __init__(self, node: Node, walk: Walk) -> None:
-        super().__init__(node, walk)
+    def __init__(self, node: Node, executor: Executor) -> None:
+        super().__init__(node, executor)
         self.active_seconds = 0.0
         self.flushed = False
         self._forget_everything()
 
     def _forget_everything(self) -> None:
-        self._meetings = {}  # waiting, in the order in which they opened
+        self._joins = {}  # waiting, in the order in which they opened
         self._ids: list[str] = []  # a heap of their ids; decided ones are taken off when they come to the top
         self._decided: dict[str, int] = {}  # parent: branches that are still out; in the order of the decisions
         self._arrivals = 0
-        self._newest = ""  # the highest meeting id so far
-        self._recorded = ""  # below this id the database knows better than we whether a meeting is decided
-        self._archive: Archive | None = None
+        self._newest = ""  # the highest pending join id so far
+        self._recorded = ""  # below this id the database knows better than we whether a pending join is decided
+        self._archive: BatchArchive | None = None
 
     # -- state -------------------------------------------------------------------------------------------------
 
@@ -45,10 +45,10 @@ class WaitingCoalesceStep(CoalesceStep):
         if not self._newest:
             return None
         self._forget_recorded()
-        while self._ids and self._parent(self._ids[0]) not in self._meetings:
+        while self._ids and self._parent(self._ids[0]) not in self._joins:
             heapq.heappop(self._ids)
         return {
-            "waiting": len(self._meetings),
+            "waiting": len(self._joins),
             "first": self._ids[0] if self._ids else self._newest,
             "last": self._newest,
             "arrivals": self._arrivals,
@@ -64,7 +64,7 @@ class WaitingCoalesceStep(CoalesceStep):
             del self._decided[parent]
             self._recorded = max(self._recorded, self._meeting_id(parent))
 
-    def restore(self, state: Reference | None, archive: Archive) -> None:
+    def restore(self, state: Reference | None, archive: BatchArchive) -> None:
         self._forget_everything()
         self._archive = archive
         if state is None:
@@ -79,15 +79,15 @@ class WaitingCoalesceStep(CoalesceStep):
             found.append((arrival, meeting_id, opened, since, token_of(token_id, member)))
         for _, meeting_id, opened, since, token in sorted(found, key=lambda item: item[0]):
             parent = self._parent(meeting_id)
-            if parent not in self._meetings:
-                self._meetings[parent] = Meeting(parent, opened=opened, since=since)
+            if parent not in self._joins:
+                self._joins[parent] = PendingJoin(parent, opened=opened, since=since)
                 heapq.heappush(self._ids, meeting_id)
-            self._meetings[parent].arrived[token.fork[-1][1]] = token
+            self._joins[parent].arrived[token.fork[-1][1]] = token
 
     def due(self) -> float | None:
-        if self.node.timeout_seconds is None or not self._meetings:
+        if self.node.timeout_seconds is None or not self._joins:
             return None
-        return next(iter(self._meetings.values())).opened + self.node.timeout_seconds
+        return next(iter(self._joins.values())).opened + self.node.timeout_seconds
 
     def _meeting_id(self, parent: str) -> str:
         return f"{parent}+{self.node.id}"
@@ -99,25 +99,25 @@ class WaitingCoalesceStep(CoalesceStep):
 
     def _arrive(self, token: Token, parent: str, branch: str) -> None:
         meeting_id = self._meeting_id(parent)
-        meeting = self._meetings.get(parent)
-        if meeting is None and self._is_decided(parent, meeting_id):
+        join = self._joins.get(parent)
+        if join is None and self._is_decided(parent, meeting_id):
             self._late(token, parent, branch)
             return
-        recorder = self._walk.recorder
-        if meeting is None:
-            meeting = self._meetings[parent] = Meeting(parent, opened=self.active_seconds, since=recorder.now)
+        recorder = self._executor.recorder
+        if join is None:
+            join = self._joins[parent] = PendingJoin(parent, opened=self.active_seconds, since=recorder.now)
             heapq.heappush(self._ids, meeting_id)
             self._newest = max(self._newest, meeting_id)
-        elif branch in meeting.arrived:
+        elif branch in join.arrived:
             self._late(token, parent, branch)
             return
-        meeting.arrived[branch] = token
+        join.arrived[branch] = token
         self._arrivals += 1
-        text = canonical.to_text([self._arrivals, meeting.opened, meeting.since, token_text(token)])
-        recorder.records["batch_members"].append((meeting_id, token.id, len(meeting.arrived) - 1, text))
+        text = canonical.to_text([self._arrivals, join.opened, join.since, token_text(token)])
+        recorder.records["batch_members"].append((meeting_id, token.id, len(join.arrived) - 1, text))
         recorder.outcome(token, "buffered", batch=meeting_id)
-        if self._enough(meeting):
-            self._decide(meeting, self.node.policy)
+        if self._enough(join):
+            self._decide(join, self.node.policy)
 
     def _is_decided(self, parent: str, meeting_id: str) -> bool:
         out = self._decided.get(parent)
@@ -135,26 +135,26 @@ class WaitingCoalesceStep(CoalesceStep):
         if self.node.timeout_seconds is None:
             return
         late = []
-        for meeting in self._meetings.values():
-            if meeting.opened + self.node.timeout_seconds > self.active_seconds:
+        for join in self._joins.values():
+            if join.opened + self.node.timeout_seconds > self.active_seconds:
                 break
-            late.append(meeting)
-        for meeting in late:
-            self._decide(meeting, "timeout")
+            late.append(join)
+        for join in late:
+            self._decide(join, "timeout")
 
     def end(self) -> None:
-        waiting = list(self._meetings.values())
-        for meeting in waiting:
-            self._decide(meeting, "end_of_source")
+        waiting = list(self._joins.values())
+        for join in waiting:
+            self._decide(join, "end_of_source")
 
-    def _decide(self, meeting: Meeting, trigger: str) -> None:
-        del self._meetings[meeting.parent]
-        out = len(self.node.branches) - len(meeting.arrived)
+    def _decide(self, join: PendingJoin, trigger: str) -> None:
+        del self._joins[join.parent]
+        out = len(self.node.branches) - len(join.arrived)
         if out:
-            self._decided[meeting.parent] = out
-        meeting_id = self._meeting_id(meeting.parent)
+            self._decided[join.parent] = out
+        meeting_id = self._meeting_id(join.parent)
         given_up = trigger in ("timeout", "end_of_source")
         end = self._give_up if given_up else self._merge
-        recorder = self._walk.recorder
-        status = "completed" if end(meeting, meeting_id) else "failed"
-        recorder.records["batches"].append((meeting_id, self.node.id, trigger, status, meeting.since, recorder.now))
+        recorder = self._executor.recorder
+        status = "completed" if end(join, meeting_id) else "failed"
+        recorder.records["batches"].append((meeting_id, self.node.id, trigger, status, join.since, recorder.now))

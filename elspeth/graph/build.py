@@ -24,7 +24,7 @@ def build(settings: Settings, positions: Positions | None = None) -> Graph:
     check_decisions(wiring)
     check_circles(wiring)
     schemas = _schemas(wiring)
-    forks = {} if wiring.problems else _meetings(wiring)
+    forks = {} if wiring.problems else _joins(wiring)
     if wiring.problems:
         raise SettingsProblems(wiring.problems)
     return _graph(wiring, schemas, forks)
@@ -56,7 +56,7 @@ def _incoming(wiring: Wiring) -> dict[str, list[Link]]:
     return incoming
 
 
-def _meetings(wiring: Wiring) -> dict[str, set[str]]:
+def _joins(wiring: Wiring) -> dict[str, set[str]]:
     """For every coalesce the gates whose forks meet there; notes branches that cannot."""
     incoming = _incoming(wiring)
     meetings: dict[str, set[str]] = {}

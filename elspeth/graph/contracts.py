@@ -11,7 +11,7 @@ from elspeth.graph.steps import steps_of
 from elspeth.plugins.contract import Changes
 from elspeth.schema import RowSchema
 from elspeth.settings.model import Settings
-from elspeth.settings.problems import Path, Positions, Problem, suggest
+from elspeth.settings.problems import KeyPath, Positions, Problem, suggest
 
 MAX_FLOWS = 64
 """Kinds of rows told apart at one node; where more arrive, only what holds for all is known."""
@@ -63,7 +63,7 @@ def check_contracts(
 
 class _Check:
     def __init__(
-        self, graph: Graph, plugins: Mapping[str, object], paths: Mapping[str, Path], positions: Positions
+        self, graph: Graph, plugins: Mapping[str, object], paths: Mapping[str, KeyPath], positions: Positions
     ) -> None:
         self.plugins = plugins
         self.paths = paths
@@ -104,7 +104,7 @@ class _Check:
                 if schema.mode == "fixed":
                     self._unwanted(node, flows, schema)
 
-    def _lacking(self, node: Node, flows: Iterable[Flow], fields: Iterable[str], path: Path) -> None:
+    def _lacking(self, node: Node, flows: Iterable[Flow], fields: Iterable[str], path: KeyPath) -> None:
         for field in fields:
             for flow in flows:
                 if flow.lacks(field):
@@ -136,7 +136,7 @@ class _Check:
                 self._problem((*self.paths[node.id], "options", "schema"), message + names, "", sorted(known))
                 return
 
-    def _problem(self, path: Path, message: str, field: str, has: list[str]) -> None:
+    def _problem(self, path: KeyPath, message: str, field: str, has: list[str]) -> None:
         suggestion = suggest(field, has) if field else ""
         self.problems.append(
             self.positions.problem(path, message, found=field, allowed=", ".join(has), suggestion=suggestion)

@@ -11,7 +11,7 @@ from elspeth.graph.order import circles
 from elspeth.graph.steps import Step
 from elspeth.graph.wiring import Link, Wiring
 from elspeth.settings.model import Aggregation, Coalesce, Gate
-from elspeth.settings.problems import Path, suggest
+from elspeth.settings.problems import KeyPath, suggest
 
 
 def check_decisions(wiring: Wiring) -> None:
@@ -23,7 +23,7 @@ def check_decisions(wiring: Wiring) -> None:
             _expression(wiring, step.section.trigger.condition, step.at("trigger", "condition"))
 
 
-def _expression(wiring: Wiring, text: str, path: Path) -> Expression | None:
+def _expression(wiring: Wiring, text: str, path: KeyPath) -> Expression | None:
     try:
         return compile_expression(text)
     except ExpressionError as error:

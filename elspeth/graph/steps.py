@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from elspeth.graph.labels import CONTINUE, FORK
 from elspeth.graph.model import NodeKind
 from elspeth.settings.model import Aggregation, Coalesce, Gate, Settings, Sink, Source, Transform
-from elspeth.settings.problems import Path
+from elspeth.settings.problems import KeyPath
 
 Section = Source | Transform | Gate | Aggregation | Coalesce | Sink
 
@@ -20,7 +20,7 @@ class Step:
     id: str
     kind: NodeKind
     plugin: str
-    path: Path
+    path: KeyPath
     section: Section
 
     @property
@@ -33,7 +33,7 @@ class Step:
         """Where the step says its normal way leads."""
         return getattr(self.section, "on_success", None)
 
-    def at(self, *keys: str | int) -> Path:
+    def at(self, *keys: str | int) -> KeyPath:
         """The path of a key inside the step."""
         return (*self.path, *keys)
 
@@ -45,7 +45,7 @@ class Exit:
     step: Step
     route: str
     target: str | None
-    path: Path
+    path: KeyPath
     branch: str | None = None
 
 
@@ -108,7 +108,7 @@ def exits_of(step: Step) -> Iterable[Exit]:
             yield Exit(step, label, target, step.at("routes", label))
 
 
-def inputs_of(step: Step) -> Iterable[tuple[str, Path]]:
+def inputs_of(step: Step) -> Iterable[tuple[str, KeyPath]]:
     """The connections a step takes rows from by name, each with where it says so."""
     if isinstance(step.section, Coalesce):
         for branch, connection in step.section.branches.items():

@@ -9,7 +9,7 @@ from elspeth.graph.labels import CONTINUE, ERROR, FORK
 from elspeth.graph.model import DISCARD, EdgeMode
 from elspeth.graph.steps import Exit, Step, exits_of, inputs_of, steps_of
 from elspeth.settings.model import Settings
-from elspeth.settings.problems import Path, Positions, Problem, suggest
+from elspeth.settings.problems import KeyPath, Positions, Problem, suggest
 
 RESERVED = (CONTINUE, FORK, DISCARD)
 _LINE = ("transform", "aggregation", "gate")
@@ -29,7 +29,7 @@ class Link:
     route: str
     label: str
     mode: EdgeMode
-    path: Path
+    path: KeyPath
     branch: str | None = None
 
     @property
@@ -48,11 +48,11 @@ class Wiring:
     links: list[Link] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     by_id: dict[str, Step] = field(default_factory=dict)
-    consumers: dict[str, list[tuple[Step, Path]]] = field(default_factory=dict)
+    consumers: dict[str, list[tuple[Step, KeyPath]]] = field(default_factory=dict)
     exits: list[Exit] = field(default_factory=list)
 
     def problem(
-        self, path: Path, message: str, *, found: str = "", allowed: Iterable[str] = (), suggestion: str = ""
+        self, path: KeyPath, message: str, *, found: str = "", allowed: Iterable[str] = (), suggestion: str = ""
     ) -> None:
         """Note one thing to mend."""
         names = ", ".join(allowed)
@@ -246,7 +246,7 @@ def takes_the_export(step: Step, wiring: Wiring) -> bool:
 
 def _queues(wiring: Wiring) -> None:
     for place, name in enumerate(wiring.settings.queues):
-        path: Path = ("queues", place)
+        path: KeyPath = ("queues", place)
         if name in RESERVED or name in wiring.settings.sinks:
             wiring.problem(path, "cannot be the name of a queue", found=name)
         elif name not in wiring.consumers and not any(exit.target == name for exit in wiring.exits):

@@ -18,7 +18,7 @@ from actors.crash_points import crash_point
 from elspeth import ids
 from elspeth.audit.batch_store import require_not_taken_over
 from elspeth.audit.export.journal import Journal
-from elspeth.audit.store.record_frames import Parts, decode
+from elspeth.audit.store.record_frames import RecordFrames, decode
 from elspeth.audit.store.records import Record, Records
 from elspeth.audit.store.writer import AuditWriter
 from elspeth.clock import utc_now
@@ -30,7 +30,7 @@ from elspeth.roles.role import Role
 SIGNING_KEY = "ELSPETH_SIGNING_KEY"
 
 
-class Audit(Role):
+class AuditRole(Role):
     """Owns the run for this attempt: begins it, or proves after a restart that it has begun and is still the latest."""
 
     niceness = 0
@@ -43,8 +43,8 @@ class Audit(Role):
         key = os.environ.get(SIGNING_KEY)
         self._writer = AuditWriter(Path(plan.database), signing_key=key.encode() if key else None)
         self._over = False
-        self._units: dict[int, list[Parts]] = {}
-        self._events: list[m.Value] = []
+        self._units: dict[int, list[RecordFrames]] = {}
+        self._events: list[m.JsonObject] = []
         checkpoint, commit_no = self._own()
         self._journal = Journal(Path(plan.journal), plan.run_id) if plan.journal else None
         if self._journal is not None:
@@ -52,10 +52,10 @@ class Audit(Role):
         self._event_no = self._writer.last_event(plan.run_id, plan.attempt)
         crash_point("audit.before_owned")
         suspects = self._writer.suspects(plan.run_id, checkpoint["rows"])
-        self.say(m.Owned(plan.attempt, checkpoint, commit_no, {str(row): n for row, n in suspects.items()}))
+        self.send(m.Owned(plan.attempt, checkpoint, commit_no, {str(row): n for row, n in suspects.items()}))
         crash_point("audit.after_owned")
 
-    def _own(self) -> tuple[m.Value, int]:
+    def _own(self) -> tuple[m.JsonObject, int]:
         """One way for a fresh start, a resume and a restart: the latest checkpoint of an attempt that is ours."""
         plan, writer = self._plan, self._writer
         columns = plan.attempt_columns
@@ -76,7 +76,7 @@ class Audit(Role):
             return {**plan.checkpoint, "no": writer.last_unit(plan.run_id, plan.attempt)}, commit_no
         return orjson.loads(row["message"]), commit_no
 
-    def _checkpoint(self, message: m.Value) -> Record:
+    def _checkpoint(self, message: m.JsonObject) -> Record:
         plan, rows = self._plan, message["rows"]
         last = ids.row_id(plan.run_id, rows - 1) if rows else None
         return (
@@ -100,17 +100,17 @@ class Audit(Role):
                 self._units[message.no] = [decode(body) for body in bodies]
             case m.Commit():
                 self._commit(message)
-            case m.Events():
+            case m.RecordEvents():
                 self._events.extend(event for event in message.events if event["number"] > self._event_no)
                 if message.token is not None:
                     self._write({})
-                    self.say(m.Noted(message.token))
+                    self.send(m.Noted(message.token))
             case m.Heartbeat():
                 self._writer.heartbeat(self._plan.run_id, self._plan.attempt, message.number, utc_now())
-            case m.End():
+            case m.EndAttempt():
                 self._write({}, message.status)
                 self._leave()
-                self.say(m.Ended())
+                self.send(m.AttemptEnded())
 
     def _commit(self, message: m.Commit) -> None:
         sent = [parts for no in sorted(self._units) if no <= message.no for parts in self._units.pop(no)]
@@ -120,13 +120,13 @@ class Audit(Role):
             records = {"checkpoints": [self._checkpoint(message.checkpoint)]}
         else:
             records = {"supervision_events": [self._mark(message.no)]}
-        status: m.Value | None = None
+        status: m.JsonObject | None = None
         if message.final:
             status = {"status": "completed", "completed_at": utc_now(), "failure": None}
             records["artifacts"] = self._artifacts(message.checkpoint)
         commit_no = self._write(records, status, sent)
         crash_point("audit.before_durable")
-        self.say(m.Durable(message.no, commit_no))
+        self.send(m.Durable(message.no, commit_no))
         crash_point("audit.after_durable")
         if message.final:
             crash_point("audit.before_close")
@@ -142,7 +142,7 @@ class Audit(Role):
         if not self._over:
             self._leave()
 
-    def _write(self, records: Records, status: m.Value | None = None, sent: Sequence[Parts] = ()) -> int:
+    def _write(self, records: Records, status: m.JsonObject | None = None, sent: Sequence[RecordFrames] = ()) -> int:
         events = [self._event(event) for event in self._events]
         last_event = self._events[-1]["number"] if self._events else self._event_no
         if events:
@@ -160,7 +160,7 @@ class Audit(Role):
         event_id = ids.event_id(plan.run_id, plan.attempt, f"unit.{no:09d}")
         return (event_id, plan.attempt, None, "unit", None, None, utc_now())
 
-    def _event(self, event: m.Value) -> Record:
+    def _event(self, event: m.JsonObject) -> Record:
         detail = event.get("detail")
         return (
             ids.event_id(self._plan.run_id, self._plan.attempt, event["number"]), self._plan.attempt,
@@ -168,7 +168,7 @@ class Audit(Role):
             orjson.dumps(detail, default=str).decode() if detail else None, event["at"],
         )  # fmt: skip
 
-    def _artifacts(self, checkpoint: m.Value) -> list[Record]:
+    def _artifacts(self, checkpoint: m.JsonObject) -> list[Record]:
         plan, now = self._plan, utc_now()
         found = []
         for source, state in checkpoint["sources"].items():
@@ -183,7 +183,7 @@ class Audit(Role):
         ]
 
 
-def _input(path: Path, state: m.Value) -> tuple[str, int, str]:
+def _input(path: Path, state: m.JsonObject) -> tuple[str, int, str]:
     """An input file as it is at the end of the run: the proof says it where the last row ends with the file."""
     size = path.stat().st_size
     if size == state.get("offset"):

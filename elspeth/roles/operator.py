@@ -15,7 +15,7 @@ from elspeth.roles.audit import SIGNING_KEY
 from elspeth.roles.role import Role
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class OperatorRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator wants done to a run: an action by name, and the columns of `runs` that it changes.
 
     The action `purge` forgets the contents of rows instead, `remove` all records about rows. With `migrate`, an older
@@ -35,22 +35,22 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     migrate: bool = False
 
 
-class Done(msgspec.Struct, frozen=True, tag=True):
+class SliceDecided(msgspec.Struct, frozen=True, tag=True):
     """The request is carried out, and durable."""
 
     commit_no: int | None
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Request).decode
+_decode = msgspec.msgpack.Decoder(OperatorRequest).decode
 
 
-def encode_request(request: Request) -> bytes:
+def encode_request(request: OperatorRequest) -> bytes:
     """The request as the argument of the child."""
     return _encode(request)
 
 
-class Operator(Role):
+class OperatorRole(Role):
     """Carries out the request that is its argument."""
 
     def begin(self) -> None:
@@ -62,10 +62,10 @@ class Operator(Role):
         finally:
             writer.close()
         crash_point("operator.before_answer")
-        self.port.send(_encode(Done(commit_no)))
+        self.port.send(_encode(SliceDecided(commit_no)))
 
 
-def _carry_out(writer: AuditWriter, request: Request) -> int | None:
+def _carry_out(writer: AuditWriter, request: OperatorRequest) -> int | None:
     who: dict[str, Any] = {
         "user": request.user, "uid": request.uid, "command_line": request.command_line, "reason": request.reason,
     }  # fmt: skip

@@ -15,7 +15,7 @@ from elspeth.plugins.contract import Context, Plugin
 from elspeth.roles.plan import Plan
 
 
-class Workshop:
+class PluginFactory:
     """What a child needs of a plan in order to carry it out.
 
     Raises `SettingsError` where a plugin is missing or refuses its options.

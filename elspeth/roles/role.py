@@ -54,11 +54,11 @@ class Role(Child):
         """Act on one message of the main process."""
         raise NotImplementedError
 
-    def say(self, message: Message, *bodies: bytes) -> None:
+    def send(self, message: Message, *bodies: bytes) -> None:
         """Send a message to the main process."""
         self.port.send(protocol.encode(message), *bodies)
 
     def fail(self, error: ElspethError) -> None:
         """Tell the main process that this role cannot go on."""
         self.failed = True
-        self.say(Failed(error.to_value()))
+        self.send(Failed(error.to_value()))

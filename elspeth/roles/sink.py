@@ -12,16 +12,16 @@ from actors.crash_points import crash_point
 from elspeth.audit.store import record_frames
 from elspeth.audit.store.records import Records
 from elspeth.clock import utc_now
-from elspeth.coordinator.protocol import Flush, Flushed, Ready, RestoreSinks, Value, Write, Written
+from elspeth.coordinator.protocol import Flush, Flushed, JsonObject, Ready, RestoreSinks, Write, Written
 from elspeth.execution import codec
 from elspeth.execution.codec import SinkItems
 from elspeth.graph.model import DISCARD, Node
 from elspeth.plugins.contract import Position, Sink
 from elspeth.roles.plan import decode_plan
-from elspeth.roles.plugin_factory import Workshop
+from elspeth.roles.plugin_factory import PluginFactory
 from elspeth.roles.role import Role
 
-Answer = str | Value | None
+Answer = str | JsonObject | None
 """What became of a row at a sink: None if it was taken, why it was refused, or the evidence that it kills."""
 
 
@@ -34,7 +34,7 @@ class Output:
         self.rows = int(position.get("rows", 0))
 
 
-class Sinks(Role):
+class SinkRole(Role):
     """Holds all outputs of a run and their locks, until the process ends.
 
     What a sink refuses goes where its `on_write_failure` says; a sink that others divert to is written after them, and
@@ -44,7 +44,7 @@ class Sinks(Role):
     def begin(self) -> None:
         plan = decode_plan(self.argument)
         self._run_id = plan.run_id
-        self._shop = Workshop(plan, self.port.beat)
+        self._factory = PluginFactory(plan, self.port.beat)
         self._replace = plan.replace_outputs
         self._nodes = _diverting_first(list(plan.graph.of_kind("sink")))
         self._outputs: dict[str, Output] = {}
@@ -63,8 +63,8 @@ class Sinks(Role):
 
         Whether the run is still ours comes first: after a take-over, outputs that are locked or longer are no damage.
         """
-        self._shop.context("").prove()
-        plugins = {node.id: cast("Sink", self._shop.build(node)) for node in self._nodes}
+        self._factory.context("").prove()
+        plugins = {node.id: cast("Sink", self._factory.build(node)) for node in self._nodes}
         if not self._replace:
             for node_id, plugin in plugins.items():
                 plugin.check(positions[node_id])
@@ -77,7 +77,7 @@ class Sinks(Role):
                              "size_bytes": cut.size_bytes, "sha256": cut.sha256})  # fmt: skip
             self._outputs[node.id] = Output(node, plugin, position)
             self.port.beat()
-        self.say(Ready({"cuts": cuts} if cuts else {}))
+        self.send(Ready({"cuts": cuts} if cuts else {}))
         crash_point("sink.after_restore")
 
     # -- writing -----------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ class Sinks(Role):
             for output in self._outputs.values():
                 output.plugin.finish()
             crash_point("sink.after_finish")
-        self.say(Written(message.no, counts, outcomes), record_frames.encode(records))
+        self.send(Written(message.no, counts, outcomes), record_frames.encode(records))
         crash_point("sink.after_send")
 
     def _answers(self, output: Output, items: SinkItems, message: Write) -> Sequence[Answer]:
@@ -127,7 +127,7 @@ class Sinks(Role):
     ) -> int:  # fmt: skip
         sink, row_number = output.node.id, output.rows
         done = records["token_outcomes"]
-        refused: list[tuple[int, str | Value]] = []
+        refused: list[tuple[int, str | JsonObject]] = []
         for place, (answer, token, outcome, error) in enumerate(
             zip(answers, items.tokens, items.outcomes, items.errors, strict=True)
         ):
@@ -144,7 +144,7 @@ class Sinks(Role):
         return taken
 
     def _divert(
-        self, output: Output, items: SinkItems, refused: list[tuple[int, str | Value]], records: Records,
+        self, output: Output, items: SinkItems, refused: list[tuple[int, str | JsonObject]], records: Records,
         outcomes: dict[str, int], micro_batch: dict[str, SinkItems], now: str,
     ) -> None:  # fmt: skip
         node = output.node
@@ -176,7 +176,7 @@ class Sinks(Role):
             positions[output.node.id] = {**output.plugin.flush(), "rows": output.rows}
             self.port.beat()
         crash_point("sink.after_flush")
-        self.say(Flushed(no, positions))
+        self.send(Flushed(no, positions))
         crash_point("sink.after_flushed")
 
     def on_stop(self) -> None:

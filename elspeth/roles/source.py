@@ -15,7 +15,7 @@ from elspeth.execution.codec import RAW_LIMIT, BadRow, Rows, encode_rows
 from elspeth.graph.model import Node
 from elspeth.plugins.contract import Cursor, Invalid, Row, Source
 from elspeth.roles.plan import decode_plan
-from elspeth.roles.plugin_factory import Workshop
+from elspeth.roles.plugin_factory import PluginFactory
 from elspeth.roles.role import Role
 from elspeth.schema import RowSchema, SchemaError, compile_reader
 
@@ -44,12 +44,12 @@ class Open:
         self.proves = type(plugin).proof is not Source.proof
 
 
-class Reader(Role):
+class SourceRole(Role):
     """All sources of a run, one after another, in the order in which they are declared."""
 
     def begin(self) -> None:
         plan = decode_plan(self.argument)
-        self._shop = Workshop(plan, self.port.beat)
+        self._factory = PluginFactory(plan, self.port.beat)
         self._nodes = list(plan.graph.of_kind("source"))
         self._open: Open | None = None
         self._lock = threading.Lock()
@@ -61,7 +61,7 @@ class Reader(Role):
             self._sources, self._seq, self._row_index = message.sources, message.seq, message.row_index
             crash_point("source.before_restore")
             self._next_source()
-            self.say(Ready())
+            self.send(Ready())
         elif isinstance(message, Credit):
             self.port.waiting(True)
             for _ in range(message.chunks):
@@ -77,7 +77,7 @@ class Reader(Role):
             held = self._sources.get(node.id)
             if held and held["ended"]:
                 continue
-            plugin = cast("Source", self._shop.build(node))
+            plugin = cast("Source", self._factory.build(node))
             self._open = Open(node, plugin, held)
             return
 
@@ -181,7 +181,7 @@ class Reader(Role):
             source.plugin.offset(self._cursor),
         )
         crash_point("source.before_send")
-        self.say(chunk, body)
+        self.send(chunk, body)
         crash_point("source.after_send")
         self._seq += 1
         self._row_index += count
@@ -197,7 +197,7 @@ class Reader(Role):
         chunk = Chunk(self._seq, self._row_index, 0, source.node.id, (split_point,), offset, ended=True, last=last)
         plugin.teardown()
         self._sources[source.node.id] = {"ended": True, "cursor": source.cursor, "proof": split_point.proof}
-        self.say(chunk, b"")
+        self.send(chunk, b"")
         crash_point("source.after_end")
         self._seq += 1
         self._next_source()

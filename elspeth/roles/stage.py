@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from actors.crash_points import crash_point
-from elspeth.audit.batch_store import RecordedBatches
+from elspeth.audit.batch_store import BatchStore
 from elspeth.audit.store import record_frames
 from elspeth.coordinator.protocol import Flush, Ready, RestoreStage, StageDone, StageState, StageWork
 from elspeth.execution import codec
 from elspeth.execution.recorder import Recorder
-from elspeth.execution.stage_runner import OrderedStage
+from elspeth.execution.stage_runner import StageRunner
 from elspeth.plugins.contract import Plugin
 from elspeth.roles.plan import decode_plan
-from elspeth.roles.plugin_factory import Workshop
+from elspeth.roles.plugin_factory import PluginFactory
 from elspeth.roles.role import Role
 
 
-class Stage(Role):
+class StageRole(Role):
     """Restores to the state after exactly the last durable micro-batch: references, resolved by the audit database."""
 
     def take(self, message: Any, bodies: list[memoryview]) -> None:
@@ -28,14 +28,14 @@ class Stage(Role):
             self._work(message, bodies[0] if bodies else None)
         elif isinstance(message, Flush):
             crash_point("stage.before_flush")
-            self.say(StageState(message.no, self._number, self._stage.state()))
+            self.send(StageState(message.no, self._number, self._stage.state()))
             crash_point("stage.after_flush")
         self._archive.close()
         self.port.at(-1)
 
     def _restore(self, message: RestoreStage) -> None:
         plan = decode_plan(self.argument)
-        shop = Workshop(plan, self.port.beat)
+        shop = PluginFactory(plan, self.port.beat)
         self._number, self._no = message.stage, 0
         graph = plan.graph
         plugins: dict[str, Plugin] = {
@@ -45,15 +45,15 @@ class Stage(Role):
         }
         self._last = len(graph.stateful) == self._number + 1
         self._recorder = Recorder(shop.payloads(), last=self._last)
-        self._archive = RecordedBatches(Path(plan.database))
-        self._stage = OrderedStage(
+        self._archive = BatchStore(Path(plan.database))
+        self._stage = StageRunner(
             graph, self._number, plugins, self._recorder, shop.context, self._archive, retry=shop.retry(),
             touch=self._touch, at=self._at,
         )  # fmt: skip
         crash_point("stage.before_restore")
         self._stage.restore(message.state or {})
         due = self._stage.due
-        self.say(Ready({"stage": self._number, "due": due} if due is not None else {}))
+        self.send(Ready({"stage": self._number, "due": due} if due is not None else {}))
         crash_point("stage.after_restore")
 
     def _touch(self, _node: int) -> None:
@@ -70,7 +70,7 @@ class Stage(Role):
         stage.run(body, work.active_seconds, end=work.end, poison=work.poison)
         items = codec.encode_sinks(recorder.sinks) if self._last else codec.encode_items(recorder.items)
         crash_point("stage.before_send")
-        self.say(
+        self.send(
             StageDone(work.no, self._number, recorder.outcomes, stage.due, stage.flushed), items,
             record_frames.encode(recorder.records),
         )  # fmt: skip

@@ -9,17 +9,17 @@ from typing import Any
 
 from actors.crash_points import crash_point
 from elspeth.audit.store import record_frames
-from elspeth.coordinator.protocol import Done, Ready, StageDone, StageWork, Work
+from elspeth.coordinator.protocol import Ready, SliceDecided, StageDone, StageWork, Work
 from elspeth.execution import codec
-from elspeth.execution.compile import compile_walk
-from elspeth.execution.executor import Walk
-from elspeth.execution.ingest import Intake
+from elspeth.execution.compile import compile_executor
+from elspeth.execution.executor import Executor
+from elspeth.execution.ingest import Ingest
 from elspeth.execution.item_runner import run_items
-from elspeth.execution.limiter import in_turn
+from elspeth.execution.limiter import limited
 from elspeth.execution.recorder import Recorder
 from elspeth.plugins.contract import Plugin
 from elspeth.roles.plan import decode_plan
-from elspeth.roles.plugin_factory import Workshop
+from elspeth.roles.plugin_factory import PluginFactory
 from elspeth.roles.role import Role
 
 SLICE_SECONDS = 0.05
@@ -29,42 +29,42 @@ SLICE_SECONDS = 0.05
 class PoolSlot:
     """One thread's way of deciding rows: a walk of its own, and the recorder it writes into."""
 
-    def __init__(self, run_id: str, walk: Walk) -> None:
-        self.walk = walk
-        self.recorder = walk.recorder
-        self.intake = Intake(run_id, walk.graph, walk)
+    def __init__(self, run_id: str, executor: Executor) -> None:
+        self.executor = executor
+        self.recorder = executor.recorder
+        self.ingest = Ingest(run_id, executor.graph, executor)
 
 
-class Worker(Role):
+class WorkerRole(Role):
     """Holds the plugins of all stateless stages. Rows do not know each other here, so any worker may have any slice."""
 
     def begin(self) -> None:
         self._plan = decode_plan(self.argument)
-        self._shop = Workshop(self._plan, self.port.beat)
+        self._factory = PluginFactory(self._plan, self.port.beat)
         graph = self._plan.graph
         self._plugins: dict[str, Plugin] = {
-            node.id: self._shop.build(node) for node in graph.of_kind("transform") if not graph.stateful[node.stage]
+            node.id: self._factory.build(node) for node in graph.of_kind("transform") if not graph.stateful[node.stage]
         }
         pool = max((node.pool_size for node in graph.nodes if node.stage == 0), default=1)
         if pool > 1:
-            self._plugins = in_turn(graph, self._plugins, pool)
+            self._plugins = limited(graph, self._plugins, pool)
         self._row = -1
         self._slot = self._new_slot()
-        self._later: dict[int, Walk] = {}
+        self._later: dict[int, Executor] = {}
         self._pool = ThreadPoolExecutor(pool) if pool > 1 else None
         self._slots: SimpleQueue[PoolSlot] = SimpleQueue()
         for _ in range(pool if pool > 1 else 0):
             self._slots.put(self._new_slot())
-        self.say(Ready())
+        self.send(Ready())
 
     def _new_slot(self) -> PoolSlot:
-        return PoolSlot(self._plan.run_id, self._walk(0))
+        return PoolSlot(self._plan.run_id, self._executor(0))
 
-    def _walk(self, stage: int) -> Walk:
+    def _executor(self, stage: int) -> Executor:
         graph = self._plan.graph
-        recorder = Recorder(self._shop.payloads(), last=len(graph.stateful) == stage + 1)
-        return compile_walk(
-            graph, stage, self._plugins, recorder, self._shop.context, retry=self._shop.retry(), touch=self._touch
+        recorder = Recorder(self._factory.payloads(), last=len(graph.stateful) == stage + 1)
+        return compile_executor(
+            graph, stage, self._plugins, recorder, self._factory.context, retry=self._factory.retry(), touch=self._touch
         )
 
     def _touch(self, node: int) -> None:
@@ -82,11 +82,11 @@ class Worker(Role):
         slot.recorder.clear()
         begun = time.perf_counter()
         if work.poison is not None:
-            slot.intake.poison(rows, start, work.poison)
+            slot.ingest.poison(rows, start, work.poison)
         elif self._pool is not None:
             self._pooled(rows, range(start, work.stop))
         else:
-            take, at, first = slot.intake.take, self.port.at, rows.row_index
+            take, at, first = slot.ingest.take, self.port.at, rows.row_index
             split_points = [split_point for split_point in rows.split_points if start < split_point <= work.stop]
             if not split_points or split_points[-1] != work.stop:
                 split_points.append(work.stop)
@@ -110,7 +110,9 @@ class Worker(Role):
         recorder = self._slot.recorder
         items = codec.encode_sinks(recorder.sinks) if self._is_last(0) else codec.encode_items(recorder.items)
         crash_point("worker.before_send")
-        self.say(Done(seq, start, stop, seconds, recorder.outcomes), items, record_frames.encode(recorder.records))
+        self.send(
+            SliceDecided(seq, start, stop, seconds, recorder.outcomes), items, record_frames.encode(recorder.records)
+        )
         crash_point("worker.after_send")
         recorder.clear()
 
@@ -127,7 +129,7 @@ class Worker(Role):
         def decide(place: int) -> Recorder:
             slot = self._slots.get()
             try:
-                slot.intake.take(rows, place)
+                slot.ingest.take(rows, place)
                 taken = slot.recorder.take()
             finally:
                 self._slots.put(slot)
@@ -139,15 +141,15 @@ class Worker(Role):
 
     def _stage_work(self, work: StageWork, body: memoryview) -> None:
         stage = work.stage
-        walk = self._later.get(stage)
-        if walk is None:
-            walk = self._later[stage] = self._walk(stage)
-        recorder = walk.recorder
+        executor = self._later.get(stage)
+        if executor is None:
+            executor = self._later[stage] = self._executor(stage)
+        recorder = executor.recorder
         recorder.clear()
         crash_point("worker.before_unit")
-        run_items(walk, body, work.poison, self._at_item)
+        run_items(executor, body, work.poison, self._at_item)
         items = codec.encode_sinks(recorder.sinks) if self._is_last(stage) else codec.encode_items(recorder.items)
-        self.say(StageDone(work.no, stage, recorder.outcomes), items, record_frames.encode(recorder.records))
+        self.send(StageDone(work.no, stage, recorder.outcomes), items, record_frames.encode(recorder.records))
         crash_point("worker.after_unit")
 
     def _at_item(self, place: int) -> None:

@@ -13,7 +13,7 @@ from elspeth.settings import secrets
 from elspeth.settings.document import scalar
 from elspeth.settings.environment import Expanded
 from elspeth.settings.model import Section, Settings
-from elspeth.settings.problems import Path, Positions, Problem, dotted, shown, suggest
+from elspeth.settings.problems import KeyPath, Positions, Problem, dotted, shown, suggest
 
 _ALLOWED = {
     "int_type": "a whole number",
@@ -33,7 +33,7 @@ _SCALARS = ("int_type", "float_type", "bool_type")
 
 
 def check(
-    data: dict[str, Any], positions: Positions, texts: Mapping[Path, str]
+    data: dict[str, Any], positions: Positions, texts: Mapping[KeyPath, str]
 ) -> tuple[Settings | None, list[Problem]]:
     """Check a whole document. Problems are in no particular order; there are none if there are settings.
 
@@ -59,7 +59,7 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
-def at(data: Any, path: Path) -> Any:
+def at(data: Any, path: KeyPath) -> Any:
     """The value at this path. Raises `LookupError` if there is none."""
     for part in path:
         if not isinstance(data, (dict, list)):
@@ -68,13 +68,13 @@ def at(data: Any, path: Path) -> Any:
     return data
 
 
-def keys_at(path: Path) -> list[str]:
+def keys_at(path: KeyPath) -> list[str]:
     """The keys that are allowed in the section at this path; empty where plugins decide."""
     section = _section(path)
     return list(section.model_fields) if section is not None else []
 
 
-def _section(path: Path) -> type[Section] | None:
+def _section(path: KeyPath) -> type[Section] | None:
     section: type[Section] | None = Settings
     inside = False  # in a mapping or list of sections, where one part of the path names the item
     for part in path:
@@ -111,7 +111,7 @@ def _apart(errors: list[ErrorDetails]) -> Iterator[ErrorDetails]:
             yield {**error, "ctx": other}
 
 
-def _read_again(data: dict[str, Any], errors: list[ErrorDetails], texts: Mapping[Path, str]) -> bool:
+def _read_again(data: dict[str, Any], errors: list[ErrorDetails], texts: Mapping[KeyPath, str]) -> bool:
     changed = False
     for error in errors:
         path = error["loc"]
@@ -168,7 +168,7 @@ def _worded(error: ErrorDetails, data: dict[str, Any], positions: Positions) -> 
     return positions.problem(path, message, found=_found(data, path), allowed=allowed)
 
 
-def _found(data: dict[str, Any], path: Path) -> str:
+def _found(data: dict[str, Any], path: KeyPath) -> str:
     """What stands there, in words. What came from a variable is shown as the variable: it may be a secret."""
     try:
         value = at(data, path)
@@ -181,7 +181,7 @@ def _found(data: dict[str, Any], path: Path) -> str:
     return shown(secrets.without_url_passwords(value) if isinstance(value, str) else value)
 
 
-def _text_at(data: dict[str, Any], path: Path) -> str:
+def _text_at(data: dict[str, Any], path: KeyPath) -> str:
     value = at(data, path)
     return value if isinstance(value, str) else ""
 

@@ -13,7 +13,7 @@ from elspeth.errors import SettingsError
 from elspeth.settings.check import check
 from elspeth.settings.document import scalar
 from elspeth.settings.model import Settings
-from elspeth.settings.problems import Path, Positions, SettingsProblems, suggest
+from elspeth.settings.problems import KeyPath, Positions, SettingsProblems, suggest
 
 CHANGEABLE = ("concurrency", "supervisor", "checkpoint", "retry", "rate_limit")
 """Sections that say how a run is driven; none of them can change what it writes."""
@@ -69,7 +69,7 @@ def apply_set(document: dict[str, Any], assignments: Sequence[str]) -> dict[str,
     Only sections of `CHANGEABLE` may be set. Raises `SettingsError` that names what is allowed.
     """
     result = copy.deepcopy(document)
-    origins: dict[Path, str] = {}
+    origins: dict[KeyPath, str] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         path = tuple(name.strip().split("."))

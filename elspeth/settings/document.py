@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from elspeth.settings.problems import Path, Problem, dotted
+from elspeth.settings.problems import KeyPath, Problem, dotted
 
 MAX_DEPTH = 100
 MAX_VALUES = 100_000
@@ -31,7 +31,7 @@ class Document:
     """A parsed file: its data, the line of each key, what is wrong with it, and what may surprise its author."""
 
     data: Any = None
-    lines: dict[Path, int] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
@@ -80,7 +80,7 @@ class _Walk:
         self.values = 0
         self.open: set[int] = set()  # the containers around the current node: one of them again is a cycle
 
-    def value(self, node: yaml.Node, path: Path) -> Any:
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
         self.values += 1
         if self.values > MAX_VALUES:
             if self.values == MAX_VALUES + 1:
@@ -107,11 +107,11 @@ class _Walk:
         finally:
             self.open.discard(id(node))
 
-    def item(self, node: yaml.Node, path: Path) -> Any:
+    def item(self, node: yaml.Node, path: KeyPath) -> Any:
         self.document.lines[path] = _line(node)
         return self.value(node, path)
 
-    def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
         seen: dict[str, int] = {}
         own = []
@@ -133,7 +133,7 @@ class _Walk:
             result[key] = self.value(value_node, (*path, key))
         return result
 
-    def merge(self, node: yaml.Node, path: Path, into: dict[str, Any]) -> None:
+    def merge(self, node: yaml.Node, path: KeyPath, into: dict[str, Any]) -> None:
         # Merged keys come first, so that a mapping's own keys win; of several merged mappings the first wins.
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         for source in reversed(sources):
@@ -142,7 +142,7 @@ class _Walk:
             else:
                 self.problem(node, path, "`<<` can only merge mappings")
 
-    def key(self, node: yaml.Node, path: Path) -> str | None:
+    def key(self, node: yaml.Node, path: KeyPath) -> str | None:
         if not isinstance(node, yaml.ScalarNode):
             self.problem(node, path, "a list or mapping cannot be a key", allowed="text")
             return None
@@ -154,7 +154,7 @@ class _Walk:
             return None
         return text  # `no:` or `2024-01-01:` name what they look like, never a truth value or a date
 
-    def scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+    def scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
         text = str(node.value)
         if node.tag in _TEXT_TAGS:
             if storable(text):
@@ -186,7 +186,9 @@ class _Walk:
                 return value
         raise ValueError(node.tag)
 
-    def problem(self, node: yaml.Node, path: Path, message: str, *, allowed: str = "", line: int | None = None) -> None:
+    def problem(
+        self, node: yaml.Node, path: KeyPath, message: str, *, allowed: str = "", line: int | None = None
+    ) -> None:
         # An alias's own node stands where its anchor is; the key is where the author has to look.
         line = line or self.document.lines.get(path) or _line(node)
         self.document.problems.append(Problem(self.file, line, dotted(path), message, allowed=allowed))

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from elspeth.settings.check import at, keys_at, plain
 from elspeth.settings.model import Settings
 from elspeth.settings.normalize import follow
-from elspeth.settings.problems import Path, suggest
+from elspeth.settings.problems import KeyPath, suggest
 
 _ROUNDS = 4  # a key that is renamed may turn out to hold further errors
 
@@ -25,7 +25,7 @@ _STEP_KEYS_APART = frozenset({
 })  # fmt: skip
 
 
-def remaining(data: dict[str, Any], lines: dict[Path, int]) -> Settings | None:
+def remaining(data: dict[str, Any], lines: dict[KeyPath, int]) -> Settings | None:
     """Settings without what is wrong in them, if that leaves the wiring as its author meant it; else None.
 
     For finding further problems only: a misspelt key counts as the key that was probably meant, and `lines` is extended
@@ -46,7 +46,7 @@ def remaining(data: dict[str, Any], lines: dict[Path, int]) -> Settings | None:
     return None
 
 
-def _mended(data: dict[str, Any], error: ErrorDetails, lines: dict[Path, int]) -> bool:
+def _mended(data: dict[str, Any], error: ErrorDetails, lines: dict[KeyPath, int]) -> bool:
     path = error["loc"]
     if error["type"] == "extra_forbidden":
         _rename(at(data, path[:-1]), path, lines)
@@ -65,7 +65,7 @@ def _mended(data: dict[str, Any], error: ErrorDetails, lines: dict[Path, int]) -
     return True
 
 
-def _rename(holder: dict[str, Any], path: Path, lines: dict[Path, int]) -> None:
+def _rename(holder: dict[str, Any], path: KeyPath, lines: dict[KeyPath, int]) -> None:
     value = holder.pop(str(path[-1]))
     guess = suggest(str(path[-1]), keys_at(path[:-1]))
     if guess and guess not in holder:

@@ -18,8 +18,7 @@ from elspeth.settings.environment import Expanded, ExpansionError, Reference
 from elspeth.settings.error_recovery import remaining
 from elspeth.settings.model import Settings
 from elspeth.settings.overrides import Override, in_environment, place, variable_for
-from elspeth.settings.problems import Path as KeyPath
-from elspeth.settings.problems import Positions, Problem, SettingsProblems, dotted, suggest
+from elspeth.settings.problems import KeyPath, Positions, Problem, SettingsProblems, dotted, suggest
 
 STORED = "stored settings"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from elspeth.settings.problems import Path, Positions, Problem, shown
+from elspeth.settings.problems import KeyPath, Positions, Problem, shown
 
 _COMMON = ("validate_input", "required_fields", "guaranteed_fields")
 _BESIDE = {
@@ -27,7 +27,7 @@ _INSIDE = {
 """Keys that belong to the plugin's options, wherever they stand: the plugin acts on them."""
 
 
-def steps(data: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def steps(data: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
     """Every step that has a plugin, with its path. What is not shaped like one is left out."""
     if isinstance(data.get("source"), dict):
         yield ("source",), data["source"]
@@ -39,7 +39,7 @@ def steps(data: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
                 yield (section, key), step
 
 
-def canonical(path: Path) -> Path:
+def canonical(path: KeyPath) -> KeyPath:
     """The path at which a key stands after `normalise`."""
     if not path or path[0] not in _BESIDE:
         return path
@@ -52,7 +52,7 @@ def canonical(path: Path) -> Path:
     return path
 
 
-def normalise(data: dict[str, Any], positions: Positions, lines: dict[Path, int]) -> list[Problem]:
+def normalise(data: dict[str, Any], positions: Positions, lines: dict[KeyPath, int]) -> list[Problem]:
     """Bring `data` into shape, in place. A key given in both places, with two values, is a problem.
 
     `lines` is extended, so that a key that was moved is still found on its line. Empty sections are taken out.
@@ -81,7 +81,9 @@ def normalise(data: dict[str, Any], positions: Positions, lines: dict[Path, int]
     return problems
 
 
-def _place(holder: dict[str, Any], key: str, value: Any, old: Path, new: Path, positions: Positions) -> list[Problem]:
+def _place(
+    holder: dict[str, Any], key: str, value: Any, old: KeyPath, new: KeyPath, positions: Positions
+) -> list[Problem]:
     if key not in holder:
         holder[key] = value
         return []
@@ -92,7 +94,7 @@ def _place(holder: dict[str, Any], key: str, value: Any, old: Path, new: Path, p
                               allowed=f"one of the two (the other is in line {line})")]  # fmt: skip
 
 
-def follow(lines: dict[Path, int], old: Path, new: Path) -> None:
+def follow(lines: dict[KeyPath, int], old: KeyPath, new: KeyPath) -> None:
     """Let what stands at `old`, and below it, be found under `new` too."""
     for path in [path for path in lines if path[: len(old)] == old]:
         lines.setdefault(new + path[len(old) :], lines[path])

@@ -8,7 +8,7 @@ from typing import Any
 
 from elspeth.settings.check import keys_at
 from elspeth.settings.normalize import canonical
-from elspeth.settings.problems import Path
+from elspeth.settings.problems import KeyPath
 
 PREFIX = "ELSPETH_"
 SEPARATOR = "__"
@@ -39,12 +39,12 @@ def variable_for(path: tuple[Any, ...]) -> str:
     return PREFIX + SEPARATOR.join(str(part) for part in path).upper()
 
 
-def place(data: Any, keys: Sequence[str]) -> tuple[Path, bool]:
+def place(data: Any, keys: Sequence[str]) -> tuple[KeyPath, bool]:
     """The path in `data` that these keys mean, and whether there can be such a path.
 
     Case does not count. Items of a list go by index or by their name.
     """
-    path: Path = ()
+    path: KeyPath = ()
     for key in keys:
         part: str | int | None = key or None
         if isinstance(data, dict):

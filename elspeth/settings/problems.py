@@ -9,7 +9,7 @@ from typing import Any
 
 from elspeth.errors import SettingsError
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Where a value stands in the document: keys, and indexes of lists counted from 0."""
 
 
@@ -77,8 +77,8 @@ class Positions:
     """
 
     file: str = "settings"
-    lines: Mapping[Path, int] = field(default_factory=dict)
-    origins: Mapping[Path, str] = field(default_factory=dict)
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    origins: Mapping[KeyPath, str] = field(default_factory=dict)
 
     def line(self, path: Sequence[str | int]) -> int | None:
         """The line of this key, else of the nearest thing around it; None if nothing of it stands in the file."""

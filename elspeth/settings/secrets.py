@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from elspeth.settings.environment import Expanded, Parts, Reference, template
-from elspeth.settings.problems import Path
+from elspeth.settings.problems import KeyPath
 
 FINGERPRINT_KEY = "ELSPETH_FINGERPRINT_KEY"
 ALLOW_RAW = "ELSPETH_ALLOW_RAW_SECRETS"
@@ -51,7 +51,7 @@ class Secret:
     stood in the file itself. `values` maps each secret piece of the value to what stands for it in anything written.
     """
 
-    path: Path
+    path: KeyPath
     reference: str
     values: Mapping[str, str]
     literal: bool
@@ -115,8 +115,8 @@ def conceal(value: Any, secrets: Mapping[str, str]) -> Any:
     return secrets.get(str(value), value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _places(document: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
-    def options(path: Path, step: Any) -> Iterator[tuple[Path, Any]]:
+def _places(document: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Any]]:
+    def options(path: KeyPath, step: Any) -> Iterator[tuple[KeyPath, Any]]:
         if isinstance(step, dict):
             yield (*path, "options"), step.get("options")
 
@@ -133,7 +133,7 @@ def _places(document: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
         yield (section,), document.get(section)
 
 
-def _leaves(path: Path, name: str, value: Any, *, named: bool) -> Iterator[tuple[Path, bool, Any]]:
+def _leaves(path: KeyPath, name: str, value: Any, *, named: bool) -> Iterator[tuple[KeyPath, bool, Any]]:
     """Every text or number with its path, and whether the name it stands under makes it a credential."""
     if isinstance(value, dict):
         if name in _FIELD_NAMES:
@@ -149,7 +149,7 @@ def _leaves(path: Path, name: str, value: Any, *, named: bool) -> Iterator[tuple
         yield path, named, value
 
 
-def _named(path: Path, value: Any) -> Secret | None:
+def _named(path: KeyPath, value: Any) -> Secret | None:
     if not isinstance(value, Expanded):
         return Secret(path, REDACTED, {str(value): REDACTED}, literal=True) if str(value).strip() else None
     values = pieces(value)
@@ -157,7 +157,7 @@ def _named(path: Path, value: Any) -> Secret | None:
     return Secret(path, value.template, values, literal)
 
 
-def _inside(path: Path, value: str) -> Secret | None:
+def _inside(path: KeyPath, value: str) -> Secret | None:
     """A credential within a longer text: a URL's password, or a query parameter with a telling name."""
     spans = _url_secrets(value)
     if not spans:

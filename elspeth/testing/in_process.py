@@ -11,12 +11,12 @@ from elspeth.audit.store import record_frames
 from elspeth.audit.store.records import Records
 from elspeth.clock import utc_now
 from elspeth.execution import codec
-from elspeth.execution.compile import compile_walk
+from elspeth.execution.compile import compile_executor
 from elspeth.execution.executor import RetryPolicy
-from elspeth.execution.ingest import Intake
+from elspeth.execution.ingest import Ingest
 from elspeth.execution.item_runner import run_items
 from elspeth.execution.recorder import Recorder
-from elspeth.execution.stage_runner import OrderedStage
+from elspeth.execution.stage_runner import StageRunner
 from elspeth.plugins.contract import Context, Invalid, Plugin, Row, Source
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.schema import RowSchema, SchemaError, compile_reader
@@ -122,18 +122,20 @@ class InProcess:
         graph = self._pipeline.graph
         self._recorders = [Recorder(last=stage == self._last) for stage in range(len(graph.stateful))]
         self._ordered = {
-            stage: OrderedStage(
+            stage: StageRunner(
                 graph, stage, self._deciding, self._recorders[stage], self._context, self.archive, retry=self._retry
             )
             for stage, ordered in enumerate(graph.stateful)
             if ordered
         }
         self._walks = {
-            stage: compile_walk(graph, stage, self._deciding, self._recorders[stage], self._context, retry=self._retry)
+            stage: compile_executor(
+                graph, stage, self._deciding, self._recorders[stage], self._context, retry=self._retry
+            )
             for stage, ordered in enumerate(graph.stateful)
             if not ordered
         }
-        self._intake = Intake(self._run_id, graph, self._walks[0])
+        self._ingest = Ingest(self._run_id, graph, self._walks[0])
         for stage, ordered_stage in self._ordered.items():
             ordered_stage.restore(states.get(str(stage), {}))
 
@@ -142,7 +144,7 @@ class InProcess:
     def feed(self, rows: codec.Rows) -> None:
         """Take a chunk of rows through all stages."""
         for place in range(len(rows.rows)):
-            self._intake.take(rows, place)
+            self._ingest.take(rows, place)
         self._pass_on(end=False)
 
     def tick(self) -> None:

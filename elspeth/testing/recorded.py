@@ -21,7 +21,7 @@ class Recorded:
         return [(token, text) for batch, token, _, text in self.records["batch_members"] if batch == batch_id]
 
     def waiting(self, node_id: str, first: str, last: str) -> list[tuple[str, str, str]]:
-        """Meeting, token id and data of all who wait at a coalesce, for meetings with ids from `first` to `last`."""
+        """Join, token id and data of all who wait at a coalesce, for joins with ids from `first` to `last`."""
         closed = {record[0] for record in self.records["batches"]}
         return [
             (batch, token, text)
@@ -30,5 +30,5 @@ class Recorded:
         ]
 
     def decided(self, batch_id: str) -> bool:
-        """Whether this batch or meeting is closed."""
+        """Whether this batch or pending join is closed."""
         return any(record[0] == batch_id for record in self.records["batches"])

@@ -12,8 +12,8 @@ import sqlite3
 from typing import Any
 
 from elspeth import ids
-from elspeth.audit.explain.node_visits import UNKNOWN, Passages, parsed
-from elspeth.audit.explain.payload_reader import Contents, Value, bases_of
+from elspeth.audit.explain.node_visits import UNKNOWN, NodeVisits, parsed
+from elspeth.audit.explain.payload_reader import PayloadReader, Value, bases_of
 from elspeth.errors import ElspethError
 
 MOST_TOKENS = 500
@@ -39,11 +39,11 @@ class Lineage:
         self._status, settings, self._directory, self._completed_at = row
         purged = self._one(_PURGES, (f"{run}!purge.", f"{run}!purge/"))
         self._purged = None if purged is None else {"at": purged[0], "user": purged[1], "reason": purged[2]}
-        self.contents = Contents(bases_of(settings, self._directory), purged=purged is not None)
+        self.contents = PayloadReader(bases_of(settings, self._directory), purged=purged is not None)
         self._nodes = self._by_id("nodes", "node_id", "plugin_name", "node_type", "plugin_version", "determinism",
                                   "config_json")  # fmt: skip
         self._edges = self._by_id("edges", "edge_id", "to_node_id", "label")
-        self._passages = Passages(connection, self.contents, self._nodes, self._edges)
+        self._visits = NodeVisits(connection, self.contents, self._nodes, self._edges)
         self._told: set[str] = set()
         self._files: dict[str, str | None] = {}
 
@@ -139,12 +139,12 @@ class Lineage:
         ends: dict[str, Value],
     ) -> Value:  # fmt: skip
         self._told.add(token)
-        passages, ends[token] = self._passages.of(token, content)
+        visits, ends[token] = self._visits.of(token, content)
         life: Value = {
             "token": token,
             "how": _how(token),
             "parents": parents.get(token, []),
-            "passages": passages,
+            "passages": visits,
             "batches": [],
             "end": None,
             "becomes": [],
@@ -162,7 +162,7 @@ class Lineage:
             " WHERE outcome_id = ? OR (outcome_id >= ? AND outcome_id < ?) ORDER BY outcome_id",
             (f"{token}=", f"{token}~", f"{token}~~"),
         ):
-            if batch is not None and batch not in [told["batch"] for told in life["batches"]]:
+            if batch is not None and batch not in [render["batch"] for render in life["batches"]]:
                 life["batches"].append(self._batch(batch, token, consumed=outcome == "consumed_in_batch"))
             if terminal:
                 file = self._file("output", sink) if sink else None

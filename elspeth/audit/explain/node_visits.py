@@ -7,16 +7,16 @@ import json
 import sqlite3
 from typing import Any
 
-from elspeth.audit.explain.payload_reader import NO_LONGER_KEPT, Contents, Value, differences
+from elspeth.audit.explain.payload_reader import NO_LONGER_KEPT, PayloadReader, Value, differences
 
 UNKNOWN: Value = {"values": None, "kept": "not recorded"}
 
 
-class Passages:
+class NodeVisits:
     """Reads the passages of tokens of one run. `nodes` and `edges` are the run's, by id."""
 
     def __init__(
-        self, connection: sqlite3.Connection, contents: Contents, nodes: dict[str, Value], edges: dict[str, Value]
+        self, connection: sqlite3.Connection, contents: PayloadReader, nodes: dict[str, Value], edges: dict[str, Value]
     ) -> None:
         self._connection = connection
         self._contents = contents
@@ -35,23 +35,23 @@ class Passages:
         routes = self._routes(reach)
         calls = self._calls(reach)
         refusals = self._refusals(token, reach)
-        passages = []
+        visits = []
         for state in sorted(states, key=lambda state: (state[2], state[3])):
-            passage, content = self._passage(state, content)
+            visit, content = self._visit(state, content)
             state_id = state[0]
             decision = routes.get(state_id, [])
             node = self._nodes.get(state[1], {})
             if node.get("node_type") == "gate":
-                passage["gate"] = _gate(node, decision, passage)
-            passage["routes"] = [{key: route[key] for key in ("edge", "label", "to", "mode")} for route in decision]
-            passage["calls"] = calls.get(state_id, [])
+                visit["gate"] = _gate(node, decision, visit)
+            visit["routes"] = [{key: route[key] for key in ("edge", "label", "to", "mode")} for route in decision]
+            visit["calls"] = calls.get(state_id, [])
             if state_id in refusals:
-                passage["refused_to"] = refusals[state_id]["destination"]
-            passages.append(passage)
-        passages += [refusal for key, refusal in refusals.items() if key not in {state[0] for state in states}]
-        return passages, content
+                visit["refused_to"] = refusals[state_id]["destination"]
+            visits.append(visit)
+        visits += [refusal for key, refusal in refusals.items() if key not in {state[0] for state in states}]
+        return visits, content
 
-    def _passage(self, state: tuple[Any, ...], given: Value) -> tuple[Value, Value]:
+    def _visit(self, state: tuple[Any, ...], given: Value) -> tuple[Value, Value]:
         (state_id, node_id, _, attempt, status, before, after, data, reference, error, started, ended, duration) = state
         node = self._nodes.get(node_id, {})
         if data is not None or reference is not None:
@@ -63,7 +63,7 @@ class Passages:
         else:
             returned = {"values": None, "kept": NO_LONGER_KEPT}
         both = given["values"] is not None and returned["values"] is not None
-        passage = {
+        visit = {
             "state_id": state_id,
             "node": node_id,
             "kind": node.get("node_type"),
@@ -85,7 +85,7 @@ class Passages:
             "completed_at": ended,
             "duration_ms": duration,
         }
-        return passage, returned if after is not None else given
+        return visit, returned if after is not None else given
 
     def _routes(self, reach: tuple[str, str]) -> dict[str, list[Value]]:
         found: dict[str, list[Value]] = {}
@@ -159,7 +159,7 @@ def fields_in(condition: str) -> list[str]:
     return list(found)
 
 
-def _gate(node: Value, decision: list[Value], passage: Value) -> Value:
+def _gate(node: Value, decision: list[Value], visit: Value) -> Value:
     reason = decision[0]["reason"] if decision else None
     config = parsed(node.get("config_json"))
     condition = config.get("condition") if isinstance(config, dict) else None
@@ -168,6 +168,6 @@ def _gate(node: Value, decision: list[Value], passage: Value) -> Value:
     answer = {"answer": reason.get("answer"), "answer_kept": True} if isinstance(reason, dict) else {
         "answer": None, "answer_kept": False
     }  # fmt: skip
-    row = passage["given"]
+    row = visit["given"]
     values = {field: row.get(field) for field in fields_in(condition or "") if field in row} if row else None
     return {"condition": condition, "values": values, **answer}

@@ -11,7 +11,7 @@ NO_LONGER_KEPT = "no longer kept"
 Value = dict[str, Any]
 
 
-class Contents:
+class PayloadReader:
     """Reads the data that records hold or refer to.
 
     `bases` are folders in which the payload store of the run may be; `purged` says whether its data was purged, so that

@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
-from elspeth.audit.explain.payload_reader import NO_LONGER_KEPT, Contents
+from elspeth.audit.explain.payload_reader import NO_LONGER_KEPT, PayloadReader
 from elspeth.errors import SettingsError
 
 MOST_FOUND = 1000
@@ -34,7 +34,7 @@ def conditions(words: tuple[str, ...]) -> dict[str, str]:
     return wanted
 
 
-def search(connection: sqlite3.Connection, run_id: str, wanted: dict[str, str], contents: Contents) -> Search:
+def search(connection: sqlite3.Connection, run_id: str, wanted: dict[str, str], contents: PayloadReader) -> Search:
     """Look at every row of the run; all of `wanted` must hold. A field inside of another is named `outer.inner`."""
     result = Search()
     # SQLite looks for the texts first, which is quicker than to parse every row.

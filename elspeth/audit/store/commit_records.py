@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from elspeth.audit import chain
-from elspeth.audit.store.record_frames import Parts, join, part
+from elspeth.audit.store.record_frames import RecordFrames, join, part
 from elspeth.audit.store.records import COLUMNS, FIXED, KEY_LENGTH, Record, Records, layout
 from elspeth.errors import ElspethError
 
@@ -42,7 +42,7 @@ class Batch:
         self.digests.append(chain.digest_table(table, checked(table, [record])))
 
 
-def prepared(run_id: str, records: Records, sent: Sequence[Parts] = ()) -> Batch:
+def prepared(run_id: str, records: Records, sent: Sequence[RecordFrames] = ()) -> Batch:
     """What one commit writes: records made here, which are checked, and what roles sent, which was when it was decoded.
 
     Raises `ElspethError` naming table and value.

@@ -20,24 +20,24 @@ from elspeth.audit.store.records import COLUMNS, KEY_LENGTH, Record, Records, la
 from elspeth.errors import ElspethError
 
 
-class Part(msgspec.Struct, array_like=True, frozen=True):
+class RecordFrame(msgspec.Struct, array_like=True, frozen=True):
     """Records of one table, as one role made them in one piece of work."""
 
     records: list[Record]
     lines: Lines
 
 
-Parts = dict[str, Part]
+RecordFrames = dict[str, RecordFrame]
 """By table; only tables with records."""
 
 
-def part(table: str, records: Sequence[Record]) -> Part:
+def part(table: str, records: Sequence[Record]) -> RecordFrame:
     """These records, at least one, in key order, with their lines."""
     ordered = sorted(records, key=_KEYS[table])
-    return Part(ordered, chain.lines_of(table, ordered))
+    return RecordFrame(ordered, chain.lines_of(table, ordered))
 
 
-def join(table: str, parts: Sequence[Part]) -> tuple[list[Record], Sequence[Lines]]:
+def join(table: str, parts: Sequence[RecordFrame]) -> tuple[list[Record], Sequence[Lines]]:
     """The records of several parts in key order, and their lines.
 
     Parts follow each other as rows do, unless a stage kept tokens back: then the lines are written anew.
@@ -57,7 +57,7 @@ def encode(records: Records) -> bytes:
     return _encode({table: part(table, made) for table, made in records.items() if made})
 
 
-def decode(body: bytes | memoryview) -> Parts:
+def decode(body: bytes | memoryview) -> RecordFrames:
     """What `encode` was given. Raises `ElspethError` where a record does not fit its table."""
     try:
         return _decode(body)  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ from elspeth.audit.export.journal import Journal
 from elspeth.audit.store import database, schema, state_events
 from elspeth.audit.store.commit_records import prepared
 from elspeth.audit.store.ledger import Ledger, as_dict
-from elspeth.audit.store.record_frames import Parts
+from elspeth.audit.store.record_frames import RecordFrames
 from elspeth.audit.store.records import Record, Records
 from elspeth.clock import utc_now
 from elspeth.errors import ElspethError, RunInProgress, RunNotFound, TakenOver
@@ -194,7 +194,7 @@ class AuditWriter:
 
     def commit(
         self, run_id: str, attempt: int, records: Records, status: Mapping[str, Any] | None = None,
-        sent: Sequence[Parts] = (),
+        sent: Sequence[RecordFrames] = (),
     ) -> int:  # fmt: skip
         """Write these records and what roles sent in one transaction; answers the commit's number.
 

@@ -17,7 +17,7 @@ from elspeth.audit.store import database, schema, state_events
 from elspeth.audit.store.records import FIXED
 from elspeth.audit.verify import consistency
 from elspeth.audit.verify.findings import Finding
-from elspeth.audit.verify.table import NAMED, RANGED, Recount, settle_moves
+from elspeth.audit.verify.table import NAMED, RANGED, TableVerifier, settle_moves
 from elspeth.errors import RunNotFound
 
 
@@ -51,7 +51,7 @@ def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None, al
     purged_before = last_action(connection, run_id, PURGE)
     removed = last_action(connection, run_id, REMOVE) > 0
     recounts = [
-        Recount(connection, run_id, table, purged_before=purged_before)
+        TableVerifier(connection, run_id, table, purged_before=purged_before)
         for table in FIXED
         if not (removed and table in ABOUT_ROWS)
     ]

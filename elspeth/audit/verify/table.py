@@ -22,7 +22,7 @@ RANGED = tuple(table for table in COLUMNS if table not in ("nodes", "edges"))
 Groups = Iterator[tuple[int, list[Record]]]
 
 
-class Recount:
+class TableVerifier:
     """One table of one run, held against `commit_tables`. Of commits before `purged_before`, row data may be gone."""
 
     def __init__(self, connection: sqlite3.Connection, run_id: str, table: str, *, purged_before: int) -> None:
@@ -226,7 +226,7 @@ def _name(table: str, record: Record) -> str:
     return " ".join(str(value) for value in record[: len(key_columns(table))])
 
 
-def settle_moves(recounts: list[Recount]) -> list[Finding]:
+def settle_moves(recounts: list[TableVerifier]) -> list[Finding]:
     """What is missing in one commit and too much in another was moved; the rest was removed, or added."""
     findings = []
     for recount in recounts:

@@ -13,7 +13,15 @@ import click
 
 from elspeth.audit.query.locate import locate
 from elspeth.cli import output
-from elspeth.cli.context import Asked, Examples, database_option, dotenv_option, json_option, pass_asked, reason_option
+from elspeth.cli.context import (
+    CliContext,
+    Examples,
+    database_option,
+    dotenv_option,
+    json_option,
+    pass_context,
+    reason_option,
+)
 from elspeth.cli.view.error_text import next_step
 from elspeth.cli.view.logs import Log
 from elspeth.errors import EXIT_FAILED, EXIT_OK, ElspethError, Temporary
@@ -45,68 +53,68 @@ _VERDICTS = {"alive": "green", "stopped": "yellow"}
 @database_option
 @dotenv_option
 @json_option
-@pass_asked
-def command(asked: Asked, fix: bool, mark_failed: str | None, patience: float, reason: str | None) -> int:
+@pass_context
+def command(context: CliContext, fix: bool, mark_failed: str | None, patience: float, reason: str | None) -> int:
     """Show every run that is not finished, with what is true of it, and all that would stop a resume.
 
     Changes nothing unless it is told to. Exits with 0 if nothing is wrong, with 1 if something is.
     """
     if fix and mark_failed:
         raise click.UsageError("give either --fix or --mark-failed RUN_ID")
-    log = Log(asked.log_format)
+    log = Log(context.log_format)
     try:
-        database = locate(asked.database, os.environ, Path.cwd())
+        database = locate(context.database, os.environ, Path.cwd())
     except Temporary as error:  # it is there and cannot be read now: that is what is wrong
-        return _tell(asked, Report(Path(asked.database or "."), (Finding.of("database", error),), ()))
+        return _tell(context, Report(Path(context.database or "."), (Finding.of("database", error),), ()))
     if mark_failed is not None:
         return _gave_up(
-            asked, doctor.mark_failed(database, mark_failed, reason=reason, patience=patience, tell=log.say)
+            context, doctor.mark_failed(database, mark_failed, reason=reason, patience=patience, tell=log.say)
         )
     acts: tuple[Act, ...] = ()
     with contextlib.redirect_stdout(sys.stderr):  # plugin files are loaded, and may print
         if fix:
             acts = tuple(doctor.fix(database, reason=reason, patience=patience, tell=log.say))
-        report = doctor.examine(database, dotenv=asked.dotenv, patience=patience, tell=log.say)
-    return _tell(asked, replace(report, acts=acts))
+        report = doctor.examine(database, dotenv=context.dotenv, patience=patience, tell=log.say)
+    return _tell(context, replace(report, acts=acts))
 
 
-def _tell(asked: Asked, report: Report) -> int:
+def _tell(context: CliContext, report: Report) -> int:
     code = EXIT_OK if report.healthy else EXIT_FAILED
-    if asked.json:
+    if context.json:
         value = report.to_value()
         for run in value["runs"]:
-            run["next_command"] = _typed(run["next_command"], asked)
+            run["next_command"] = _typed(run["next_command"], context)
         output.result_json(value | {"exit_code": code})
     else:
-        output.result("\n".join(_words(report, asked)))
+        output.result("\n".join(_words(report, context)))
     return code
 
 
-def _gave_up(asked: Asked, act: Act) -> int:
-    if asked.json:
+def _gave_up(context: CliContext, act: Act) -> int:
+    if context.json:
         output.result_json({"acts": [act.to_value()], "exit_code": EXIT_OK})
     else:
         output.result(_act(act))
     return EXIT_OK
 
 
-def _words(report: Report, asked: Asked) -> Iterator[str]:
+def _words(report: Report, context: CliContext) -> Iterator[str]:
     yield f"Audit database {report.database}"
     for act in report.acts:
         yield _act(act)
     if any(finding.level != "ok" for finding in report.findings):
         yield ""
-        yield from _findings(report.findings, asked)
+        yield from _findings(report.findings, context)
     if report.runs:
         yield ""
-        rows = [(run.standing.run.run_id, run.standing.run.status, _verdict(run), run.evidence, _place(run))
+        rows = [(run.assessment.run.run_id, run.assessment.run.status, _verdict(run), run.evidence, _place(run))
                 for run in report.runs]  # fmt: skip
         yield output.table(["run", "status", "verdict", "because", "continues at"], rows)
     for run in report.runs:
         yield ""
-        yield output.styled(f"{run.standing.run.run_id} is {_verdict(run)}", _VERDICTS.get(run.state, "red"))
-        yield from _findings(run.findings, asked)
-        yield f"  Next: {_typed(run.next_command, asked)}"
+        yield output.styled(f"{run.assessment.run.run_id} is {_verdict(run)}", _VERDICTS.get(run.state, "red"))
+        yield from _findings(run.findings, context)
+        yield f"  Next: {_typed(run.next_command, context)}"
     yield ""
     yield _sum(report)
 
@@ -123,7 +131,7 @@ def _place(run: RunReport) -> str:
     return f"row {run.rows:,}, {when}"
 
 
-def _findings(findings: Iterable[Finding], asked: Asked) -> Iterator[str]:
+def _findings(findings: Iterable[Finding], context: CliContext) -> Iterator[str]:
     findings = list(findings)
     well = list(dict.fromkeys(finding.check for finding in findings))
     troubled = {finding.check for finding in findings if finding.level == "wrong"}
@@ -136,7 +144,7 @@ def _findings(findings: Iterable[Finding], asked: Asked) -> Iterator[str]:
         for detail in finding.details:
             yield from (f"            {line}" for line in detail.splitlines())
         if finding.next_step:
-            yield f"            Next: {_typed(finding.next_step, asked)}"
+            yield f"            Next: {_typed(finding.next_step, context)}"
 
 
 def _act(act: Act) -> str:
@@ -157,6 +165,6 @@ def _sum(report: Report) -> str:
     return output.styled("The audit database needs attention.", "red")
 
 
-def _typed(step: str, asked: Asked) -> str:
+def _typed(step: str, context: CliContext) -> str:
     """A next step, naming the audit database where the command line had to name it."""
-    return next_step(ElspethError("", next_step=step), asked)
+    return next_step(ElspethError("", next_step=step), context)

@@ -13,7 +13,7 @@ from elspeth.audit.explain.lineage import Lineage
 from elspeth.audit.query.locate import locate
 from elspeth.audit.store import database, schema
 from elspeth.cli import output
-from elspeth.cli.context import Asked, Examples, database_option, json_option, pass_asked
+from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.cli.view import explain
 from elspeth.errors import EXIT_OK, ElspethError
 
@@ -38,22 +38,22 @@ SHOWN = 20
 )  # fmt: skip
 @database_option
 @json_option
-@pass_asked
-def command(asked: Asked, reference: str, row: int | None, token: str | None, words: tuple[str, ...]) -> int:
+@pass_context
+def command(context: CliContext, reference: str, row: int | None, token: str | None, words: tuple[str, ...]) -> int:
     """Tell the whole story of a row: how it was read, what each node did with it, where it ended."""
     if (row is not None) + (token is not None) + bool(words) != 1:
         raise click.UsageError("give one of --row N, --token TOKEN and --where FIELD=VALUE")
-    path = locate(asked.database, os.environ, Path.cwd())
+    path = locate(context.database, os.environ, Path.cwd())
     connection = database.open_reader(path)
     try:
         with database.worded(path):
             schema.check(connection, path)
-            run_id = asked.run_id = _run(connection, path, reference)
+            run_id = context.run_id = _run(connection, path, reference)
             connection.execute("BEGIN")  # one snapshot: the run may be under way
             lineage = Lineage(connection, run_id)
             if words:
-                return _where(asked, connection, lineage, path, words)
-            _tell(asked, lineage.row(row) if row is not None else lineage.token(token or ""), path)
+                return _where(context, connection, lineage, path, words)
+            _show(context, lineage.row(row) if row is not None else lineage.token(token or ""), path)
             return EXIT_OK
     finally:
         connection.close()
@@ -74,7 +74,9 @@ def _run(connection: sqlite3.Connection, path: Path, reference: str) -> str:
         return reader.run(reference).run_id
 
 
-def _where(asked: Asked, connection: sqlite3.Connection, lineage: Lineage, path: Path, words: tuple[str, ...]) -> int:
+def _where(
+    context: CliContext, connection: sqlite3.Connection, lineage: Lineage, path: Path, words: tuple[str, ...]
+) -> int:
     from elspeth.audit.explain.search import MOST_FOUND, conditions, search  # a story by key starts without it
 
     result = search(connection, lineage.run, conditions(words), lineage.contents)
@@ -89,9 +91,9 @@ def _where(asked: Asked, connection: sqlite3.Connection, lineage: Lineage, path:
         raise ElspethError(f"no row with {' and '.join(words)} in run {lineage.run}", details=seen)
     if len(result.found) == 1:
         output.message(f"({'; '.join(seen)})")
-        _tell(asked, lineage.row(result.found[0][0]), path)
+        _show(context, lineage.row(result.found[0][0]), path)
         return EXIT_OK
-    if asked.json:
+    if context.json:
         matches = [{"row": index, "line": line} for index, line in result.found]
         output.result_json(
             {"run_id": lineage.run, "database": str(path), "scanned": result.scanned, "matches": matches,
@@ -108,8 +110,8 @@ def _where(asked: Asked, connection: sqlite3.Connection, lineage: Lineage, path:
     return EXIT_OK
 
 
-def _tell(asked: Asked, found: dict[str, Any], path: Path) -> None:
-    if asked.json:
+def _show(context: CliContext, found: dict[str, Any], path: Path) -> None:
+    if context.json:
         output.result_json({"database": str(path), **found})
     else:
-        output.result(explain.told(found))
+        output.result(explain.render(found))

@@ -9,7 +9,7 @@ import click
 
 from elspeth.cli import output
 from elspeth.cli.commands.verify import SIGNING_KEY
-from elspeth.cli.context import Asked, Examples, database_option, json_option, pass_asked
+from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.errors import EXIT_OK
 
 
@@ -28,8 +28,8 @@ from elspeth.errors import EXIT_OK
 )  # fmt: skip
 @database_option
 @json_option
-@pass_asked
-def command(asked: Asked, reference: str, folder: Path) -> int:
+@pass_context
+def command(context: CliContext, reference: str, folder: Path) -> int:
     """Write everything on record about a run as JSON lines, a file per table, with a manifest that vouches for them.
 
     With ELSPETH_SIGNING_KEY in the environment the manifest is signed. Row data is in it, as it is in the database.
@@ -39,12 +39,12 @@ def command(asked: Asked, reference: str, folder: Path) -> int:
     from elspeth.audit.query.reader import AuditReader
 
     key = os.environ.get(SIGNING_KEY)
-    path = locate(asked.database, os.environ, Path.cwd())
+    path = locate(context.database, os.environ, Path.cwd())
     with AuditReader(path) as reader:
         run = reader.run(reference)
-        asked.run_id = run.run_id
+        context.run_id = run.run_id
         manifest = export_run(reader, run.run_id, folder, key.encode() if key else None)
-    if asked.json:
+    if context.json:
         output.result_json({"database": str(path), "folder": str(folder.absolute()), "exit_code": EXIT_OK, **manifest})
         return EXIT_OK
     records = sum(facts["records"] for facts in manifest["files"].values())

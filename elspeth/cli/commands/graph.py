@@ -12,7 +12,7 @@ import msgspec
 from elspeth.audit.query.locate import locate
 from elspeth.audit.query.reader import AuditReader
 from elspeth.cli import output
-from elspeth.cli.context import Asked, Examples, database_option, dotenv_option, pass_asked
+from elspeth.cli.context import CliContext, Examples, database_option, dotenv_option, pass_context
 from elspeth.cli.loading import load
 from elspeth.errors import EXIT_OK, ElspethError
 from elspeth.graph import picture
@@ -35,8 +35,8 @@ from elspeth.graph.model import Edge, Graph, Node
 )
 @database_option
 @dotenv_option
-@pass_asked
-def command(asked: Asked, run_id: str | None, settings: Path | None, form: str) -> int:
+@pass_context
+def command(context: CliContext, run_id: str | None, settings: Path | None, form: str) -> int:
     """Draw a pipeline from its file, or a run with the number of rows that took each way.
 
     RUN_ID is a run's id, the beginning of one, or `latest`.
@@ -45,9 +45,9 @@ def command(asked: Asked, run_id: str | None, settings: Path | None, form: str) 
         raise click.UsageError("give either a RUN_ID or --settings FILE")
     counts: dict[str, int] | None = None
     if settings is not None:
-        graph = load(settings, asked).graph
+        graph = load(settings, context).graph
     else:
-        with AuditReader(locate(asked.database, os.environ, Path.cwd())) as reader:
+        with AuditReader(locate(context.database, os.environ, Path.cwd())) as reader:
             graph, counts = recorded(reader, reader.run(run_id or "").run_id)
     drawn = picture.mermaid(graph, counts) if form == "mermaid" else picture.text(graph, counts, output.width())
     output.result(drawn.rstrip("\n"))

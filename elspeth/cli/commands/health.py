@@ -10,7 +10,7 @@ import click
 
 from elspeth import __version__
 from elspeth.cli import output
-from elspeth.cli.context import Asked, Examples, database_option, json_option, pass_asked
+from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.errors import EXIT_FAILED, EXIT_OK
 from elspeth.runs.views.health import WATCH_SECONDS, check_health
 
@@ -30,16 +30,16 @@ from elspeth.runs.views.health import WATCH_SECONDS, check_health
 )  # fmt: skip
 @database_option
 @json_option
-@pass_asked
-def command(asked: Asked, seconds: float) -> int:
+@pass_context
+def command(context: CliContext, seconds: float) -> int:
     """Check version, plugins and audit database, and that a run which is driven here gets on.
 
     Exits with 0 if all is well, else with 1. Where no run is driven it answers at once.
     """
-    checks = check_health(asked.database, os.environ, Path.cwd(), seconds=seconds)
+    checks = check_health(context.database, os.environ, Path.cwd(), seconds=seconds)
     well = all(check.well for check in checks)
     code = EXIT_OK if well else EXIT_FAILED
-    if asked.json:
+    if context.json:
         output.result_json(
             {"healthy": well, "version": __version__, "checks": [asdict(check) for check in checks], "exit_code": code}
         )

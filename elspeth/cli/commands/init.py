@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from elspeth.cli import output
-from elspeth.cli.context import Asked, Examples, json_option, pass_asked
+from elspeth.cli.context import CliContext, Examples, json_option, pass_context
 from elspeth.errors import EXIT_OK, SettingsError, Temporary
 
 PIPELINE = """\
@@ -71,8 +71,8 @@ FILES = {"pipeline.yaml": PIPELINE, "input.csv": INPUT}
 )
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @json_option
-@pass_asked
-def command(asked: Asked, directory: Path) -> int:
+@pass_context
+def command(context: CliContext, directory: Path) -> int:
     """Write a small working pipeline into DIR: a commented pipeline.yaml and an input.csv.
 
     Files that are there already are never overwritten.
@@ -95,7 +95,7 @@ def command(asked: Asked, directory: Path) -> int:
         ) from error
     run = output.command("elspeth", "run", "--settings", "pipeline.yaml", "--execute")
     step = run if directory.resolve() == Path.cwd() else f"{output.command('cd', directory)} && {run}"
-    if asked.json:
+    if context.json:
         written = [str(directory / name) for name in FILES]
         output.result_json({"status": "written", "files": written, "exit_code": EXIT_OK, "next_command": step})
         return EXIT_OK

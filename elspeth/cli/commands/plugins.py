@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from elspeth.cli import output
-from elspeth.cli.context import Asked, Examples, ExamplesGroup, json_option, pass_asked
+from elspeth.cli.context import CliContext, Examples, ExamplesGroup, json_option, pass_context
 from elspeth.errors import EXIT_OK, SettingsError
 from elspeth.plugins import registry
 from elspeth.plugins.describe import Description, Option, describe
@@ -49,12 +49,12 @@ def command() -> None:
 @_kind_option
 @_file_option
 @json_option
-@pass_asked
-def list_plugins(asked: Asked, kind: str | None, files: tuple[Path, ...]) -> int:
+@pass_context
+def list_plugins(context: CliContext, kind: str | None, files: tuple[Path, ...]) -> int:
     """List the plugins that settings can name: built in, from packages, and from files that are named here."""
     registry.load_files(files)
     found = [plugin for plugin in registry.available() if kind in (None, plugin.kind)]
-    if asked.json:
+    if context.json:
         output.result_json([asdict(plugin) for plugin in found])
         return EXIT_OK
     rows = [(plugin.kind, plugin.name, plugin.origin, plugin.summary) for plugin in found]
@@ -75,15 +75,15 @@ def list_plugins(asked: Asked, kind: str | None, files: tuple[Path, ...]) -> int
 @_kind_option
 @_file_option
 @json_option
-@pass_asked
-def inspect(asked: Asked, name: str, kind: str | None, files: tuple[Path, ...]) -> int:
+@pass_context
+def inspect(context: CliContext, name: str, kind: str | None, files: tuple[Path, ...]) -> int:
     """Show a plugin: what it does, its options with types and defaults. A name may stand for plugins of two kinds."""
     registry.load_files(files)
     known = [plugin for plugin in registry.available() if kind in (None, plugin.kind)]
     found = [describe(registry.find(plugin.kind, plugin.name)) for plugin in known if plugin.name == name]
     if not found:
         raise _unknown(name, kind, known)
-    if asked.json:
+    if context.json:
         output.result_json([asdict(each) for each in found])
     else:
         output.result("\n\n\n".join(_text(each) for each in found))

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from elspeth.cli import output
-from elspeth.cli.context import Asked, Examples, database_option, json_option, pass_asked, reason_option
+from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context, reason_option
 from elspeth.errors import EXIT_FAILED, EXIT_OK, RunInProgress
 
 
@@ -29,9 +29,9 @@ from elspeth.errors import EXIT_FAILED, EXIT_OK, RunInProgress
 @reason_option
 @database_option
 @json_option
-@pass_asked
+@pass_context
 def command(
-    asked: Asked, older_than: str | None, reference: str | None, whole: bool, dry_run: bool, reason: str | None
+    context: CliContext, older_than: str | None, reference: str | None, whole: bool, dry_run: bool, reason: str | None
 ) -> int:
     """Remove row data from the audit database and the payload store, and give the room back.
 
@@ -44,15 +44,15 @@ def command(
 
     if (older_than is None) == (reference is None):
         raise click.UsageError("give either --older-than AGE or --run RUN_ID")
-    path = locate(asked.database, os.environ, Path.cwd())
+    path = locate(context.database, os.environ, Path.cwd())
     span = purge.age(older_than) if older_than is not None else None
     with AuditReader(path) as reader:
         found = purge.candidates(reader, reference=reference, older_than=span, whole=whole)
     refused = [candidate for candidate in found if candidate.refusal]
     if reference is not None and refused and not dry_run:
-        asked.run_id = refused[0].run.run_id
+        context.run_id = refused[0].run.run_id
         raise RunInProgress(
-            f"run {asked.run_id} {refused[0].refusal}", next_step=f"elspeth resume {asked.run_id}",
+            f"run {context.run_id} {refused[0].refusal}", next_step=f"elspeth resume {context.run_id}",
             details=["nothing was purged: only finished runs are"],
         )  # fmt: skip
     before = path.stat().st_size
@@ -67,10 +67,10 @@ def command(
             purged = purge.purge(path, candidate.run, whole=whole, reason=reason)
             value |= {"payloads": purged.payloads, "payloads_kept": purged.kept, "tails": purged.tails}
         done.append(value)
-        if not asked.json:
+        if not context.json:
             output.result(_sentence(value, whole=whole, dry_run=dry_run))
     freed = before - path.stat().st_size
-    if asked.json:
+    if context.json:
         output.result_json(
             {"database": str(path), "dry_run": dry_run, "whole": whole, "runs": done, "freed_bytes": freed,
              "left_alone": [candidate.run.run_id for candidate in refused], "exit_code": EXIT_OK}

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import click
 
-from elspeth.cli.context import Asked, Examples, database_option, dotenv_option, json_option, pass_asked, reason_option
+from elspeth.cli.context import (
+    CliContext,
+    Examples,
+    database_option,
+    dotenv_option,
+    json_option,
+    pass_context,
+    reason_option,
+)
 from elspeth.runs.lifecycle.fork_server import fork_server
 
 
@@ -42,10 +50,10 @@ from elspeth.runs.lifecycle.fork_server import fork_server
 @database_option
 @dotenv_option
 @json_option
-@pass_asked
+@pass_context
 def command(
-    asked: Asked, run_id: str, assignments: tuple[str, ...], settings: Path | None, working_directory: Path | None,
-    take_over: bool, accept_changed_code: bool, fail_on_rows: bool, reason: str | None,
+    context: CliContext, run_id: str, assignments: tuple[str, ...], settings: Path | None,
+    working_directory: Path | None, take_over: bool, accept_changed_code: bool, fail_on_rows: bool, reason: str | None,
 ) -> int:  # fmt: skip
     """Continue a run at its next unread row, with the settings stored in the audit database.
 
@@ -56,6 +64,6 @@ def command(
         from elspeth.cli.commands.resume_action import resume
 
         return resume(
-            asked, run_id, assignments, children, settings=settings, working_directory=working_directory,
+            context, run_id, assignments, children, settings=settings, working_directory=working_directory,
             take_over=take_over, accept_changed_code=accept_changed_code, fail_on_rows=fail_on_rows, reason=reason,
         )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query.locate import locate
-from elspeth.cli.context import Asked
+from elspeth.cli.context import CliContext
 from elspeth.cli.loading import checked_by
 from elspeth.cli.view.already_done import already
 from elspeth.cli.view.logs import Log
@@ -18,29 +18,29 @@ from elspeth.settings import SettingsProblems
 
 
 def resume(
-    asked: Asked, run_id: str, assignments: tuple[str, ...], children: ForkServer, *, settings: Path | None,
+    context: CliContext, run_id: str, assignments: tuple[str, ...], children: ForkServer, *, settings: Path | None,
     working_directory: Path | None, take_over: bool, accept_changed_code: bool, fail_on_rows: bool, reason: str | None,
 ) -> int:  # fmt: skip
     """Continue the run with children forked from this process. Answers the exit code."""
-    asked.shape = SHAPE
+    context.shape = SHAPE
     options = ResumeOptions(
         set=assignments,
         settings=settings.absolute() if settings else None,
         working_directory=working_directory,
         take_over=take_over,
         accept_changed_code=accept_changed_code,
-        dotenv=asked.dotenv,
+        dotenv=context.dotenv,
         reason=reason,
     )
-    database = locate(asked.database, os.environ, Path.cwd())
-    asked.shape = SHAPE | {"database": str(database.absolute())}
+    database = locate(context.database, os.environ, Path.cwd())
+    context.shape = SHAPE | {"database": str(database.absolute())}
     try:
-        found = prepare(database, run_id, options, tell=Log(asked.log_format).say)
+        found = prepare(database, run_id, options, tell=Log(context.log_format).say)
     except SettingsProblems as error:
         if options.settings is None or {problem.file for problem in error.problems} != {str(options.settings)}:
             raise  # what was stored with the run, not the file given
         raise checked_by(error, options.settings) from None
-    asked.run_id = found.run.run_id
+    context.run_id = found.run.run_id
     if found.pipeline is None:
-        return already(asked, found.database, found.run, "", fail_on_rows=fail_on_rows)
-    return further(asked, found, children, fail_on_rows=fail_on_rows)
+        return already(context, found.database, found.run, "", fail_on_rows=fail_on_rows)
+    return further(context, found, children, fail_on_rows=fail_on_rows)

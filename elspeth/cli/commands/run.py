@@ -10,7 +10,15 @@ from pathlib import Path
 
 import click
 
-from elspeth.cli.context import Asked, Examples, database_option, dotenv_option, json_option, pass_asked, reason_option
+from elspeth.cli.context import (
+    CliContext,
+    Examples,
+    database_option,
+    dotenv_option,
+    json_option,
+    pass_context,
+    reason_option,
+)
 from elspeth.runs.lifecycle.fork_server import fork_server
 
 
@@ -43,9 +51,9 @@ from elspeth.runs.lifecycle.fork_server import fork_server
 @database_option
 @dotenv_option
 @json_option
-@pass_asked
+@pass_context
 def command(
-    asked: Asked, settings: Path, execute: bool, auto_resume: bool, force_new: bool, fail_on_rows: bool,
+    context: CliContext, settings: Path, execute: bool, auto_resume: bool, force_new: bool, fail_on_rows: bool,
     assignments: tuple[str, ...], reason: str | None,
 ) -> int:  # fmt: skip
     """Run a pipeline, or show what running it would do.
@@ -57,6 +65,6 @@ def command(
         from elspeth.cli.commands.run_action import run
 
         return run(
-            asked, settings, assignments, children, auto_resume=auto_resume, force_new=force_new,
+            context, settings, assignments, children, auto_resume=auto_resume, force_new=force_new,
             fail_on_rows=fail_on_rows, reason=reason,
         )  # fmt: skip

@@ -10,7 +10,7 @@ from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query import locate
 from elspeth.audit.store.database import path_of
 from elspeth.cli import output
-from elspeth.cli.context import Asked
+from elspeth.cli.context import CliContext
 from elspeth.cli.loading import load
 from elspeth.cli.view.already_done import already
 from elspeth.cli.view.logs import Log
@@ -21,43 +21,43 @@ from elspeth.runs.lifecycle.drive import state_directory
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.lifecycle.resume import Resumption
 from elspeth.runs.lifecycle.start import Start
-from elspeth.runs.lifecycle.start_policy import Done, choose
+from elspeth.runs.lifecycle.start_policy import AlreadyDone, choose
 
 
 def run(
-    asked: Asked, settings: Path, assignments: tuple[str, ...], children: ForkServer | None, *, auto_resume: bool,
-    force_new: bool, fail_on_rows: bool, reason: str | None,
+    context: CliContext, settings: Path, assignments: tuple[str, ...], children: ForkServer | None, *,
+    auto_resume: bool, force_new: bool, fail_on_rows: bool, reason: str | None,
 ) -> int:  # fmt: skip
     """Carry it out with children forked from this process; without one, show the plan. Answers the exit code."""
-    asked.shape = SHAPE
+    context.shape = SHAPE
     if auto_resume and force_new:
         raise SettingsError("--auto-resume and --force-new exclude each other", next_step="leave one of them out")
-    pipeline = load(settings, asked, assignments)
+    pipeline = load(settings, context, assignments)
     database = path_of(pipeline.settings.landscape.url)
-    asked.place = None if asked.database or _found_unnamed(database) else str(database.absolute())
-    asked.shape = SHAPE | {"database": str(database.absolute())}
-    again = _command(asked, settings, assignments)
+    context.place = None if context.database or _found_unnamed(database) else str(database.absolute())
+    context.shape = SHAPE | {"database": str(database.absolute())}
+    again = _command(context, settings, assignments)
 
-    def decide() -> Start | Resumption | Done:
+    def decide() -> Start | Resumption | AlreadyDone:
         return choose(
-            pipeline, auto_resume=auto_resume, force_new=force_new, dotenv=asked.dotenv, reason=reason,
-            tell=Log(asked.log_format).say,
+            pipeline, auto_resume=auto_resume, force_new=force_new, dotenv=context.dotenv, reason=reason,
+            tell=Log(context.log_format).say,
         )  # fmt: skip
 
     if children is None:
         pipeline.inspect(state_directory(pipeline))
-        return _show(asked, pipeline, database, again, *_foreseen(decide))
+        return _show(context, pipeline, database, again, *_foreseen(decide))
     match decide():
         case Start() as begin:
-            return first(asked, begin, children, again=again, fail_on_rows=fail_on_rows)
-        case Done(earlier):
+            return first(context, begin, children, again=again, fail_on_rows=fail_on_rows)
+        case AlreadyDone(earlier):
             why = "; neither settings nor source changed since"
-            return already(asked, database, earlier, why, fail_on_rows=fail_on_rows)
+            return already(context, database, earlier, why, fail_on_rows=fail_on_rows)
         case Resumption() as found:
-            return further(asked, found, children, fail_on_rows=fail_on_rows)
+            return further(context, found, children, fail_on_rows=fail_on_rows)
 
 
-def _foreseen(decide: Callable[[], Start | Resumption | Done]) -> tuple[list[str], bool]:
+def _foreseen(decide: Callable[[], Start | Resumption | AlreadyDone]) -> tuple[list[str], bool]:
     """What earlier runs would mean for one that starts now, a sentence each; and whether it would start at all."""
     try:
         found = decide()
@@ -69,18 +69,20 @@ def _foreseen(decide: Callable[[], Start | Resumption | Done]) -> tuple[list[str
             return [f"run {run} would be given up" for run, _ in given_up], True
         case Resumption(run=run):
             return [f"run {run.run_id} would be resumed, as attempt {run.attempt + 1}; nothing is started anew"], True
-        case Done(run):
+        case AlreadyDone(run):
             return [
                 f"nothing would be done: run {run.run_id} is complete, and neither settings nor source changed"
             ], True
     return [], True
 
 
-def _show(asked: Asked, pipeline: Pipeline, database: Path, command: str, foreseen: list[str], starts: bool) -> int:
+def _show(
+    context: CliContext, pipeline: Pipeline, database: Path, command: str, foreseen: list[str], starts: bool
+) -> int:
     from elspeth.cli.view import plan  # what only the plan needs, such as a picture of the graph
 
     found = plan.plan(pipeline, database, foreseen)
-    if asked.json:
+    if context.json:
         output.result_json(
             SHAPE | {
                 "status": "planned", "database": str(database.absolute()), "exit_code": EXIT_OK,
@@ -92,13 +94,13 @@ def _show(asked: Asked, pipeline: Pipeline, database: Path, command: str, forese
     return EXIT_OK
 
 
-def _command(asked: Asked, settings: Path, assignments: tuple[str, ...]) -> str:
+def _command(context: CliContext, settings: Path, assignments: tuple[str, ...]) -> str:
     words: list[str | Path] = ["elspeth", "run", "--settings", settings, "--execute"]
     for assignment in assignments:
         words += ["--set", assignment]
-    if asked.database is not None:
-        words += ["--database", asked.database]
-    return output.command(*words, *([] if asked.dotenv else ["--no-dotenv"]))
+    if context.database is not None:
+        words += ["--database", context.database]
+    return output.command(*words, *([] if context.dotenv else ["--no-dotenv"]))
 
 
 def _found_unnamed(database: Path) -> bool:

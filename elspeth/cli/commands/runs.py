@@ -10,7 +10,7 @@ import click
 from elspeth.audit.query.locate import locate
 from elspeth.audit.query.reader import AuditReader
 from elspeth.cli import output
-from elspeth.cli.context import Asked, Examples, database_option, json_option, pass_asked
+from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.errors import EXIT_OK
 from elspeth.runs.views.status import Summary, summary
 
@@ -30,17 +30,17 @@ STATUSES = ("running", "completed", "failed", "interrupted")
 @click.option("--status", "wanted", type=click.Choice(STATUSES), help="Only runs with this status.")
 @database_option
 @json_option
-@pass_asked
-def command(asked: Asked, limit: int, wanted: str | None) -> int:
+@pass_context
+def command(context: CliContext, limit: int, wanted: str | None) -> int:
     """List the runs on record, latest first, with rows, rate, duration, failures and attempts.
 
     Numbers are those of each run's latest checkpoint; for a running one, they grow.
     """
-    with AuditReader(locate(asked.database, os.environ, Path.cwd())) as reader:
+    with AuditReader(locate(context.database, os.environ, Path.cwd())) as reader:
         chosen = [run for run in reader.runs() if wanted in (None, run.status)][:limit]
         found = [summary(reader, run) for run in chosen]
         path = reader.path
-    if asked.json:
+    if context.json:
         output.result_json({"database": str(path), "runs": [each.to_value() for each in found]})
     elif found:
         head = ["run", "status", "started", "rows", "rows/s", "took", "failures", "attempts"]

@@ -13,7 +13,7 @@ from elspeth.audit.query.locate import locate
 from elspeth.audit.query.reader import AuditReader
 from elspeth.cli import output
 from elspeth.cli.commands.runs import shown_status
-from elspeth.cli.context import Asked, Examples, database_option, json_option, pass_asked
+from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.cli.view.error_text import next_step
 from elspeth.errors import EXIT_OK, ElspethError
 from elspeth.runs.views.status import Status, status
@@ -34,17 +34,17 @@ SHOWN = 15
 @click.argument("run_id", metavar="RUN_ID")
 @database_option
 @json_option
-@pass_asked
-def command(asked: Asked, run_id: str) -> int:
+@pass_context
+def command(context: CliContext, run_id: str) -> int:
     """Show one run: nodes and counts, whether every row is accounted for, its processes, what happened to it.
 
     RUN_ID is a run's id, the beginning of one, or `latest`. Works while the run is driven, without disturbing it.
     """
-    with AuditReader(locate(asked.database, os.environ, Path.cwd())) as reader:
+    with AuditReader(locate(context.database, os.environ, Path.cwd())) as reader:
         found = status(reader, run_id)
         path = reader.path
-    command = next_step(ElspethError("", next_step=found.next_command), asked)
-    if asked.json:
+    command = next_step(ElspethError("", next_step=found.next_command), context)
+    if context.json:
         output.result_json(found.to_value() | {"database": str(path), "next_command": command or None})
     else:
         output.result("\n".join(_words(found, command)))

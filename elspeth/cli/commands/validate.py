@@ -10,7 +10,7 @@ from typing import Any, cast
 import click
 
 from elspeth.cli import output
-from elspeth.cli.context import Asked, Examples, dotenv_option, json_option, pass_asked
+from elspeth.cli.context import CliContext, Examples, dotenv_option, json_option, pass_context
 from elspeth.cli.loading import load
 from elspeth.cli.view.plan import cautions
 from elspeth.errors import EXIT_OK, ElspethError, SettingsError
@@ -38,23 +38,23 @@ from elspeth.settings import Problem, SettingsProblems
 )
 @dotenv_option
 @json_option
-@pass_asked
-def command(asked: Asked, settings: Path, assignments: tuple[str, ...]) -> int:
+@pass_context
+def command(context: CliContext, settings: Path, assignments: tuple[str, ...]) -> int:
     """Check a pipeline file: keys, types, plugins and their options, wiring, fields, files written twice.
 
     Every problem is told with its line. Nothing is run or written. An input that is not there yet is a warning: it
     would stop a run now, but the file may be right all the same. One that is there and has a header that cannot be used
     (two names that become one identifier, for instance) is a problem.
     """
-    asked.shape = {"status": "invalid", "settings": str(settings), "problems": [], "warnings": []}
+    context.shape = {"status": "invalid", "settings": str(settings), "problems": [], "warnings": []}
     try:
-        pipeline = load(settings, asked, assignments)
+        pipeline = load(settings, context, assignments)
         now = _look(pipeline)
     except SettingsProblems as error:
-        asked.shape |= {"problems": [asdict(problem) for problem in error.problems]}
+        context.shape |= {"problems": [asdict(problem) for problem in error.problems]}
         raise
     warnings = [str(problem) for problem in pipeline.loaded.warnings] + cautions(pipeline) + now
-    if asked.json:
+    if context.json:
         output.result_json(_value(pipeline, warnings))
         return EXIT_OK
     output.result(_text(pipeline))

@@ -11,7 +11,7 @@ import click
 
 from elspeth.audit.verify.findings import Finding
 from elspeth.cli import output
-from elspeth.cli.context import Asked, Examples, database_option, json_option, pass_asked
+from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.errors import EXIT_FAILED, EXIT_OK, SettingsError
 
 SIGNING_KEY = "ELSPETH_SIGNING_KEY"
@@ -47,8 +47,8 @@ _WHAT = {
 @click.option("--outputs", is_flag=True, help="Compare the outputs with what was recorded of them, too.")
 @database_option
 @json_option
-@pass_asked
-def command(asked: Asked, target: str, outputs: bool) -> int:
+@pass_context
+def command(context: CliContext, target: str, outputs: bool) -> int:
     """Recompute everything that the audit database claims about a run; exit 1 if anything does not hold.
 
     With ELSPETH_SIGNING_KEY in the environment, signatures are checked as well.
@@ -59,11 +59,11 @@ def command(asked: Asked, target: str, outputs: bool) -> int:
     if os.sep in target or folder.is_dir():
         if outputs:
             raise SettingsError("--outputs needs the run's own database", next_step="elspeth verify RUN_ID --outputs")
-        return _export(asked, folder, key)
-    return _run(asked, target, key, outputs)
+        return _export(context, folder, key)
+    return _run(context, target, key, outputs)
 
 
-def _export(asked: Asked, folder: Path, key: bytes | None) -> int:
+def _export(context: CliContext, folder: Path, key: bytes | None) -> int:
     from elspeth.audit.verify import exported
 
     manifest = exported.read_manifest(folder)
@@ -72,24 +72,26 @@ def _export(asked: Asked, folder: Path, key: bytes | None) -> int:
         "head": manifest["head"], "records": _count(manifest),
         "signature": _signature(key, manifest.get("signature")),
     }  # fmt: skip
-    return _tell(asked, facts, exported.verify_export(folder, key), [], f"the export {folder} of run {facts['run_id']}")
+    return _tell(
+        context, facts, exported.verify_export(folder, key), [], f"the export {folder} of run {facts['run_id']}"
+    )
 
 
 def _count(manifest: dict[str, Any]) -> int:
     return sum(facts.get("records", 0) for facts in manifest["files"].values() if isinstance(facts, dict))
 
 
-def _run(asked: Asked, reference: str, key: bytes | None, outputs: bool) -> int:
+def _run(context: CliContext, reference: str, key: bytes | None, outputs: bool) -> int:
     from elspeth.audit import purge
     from elspeth.audit.query.locate import locate
     from elspeth.audit.query.reader import AuditReader
     from elspeth.audit.verify.outputs import check_outputs, payload_findings
     from elspeth.audit.verify.run import verify_run
 
-    path = locate(asked.database, os.environ, Path.cwd())
+    path = locate(context.database, os.environ, Path.cwd())
     with AuditReader(path) as reader:
         run = reader.run(reference)
-        asked.run_id = run.run_id
+        context.run_id = run.run_id
         findings = verify_run(reader, run.run_id, key)
         if not any(finding.kind == "schema" for finding in findings):
             findings += payload_findings(reader.connection, run.run_id)
@@ -109,7 +111,7 @@ def _run(asked: Asked, reference: str, key: bytes | None, outputs: bool) -> int:
         "head": {"commit_no": head.commit_no, "digest": head.digest, "signature": head.signature} if head else None,
         "records": records, "signature": _signature(key, head.signature if head else None),
     }  # fmt: skip
-    return _tell(asked, facts, findings, notes, f"run {run.run_id}")
+    return _tell(context, facts, findings, notes, f"run {run.run_id}")
 
 
 def _signature(key: bytes | None, found: object) -> str:
@@ -118,9 +120,9 @@ def _signature(key: bytes | None, found: object) -> str:
     return f"signed; not checked, since {SIGNING_KEY} is not set" if key is None else "signed, and checked"
 
 
-def _tell(asked: Asked, facts: dict[str, Any], findings: list[Finding], notes: list[str], what: str) -> int:
+def _tell(context: CliContext, facts: dict[str, Any], findings: list[Finding], notes: list[str], what: str) -> int:
     code = EXIT_FAILED if findings else EXIT_OK
-    if asked.json:
+    if context.json:
         value = {**facts, "holds": not findings, "exit_code": code, "notes": notes}
         output.result_json(value | {"findings": [dataclasses.asdict(finding) for finding in findings]})
         return code

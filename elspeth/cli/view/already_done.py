@@ -7,26 +7,26 @@ from pathlib import Path
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.cli import output
-from elspeth.cli.context import Asked
+from elspeth.cli.context import CliContext
 from elspeth.cli.view.result import BAD_OUTCOMES, SHAPE
 from elspeth.errors import EXIT_OK, EXIT_ROWS_FAILED
 from elspeth.runs.lifecycle import evidence_delivery
 
 
-def already(asked: Asked, database: Path, run: Run, why: str, *, fail_on_rows: bool) -> int:
+def already(context: CliContext, database: Path, run: Run, why: str, *, fail_on_rows: bool) -> int:
     """Say so, with the counts that the audit database holds; answers the exit code.
 
     Copies of its evidence that the settings ask for are made where they are missing.
     """
     database = database.absolute()
-    made = evidence_delivery.finish(database, run, dotenv=asked.dotenv)
+    made = evidence_delivery.finish(database, run, dotenv=context.dotenv)
     with AuditReader(database) as reader:
         rows = reader.row_count(run.run_id)
         outcomes = {name: number for name, number in reader.outcome_counts(run.run_id).items() if name != "buffered"}
         sinks = reader.sink_counts(run.run_id)
     bad = any(outcomes.get(name) for name in BAD_OUTCOMES)
     code = EXIT_ROWS_FAILED if fail_on_rows and bad else EXIT_OK
-    if asked.json:
+    if context.json:
         output.result_json(
             SHAPE | {
                 "status": "completed", "run_id": run.run_id, "rows": rows, "outcomes": outcomes, "sinks": sinks,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from elspeth.cli import output
-from elspeth.cli.context import Asked
+from elspeth.cli.context import CliContext
 from elspeth.cli.view.logs import Log
 from elspeth.errors import ElspethError, Interrupted, RunInProgress, Temporary
 
@@ -21,12 +21,12 @@ _COMMAND = re.compile(r"elspeth [a-z](?:[^`\s]| (?! ))*")
 """The first command in a next step; two blanks, or a quote, part it from what else is said."""
 
 
-def tell(error: ElspethError, asked: Asked) -> None:
+def render(error: ElspethError, context: CliContext) -> None:
     """Print an error: its message, its details a line each, its next step, and with --verbose where it arose."""
-    step = next_step(error, asked)
-    log = Log(asked.log_format, asked.run_id)
+    step = next_step(error, context)
+    log = Log(context.log_format, context.run_id)
     if not log.for_people:
-        trace = {"traceback": _traceback(error)} if asked.verbose else {}
+        trace = {"traceback": _traceback(error)} if context.verbose else {}
         log.say(error.message, "error", details=list(error.details), next_step=step, **trace)
         return
     stopped = isinstance(error, Interrupted)
@@ -37,18 +37,18 @@ def tell(error: ElspethError, asked: Asked) -> None:
             output.message(f"  {line}")
     if step:
         output.message(f"{output.styled('Next:', 'bold', sys.stderr)} {step}")
-    if asked.verbose:
+    if context.verbose:
         output.message(_traceback(error))
 
 
-def refusal(error: ElspethError, asked: Asked) -> dict[str, Any]:
+def refusal(error: ElspethError, context: CliContext) -> dict[str, Any]:
     """The JSON result of a command that ended in an error before it had a result of its own."""
-    step = next_step(error, asked)
+    step = next_step(error, context)
     found = _COMMAND.search(step)
     return {
         "status": "refused",
-        **asked.shape,
-        "run_id": asked.run_id,
+        **context.shape,
+        "run_id": context.run_id,
         "exit_code": error.exit_code,
         "resumable": isinstance(error, Temporary | RunInProgress) and "elspeth resume" in step,
         "next_command": found.group() if found else None,
@@ -56,9 +56,9 @@ def refusal(error: ElspethError, asked: Asked) -> dict[str, Any]:
     }
 
 
-def next_step(error: ElspethError, asked: Asked) -> str:
+def next_step(error: ElspethError, context: CliContext) -> str:
     """The next step, naming the audit database where the command line had to name it too."""
-    place, step = asked.database or asked.place, error.next_step
+    place, step = context.database or context.place, error.next_step
     if place is None or "--database" in step:
         return step
     path = place if "://" in place else str(Path(place).absolute())

@@ -22,7 +22,7 @@ _TIMES = {
 }
 
 
-def told(story: Value) -> str:
+def render(story: Value) -> str:
     """The story as text."""
     lines = [output.styled(f"Row {story['row']} of run {story['run_id']} ({story['run_status']})", "bold"), ""]
     lines += _read(story["read"], story["refused"])
@@ -90,11 +90,11 @@ def _death(death: Value) -> str:
 def _life(life: Value, focus: str | None) -> list[str]:
     lines = []
     waiting = list(life["batches"])
-    for number, passage in enumerate(life["passages"], 1):
-        for batch in [batch for batch in waiting if batch["node"] == passage["node"]]:
+    for number, visit in enumerate(life["passages"], 1):
+        for batch in [batch for batch in waiting if batch["node"] == visit["node"]]:
             waiting.remove(batch)
             lines += _batch(batch, focus)
-        lines += _passage(passage, number, life)
+        lines += _visit(visit, number, life)
     for batch in waiting:
         lines += _batch(batch, focus)
     lines += _end(life)
@@ -123,21 +123,21 @@ def _born(life: Value) -> str:
             return f"row {int(life['token'].rpartition('/')[2]) + 1} of those it was expanded to:"
 
 
-def _passage(passage: Value, number: int, life: Value) -> list[str]:
-    kind = _KINDS.get(passage["kind"] or "", passage["plugin"] or passage["kind"])
-    more = f", try {passage['try']}" if passage.get("try", 1) > 1 else ""
-    head = f"{number}. {output.styled(passage['node'], 'cyan')} ({kind}{more})"
-    if passage["status"] == "refused":
-        return [head, f"   refused it: {_error(passage['error'])}", *_went(passage["destination"])]
+def _visit(visit: Value, number: int, life: Value) -> list[str]:
+    kind = _KINDS.get(visit["kind"] or "", visit["plugin"] or visit["kind"])
+    more = f", try {visit['try']}" if visit.get("try", 1) > 1 else ""
+    head = f"{number}. {output.styled(visit['node'], 'cyan')} ({kind}{more})"
+    if visit["status"] == "refused":
+        return [head, f"   refused it: {_error(visit['error'])}", *_went(visit["destination"])]
     lines = [head]
-    if "gate" in passage:
-        lines += [f"   {line}" for line in _gate(passage)]
+    if "gate" in visit:
+        lines += [f"   {line}" for line in _gate(visit)]
     else:
-        lines += [f"   {line}" for line in _work(passage, life)]
-    lines += [f"   {line}" for call in passage["calls"] for line in _call(call)]
-    if passage["status"] == "failed":
-        lines.append(f"   {output.styled('failed', 'red')}: {_error(passage['error'])}")
-        lines += _went(passage.get("refused_to")) if "refused_to" in passage else ["   and was tried again"]
+        lines += [f"   {line}" for line in _work(visit, life)]
+    lines += [f"   {line}" for call in visit["calls"] for line in _call(call)]
+    if visit["status"] == "failed":
+        lines.append(f"   {output.styled('failed', 'red')}: {_error(visit['error'])}")
+        lines += _went(visit.get("refused_to")) if "refused_to" in visit else ["   and was tried again"]
     return lines
 
 
@@ -145,42 +145,42 @@ def _went(destination: str | None) -> list[str]:
     return [f"   so it went to {destination}"] if destination else []
 
 
-def _gate(passage: Value) -> Iterator[str]:
-    gate = passage["gate"]
+def _gate(visit: Value) -> Iterator[str]:
+    gate = visit["gate"]
     if gate["values"] is None:
-        values = f"its values are {passage['given_kept']}"
+        values = f"its values are {visit['given_kept']}"
     elif gate["values"]:
         values = "with " + ", ".join(f"{name} = {_plain(value)}" for name, value in gate["values"].items())
     else:
         values = "which reads no field that the row has"
     yield f"asked {gate['condition']}, {values}"
-    if passage["routes"]:
+    if visit["routes"]:
         answer = json.dumps(gate["answer"], ensure_ascii=False) if gate["answer_kept"] else "no longer kept"
-        ways = ", ".join(f"{route['to']} ({route['label']})" for route in passage["routes"])
+        ways = ", ".join(f"{route['to']} ({route['label']})" for route in visit["routes"])
         yield f"answer: {answer}, so it went to {ways}"
 
 
-def _work(passage: Value, life: Value) -> Iterator[str]:
-    if passage["returned_hash"] is None:
-        if passage["status"] == "completed":
+def _work(visit: Value, life: Value) -> Iterator[str]:
+    if visit["returned_hash"] is None:
+        if visit["status"] == "completed":
             yield f"returned {output.count(len(life['becomes']) + life.get('left_out', 0), 'row')}: see below"
         else:
-            yield f"given {passage['given_kept'] if passage['given'] is None else _plain(passage['given'])}"
+            yield f"given {visit['given_kept'] if visit['given'] is None else _plain(visit['given'])}"
         return
-    if not passage["changed"]:
+    if not visit["changed"]:
         yield "returned it unchanged"
-    elif passage["changes"] is not None:
-        touched = {change["field"].partition(".")[0] for change in passage["changes"]}
-        for name, value in passage["given"].items():
+    elif visit["changes"] is not None:
+        touched = {change["field"].partition(".")[0] for change in visit["changes"]}
+        for name, value in visit["given"].items():
             if name not in touched:
                 yield output.styled(f"  {name}: {_plain(value)}", "dim")
-        for change in passage["changes"]:
+        for change in visit["changes"]:
             yield _change(change)
     else:
-        if passage["given"] is None:
-            yield f"given {passage['given_kept']}"
+        if visit["given"] is None:
+            yield f"given {visit['given_kept']}"
         yield "returned"
-        yield from _values(passage["returned"], passage["returned_kept"])
+        yield from _values(visit["returned"], visit["returned_kept"])
 
 
 def _change(change: Value) -> str:

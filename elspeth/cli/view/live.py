@@ -14,7 +14,7 @@ from rich.text import Text
 from elspeth.cli import output
 from elspeth.cli.view.logs import Log
 from elspeth.cli.view.progress import FRAME_SECONDS, Display, counts
-from elspeth.cli.view.rate import Pace, percent
+from elspeth.cli.view.rate import RateMeter, percent
 from elspeth.coordinator.progress import Progress
 
 
@@ -25,10 +25,10 @@ def live(log: Log) -> Iterator[Display]:
     drawing = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False, transient=True)
     before = log.write
 
-    def show(progress: Progress, pace: Pace) -> None:
+    def show(progress: Progress, rate_meter: RateMeter) -> None:
         # A terminal that was closed is no reason to end the run that it shows.
         with contextlib.suppress(OSError):
-            drawing.update(_picture(log.run_id or "", progress, pace), refresh=True)
+            drawing.update(_picture(log.run_id or "", progress, rate_meter), refresh=True)
 
     def write(text: str) -> None:
         try:
@@ -47,9 +47,9 @@ def live(log: Log) -> Iterator[Display]:
             drawing.stop()
 
 
-def _picture(run_id: str, progress: Progress, pace: Pace) -> Group:
+def _picture(run_id: str, progress: Progress, rate_meter: RateMeter) -> Group:
     done = percent(progress.offset, progress.size)
-    rate, left = pace.rows_per_second, pace.seconds_left(progress.size)
+    rate, left = rate_meter.rows_per_second, rate_meter.seconds_left(progress.size)
     line = Table.grid(padding=(0, 2))
     cells: list[ProgressBar | Text] = [Text(run_id, "bold")]
     if done is not None:

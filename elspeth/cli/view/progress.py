@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from elspeth.cli import output
 from elspeth.cli.view.logs import Log
-from elspeth.cli.view.rate import Pace, percent
+from elspeth.cli.view.rate import RateMeter, percent
 from elspeth.coordinator.progress import Progress
 
 LINE_SECONDS = 5.0
@@ -20,12 +20,12 @@ FRAME_SECONDS = 0.15
 class Display:
     """Called with the progress some twenty times a second, in the main thread; prints what is due."""
 
-    def __init__(self, log: Log, show: Callable[[Progress, Pace], None], every: float) -> None:
+    def __init__(self, log: Log, show: Callable[[Progress, RateMeter], None], every: float) -> None:
         self._log = log
         self._show = show
         self._every = every
         self._next = time.monotonic() + every
-        self._pace = Pace()
+        self._pace = RateMeter()
 
     def __call__(self, progress: Progress) -> None:
         self._log.flush()
@@ -50,14 +50,16 @@ def display(log: Log) -> Iterator[Display]:
             yield shown
         return
     yield Display(
-        log, lambda progress, pace: log.say(words(progress, pace), "info", **facts(progress, pace)), LINE_SECONDS
+        log,
+        lambda progress, rate_meter: log.say(words(progress, rate_meter), "info", **facts(progress, rate_meter)),
+        LINE_SECONDS,
     )
 
 
-def words(progress: Progress, pace: Pace) -> str:
+def words(progress: Progress, rate_meter: RateMeter) -> str:
     """The progress as one line."""
     done = percent(progress.offset, progress.size)
-    rate, left = pace.rows_per_second, pace.seconds_left(progress.size)
+    rate, left = rate_meter.rows_per_second, rate_meter.seconds_left(progress.size)
     parts = [output.count(progress.rows_done, "row") + (f" ({done} % read)" if done is not None else "")]
     if rate:
         parts.append(f"{rate:,.0f} rows/s")
@@ -67,9 +69,9 @@ def words(progress: Progress, pace: Pace) -> str:
     return ", ".join(parts) + (f"; {sinks}" if sinks else "")
 
 
-def facts(progress: Progress, pace: Pace) -> dict[str, object]:
+def facts(progress: Progress, rate_meter: RateMeter) -> dict[str, object]:
     """The same as values, for programs that read the lines."""
-    rate, left = pace.rows_per_second, pace.seconds_left(progress.size)
+    rate, left = rate_meter.rows_per_second, rate_meter.seconds_left(progress.size)
     return {
         "rows": progress.rows_done,
         "rows_per_second": None if rate is None else round(rate, 1),

@@ -8,7 +8,7 @@ WINDOW_SECONDS = 10.0
 SAMPLE_SECONDS = 0.5
 
 
-class Pace:
+class RateMeter:
     """A sliding window over counts of rows and bytes of input."""
 
     def __init__(self) -> None:

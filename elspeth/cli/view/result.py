@@ -16,7 +16,7 @@ from elspeth.errors import (
     TakenOver,
     Temporary,
 )
-from elspeth.runs.lifecycle.drive import Ended
+from elspeth.runs.lifecycle.drive import AttemptResult
 
 SHAPE: dict[str, Any] = {
     "status": "refused", "run_id": None, "rows": 0, "outcomes": {}, "sinks": {}, "duration_seconds": 0.0,
@@ -38,7 +38,7 @@ class Result:
     of it was recorded.
     """
 
-    ended: Ended
+    ended: AttemptResult
     database: Path
     seconds: float
     files: Mapping[str, str]

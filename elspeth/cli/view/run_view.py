@@ -10,15 +10,15 @@ from typing import Any, Protocol
 
 from actors.places.local.fork_server import ForkServer
 from elspeth.cli import output
-from elspeth.cli.context import Asked
-from elspeth.cli.view.error_text import tell
+from elspeth.cli.context import CliContext
+from elspeth.cli.view.error_text import render
 from elspeth.cli.view.logs import Log
 from elspeth.cli.view.progress import display
 from elspeth.cli.view.result import Result
 from elspeth.coordinator.progress import Progress
 from elspeth.errors import TakenOver
 from elspeth.runs.lifecycle import resume, start
-from elspeth.runs.lifecycle.drive import Ended
+from elspeth.runs.lifecycle.drive import AttemptResult
 from elspeth.runs.lifecycle.pipeline import Pipeline
 
 
@@ -28,13 +28,13 @@ class Drive(Protocol):
     def __call__(
         self, *, watch: Callable[[Progress], None], on_output: Callable[[str, str], None], log_format: str,
         log_level: str,
-    ) -> Ended: ...  # fmt: skip
+    ) -> AttemptResult: ...  # fmt: skip
 
 
-def first(asked: Asked, begin: start.Start, children: ForkServer, *, again: str, fail_on_rows: bool) -> int:
+def first(context: CliContext, begin: start.Start, children: ForkServer, *, again: str, fail_on_rows: bool) -> int:
     """The first attempt at a run; `again` is the command that asked for it. Answers the exit code."""
     return _carry_out(
-        asked,
+        context,
         begin.pipeline,
         begin.run_id,
         begin.database,
@@ -46,44 +46,46 @@ def first(asked: Asked, begin: start.Start, children: ForkServer, *, again: str,
     )
 
 
-def further(asked: Asked, found: resume.Resumption, children: ForkServer, *, fail_on_rows: bool) -> int:
+def further(context: CliContext, found: resume.Resumption, children: ForkServer, *, fail_on_rows: bool) -> int:
     """A further attempt at a run that is not complete. Answers the exit code."""
     assert found.pipeline is not None
     return _carry_out(
-        asked,
+        context,
         found.pipeline,
         found.run.run_id,
         found.database,
         partial(resume.execute, found, children=children),
         attempt=found.run.attempt + 1,
         positions=found.checkpoint["sinks"],
-        took_over=found.options.take_over and not found.standing.verdict.dead,
+        took_over=found.options.take_over and not found.assessment.verdict.dead,
         notes=found.notes,
         fail_on_rows=fail_on_rows,
     )
 
 
-def resume_command(run_id: str, database: Path, asked: Asked) -> str:
+def resume_command(run_id: str, database: Path, context: CliContext) -> str:
     """The command that continues a run, complete: it can be typed in any folder."""
-    words = ["elspeth", "resume", run_id, "--database", str(database.absolute())]
-    return output.command(*words, *([] if asked.dotenv else ["--no-dotenv"]))
+    describe = ["elspeth", "resume", run_id, "--database", str(database.absolute())]
+    return output.command(*describe, *([] if context.dotenv else ["--no-dotenv"]))
 
 
 def _carry_out(
-    asked: Asked, pipeline: Pipeline, run_id: str, database: Path, drive: Drive, *, attempt: int = 1,
+    context: CliContext, pipeline: Pipeline, run_id: str, database: Path, drive: Drive, *, attempt: int = 1,
     positions: Mapping[str, Any], took_over: bool = False, notes: tuple[str, ...] = (), again: str = "",
     fail_on_rows: bool,
 ) -> int:  # fmt: skip
     """Say what begins and how to continue it, drive it with its progress on show, say how it ended."""
-    asked.run_id = run_id
-    log = Log(asked.log_format, run_id)
+    context.run_id = run_id
+    log = Log(context.log_format, run_id)
     resumable = pipeline.settings.checkpoint.enabled
-    command = resume_command(run_id, database, asked)
+    command = resume_command(run_id, database, context)
     _announce(log, run_id, attempt, command if resumable else None, notes)
     begun = time.monotonic()
     try:
         with display(log) as watch:
-            ended = drive(watch=watch, on_output=log.from_child, log_format=asked.log_format, log_level=asked.log_level)
+            ended = drive(
+                watch=watch, on_output=log.from_child, log_format=context.log_format, log_level=context.log_level
+            )
             watch(ended.progress)  # what was said while the tree shut down
     finally:
         log.flush()
@@ -103,12 +105,12 @@ def _carry_out(
         notes=notes,
         fail_on_rows=fail_on_rows,
     )
-    if asked.json:
+    if context.json:
         output.result_json(result.to_value())
     else:
         output.result(result.summary())
     if result.error is not None:
-        tell(result.error, asked)
+        render(result.error, context)
     return result.exit_code
 
 

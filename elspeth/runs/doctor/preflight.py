@@ -14,11 +14,11 @@ from elspeth.runs.doctor.disk import Need, check_room, growth
 from elspeth.runs.doctor.findings import Findings
 from elspeth.runs.lifecycle import requirements
 from elspeth.runs.lifecycle.pipeline import Pipeline
-from elspeth.runs.liveness.run_assessment import Standing
+from elspeth.runs.liveness.run_assessment import RunAssessment
 
 
 def examine_run(
-    state: Standing,
+    state: RunAssessment,
     nodes: Mapping[str, NodeRecord],
     findings: Findings,
     *,

@@ -15,7 +15,7 @@ from elspeth.runs.doctor.report import Act
 from elspeth.runs.doctor.survey import living_leftovers, stand
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS
 from elspeth.runs.liveness.locks import lock_path, probe
-from elspeth.runs.liveness.run_assessment import Standing, resumable
+from elspeth.runs.liveness.run_assessment import RunAssessment, resumable
 from elspeth.runs.operate.client import migrate, operate
 
 
@@ -96,7 +96,9 @@ def mark_failed(
     return Act(run.run_id, "mark_failed", "marked failed; it cannot be resumed any more", killed)
 
 
-def _fixed(database: Path, state: Standing, remains: tuple[Identity, ...], orphan: bool, reason: str | None) -> Act:
+def _fixed(
+    database: Path, state: RunAssessment, remains: tuple[Identity, ...], orphan: bool, reason: str | None
+) -> Act:
     run = state.run
     done = []
     killed: tuple[int, ...] = ()
@@ -118,12 +120,12 @@ def _kill(remains: tuple[Identity, ...]) -> tuple[int, ...]:
     return tuple(one.pid for one in remains if one.kill())
 
 
-def _seen(state: Standing, killed: tuple[int, ...]) -> dict[str, object]:
+def _seen(state: RunAssessment, killed: tuple[int, ...]) -> dict[str, object]:
     """What the act was based on, for the record."""
     return {"verdict": state.verdict.state, "evidence": state.verdict.sentence, "killed": list(killed)}
 
 
-def _lives(state: Standing) -> RunInProgress:
+def _lives(state: RunAssessment) -> RunInProgress:
     attempt = state.attempt
     error = state.in_progress("is not dead, so it is not given up")
     ends = {"alive": "TERM", "frozen": "KILL"}.get(state.verdict.state)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elspeth.runs.doctor.findings import Finding
-from elspeth.runs.liveness.run_assessment import Standing
+from elspeth.runs.liveness.run_assessment import RunAssessment
 
 CURABLE = ("orphaned", "presumed_dead", "frozen", "unknown")
 
@@ -18,24 +18,24 @@ CURABLE = ("orphaned", "presumed_dead", "frozen", "unknown")
 class RunReport:
     """A run that is not finished. `wrong` is what keeps it from going on by itself or from being resumed."""
 
-    standing: Standing
+    assessment: RunAssessment
     findings: tuple[Finding, ...]
 
     @property
     def state(self) -> str:
         """The verdict on its process; `stopped` if it ended in order and waits to be resumed."""
-        verdict = self.standing.verdict.state
-        return verdict if self.standing.run.status == "running" or verdict in ("alive", "frozen") else "stopped"
+        verdict = self.assessment.verdict.state
+        return verdict if self.assessment.run.status == "running" or verdict in ("alive", "frozen") else "stopped"
 
     @property
     def evidence(self) -> str:
         """Why this is said of it, in words."""
         if self.state == "stopped":
-            attempt = self.standing.attempt
+            attempt = self.assessment.attempt
             return (
                 f"attempt {attempt.attempt} ended {attempt.ended_at or ''}: {attempt.end_reason or 'no reason given'}"
             )
-        return self.standing.verdict.sentence
+        return self.assessment.verdict.sentence
 
     @property
     def wrong(self) -> bool:
@@ -45,28 +45,28 @@ class RunReport:
     @property
     def next_command(self) -> str:
         """What the operator types now. Without a checkpoint a dead run can only be given up."""
-        run_id = self.standing.run.run_id
-        if self.standing.checkpoint is None and self.state in ("orphaned", "presumed_dead", "stopped"):
+        run_id = self.assessment.run.run_id
+        if self.assessment.checkpoint is None and self.state in ("orphaned", "presumed_dead", "stopped"):
             return f"elspeth doctor --mark-failed {run_id}"
-        return self.standing.next_command
+        return self.assessment.next_command
 
     @property
     def rows(self) -> int | None:
         """How many rows are behind the checkpoint it would continue from, None without one."""
-        held = self.standing.checkpoint
+        held = self.assessment.checkpoint
         return None if held is None else int(json.loads(held.message)["rows"])
 
     @property
     def age_seconds(self) -> float | None:
         """How old its checkpoint is by this machine's clock, for people: nothing is decided by it."""
-        held = self.standing.checkpoint
+        held = self.assessment.checkpoint
         if held is None:
             return None
         return (datetime.now(UTC) - datetime.fromisoformat(held.created_at)).total_seconds()
 
     def to_value(self) -> dict[str, Any]:
         """The report as plain data."""
-        run, attempt, held = self.standing.run, self.standing.attempt, self.standing.checkpoint
+        run, attempt, held = self.assessment.run, self.assessment.attempt, self.assessment.checkpoint
         checkpoint = None
         if held is not None:
             checkpoint = {

@@ -18,7 +18,7 @@ from elspeth.runs.doctor.findings import Findings
 from elspeth.runs.doctor.preflight import examine_run
 from elspeth.runs.doctor.report import Report, RunReport
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS
-from elspeth.runs.liveness.run_assessment import Standing, leftovers, resumable, standing
+from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, leftovers, resumable
 
 DYING_SECONDS = 2.0
 """The children of a main process that just died end by themselves; this long they are given before they count."""
@@ -56,13 +56,13 @@ def examine(
 
 def stand(
     database: Path, runs: Sequence[Run], patience: float, tell: Callable[[str], None] = lambda line: None
-) -> list[Standing]:
+) -> list[RunAssessment]:
     """What is true of each of these runs; all heartbeats that need it are watched at the same time."""
 
-    def judged(run: Run) -> Standing:
+    def judged(run: Run) -> RunAssessment:
         # A run that has ended in order needs no watching: only a lock or a process in sight speaks against its end.
         with AuditReader(database) as reader:
-            return standing(reader, run, patience=patience if run.status == "running" else 0.0, tell=tell)
+            return assessment(reader, run, patience=patience if run.status == "running" else 0.0, tell=tell)
 
     if not runs:
         return []
@@ -70,7 +70,7 @@ def stand(
         return list(pool.map(judged, runs))
 
 
-def living_leftovers(reader: AuditReader, state: Standing) -> tuple[Identity, ...]:
+def living_leftovers(reader: AuditReader, state: RunAssessment) -> tuple[Identity, ...]:
     """The child processes of earlier attempts that are still there although their main process is not."""
     if not (state.verdict.dead or state.run.status != "running"):
         return ()
@@ -86,7 +86,7 @@ def _lives(identity: Identity) -> bool:
 
 
 def _examined(
-    state: Standing, nodes: Mapping[str, NodeRecord], remains: Sequence[Identity], database: Path, share: int,
+    state: RunAssessment, nodes: Mapping[str, NodeRecord], remains: Sequence[Identity], database: Path, share: int,
     environ: Mapping[str, str], dotenv: bool,
 ) -> RunReport:  # fmt: skip
     findings = Findings()

@@ -27,7 +27,7 @@ from elspeth.audit.batch_store import require_not_taken_over
 from elspeth.coordinator.coordinator import AUDIT, SINKS, SOURCE, TICK_SECONDS, Coordinator, stage_name
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
-from elspeth.coordinator.topology import Outcome, Topology
+from elspeth.coordinator.topology import AttemptOutcome, Topology
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Terminated
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
 from elspeth.runs.lifecycle.fork_server import fork_server
@@ -39,7 +39,7 @@ SHUTDOWN_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AttemptResult:
     """How an attempt ended. `error` is None if the run is complete."""
 
     run_id: str
@@ -119,15 +119,15 @@ def topology_of(
     }
     stateful = pipeline.graph.stateful
     return Topology(
-        audit=spec(AUDIT, "audit:Audit", encode_plan(audit)),
-        sinks=spec(SINKS, "sink:Sinks", argument, shutdown_seconds=2.0),
-        source=spec(SOURCE, "source:Reader", argument, shutdown_seconds=0.2),
+        audit=spec(AUDIT, "audit:AuditRole", encode_plan(audit)),
+        sinks=spec(SINKS, "sink:SinkRole", argument, shutdown_seconds=2.0),
+        source=spec(SOURCE, "source:SourceRole", argument, shutdown_seconds=0.2),
         stages={
-            stage: spec(stage_name(stage), "stage:Stage", argument, **deciding)
+            stage: spec(stage_name(stage), "stage:StageRole", argument, **deciding)
             for stage, ordered in enumerate(stateful)
             if ordered
         },
-        worker=lambda number: spec(f"worker-{number}", "worker:Worker", argument, **deciding),
+        worker=lambda number: spec(f"worker-{number}", "worker:WorkerRole", argument, **deciding),
         policy=policy_of(pipeline),
         stateful=stateful,
         max_seconds=pipeline.settings.checkpoint.max_seconds,
@@ -149,7 +149,7 @@ def drive(
     watch: Callable[[Progress], None] = lambda progress: None,
     on_output: Callable[[str, str], None] | None = None,
     children: ForkServer | None = None,
-) -> Ended:
+) -> AttemptResult:
     """Drive the attempt to its end. `watch` is called some twenty times a second, in the main thread.
 
     Processes are forked from `children`, which must live as long; without it, from one that is started here.
@@ -159,7 +159,7 @@ def drive(
     own = None if children is not None else fork_server()
     settings = pipeline.settings.supervisor
     progress = Progress(pipeline.size())
-    outcome = Outcome()
+    outcome = AttemptOutcome()
     coordinator = Coordinator.start(topology, progress, outcome)
     intensity = RestartIntensity(settings.max_restarts, settings.within_seconds)
     supervisor = Supervisor.start(
@@ -183,7 +183,7 @@ def drive(
         coordinator.stop()
         if own is not None:
             own.close()
-    return Ended(run_id, outcome.error and _cause(outcome.error, topology), progress)
+    return AttemptResult(run_id, outcome.error and _cause(outcome.error, topology), progress)
 
 
 def _cause(error: ElspethError, topology: Topology) -> ElspethError:

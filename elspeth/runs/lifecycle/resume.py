@@ -17,7 +17,7 @@ from elspeth.coordinator.progress import Progress
 from elspeth.errors import ConfigurationMismatch
 from elspeth.roles.plan import AuditPlan
 from elspeth.runs.lifecycle import evidence_delivery
-from elspeth.runs.lifecycle.drive import Ended, drive, plan_of, state_directory, topology_of
+from elspeth.runs.lifecycle.drive import AttemptResult, drive, plan_of, state_directory, topology_of
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.runs.lifecycle.requirements import (
     check_output,
@@ -31,8 +31,8 @@ from elspeth.runs.lifecycle.requirements import (
 from elspeth.runs.lifecycle.start import inputs_of
 from elspeth.runs.liveness.identity import current
 from elspeth.runs.liveness.locks import AttemptLock, lock_path
-from elspeth.runs.liveness.run_assessment import Standing, inspected_sizes, leftovers, standing
-from elspeth.runs.operate.records import take_over_record
+from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, inspected_sizes, leftovers
+from elspeth.runs.operate.records import take_over_action
 from elspeth.settings import difference
 
 
@@ -57,7 +57,7 @@ class Resumption:
     run: Run
     database: Path
     options: ResumeOptions
-    standing: Standing
+    assessment: RunAssessment
     checkpoint: dict[str, Any]
     pipeline: Pipeline | None = None
     notes: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ def prepare(
     database = database.absolute()
     with AuditReader(database) as reader:
         run = reader.run(reference)
-        state = standing(reader, run, patience=0 if run.status == "completed" else 60.0, tell=tell)
+        state = assessment(reader, run, patience=0 if run.status == "completed" else 60.0, tell=tell)
         if run.status == "completed":
             return Resumption(run, database, options, state, {})
         require_unfinished(run)
@@ -112,7 +112,7 @@ def execute(
     log_format: str = "text",
     log_level: str = "WARNING",
     children: ForkServer | None = None,
-) -> Ended:
+) -> AttemptResult:
     """Take the run over and finish it. Raises `RunInProgress` if somebody else was faster."""
     run, pipeline, options = resumption.run, resumption.pipeline, resumption.options
     assert pipeline is not None
@@ -121,7 +121,7 @@ def execute(
     crash_point("main.before_resume_lock")
     with AttemptLock.acquire(identity):
         crash_point("main.after_resume_lock")
-        replace = options.take_over and not resumption.standing.verdict.dead
+        replace = options.take_over and not resumption.assessment.verdict.dead
         plan = plan_of(
             pipeline, run.run_id, number, resumption.database, replace_outputs=replace, log_format=log_format,
             log_level=log_level,
@@ -129,7 +129,7 @@ def execute(
         overrides = {"set": list(options.set), "accept_changed_code": options.accept_changed_code}
         records = {}
         if replace:
-            records["operator_actions"] = [take_over_record(run.run_id, number, identity, options.reason)]
+            records["operator_actions"] = [take_over_action(run.run_id, number, identity, options.reason)]
         audit = AuditPlan(
             run_id=run.run_id,
             database=str(resumption.database),
@@ -146,7 +146,7 @@ def execute(
         )
         cast_list = topology_of(
             pipeline, plan, audit, cautious=resumption.cautious, leftovers=cast("Any", resumption.leftovers),
-            takes_over=_predecessor(resumption.standing),
+            takes_over=_predecessor(resumption.assessment),
         )  # fmt: skip
         ended = drive(pipeline, cast_list, run.run_id, watch=watch, on_output=on_output, children=children)
         if ended.error is None:
@@ -154,9 +154,9 @@ def execute(
         return ended
 
 
-def _predecessor(standing: Standing) -> dict[str, Any]:
+def _predecessor(assessment: RunAssessment) -> dict[str, Any]:
     """The attempt that is taken over, for the record."""
-    attempt, verdict = standing.attempt, standing.verdict
+    attempt, verdict = assessment.attempt, assessment.verdict
     return {
         "from_attempt": attempt.attempt, "pid": attempt.pid, "host": attempt.host, "state": verdict.state,
         "evidence": verdict.sentence,

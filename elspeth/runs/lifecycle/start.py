@@ -15,7 +15,7 @@ from elspeth.coordinator.commit_pipeline import start_checkpoint
 from elspeth.coordinator.progress import Progress
 from elspeth.roles.plan import AuditPlan
 from elspeth.runs.lifecycle import evidence_delivery
-from elspeth.runs.lifecycle.drive import Ended, drive, plan_of, state_directory, topology_of
+from elspeth.runs.lifecycle.drive import AttemptResult, drive, plan_of, state_directory, topology_of
 from elspeth.runs.lifecycle.pipeline import CANONICAL_VERSION, Pipeline
 from elspeth.runs.liveness.identity import current
 from elspeth.runs.liveness.locks import AttemptLock, lock_path
@@ -50,7 +50,7 @@ def execute(
     log_format: str = "text",
     log_level: str = "WARNING",
     children: ForkServer | None = None,
-) -> Ended:
+) -> AttemptResult:
     """Run it. The lock of the attempt is held from before the first record until this process ends or this returns."""
     pipeline, database = start.pipeline, start.database
     identity = current(lock_path(database, start.run_id, 1))

@@ -17,12 +17,12 @@ from elspeth.runs.lifecycle import resume, start
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.lifecycle.resume import ResumeOptions, Resumption
 from elspeth.runs.lifecycle.start import Start
-from elspeth.runs.liveness.run_assessment import Standing, outputs_of, resumable, standing
+from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, outputs_of, resumable
 from elspeth.settings import difference
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class AlreadyDone:
     """The pipeline's last run completed, and nothing it depends on has changed since."""
 
     run: Run
@@ -36,7 +36,7 @@ def choose(
     dotenv: bool = True,
     reason: str | None = None,
     tell: Callable[[str], None] = lambda line: None,
-) -> Start | Resumption | Done:
+) -> Start | Resumption | AlreadyDone:
     """Decide, before anything is touched.
 
     An unfinished run of this pipeline, or one with the same outputs, is in the way: it is refused (`RunInProgress`),
@@ -45,7 +45,7 @@ def choose(
     changed beside an unfinished run.
     """
     database = path_of(pipeline.settings.landscape.url)
-    in_the_way: list[Standing] = []
+    in_the_way: list[RunAssessment] = []
     last: Run | None = None
     if database.exists() and describe(database) != "is empty":
         with AuditReader(database) as reader:
@@ -54,9 +54,9 @@ def choose(
             mine = _outputs(pipeline)
             for run in filter(resumable, reader.runs()):
                 if run in runs or mine & outputs_of(run, reader.checkpoint(run.run_id)):
-                    in_the_way.append(standing(reader, run, patience=60.0 if auto_resume else 0.0, tell=tell))
+                    in_the_way.append(assessment(reader, run, patience=60.0 if auto_resume else 0.0, tell=tell))
             if not in_the_way and auto_resume and last is not None and _unchanged(reader, last, pipeline):
-                return Done(last)
+                return AlreadyDone(last)
     if in_the_way and force_new:
         return _force(pipeline, in_the_way, reason)
     if in_the_way and auto_resume and _same_pipeline(in_the_way[0].run, pipeline):
@@ -82,7 +82,7 @@ def _outputs(pipeline: Pipeline) -> set[str]:
     return {str(path.resolve()) for path in files}
 
 
-def _refusal(found: Standing) -> Exception:
+def _refusal(found: RunAssessment) -> Exception:
     if found.verdict.dead:
         error = found.in_progress("did not finish, and nobody drives it now")
         error.next_step = (
@@ -92,7 +92,7 @@ def _refusal(found: Standing) -> Exception:
     return found.in_progress()
 
 
-def _force(pipeline: Pipeline, in_the_way: list[Standing], reason: str | None) -> Start:
+def _force(pipeline: Pipeline, in_the_way: list[RunAssessment], reason: str | None) -> Start:
     for found in in_the_way:
         if not found.verdict.dead:
             raise found.in_progress("is not dead, so it is not given up")
@@ -101,7 +101,7 @@ def _force(pipeline: Pipeline, in_the_way: list[Standing], reason: str | None) -
 
 
 def _resume(
-    pipeline: Pipeline, database: Path, found: Standing, dotenv: bool, tell: Callable[[str], None]
+    pipeline: Pipeline, database: Path, found: RunAssessment, dotenv: bool, tell: Callable[[str], None]
 ) -> Resumption:
     keys = difference(json.loads(found.run.settings_json), pipeline.loaded.document)
     if keys:

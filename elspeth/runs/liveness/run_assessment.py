@@ -19,7 +19,7 @@ IN_PROGRESS = "Run already in progress"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunAssessment:
     """A run, its latest attempt, and the verdict on that attempt."""
 
     run: Run
@@ -48,13 +48,13 @@ class Standing:
         )
 
 
-def standing(
+def assessment(
     reader: AuditReader,
     run: Run,
     *,
     patience: float = HEARTBEAT_TIMEOUT_SECONDS,
     tell: Callable[[str], None] = lambda line: None,
-) -> Standing:
+) -> RunAssessment:
     """Judge the latest attempt of a run; watches its heartbeat for `patience` seconds where nothing else can tell."""
     attempt = reader.attempts(run.run_id)[-1]
     identity = AttemptIdentity.from_columns(dataclasses.asdict(attempt))
@@ -64,7 +64,7 @@ def standing(
         evidence = watch(evidence, lambda: reader.heartbeat(run.run_id, attempt.attempt), seconds=patience)
         # Who is less patient may learn that it moves, but not that it stands still.
         evidence = dataclasses.replace(evidence, timeout_seconds=max(patience, HEARTBEAT_TIMEOUT_SECONDS))
-    return Standing(run, attempt, judge(evidence), reader.checkpoint(run.run_id))
+    return RunAssessment(run, attempt, judge(evidence), reader.checkpoint(run.run_id))
 
 
 def resumable(run: Run) -> bool:

@@ -18,7 +18,7 @@ from actors.supervisor import Supervisor
 from elspeth.audit.purge import PURGE, REMOVE
 from elspeth.coordinator.exit_reasons import not_started
 from elspeth.errors import ElspethError, from_value
-from elspeth.roles.operator import Request, encode_request
+from elspeth.roles.operator import OperatorRequest, encode_request
 from elspeth.runs.liveness.identity import command_line, user_name
 
 HANG_SECONDS = 60.0
@@ -62,12 +62,12 @@ def _ask(database: Path, **wanted: Any) -> None:
     if not database.is_file():
         raise ElspethError(f"there is no audit database at {database}", next_step="name it with --database")
     uid = os.getuid()
-    request = Request(
+    request = OperatorRequest(
         database=str(database.absolute()), user=user_name(uid), uid=uid, command_line=command_line(), **wanted
     )
     hang = None if request.action in (PURGE, REMOVE) else HANG_SECONDS
     spec = ChildSpec(
-        "audit", "elspeth.roles.operator:Operator", encode_request(request), restart="temporary", hang_seconds=hang,
+        "audit", "elspeth.roles.operator:OperatorRole", encode_request(request), restart="temporary", hang_seconds=hang,
         title=f"elspeth {request.run_id or 'database'} {request.action}",
     )  # fmt: skip
     told: queue.SimpleQueue[FrameReceived | ChildDown] = queue.SimpleQueue()
@@ -105,7 +105,7 @@ class _Listener(pykka.ThreadingActor):
             self._told.put(message)
 
 
-def _died(down: ChildDown, request: Request) -> ElspethError:
+def _died(down: ChildDown, request: OperatorRequest) -> ElspethError:
     how = down.signal or f"exit code {down.exit_code}"
     next_step = f"elspeth status {request.run_id}" if request.run_id else "elspeth doctor"
     if request.action in (PURGE, REMOVE):  # what is done twice is done once

@@ -14,7 +14,7 @@ from actors.places.local.process import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Checkpoint, Event, Run
 from elspeth.runs.liveness.identity import AttemptIdentity
-from elspeth.runs.liveness.run_assessment import resumable, standing
+from elspeth.runs.liveness.run_assessment import assessment, resumable
 from elspeth.runs.views.history import Happening, history
 
 TROUBLED = ("quarantined", "discarded", "failed")
@@ -62,7 +62,7 @@ def summary(reader: AuditReader, run: Run) -> Summary:
     else:
         message = json.loads(held.message)
         outcomes, rows, seconds = message.get("outcomes", {}), message["rows"], message.get("driven", 0.0)
-    state = standing(reader, run, patience=0.0).verdict.state if run.status == "running" else None
+    state = assessment(reader, run, patience=0.0).verdict.state if run.status == "running" else None
     return Summary(run, state, rows, seconds, {name: outcomes[name] for name in TROUBLED if outcomes.get(name)})
 
 
@@ -141,7 +141,7 @@ def status(reader: AuditReader, reference: str, *, checkpoints: int = 5) -> Stat
     """Everything about the run of this id, its beginning or `latest`, as of one moment. Raises `RunNotFound`."""
     with reader.snapshot():
         run = reader.run(reference)
-        found = standing(reader, run, patience=0.0)
+        found = assessment(reader, run, patience=0.0)
         events = reader.events(run.run_id)
         attempts = reader.attempts(run.run_id)
         return Status(

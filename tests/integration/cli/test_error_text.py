@@ -9,7 +9,7 @@ import pytest
 
 from elspeth import errors
 from elspeth.cli import app
-from elspeth.cli.context import Asked
+from elspeth.cli.context import CliContext
 from elspeth.cli.view import error_text
 from tests.kit.processes.running import begin
 
@@ -83,12 +83,12 @@ def test_errors_are_json_lines_where_programs_read(
 
 def test_the_next_command_names_the_database_that_had_to_be_named() -> None:
     error = errors.RunInProgress("in progress", next_step="finish it: elspeth resume mf3k2a9x   or give it up")
-    asked = Asked(database="my runs/audit.db")
-    assert error_text.next_step(error, Asked()) == error.next_step
+    context = CliContext(database="my runs/audit.db")
+    assert error_text.next_step(error, CliContext()) == error.next_step
     path = f"{Path.cwd()}/my runs/audit.db"
     command = f"elspeth resume mf3k2a9x --database '{path}'"
-    assert error_text.next_step(error, asked) == f"finish it: {command}   or give it up"
-    assert error_text.refusal(error, asked)["next_command"] == command
+    assert error_text.next_step(error, context) == f"finish it: {command}   or give it up"
+    assert error_text.refusal(error, context)["next_command"] == command
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_next_command_names_the_database_that_had_to_be_named() -> None:
     ],
 )
 def test_the_next_command_for_programs_is_the_command_alone(step: str, command: str | None) -> None:
-    assert error_text.refusal(errors.ElspethError("no", next_step=step), Asked())["next_command"] == command
+    assert error_text.refusal(errors.ElspethError("no", next_step=step), CliContext())["next_command"] == command
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -1,24 +1,24 @@
 from __future__ import annotations
 
-from elspeth.cli.view.rate import Pace, percent
+from elspeth.cli.view.rate import RateMeter, percent
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
-    pace = Pace()
+    pace = RateMeter()
     for second in range(60):
         pace.see(second, 100 * second if second < 30 else 3000 + 10 * (second - 30), None)
     assert pace.rows_per_second == 10
 
 
 def test_nobody_can_tell_from_one_look() -> None:
-    pace = Pace()
+    pace = RateMeter()
     pace.see(0, 0, 0)
     assert pace.rows_per_second is None
     assert pace.seconds_left(100) is None
 
 
 def test_the_time_left_follows_from_the_bytes_that_are_left() -> None:
-    pace = Pace()
+    pace = RateMeter()
     pace.see(0, 0, None)
     pace.see(1, 10, 100)
     pace.see(2, 20, 300)
@@ -26,14 +26,14 @@ def test_the_time_left_follows_from_the_bytes_that_are_left() -> None:
 
 
 def test_a_source_that_cannot_tell_its_size_has_no_time_left() -> None:
-    pace = Pace()
+    pace = RateMeter()
     pace.see(0, 0, 0)
     pace.see(1, 10, 100)
     assert pace.seconds_left(None) is None
 
 
 def test_many_looks_in_a_second_are_kept_as_few() -> None:
-    pace = Pace()
+    pace = RateMeter()
     for look in range(10_000):
         pace.see(look / 1000, look, look)
     assert len(pace._samples) < 30

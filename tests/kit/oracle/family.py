@@ -1,4 +1,4 @@
-"""Who came from whom: forks, expansions, meetings and batches leave records that must fit one another."""
+"""Who came from whom: forks, expansions, pending joins and batches leave records that must fit one another."""
 
 from __future__ import annotations
 

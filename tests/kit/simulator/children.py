@@ -127,7 +127,7 @@ def _worker(world: World, child: Child) -> None:
         items.append((index, ()))
     row = message.stop if pooled else row + 1
     if row == message.stop or (row in split_points and message.poison is None and world.choose(2)):
-        done = m.Done(message.seq, message.start, row, 0.001 * world.choose(100), {"rows": len(items)})
+        done = m.SliceDecided(message.seq, message.start, row, 0.001 * world.choose(100), {"rows": len(items)})
         child.outbox.append(ev.SliceDone(child.name, done, (tuple(items), first + message.start), tuple(records)))
         rest = m.Work(message.seq, row, message.stop)
         child.job = (ev.Send(child.name, rest, send.bodies), row if row < message.stop else None, [], [])
@@ -258,7 +258,7 @@ def _audit(world: World, child: Child) -> None:
     pending = child.memory
     if isinstance(message, m.Record):
         pending[message.no] = send.bodies
-    elif isinstance(message, m.Events):
+    elif isinstance(message, m.RecordEvents):
         world.database.collect(message)
         if message.token is not None:
             world.database.commit_events()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from elspeth.coordinator.protocol import Commit, Events, Value
+from elspeth.coordinator.protocol import Commit, JsonObject, RecordEvents
 
 
 class Broken(AssertionError):
@@ -41,18 +41,18 @@ class Disk:
 class Database:
     """Commits are atomic. `alone` counts the deaths that a row saw alone: what a conviction has to answer for."""
 
-    checkpoint: Value | None = None
+    checkpoint: JsonObject | None = None
     records: list[Any] = field(default_factory=list)
-    events: list[Value] = field(default_factory=list)
+    events: list[JsonObject] = field(default_factory=list)
     tokens: set[int] = field(default_factory=set)
     alone: dict[tuple[int, int], int] = field(default_factory=dict)
     attempt: int = 0
     cautious: bool = False
     final: bool = False
-    _collected: list[Value] = field(default_factory=list)
+    _collected: list[JsonObject] = field(default_factory=list)
     _last_event: int = 0
 
-    def collect(self, message: Events) -> None:
+    def collect(self, message: RecordEvents) -> None:
         known = max([self._last_event, *(event["number"] for event in self._collected)])
         for event in message.events:
             if event["number"] > known:

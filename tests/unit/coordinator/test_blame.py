@@ -73,7 +73,7 @@ def started(policy: Policy) -> World:
 
 
 def done(seq: int, start: int, stop: int, worker: str = "worker-1") -> ev.SliceDone:
-    return ev.SliceDone(worker, m.Done(seq, start, stop, 0.001, {}), b"items", b"records")
+    return ev.SliceDone(worker, m.SliceDecided(seq, start, stop, 0.001, {}), b"items", b"records")
 
 
 def test_the_rest_of_a_chunk_goes_on_after_a_stop_until_a_commit_can_end_there() -> None:

@@ -36,7 +36,7 @@ class Flow:
         """A chunk is read and decided."""
         split_point = m.SplitPoint(rows, self.rows + rows, None)
         self.tell(ev.ChunkArrived(m.Chunk(self.seq, self.rows, rows, "source", (split_point,)), b"rows"))
-        self.tell(ev.SliceDone("worker-1", m.Done(self.seq, 0, rows, 0.001, {}), b"items", b"records"))
+        self.tell(ev.SliceDone("worker-1", m.SliceDecided(self.seq, 0, rows, 0.001, {}), b"items", b"records"))
         self.seq, self.rows, self.no = self.seq + 1, self.rows + rows, self.no + 1
 
     def stage_passed(self, *, flushed: bool = False) -> None:

@@ -15,7 +15,7 @@ from actors import ChildSpec, ForkServerGone
 from elspeth.coordinator.coordinator import Coordinator
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
-from elspeth.coordinator.topology import Outcome, Topology
+from elspeth.coordinator.topology import AttemptOutcome, Topology
 from elspeth.errors import Temporary
 
 
@@ -34,11 +34,11 @@ class Refusing(pykka.ThreadingActor):
 
 
 @contextmanager
-def begun(error: OSError) -> Iterator[Outcome]:
+def begun(error: OSError) -> Iterator[AttemptOutcome]:
     """The outcome of an attempt whose first child is refused."""
-    spec = ChildSpec("audit", "elspeth.roles.audit:Audit")
+    spec = ChildSpec("audit", "elspeth.roles.audit:AuditRole")
     topology = Topology(spec, spec, spec, {}, lambda _: spec, Policy(), (False,))
-    outcome = Outcome()
+    outcome = AttemptOutcome()
     supervisor, coordinator = Refusing.start(error), Coordinator.start(topology, Progress({}), outcome)
     try:
         actor: Any = coordinator.proxy()

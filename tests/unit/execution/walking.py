@@ -10,12 +10,12 @@ import yaml
 from elspeth.audit.store import record_frames
 from elspeth.audit.store.records import COLUMNS
 from elspeth.execution import codec
-from elspeth.execution.compile import compile_walk
+from elspeth.execution.compile import compile_executor
 from elspeth.execution.executor import RetryPolicy
-from elspeth.execution.ingest import Intake
+from elspeth.execution.ingest import Ingest
 from elspeth.execution.item_runner import run_items
 from elspeth.execution.recorder import Recorder
-from elspeth.execution.stage_runner import OrderedStage
+from elspeth.execution.stage_runner import StageRunner
 from elspeth.graph.build import build
 from elspeth.plugins import registry
 from elspeth.plugins.contract import Aggregation, Context, Plugin, Row, Transform
@@ -69,14 +69,14 @@ class Walked:
         retry = RetryPolicy(3, 0.0, 0.0, 1.0)
         self.touched: list[int] = []
         self.stages: list[Any] = [
-            OrderedStage(self.graph, stage, self.plugins, self.recorders[stage], self.context, self.archive,
+            StageRunner(self.graph, stage, self.plugins, self.recorders[stage], self.context, self.archive,
                          retry=retry, at=self.touched.append)
             if ordered
-            else compile_walk(self.graph, stage, self.plugins, self.recorders[stage], self.context, retry=retry)
+            else compile_executor(self.graph, stage, self.plugins, self.recorders[stage], self.context, retry=retry)
             for stage, ordered in enumerate(self.graph.stateful)
         ]  # fmt: skip
         self.restore({})
-        self.intake = Intake(RUN, self.graph, self.stages[0])
+        self.ingest = Ingest(RUN, self.graph, self.stages[0])
         self.rows: dict[str, list[Row]] = {node.id: [] for node in self.graph.of_kind("sink")}
         self.ends: dict[str, tuple[str, str | None]] = {}
         self.active_seconds = 0.0
@@ -88,11 +88,11 @@ class Walked:
 
     def restore(self, states: dict[str, Any]) -> None:
         for number, stage in enumerate(self.stages):
-            if isinstance(stage, OrderedStage):
+            if isinstance(stage, StageRunner):
                 stage.restore(states.get(str(number), {}))
 
     def state(self) -> dict[str, Any]:
-        return {str(n): stage.state() for n, stage in enumerate(self.stages) if isinstance(stage, OrderedStage)}
+        return {str(n): stage.state() for n, stage in enumerate(self.stages) if isinstance(stage, StageRunner)}
 
     def feed(self, *rows: Row | None, bad: dict[int, codec.BadRow] | None = None, end: bool = False) -> None:
         """A chunk of rows walks through all stages."""
@@ -100,10 +100,10 @@ class Walked:
         self._read += len(rows)
         chunk = codec.decode_rows(codec.encode_rows(chunk))
         for place in range(len(rows)):
-            self.intake.take(chunk, place)
+            self.ingest.take(chunk, place)
         body = self._collect(0)
         for number, stage in enumerate(self.stages[1:], 1):
-            if isinstance(stage, OrderedStage):
+            if isinstance(stage, StageRunner):
                 stage.run(body, self.active_seconds, end=end, poison=self.poison)
             else:
                 run_items(stage, body, {}, lambda _: None)

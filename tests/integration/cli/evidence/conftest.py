@@ -61,12 +61,12 @@ def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     """Carries out a command in this process, with the signing key; answers exit code and JSON result."""
     monkeypatch.setenv("ELSPETH_SIGNING_KEY", KEY)
 
-    def asked(*words: str | Path) -> tuple[int, Any]:
+    def context(*words: str | Path) -> tuple[int, Any]:
         capsys.readouterr()
         code = app.run([*map(str, words), "--json"])
         return code, json.loads(capsys.readouterr().out)
 
-    return asked
+    return context
 
 
 @pytest.fixture

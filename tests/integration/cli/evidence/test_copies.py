@@ -40,8 +40,8 @@ def whole(journal: Path, database: Path) -> list[dict[str, Any]]:
         links = connection.execute(
             "SELECT run_id, commit_no, digest FROM commits ORDER BY run_id, commit_no"
         ).fetchall()
-    told = [(link["run_id"], link["commit_no"], link["digest"]) for link in records if link["table"] == "commits"]
-    assert sorted(told) == links
+    render = [(link["run_id"], link["commit_no"], link["digest"]) for link in records if link["table"] == "commits"]
+    assert sorted(render) == links
     return records
 
 

@@ -29,10 +29,10 @@ def test_the_story_begins_with_the_row_as_it_was_read(ask: Ask, pristine: Eviden
 
 
 def test_a_gate_shows_its_condition_the_values_in_it_and_the_answer(ask: Ask, pristine: Evidence) -> None:
-    (passage,) = explain(ask, pristine, "threshold", 1)["tokens"]["passages"]
-    assert passage["gate"]["condition"] == "row['amount'] > 1000"
-    assert (passage["gate"]["values"], passage["gate"]["answer"]) == ({"amount": 1800}, True)
-    assert [route["to"] for route in passage["routes"]] == ["high_values"]
+    (visit,) = explain(ask, pristine, "threshold", 1)["tokens"]["passages"]
+    assert visit["gate"]["condition"] == "row['amount'] > 1000"
+    assert (visit["gate"]["values"], visit["gate"]["answer"]) == ({"amount": 1800}, True)
+    assert [route["to"] for route in visit["routes"]] == ["high_values"]
 
 
 def test_the_end_is_a_row_of_an_output_that_is_there(ask: Ask, pristine: Evidence) -> None:
@@ -63,7 +63,7 @@ def test_what_a_node_changed_is_shown_as_a_difference(ask: Ask, pristine: Eviden
     child = explain(ask, pristine, "expand", 0)["tokens"]["becomes"][0]
     changes = {change["field"]: change["change"] for change in child["passages"][0]["changes"]}
     assert changes == {"items": "removed", "item": "added", "item_index": "added"}
-    assert [passage["node"] for passage in child["passages"]] == ["json_explode_1", "field_mapper_1"]
+    assert [visit["node"] for visit in child["passages"]] == ["json_explode_1", "field_mapper_1"]
 
 
 def test_every_row_that_was_expanded_to_is_told(ask: Ask, pristine: Evidence) -> None:
@@ -84,9 +84,9 @@ def test_a_failure_shows_node_reason_and_where_it_went(ask: Ask, pristine: Evide
             "SELECT row_index FROM rows JOIN transform_errors ON token_id = row_id WHERE rows.run_id = ? LIMIT 1",
             (pristine.runs["quarantine"],),
         )
-    (passage,) = explain(ask, pristine, "quarantine", row)["tokens"]["passages"]
-    assert (passage["status"], passage["node"], passage["refused_to"]) == ("failed", "house_rules", "held_back")
-    assert passage["error"]["reason"]
+    (visit,) = explain(ask, pristine, "quarantine", row)["tokens"]["passages"]
+    assert (visit["status"], visit["node"], visit["refused_to"]) == ("failed", "house_rules", "held_back")
+    assert visit["error"]["reason"]
 
 
 def test_a_token_shows_only_what_led_to_it_and_came_of_it(ask: Ask, pristine: Evidence) -> None:
@@ -158,19 +158,19 @@ def test_a_story_by_key_looks_at_no_table_as_a_whole(pristine: Evidence, monkeyp
     from elspeth.audit.explain.lineage import Lineage
 
     connection = sqlite3.connect(pristine.database)
-    asked: set[str] = set()
-    connection.set_trace_callback(asked.add)
+    context: set[str] = set()
+    connection.set_trace_callback(context.add)
     for name, run in pristine.runs.items():
         Lineage(connection, run).row(1 if name != "expand" else 0)
     connection.set_trace_callback(None)
     scans = [
         (statement, row[3])
-        for statement in asked
+        for statement in context
         for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")
         if row[3].startswith("SCAN") and "subquery" not in row[3].lower() and "(" not in row[3]
     ]
     connection.close()
-    assert asked
+    assert context
     assert scans == []
 
 
