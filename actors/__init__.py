@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
     from actors.lifecycle import LifecycleError, State
     from actors.places.local.fork_server import ForkServer, ForkServerGone
-    from actors.places.local.process import Identity
+    from actors.places.local.identity import Identity
     from actors.reactor import Outbox
     from actors.spec import ChildSpec, SpecError
     from actors.strategy import RestartIntensity, wanted
@@ -25,7 +25,7 @@ _HOMES = {
     "ChildUp": "events",
     "FrameReceived": "events",
     "GaveUp": "events",
-    "Identity": "places.local.process",
+    "Identity": "places.local.identity",
     "LifecycleError": "lifecycle",
     "ForkServer": "places.local.fork_server",
     "ForkServerGone": "places.local.fork_server",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from actors.places.local.process import Identity
+    from actors.places.local.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)

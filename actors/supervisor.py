@@ -20,7 +20,8 @@ from actors.lifecycle import Event, State, transition
 from actors.link import Link
 from actors.places.local.fork_server import ForkServer, ForkServerGone
 from actors.places.local.heartbeat import DETAIL, PARENT_BEAT, POSITION
-from actors.places.local.process import Identity, Process
+from actors.places.local.identity import Identity
+from actors.places.local.process import Process
 from actors.reactor import ChannelGarbled, ChildReady, Outbox, ProcessEnded, Reactor, TickDue, notify
 from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from actors.places.local.process import Identity
+from actors.places.local.identity import Identity
 from actors.spec import ChildSpec
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.protocol import JsonObject

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from elspeth.execution.aggregate import AggregationStep
 from elspeth.execution.executor import Executor, RetryPolicy, Step
+from elspeth.execution.gate import GateStep
 from elspeth.execution.join import JoinStep
 from elspeth.execution.recorder import Recorder
-from elspeth.execution.steps import GateStep, TransformStep
+from elspeth.execution.transform import TransformStep
 from elspeth.execution.waiting_join import WaitingJoinStep
 from elspeth.graph.model import Graph, Node
 from elspeth.plugins.contract import Context, Plugin

@@ -1,16 +1,17 @@
-"""An ordered stage: micro-batches in order through steps that hold tokens from row to row. No process, no clock."""
+"""Runs later stages: items of a micro-batch through stateless steps, or in order through steps that hold tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from elspeth.execution import codec
 from elspeth.execution.aggregate import AggregationStep
 from elspeth.execution.compile import compile_executor
-from elspeth.execution.executor import RetryPolicy
-from elspeth.execution.item_runner import run_items
+from elspeth.execution.executor import Executor, RetryPolicy
 from elspeth.execution.recorder import Recorder
 from elspeth.execution.stateful import BatchArchive, Reference, StatefulStep
+from elspeth.execution.token import Token
 from elspeth.execution.waiting_join import WaitingJoinStep
 from elspeth.graph.model import Graph
 from elspeth.plugins.contract import Context, Plugin
@@ -102,3 +103,27 @@ class StageRunner:
     def flushed(self) -> bool:
         """Whether the last micro-batch closed a batch."""
         return any(step.flushed for step in self._holders)
+
+
+def run_items(
+    executor: Executor, body: bytes | memoryview | None, poison: dict[str, Any], touch: Callable[[int], None]
+) -> None:
+    """Walk every item of `body` through the stage, in order; `touch` is told the item's place before it is run.
+
+    `poison` maps the place of an item (as text) to the evidence for which it is set aside instead.
+    """
+    if not body:
+        return
+    recorder = executor.recorder
+    for place, item in enumerate(codec.decode_items(body)):
+        token = Token(item.token, item.row, item.row_index, item.data, item.fork, item.step, read_at=item.read_at)
+        if item.outcome:
+            recorder.to_sink(item.target, token, item.outcome, item.error)
+        elif item.target not in executor.steps:
+            recorder.to_stage(item.target, token)
+        elif str(place) in poison:
+            executor.set_aside(executor.steps[item.target].node, token, poison[str(place)])
+        else:
+            touch(place)
+            recorder.lap()
+            executor.enter(token, item.target)

@@ -16,8 +16,8 @@ import orjson
 
 from actors.crash_points import crash_point
 from elspeth import ids
-from elspeth.audit.batch_store import require_not_taken_over
 from elspeth.audit.export.journal import Journal
+from elspeth.audit.fencing import require_not_taken_over
 from elspeth.audit.store.record_frames import RecordFrames, decode
 from elspeth.audit.store.records import Record, Records
 from elspeth.audit.store.writer import AuditWriter

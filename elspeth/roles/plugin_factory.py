@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from elspeth.audit.batch_store import prove_ownership
+from elspeth.audit.fencing import prove_ownership
 from elspeth.execution.executor import RetryPolicy
 from elspeth.graph.model import Node
 from elspeth.payloads import PayloadStore

@@ -14,9 +14,9 @@ from elspeth.execution import codec
 from elspeth.execution.compile import compile_executor
 from elspeth.execution.executor import Executor
 from elspeth.execution.ingest import Ingest
-from elspeth.execution.item_runner import run_items
 from elspeth.execution.limiter import limited
 from elspeth.execution.recorder import Recorder
+from elspeth.execution.stage_runner import run_items
 from elspeth.plugins.contract import Plugin
 from elspeth.roles.plan import decode_plan
 from elspeth.roles.plugin_factory import PluginFactory

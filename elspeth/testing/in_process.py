@@ -14,9 +14,8 @@ from elspeth.execution import codec
 from elspeth.execution.compile import compile_executor
 from elspeth.execution.executor import RetryPolicy
 from elspeth.execution.ingest import Ingest
-from elspeth.execution.item_runner import run_items
 from elspeth.execution.recorder import Recorder
-from elspeth.execution.stage_runner import StageRunner
+from elspeth.execution.stage_runner import StageRunner, run_items
 from elspeth.plugins.contract import Context, Invalid, Plugin, Row, Source
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.schema import RowSchema, SchemaError, compile_reader

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from actors.places.local.process import Identity
+from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
 from elspeth.audit.store.database import open_reader, worded

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from actors.places.local.process import Identity
+from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import NodeRecord, Run
 from elspeth.runs.doctor.database import check_database, check_writable

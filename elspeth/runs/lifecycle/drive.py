@@ -19,11 +19,11 @@ import pykka
 
 from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
-from actors.places.local.process import Identity
+from actors.places.local.identity import Identity
 from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
-from elspeth.audit.batch_store import require_not_taken_over
+from elspeth.audit.fencing import require_not_taken_over
 from elspeth.coordinator.coordinator import AUDIT, SINKS, SOURCE, TICK_SECONDS, Coordinator, stage_name
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from actors.places.local.process import Identity
+from actors.places.local.identity import Identity
 from elspeth.audit.store.database import file_system
 from elspeth.runs.liveness import locks
 from elspeth.runs.liveness.identity import AttemptIdentity, current

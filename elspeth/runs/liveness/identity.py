@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from actors.places.local.process import Identity
+from actors.places.local.identity import Identity
 
 _COMMAND_LENGTH = 2_000
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.places.local.process import Identity
+from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Attempt, Checkpoint, Run
 from elspeth.errors import RunInProgress

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from actors.places.local.process import Identity
+from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Checkpoint, Event, Run
 from elspeth.runs.liveness.identity import AttemptIdentity

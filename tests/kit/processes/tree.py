@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from actors.places.local.process import Identity
+from actors.places.local.identity import Identity
 
 T = TypeVar("T")
 COMMAND = str(Path(sys.executable).with_name("elspeth"))
