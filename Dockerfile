@@ -1,4 +1,4 @@
-# Elspeth as a container image; ops/runbooks/container-deployment.md says how it is run.
+# Elspeth as a container image; ops/docs/runbooks/container-deployment.md says how it is run.
 #
 #   docker build --tag ghcr.io/johnm-dta/elspeth:v0.1.0 .
 ARG PYTHON_VERSION=3.13

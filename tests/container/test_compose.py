@@ -22,7 +22,7 @@ class Service:
 
     def __init__(self, pipeline: Folders) -> None:
         self.pipeline = pipeline
-        shutil.copy(ROOT / "ops" / "compose.yaml", pipeline.root)
+        shutil.copy(ROOT / "ops" / "deploy" / "compose.yaml", pipeline.root)
         self.container = ""
 
     def compose(self, *words: str) -> str:
@@ -85,4 +85,4 @@ def test_a_run_killed_three_times_ends_once_and_complete_and_stays_so(service: S
 
 
 def test_the_compose_file_uses_the_image_by_its_name() -> None:
-    assert f"image: {IMAGE}\n" in Path(ROOT / "ops" / "compose.yaml").read_text()
+    assert f"image: {IMAGE}\n" in Path(ROOT / "ops" / "deploy" / "compose.yaml").read_text()

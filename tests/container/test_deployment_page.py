@@ -15,12 +15,12 @@ from tests.docs.markdown import blocks
 
 pytestmark = pytest.mark.container
 
-PAGE = ROOT / "ops" / "runbooks" / "container-deployment.md"
+PAGE = ROOT / "ops" / "docs" / "runbooks" / "container-deployment.md"
 
 
 def test_every_command_of_the_page_works(base: str, tmp_path: Path) -> None:
     pipeline = folders(tmp_path, OWNER, rows=200)
-    shutil.copy(ROOT / "ops" / "compose.yaml", tmp_path)
+    shutil.copy(ROOT / "ops" / "deploy" / "compose.yaml", tmp_path)
     typed = [block.text for block in blocks(PAGE.read_text(encoding="utf-8")) if block.language == "docker"]
     assert len(typed) == 2
     try:

@@ -5,7 +5,7 @@ import random
 import threading
 from pathlib import Path
 
-from ops.chaos import ROLES, Storm, Tally
+from tests.crash.chaos import ROLES, Storm, Tally
 from tests.kit.processes.family import open_descriptors
 from tests.kit.processes.tree import children_of
 
@@ -14,7 +14,7 @@ BLOWS, PER_ROLE = 200, 10
 
 def test_two_hundred_blows_at_random_leave_nothing_lost_nothing_twice_and_nothing_behind(tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
-    print(f"seed {seed}: python -m ops.chaos --seed {seed} --blows {BLOWS}")  # noqa: T201 - shown where it fails
+    print(f"seed {seed}: python -m tests.crash.chaos --seed {seed} --blows {BLOWS}")  # noqa: T201 - shown where it fails
     before = threading.active_count(), open_descriptors()
 
     def enough(tally: Tally) -> bool:

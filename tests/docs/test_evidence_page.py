@@ -12,7 +12,7 @@ from tests.docs.command import run
 from tests.docs.markdown import blocks
 from tests.docs.repository import ROOT, text_of
 
-PAGE = ROOT / "ops" / "reference" / "evidence.md"
+PAGE = ROOT / "ops" / "docs" / "reference" / "evidence.md"
 SETTINGS = next(block.text for block in blocks(text_of(PAGE)) if block.language == "yaml")
 COMMANDS = re.findall(r"`(elspeth [^`]+)`", re.search(r"(?:^\|.*\n)+", text_of(PAGE), re.M)[0])  # type: ignore[index]
 

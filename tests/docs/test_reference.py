@@ -10,7 +10,7 @@ from elspeth.audit.store import models
 from tests.docs.repository import ROOT, text_of
 from tests.docs.settings_tables import HEADINGS, Key, keys
 
-REFERENCE = ROOT / "ops" / "reference"
+REFERENCE = ROOT / "ops" / "docs" / "reference"
 
 
 def part(page: str, heading: str) -> str:

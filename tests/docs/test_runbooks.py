@@ -15,8 +15,9 @@ from tests.docs.markdown import blocks
 from tests.docs.repository import ROOT, name_of, text_of
 from tests.docs.test_readme import SHELL
 
-OPS = ROOT / "ops"
-RUNBOOKS = sorted((OPS / "runbooks").glob("*.md"))
+DOCS = ROOT / "ops" / "docs"
+DEPLOY = ROOT / "ops" / "deploy"
+RUNBOOKS = sorted((DOCS / "runbooks").glob("*.md"))
 SCENES = {
     "resume-failed-run": scenes.dead,
     "stuck-run": scenes.stuck,
@@ -71,7 +72,7 @@ CONTRACT = [
 def test_every_command_of_the_runbook_works(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    typed = [block for block in blocks(text_of(OPS / "runbooks" / f"{name}.md")) if block.language == "sh"]
+    typed = [block for block in blocks(text_of(DOCS / "runbooks" / f"{name}.md")) if block.language == "sh"]
     assert typed
     with SCENES[name](folder) as scene:
         for block in typed:
@@ -105,27 +106,27 @@ def test_what_looks_like_a_command_is_one_that_is_run(file: Path) -> None:
 
 
 def test_every_exit_code_is_in_the_reference() -> None:
-    page = text_of(OPS / "reference" / "exit-codes.md")
+    page = text_of(DOCS / "reference" / "exit-codes.md")
     listed = {name: int(code) for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.M)}
     assert listed == {name: value for name, value in vars(errors).items() if name.startswith("EXIT_")}
 
 
 def test_what_only_a_person_can_mend_is_started_again_by_nobody() -> None:
-    unit = text_of(OPS / "elspeth.service")
+    unit = text_of(DEPLOY / "elspeth.service")
     (prevented,) = re.findall(r"^RestartPreventExitStatus=(.*)$", unit, re.M)
     assert {int(code) for code in prevented.split()} == FOR_PEOPLE
-    job = yaml.safe_load(text_of(OPS / "kubernetes-job.yaml"))["spec"]
+    job = yaml.safe_load(text_of(DEPLOY / "kubernetes-job.yaml"))["spec"]
     (rule,) = [rule for rule in job["podFailurePolicy"]["rules"] if rule["action"] == "FailJob"]
     assert set(rule["onExitCodes"]["values"]) == FOR_PEOPLE
-    page = text_of(OPS / "reference" / "exit-codes.md")
+    page = text_of(DOCS / "reference" / "exit-codes.md")
     again = {int(code) for code, answer in re.findall(r"^\| (\d+) \|.*\| (\w+) \|$", page, re.M) if answer == "yes"}
     assert again == {errors.EXIT_FAILED, errors.EXIT_TEMPORARY}
 
 
 def test_service_job_and_compose_file_give_the_same_command() -> None:
-    (started,) = re.findall(r"^ExecStart=\S*/elspeth (.*)$", text_of(OPS / "elspeth.service"), re.M)
-    compose = yaml.safe_load(text_of(OPS / "compose.yaml"))["services"]["elspeth"]
-    (container,) = yaml.safe_load(text_of(OPS / "kubernetes-job.yaml"))["spec"]["template"]["spec"]["containers"]
+    (started,) = re.findall(r"^ExecStart=\S*/elspeth (.*)$", text_of(DEPLOY / "elspeth.service"), re.M)
+    compose = yaml.safe_load(text_of(DEPLOY / "compose.yaml"))["services"]["elspeth"]
+    (container,) = yaml.safe_load(text_of(DEPLOY / "kubernetes-job.yaml"))["spec"]["template"]["spec"]["containers"]
     assert container["image"] == compose["image"]
     assert [word.removeprefix("/app/") for word in container["args"]] == started.split()
     assert container["args"][: len(compose["command"])] == compose["command"]
@@ -133,7 +134,7 @@ def test_service_job_and_compose_file_give_the_same_command() -> None:
 
 @pytest.mark.parametrize("words", ["run --settings config/pipeline.yaml --execute --auto-resume --log-format json"])
 def test_the_command_of_the_service_runs_a_pipeline(words: str, tmp_path: Path) -> None:
-    assert words in text_of(OPS / "elspeth.service")
+    assert words in text_of(DEPLOY / "elspeth.service")
     (tmp_path / "config").mkdir()
     scenes.threshold(tmp_path, rows=10)
     (tmp_path / "pipeline.yaml").rename(tmp_path / "config" / "pipeline.yaml")

@@ -1,7 +1,7 @@
 """Strikes processes of runs at random, resumes what dies with its main process, and checks what is left.
 
-    python -m ops.chaos --seconds 600
-    python -m ops.chaos --blows 500 --seed 7 --folder /tmp/chaos
+    python -m tests.crash.chaos --seconds 600
+    python -m tests.crash.chaos --blows 500 --seed 7 --folder /tmp/chaos
 
 Run it in the top folder of the source tree: the pipeline and the checker are those of the tests. It ends with a tally,
 and with exit code 1 if anything was violated; then the folders of the runs concerned are kept.
@@ -171,7 +171,7 @@ def unfinished(folder: Path) -> bool:
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m ops.chaos", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.chaos", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=120.0, help="how long to strike (default: 120)")
     parser.add_argument("--blows", type=int, help="strike so often instead")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
