@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -58,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
         output.message(error.format_message())
         return errors.EXIT_USAGE
     except click.ClickException as error:
-        error.show(sys.stderr)
+        _show_usage(error)
         return errors.EXIT_USAGE
     except errors.ElspethError as error:
         return _fail(error, context)
@@ -68,6 +69,13 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(errors.Interrupted("stopped by SIGINT"), context)
     except Exception as error:  # noqa: BLE001 - the last place where anything can be told
         return _bug(error, context)
+
+
+def _show_usage(error: click.ClickException) -> None:
+    """What click says of a command line, which repeats what was typed there."""
+    shown = io.StringIO()
+    error.show(shown)
+    output.message(shown.getvalue().rstrip("\n"))
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import click
 
 from elspeth.cli.commands import Entry
+from elspeth.concealment import NOTHING, Concealment
 
 
 @dataclass(slots=True)
@@ -17,7 +18,8 @@ class CliContext:
     """What was asked for beside the command itself.
 
     What follows `json` is filled in by commands for whoever words an error later: the run it is about, the keys
-    that the command's JSON result always has, and the audit database if the next command must name it.
+    that the command's JSON result always has, the audit database if the next command must name it,
+    and what keeps the run's credentials out of tracebacks.
     """
 
     verbose: bool = False
@@ -28,6 +30,7 @@ class CliContext:
     run_id: str | None = None
     shape: dict[str, Any] = field(default_factory=dict)
     place: str | None = None
+    concealment: Concealment = NOTHING
 
     @property
     def log_level(self) -> str:

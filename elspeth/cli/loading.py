@@ -17,9 +17,11 @@ def load(settings: Path, context: CliContext, assignments: tuple[str, ...] = ())
     if context.database is not None:
         overrides.append(f"landscape.url={_url(context.database)}")
     try:
-        return load_pipeline(settings, dotenv=context.dotenv, overrides=overrides)
+        pipeline = load_pipeline(settings, dotenv=context.dotenv, overrides=overrides)
     except SettingsProblems as error:
         raise checked_by(error, settings) from None
+    context.concealment = pipeline.loaded.concealment
+    return pipeline
 
 
 def checked_by(error: SettingsProblems, settings: Path) -> SettingsProblems:

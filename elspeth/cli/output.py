@@ -1,5 +1,7 @@
 """Everything that is printed goes through here: results on stdout, messages on stderr, colours where they are wanted.
 
+What is printed may hold row data, file names and errors of others: no control character of theirs reaches a terminal.
+
 Nothing that is printed can end a run: a reader that has gone away (`elspeth run ... | head`, a closed terminal) is
 taken as one that has seen enough, and the exit code still says what the command found.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -16,11 +19,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from elspeth.visible import visible, visible_json
+
 PLAIN_WIDTH = 80
 """Columns where there is no terminal to ask."""
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _writing = threading.Lock()
+
+# Between these two stands a style. Text from outside cannot ask for one: it does not know the number of this process.
+_BEGIN, _END = f"\ufdd0{os.urandom(8).hex()};", "\ufdd1"
+_STYLE = re.compile(f"{re.escape(_BEGIN)}([0-9]+){_END}")
 
 
 def result(text: str = "") -> None:
@@ -35,12 +44,22 @@ def message(text: str = "") -> None:
 
 def result_json(value: Any) -> None:
     """Print one JSON value on stdout, for machines."""
-    result(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    result(visible_json(json.dumps(value, ensure_ascii=False, indent=2, default=str)))
 
 
 def styled(text: str, style: str, stream: IO[str] | None = None) -> str:
     """`text` in a style (`bold`, `dim`, `red`, ...) if the stream, stdout by default, shows colours."""
-    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if text and coloured(stream or sys.stdout) else text
+    return f"{_mark(_STYLES[style])}{text}{_mark('0')}" if text and coloured(stream or sys.stdout) else text
+
+
+def rendered(text: str) -> str:
+    """The text as a terminal is to get it: styles of ours as escape sequences, controls of others made visible."""
+    parts = _STYLE.split(text)  # text, style, text, style, ..., text
+    return "".join(f"\x1b[{part}m" if at % 2 else visible(part) for at, part in enumerate(parts))
+
+
+def _mark(code: str) -> str:
+    return f"{_BEGIN}{code}{_END}"
 
 
 def coloured(stream: IO[str]) -> bool:
@@ -128,6 +147,7 @@ def leave_quietly() -> None:
 
 
 def _write(stream: IO[str], text: str) -> None:
+    text = rendered(text)
     try:
         with _writing:  # whole lines, whichever thread they come from
             stream.write(text + "\n")

@@ -45,7 +45,7 @@ class Coordinator(pykka.ThreadingActor):
         self._machine: Machine | None = None
         self._supervisor: Any = None
         self._outbox: Outbox | None = None
-        self._event_outbox = EventOutbox()
+        self._event_outbox = EventOutbox(topology.concealment)
         self._audit_owns = False
         self._recycled: set[str] = set()
         self._workers = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from elspeth.clock import utc_now
+from elspeth.concealment import NOTHING, Concealment
 from elspeth.coordinator.protocol import JsonObject, RecordEvents
 
 
@@ -12,7 +13,8 @@ class EventOutbox:
     """Events on their way to the audit role. After a restart of audit those that may be lost are sent again; their
     numbers make each count once."""
 
-    def __init__(self) -> None:
+    def __init__(self, concealment: Concealment = NOTHING) -> None:
+        self._concealment = concealment
         self._number = 0
         self._unsaved: list[RecordEvents] = []
         self._commits: dict[int, int] = {}  # micro-batch of a commit -> number of the last event sent before it
@@ -28,6 +30,7 @@ class EventOutbox:
     ) -> RecordEvents:
         """Something happened to a child; answers the message that says so."""
         self._number += 1
+        detail = self._concealment.value(detail)
         value: dict[str, Any] = {
             "number": self._number, "child": child, "event": event, "pid": pid, "detail": detail, "at": utc_now(),
         }  # fmt: skip

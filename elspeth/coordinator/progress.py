@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from elspeth.concealment import NOTHING, Concealment
 from elspeth.coordinator.protocol import Chunk, Owned
 
 
@@ -15,7 +16,8 @@ class Progress:
     `size` bytes of the input are read (None where nobody can tell).
     """
 
-    def __init__(self, size: int | None = None) -> None:
+    def __init__(self, size: int | None = None, concealment: Concealment = NOTHING) -> None:
+        self._concealment = concealment
         self.size = size
         self.offset: int | None = None
         self.started = False
@@ -32,7 +34,7 @@ class Progress:
 
     def notify(self, line: str) -> None:
         """A line for the person who watches."""
-        self.lines.append(line)
+        self.lines.append(self._concealment.text(line))
 
     def owned(self, message: Owned) -> None:
         """The attempt drives the run from this checkpoint."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from actors.places.local.identity import Identity
 from actors.spec import ChildSpec
+from elspeth.concealment import NOTHING, Concealment
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.protocol import JsonObject
 from elspeth.errors import ElspethError
@@ -32,6 +33,7 @@ class Topology:
     takes_over: JsonObject | None = None  # for the record: the attempt before this one, its process, what became of it
     fence: Callable[[], None] = lambda: None  # raises `TakenOver` if a later attempt drives the run
     stop_seconds: float = 8.0
+    concealment: Concealment = NOTHING  # of what children say of their deaths
 
 
 @dataclass(slots=True)

@@ -42,8 +42,33 @@ class Refused(Exception):
         return facts_text({"node": node, "reason": self.reason, **self.facts})
 
 
+REASON_CHARACTERS, FACTS_CHARACTERS = 2_000, 16_000
+"""An error is stored with the state, with the outcome and by itself: it is evidence, not a copy of the row."""
+
+
 def facts_text(facts: dict[str, Any]) -> str:
-    """Facts for the record as JSON, whatever a plugin put into them."""
+    """Facts for the record as JSON, whatever a plugin put into them, cut to `FACTS_CHARACTERS`."""
+    text = _as_json(facts)
+    if len(text) <= FACTS_CHARACTERS:
+        return text
+    kept: dict[str, Any] = {}
+    for key, value in facts.items():
+        short = _cut(value)
+        if len(_as_json({**kept, key: short, "left_out": len(facts)})) > FACTS_CHARACTERS:
+            kept["left_out"] = len(facts) - len(kept)  # so many facts more
+            break
+        kept[key] = short
+    return _as_json(kept)
+
+
+def _cut(value: Any) -> Any:
+    text = value if isinstance(value, str) else _as_json(value)
+    if len(text) <= REASON_CHARACTERS:
+        return value
+    return f"{text[:REASON_CHARACTERS]}… ({len(text) - REASON_CHARACTERS:,} more characters)"
+
+
+def _as_json(facts: Any) -> str:
     try:
         return orjson.dumps(facts, default=str).decode()
     except TypeError:  # integers beyond 64 bits, text that is not Unicode, keys that are not text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from elspeth import canonical
 from elspeth.audit.store.records import COLUMNS, Records
@@ -19,10 +20,18 @@ STAMP_NS = 1_000_000
 class Recorder:
     """Records and items of one piece of work.
 
-    `last` decides how items leave: by sink after the last stage, else as one ordered list for the next stage.
+    `last` decides how items leave: by sink after the last stage, else as one ordered list for the next stage. `conceal`
+    takes the credentials out of error texts: plugins may well put into an error what they were configured with.
     """
 
-    def __init__(self, payloads: PayloadStore | None = None, *, last: bool = True) -> None:
+    def __init__(
+        self,
+        payloads: PayloadStore | None = None,
+        *,
+        last: bool = True,
+        conceal: Callable[[str], str] = lambda text: text,
+    ) -> None:
+        self._conceal = conceal
         self._payloads = payloads
         self._last = last
         self.clear()
@@ -74,6 +83,7 @@ class Recorder:
         state_id = f"{token.id}:{step}" if attempt == 1 else f"{token.id}:{step}.{attempt}"
         duration = self.lap()
         text, reference = (None, None) if data is None else self.keep(data)
+        error = error and self._conceal(error)
         self.records["node_states"].append(
             (state_id, token.id, node, step, attempt, status, before, after, text, reference, error, started, self.now,
              duration)
@@ -85,6 +95,7 @@ class Recorder:
     ) -> None:
         """The token ends here (or, if `buffered`, waits)."""
         terminal = 0 if outcome == "buffered" else 1
+        error = error and self._conceal(error)
         outcome_id = f"{token.id}=" if terminal else f"{token.id}~{token.step}"  # a token may wait at several steps
         self.records["token_outcomes"].append(
             (outcome_id, token.id, outcome, terminal, sink, None, batch, error, self.now)
@@ -103,10 +114,12 @@ class Recorder:
 
     def error(self, token: Token, node: str, error: str, destination: str | None, at: str) -> None:
         """A node refused the token."""
-        self.records["transform_errors"].append((f"{at}!", token.id, node, error, destination, self.now))
+        record = (f"{at}!", token.id, node, self._conceal(error), destination, self.now)
+        self.records["transform_errors"].append(record)
 
     def to_sink(self, sink: str, token: Token, outcome: str, error: str | None = None, data: Row | None = None) -> None:
         """The token is on its way to a sink, which has the last word on its outcome."""
+        error = error and self._conceal(error)
         row = token.data if data is None else data
         if not self._last:
             self.items.append(
@@ -140,7 +153,7 @@ class Recorder:
 
     def take(self) -> Recorder:
         """What has been collected, as a recorder of its own; this one starts anew."""
-        taken = Recorder(last=self._last)
+        taken = Recorder(last=self._last, conceal=self._conceal)
         taken.records, taken.sinks, taken.items, taken.outcomes = self.records, self.sinks, self.items, self.outcomes
         self.clear()
         return taken

@@ -23,6 +23,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     payload_base: str = "state/payloads"
     inline_limit: int = 65536
     headers: dict[str, str] = {}  # identifier -> name as found in the input
+    secrets: dict[str, str] = {}  # each credential, and what stands for it in anything written
     replace_outputs: bool = False  # a take-over from a process that still holds the outputs
     log_format: str = "text"
     log_level: str = "WARNING"
@@ -52,14 +53,26 @@ class AuditPlan(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "WARNING"
 
 
+class _Secrets(msgspec.Struct):
+    """What any of the plans says of credentials; whatever else it says is skipped."""
+
+    secrets: dict[str, str] = {}
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _plan = msgspec.msgpack.Decoder(Plan)
 _audit_plan = msgspec.msgpack.Decoder(AuditPlan)
+_secrets = msgspec.msgpack.Decoder(_Secrets)
 
 
 def encode_plan(plan: Plan | AuditPlan) -> bytes:
     """The plan as the argument of a child."""
     return _encode(plan)
+
+
+def decode_secrets(argument: bytes) -> dict[str, str]:
+    """The credentials that a child's argument knows of."""
+    return _secrets.decode(argument).secrets
 
 
 def decode_plan(argument: bytes) -> Plan:

@@ -7,10 +7,12 @@ import os
 from typing import Any
 
 from actors.child import Child
+from elspeth.concealment import Concealment
 from elspeth.coordinator import protocol
 from elspeth.coordinator.protocol import Failed, Message
 from elspeth.errors import ElspethError
 from elspeth.roles import logs
+from elspeth.roles.plan import decode_secrets
 
 COLLECT_AFTER = 50_000
 """So many objects more than before make the cyclic collector look; plugins may leave cycles, so it stays on."""
@@ -30,6 +32,7 @@ class Role(Child):
         self.failed = False
         os.nice(self.niceness)
         logs.configure(self.argument)
+        self.concealment = Concealment(decode_secrets(self.argument))
         # Rows and records come and go by the ten thousand and hold no cycles: at the default of 700 new objects the
         # collector would look at all of them, again and again.
         gc.freeze()
@@ -61,4 +64,4 @@ class Role(Child):
     def fail(self, error: ElspethError) -> None:
         """Tell the main process that this role cannot go on."""
         self.failed = True
-        self.send(Failed(error.to_value()))
+        self.send(Failed(self.concealment.error(error).to_value()))

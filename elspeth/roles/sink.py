@@ -6,8 +6,6 @@ import heapq
 from collections.abc import Sequence
 from typing import Any, cast
 
-import orjson
-
 from actors.crash_points import crash_point
 from elspeth.audit.store import record_frames
 from elspeth.audit.store.records import Records
@@ -15,6 +13,7 @@ from elspeth.clock import utc_now
 from elspeth.coordinator.protocol import Flush, Flushed, JsonObject, Ready, RestoreSinks, Write, Written
 from elspeth.execution import codec
 from elspeth.execution.codec import SinkItems
+from elspeth.execution.executor import facts_text
 from elspeth.graph.model import DISCARD, Node
 from elspeth.plugins.contract import Position, Sink
 from elspeth.roles.plan import decode_plan
@@ -153,7 +152,7 @@ class SinkRole(Role):
         for place, answer in refused:
             token = items.tokens[place]
             facts = {"reason": answer} if isinstance(answer, str) else answer
-            error = orjson.dumps({"node": node.id, **facts}, default=str).decode()
+            error = self.concealment.text(facts_text({"node": node.id, **facts}))
             records["transform_errors"].append((f"{token}>{node.id}!", token, node.id, error, target, now))
             if target is None or target == DISCARD:
                 alone = "quarantined" if "poison" in facts else "failed"

@@ -132,7 +132,7 @@ class SourceRole(Role):
             self._lines.append(line)
         if isinstance(item, Invalid):
             self._rows.append(None)
-            self._bad[place] = BadRow(item.raw, item.error, item.line, item.fields)
+            self._bad[place] = BadRow(item.raw, self.concealment.text(item.error), item.line, item.fields)
         elif source.read is None:
             self._rows.append(item)
         else:

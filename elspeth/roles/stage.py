@@ -44,7 +44,7 @@ class StageRole(Role):
             if node.stage == self._number
         }
         self._last = len(graph.stateful) == self._number + 1
-        self._recorder = Recorder(shop.payloads(), last=self._last)
+        self._recorder = Recorder(shop.payloads(), last=self._last, conceal=self.concealment.text)
         self._archive = BatchStore(Path(plan.database))
         self._stage = StageRunner(
             graph, self._number, plugins, self._recorder, shop.context, self._archive, retry=shop.retry(),

@@ -62,7 +62,9 @@ class WorkerRole(Role):
 
     def _executor(self, stage: int) -> Executor:
         graph = self._plan.graph
-        recorder = Recorder(self._factory.payloads(), last=len(graph.stateful) == stage + 1)
+        recorder = Recorder(
+            self._factory.payloads(), last=len(graph.stateful) == stage + 1, conceal=self.concealment.text
+        )
         return compile_executor(
             graph, stage, self._plugins, recorder, self._factory.context, retry=self._factory.retry(), touch=self._touch
         )

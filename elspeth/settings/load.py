@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from elspeth.concealment import Concealment
 from elspeth.errors import SettingsError
 from elspeth.settings import environment, file, normalize, secrets
 from elspeth.settings.check import at, check, plain
@@ -50,6 +51,11 @@ class Loaded:
     def conceal(self, value: Any) -> Any:
         """A copy of any plain value, such as a plugin's options or a message, without the credentials in it."""
         return secrets.conceal(value, self.credentials)
+
+    @property
+    def concealment(self) -> Concealment:
+        """What keeps the credentials out of errors, logs and evidence, in whatever form they appear there."""
+        return Concealment(self.credentials)
 
 
 Further = Callable[[Settings, Positions], object]
@@ -231,7 +237,7 @@ class _Work:
             except SettingsProblems as more:
                 self._add(more.problems)
         if self.problems or settings is None:
-            raise SettingsProblems(dict.fromkeys(_concealed(self.problems, credentials)))
+            raise SettingsProblems(dict.fromkeys(concealed(self.problems, credentials)))
         self._warn(settings)
         document: dict[str, Any] = plain(data)
         for secret in found:
@@ -246,7 +252,7 @@ class _Work:
         ]
         if listed:
             document[SECRETS] = listed
-        warnings = tuple(_concealed(self.warnings, credentials))
+        warnings = tuple(concealed(self.warnings, credentials))
         return Loaded(settings, document, warnings, self.positions, path, credentials)
 
     def _add(self, problems: Iterable[Problem]) -> None:
@@ -273,9 +279,12 @@ class _Work:
             self.warnings.append(self.positions.problem(("checkpoint", "enabled"), what))
 
 
-def _concealed(problems: Iterable[Problem], credentials: Mapping[str, str]) -> list[Problem]:
+def concealed(problems: Iterable[Problem], credentials: Mapping[str, str]) -> list[Problem]:
+    """The problems, saying nothing of the credentials: plugins may put options into what they say."""
+    concealment = Concealment(credentials)
+
     def text(value: str) -> str:
-        return str(secrets.conceal(value, credentials))
+        return concealment.text(str(secrets.conceal(value, credentials)))
 
     return [
         Problem(

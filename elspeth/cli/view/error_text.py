@@ -23,10 +23,11 @@ _COMMAND = re.compile(r"elspeth [a-z](?:[^`\s]| (?! ))*")
 
 def render(error: ElspethError, context: CliContext) -> None:
     """Print an error: its message, its details a line each, its next step, and with --verbose where it arose."""
+    context.concealment.error(error)
     step = next_step(error, context)
     log = Log(context.log_format, context.run_id)
     if not log.for_people:
-        trace = {"traceback": _traceback(error)} if context.verbose else {}
+        trace = {"traceback": _traceback(error, context)} if context.verbose else {}
         log.say(error.message, "error", details=list(error.details), next_step=step, **trace)
         return
     stopped = isinstance(error, Interrupted)
@@ -38,11 +39,12 @@ def render(error: ElspethError, context: CliContext) -> None:
     if step:
         output.message(f"{output.styled('Next:', 'bold', sys.stderr)} {step}")
     if context.verbose:
-        output.message(_traceback(error))
+        output.message(_traceback(error, context))
 
 
 def refusal(error: ElspethError, context: CliContext) -> dict[str, Any]:
     """The JSON result of a command that ended in an error before it had a result of its own."""
+    context.concealment.error(error)
     step = next_step(error, context)
     found = _COMMAND.search(step)
     return {
@@ -65,5 +67,5 @@ def next_step(error: ElspethError, context: CliContext) -> str:
     return _ABOUT_A_RUN.sub(lambda found: f"{found.group()} --database {shlex.quote(path)}", step)
 
 
-def _traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error)).rstrip()
+def _traceback(error: BaseException, context: CliContext) -> str:
+    return context.concealment.text("".join(traceback.format_exception(error)).rstrip())

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from elspeth.cli import output
+from elspeth.visible import one_line
 
 Value = dict[str, Any]
 
@@ -51,7 +52,7 @@ def _read(read: Value, refused: Value | None) -> list[str]:
         there = f"; it went to {refused['destination']}" if refused["destination"] else ""
         lines.append(f"Refused by {refused['source']}: {refused['error']}{there}")
         raw = refused["raw"]
-        lines.append(f"  as it stood there: {'no longer kept' if raw is None else raw}")
+        lines.append(f"  as it stood there: {'no longer kept' if raw is None else one_line(raw)}")
     return lines
 
 
@@ -66,7 +67,9 @@ def _values(values: Any, kept: str) -> list[str]:
 
 def _plain(value: Any) -> str:
     return (
-        value if isinstance(value, str) and value and value == value.strip() else json.dumps(value, ensure_ascii=False)
+        value
+        if isinstance(value, str) and value and value == value.strip() and value.isprintable()
+        else json.dumps(value, ensure_ascii=False)
     )
 
 

@@ -16,6 +16,7 @@ from elspeth.cli.view.logs import Log
 from elspeth.cli.view.progress import FRAME_SECONDS, Display, counts
 from elspeth.cli.view.rate import RateMeter, percent
 from elspeth.coordinator.progress import Progress
+from elspeth.visible import visible
 
 
 @contextlib.contextmanager
@@ -32,7 +33,7 @@ def live(log: Log) -> Iterator[Display]:
 
     def write(text: str) -> None:
         try:
-            console.print(Text.from_ansi(text), soft_wrap=True)
+            console.print(Text.from_ansi(output.rendered(text)), soft_wrap=True)
         except OSError:
             log.write = before
 
@@ -60,7 +61,7 @@ def _picture(run_id: str, progress: Progress, rate_meter: RateMeter) -> Group:
     if left is not None:
         cells.append(Text(f"about {output.seconds(left)} left"))
     line.add_row(*cells)
-    below = [Text(f"  {counts(progress.sinks)}", overflow="ellipsis", no_wrap=True)] if progress.sinks else []
+    below = [Text(visible(f"  {counts(progress.sinks)}"), overflow="ellipsis", no_wrap=True)] if progress.sinks else []
     if progress.restarts:
         below.append(Text(f"  {output.count(progress.restarts, 'restart')} of children", "yellow"))
     return Group(line, *below)

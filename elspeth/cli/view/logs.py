@@ -7,11 +7,15 @@ kept until the main thread comes by.
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from elspeth.cli import output
+from elspeth.cli.view.output_limit import OutputLimit
+from elspeth.concealment import NOTHING, Concealment
+from elspeth.visible import visible_json
 
 MAIN = "main"
 KEPT_LINES = 100_000
@@ -19,10 +23,22 @@ KEPT_LINES = 100_000
 
 
 class Log:
-    """Words lines and prints them; `write` takes over while something else, a progress display, owns the terminal."""
+    """Words lines and prints them; `write` takes over while something else, a progress display, owns the terminal.
 
-    def __init__(self, log_format: str, run_id: str | None = None) -> None:
+    What children print is bounded in each second, and shown without the credentials that `concealment` knows.
+    """
+
+    def __init__(
+        self,
+        log_format: str,
+        run_id: str | None = None,
+        concealment: Concealment = NOTHING,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.run_id = run_id
+        self._concealment = concealment
+        self._clock = clock
+        self._limit = OutputLimit()
         self.write: Callable[[str], None] = output.message
         self.for_people = log_format != "json"
         self._waiting: deque[tuple[str, str, str]] = deque(maxlen=KEPT_LINES)
@@ -31,19 +47,23 @@ class Log:
 
     def from_child(self, child: str, line: str) -> None:
         """A child has printed this line. May be called in any thread; never waits."""
+        if not self._limit.admit(child, len(line), self._clock()):
+            return
         self._arrived += 1
         self._waiting.append((_now(), child, line))
 
-    def flush(self) -> None:
-        """Print the children's lines that have arrived. In the main thread only."""
+    def flush(self, *, end: bool = False) -> None:
+        """Print the children's lines that have arrived; at the `end` of all of them. In the main thread only."""
         while self._waiting:
             at, child, line = self._waiting.popleft()
             self._shown += 1
-            self._print(at, child, "info", line, child=True)
+            self._print(at, child, "info", self._concealment.text(line), child=True)
         lost = self._arrived - self._shown
         if lost > 0 and not self._waiting:
             self._shown += lost
             self.say(f"{lost:,} lines of children were not shown: stderr did not take them", "warning")
+        for child, left_out in self._limit.overdue(self._clock(), end=end):
+            self.say(f"{child}: {output.count(left_out, 'more line')} of what it printed not shown", "warning")
 
     def say(self, message: str, level: str = "info", /, **facts: object) -> None:
         """A line of the main process. `facts` are added where lines are for programs."""
@@ -69,7 +89,7 @@ class Log:
             }
             if child:
                 line |= _parsed(message)
-            self.write(json.dumps(line | (facts or {}), ensure_ascii=False, default=str))
+            self.write(visible_json(json.dumps(line | (facts or {}), ensure_ascii=False, default=str)))
         elif child:
             self.write(f"{self.run_id} {role}: {message}")
         else:

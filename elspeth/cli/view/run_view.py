@@ -75,8 +75,8 @@ def _carry_out(
     fail_on_rows: bool,
 ) -> int:  # fmt: skip
     """Say what begins and how to continue it, drive it with its progress on show, say how it ended."""
-    context.run_id = run_id
-    log = Log(context.log_format, run_id)
+    context.run_id, context.concealment = run_id, pipeline.loaded.concealment
+    log = Log(context.log_format, run_id, context.concealment)
     resumable = pipeline.settings.checkpoint.enabled
     command = resume_command(run_id, database, context)
     _announce(log, run_id, attempt, command if resumable else None, notes)
@@ -88,7 +88,7 @@ def _carry_out(
             )
             watch(ended.progress)  # what was said while the tree shut down
     finally:
-        log.flush()
+        log.flush(end=True)
     seconds = time.monotonic() - begun
     # Without checkpoint 0 there is no run yet that could be continued.
     recorded = ended.progress.started or attempt > 1

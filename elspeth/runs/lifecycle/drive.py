@@ -71,6 +71,7 @@ def plan_of(
         payload_base=settings.payload_store.base_path,
         inline_limit=settings.payload_store.inline_limit_bytes,
         headers=pipeline.headers,
+        secrets=dict(pipeline.loaded.credentials),
         replace_outputs=replace_outputs,
         log_format=log_format,
         log_level=log_level,
@@ -136,6 +137,7 @@ def topology_of(
         leftovers=leftovers,
         sizes=pipeline.sizes(),
         takes_over=takes_over,
+        concealment=pipeline.loaded.concealment,
         fence=lambda: require_not_taken_over(Path(plan.database), plan.run_id, plan.attempt),
         stop_seconds=supervisor.shutdown_seconds,
     )
@@ -158,7 +160,7 @@ def drive(
     """
     own = None if children is not None else fork_server()
     settings = pipeline.settings.supervisor
-    progress = Progress(pipeline.size())
+    progress = Progress(pipeline.size(), topology.concealment)
     outcome = AttemptOutcome()
     coordinator = Coordinator.start(topology, progress, outcome)
     intensity = RestartIntensity(settings.max_restarts, settings.within_seconds)
@@ -183,7 +185,8 @@ def drive(
         coordinator.stop()
         if own is not None:
             own.close()
-    return AttemptResult(run_id, outcome.error and _cause(outcome.error, topology), progress)
+    error = outcome.error and topology.concealment.error(_cause(outcome.error, topology))
+    return AttemptResult(run_id, error, progress)
 
 
 def _cause(error: ElspethError, topology: Topology) -> ElspethError:

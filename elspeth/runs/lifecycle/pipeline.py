@@ -24,6 +24,7 @@ from elspeth.plugins import registry
 from elspeth.plugins.contract import Context, Plugin, Position, Sink, Source, SourceInfo
 from elspeth.plugins.options import OptionProblems
 from elspeth.settings import Loaded, Positions, Problem, Settings, SettingsProblems, load, load_stored, settings_hash
+from elspeth.settings.load import concealed
 
 CANONICAL_VERSION = "rfc8785+bigint"
 
@@ -222,6 +223,9 @@ def load_stored_pipeline(
     """The pipeline of a recorded run; relative paths are taken from the present working directory."""
     loaded = load_stored(settings_json, environ, overrides, dotenv=dotenv)
     builder = _Builder(Path.cwd())
-    builder(loaded.settings, loaded.positions)
+    try:
+        builder(loaded.settings, loaded.positions)
+    except SettingsProblems as error:
+        raise SettingsProblems(concealed(error.problems, loaded.credentials), next_step=error.next_step) from None
     assert builder.graph is not None
     return Pipeline(loaded, builder.graph, builder.plugins)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 
 import pytest
 
 from elspeth.cli.view.logs import KEPT_LINES, Log
+from elspeth.cli.view.output_limit import LINES_PER_SECOND
+from elspeth.concealment import Concealment
 
 
 def test_lines_of_children_begin_with_the_run_and_the_role(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +50,8 @@ def test_a_line_from_another_thread_waits_for_the_main_one(capsys: pytest.Captur
 
 
 def test_lines_that_nobody_took_are_counted() -> None:
-    log = Log("text", "mf3k2a9x")
+    seconds = itertools.count()
+    log = Log("text", "mf3k2a9x", clock=lambda: next(seconds))
     shown: list[str] = []
     log.write = shown.append
     for number in range(KEPT_LINES + 5):
@@ -57,3 +61,24 @@ def test_lines_that_nobody_took_are_counted() -> None:
     assert shown[-1] == "5 lines of children were not shown: stderr did not take them"
     log.flush()
     assert len(shown) == KEPT_LINES + 1
+
+
+def test_a_child_that_prints_without_end_is_cut_short_and_it_is_said() -> None:
+    log = Log("text", "mf3k2a9x", clock=lambda: 7.0)
+    shown: list[str] = []
+    log.write = shown.append
+    for number in range(LINES_PER_SECOND + 5):
+        log.from_child("worker-1", str(number))
+    log.flush(end=True)
+    assert len(shown) == LINES_PER_SECOND + 1
+    assert shown[-1] == "worker-1: 5 more lines of what it printed not shown"
+
+
+def test_lines_of_children_hold_no_credential(capsys: pytest.CaptureFixture[str]) -> None:
+    for log_format in ("text", "json"):
+        log = Log(log_format, "mf3k2a9x", Concealment({"s3cr3t-value": "${API_KEY}"}))
+        log.from_child("worker-1", "Authorization: s3cr3t-value")
+        log.flush()
+        told = capsys.readouterr().err
+        assert "Authorization: ${API_KEY}" in told
+        assert "s3cr3t" not in told
