@@ -1,5 +1,7 @@
 """A small runtime for supervised actors in processes of their own. It knows nothing of rows, sinks or databases.
 
+What is listed here is public; `README.md` beside this file shows it at work.
+
 Names are imported on first use: a child process needs few of them, and must start fast.
 """
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from actors.places.local.identity import Identity
     from actors.reactor import Outbox
     from actors.spec import ChildSpec, SpecError
-    from actors.strategy import RestartIntensity, wanted
+    from actors.strategy import RestartIntensity, Strategy
     from actors.supervisor import ChildInfo, Supervisor, UnknownChild
 
 _HOMES = {
@@ -34,10 +36,10 @@ _HOMES = {
     "RestartIntensity": "strategy",
     "SpecError": "spec",
     "State": "lifecycle",
+    "Strategy": "strategy",
     "Supervisor": "supervisor",
     "Tick": "events",
     "UnknownChild": "supervisor",
-    "wanted": "strategy",
 }
 
 __all__ = [
@@ -57,10 +59,10 @@ __all__ = [
     "RestartIntensity",
     "SpecError",
     "State",
+    "Strategy",
     "Supervisor",
     "Tick",
     "UnknownChild",
-    "wanted",
 ]
 
 

@@ -28,7 +28,15 @@ EXIT_ORPHANED = 72
 
 
 class Port:
-    """What a child can say to its parent. Every method may be called from any thread."""
+    """What a child can say to its parent. Every method may be called from any thread.
+
+    for number, page in enumerate(pages):
+        self.port.at(number)                  # if this kills us, the parent knows which page it was
+        self.port.send(b"words", count(page))
+    self.port.waiting(True)                   # silence is no hang while others are slow
+    answer = ask_somebody_else()
+    self.port.waiting(False)
+    """
 
     __slots__ = ("_lock", "_outgoing", "_sock", "_words")
 
@@ -94,6 +102,13 @@ class Frame:
 
 class Child(pykka.ThreadingActor):
     """Base of the actor that a child process holds. It is created by the host, one per process.
+
+        class Upper(Child):
+            def on_start(self):
+                self.table = load(self.argument)  # as `ChildSpec` has it
+
+            def on_frame(self, parts):
+                self.port.send(*(bytes(part).upper() for part in parts))
 
     `__init__` is called in the host's main thread; whatever takes time belongs into `on_start`, which Pykka calls in
     the actor's thread before the first frame. `on_stop` is called when the parent asked the child to stop, after all

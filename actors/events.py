@@ -59,6 +59,9 @@ class ChildDown:
 class GaveUp:
     """The restart intensity is spent on this child, which stays down. `exits` are those that counted, oldest first.
 
+    Under `rest_for_one` those started after it are stopped and stay down, too. All others are supervised as before;
+    whether to go on without it is the listener's to decide (`Supervisor.shutdown` ends them all).
+
     With the name "reactor" and no exits: the I/O thread failed, `reason` is its error; nothing can be received any
     more, only `shutdown` is left.
     """

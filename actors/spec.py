@@ -21,10 +21,14 @@ class ChildSpec:
     """A child spec in the sense of OTP (https://www.erlang.org/doc/design_principles/sup_princ).
 
     `name` is unique within a supervisor. `target` is "package.module:ClassName" of a `Child` subclass, `argument` is
-    handed to it as it is. `restart` says what the child is meant for, see `actors.strategy.wanted`.
+    handed to it as it is. `restart` says what follows its end: a `permanent` child is started again whatever it ended
+    of, a `transient` one unless it ended with exit code 0, a `temporary` one by nobody but `Supervisor.restart_child`.
     `shutdown_seconds` is how long an asked child may take to stop before SIGKILL. `hang_seconds` without progress on
     something it was given make a child hung (None: never). `memory_limit_bytes` bounds its private memory.
     An `expendable` child is what the kernel takes first when memory runs out. `title` is what `ps` shows.
+
+        ChildSpec("store", "shop.store:Store", b"/var/lib/shop", hang_seconds=30.0, memory_limit_bytes=512 << 20)
+        ChildSpec("import", "shop.jobs:Import", restart="transient")  # until it has succeeded once
 
     Raises `SpecError`.
     """

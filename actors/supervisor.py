@@ -1,4 +1,4 @@
-"""The actor that starts, watches, stops and reaps children, and tells its listener. It restarts nothing by itself."""
+"""The actor that starts, watches, stops, reaps and restarts children, and tells its listener."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from actors.places.local.identity import Identity
 from actors.places.local.process import Process
 from actors.reactor import ChannelGarbled, ChildReady, Outbox, ProcessEnded, Reactor, TickDue, notify
 from actors.spec import ChildSpec
-from actors.strategy import RestartIntensity
+from actors.strategy import Command, RestartIntensity, StartDue, Stop, Strategy, Supervision
 
 FORK_SERVERS = 5
 """So many in a row may die before they have forked a child: then it is not chance that they do."""
@@ -66,9 +66,15 @@ class _Supervised:
 class Supervisor(pykka.ThreadingActor):
     """Supervises children, each a process of its own with one channel.
 
-    The listener is told `ChildUp`, `FrameReceived`, `ChildDown` and `GaveUp` (`actors.events`) and decides what to do;
-    its inbox is not bounded. `on_output(child, line)` is called in the I/O thread for every line a child prints: it
-    must be quick and must not raise. Call the public methods through `.proxy()`; `outbox` may be used from any thread.
+    A child that ends is started again as its restart type and the `strategy` have it (`actors.strategy`): at once, with
+    the spec it had, and at most as often as the `intensity` allows. A `temporary` child never is: so somebody who knows
+    more than its exit code decides, with `restart_child`. What a dead child had been sent is for the listener to send
+    again, when it is told `ChildUp`.
+
+    The listener is told `ChildUp`, `FrameReceived`, `ChildDown` and `GaveUp` (`actors.events`), in the order in which
+    things happen; its inbox is not bounded. `on_output(child, line)` is called in the I/O thread for every line a child
+    prints: it must be quick and must not raise. Call the public methods through `.proxy()`; `outbox` may be used from
+    any thread.
 
     `tick_seconds` is how often children are looked at. After `watchdog_seconds` without a tick (counted by themselves;
     None: never) the children kill this process. With `tell_ticks` the listener is asked a `Tick` and the watchdog sees
@@ -76,6 +82,11 @@ class Supervisor(pykka.ThreadingActor):
 
     Children are forked from `fork_server`, which stays its owner's to close. Without one, and after the death of one,
     the supervisor makes its own, in its own thread.
+
+        supervisor = Supervisor.start(listener, RestartIntensity(3, 60.0), print).proxy()
+        supervisor.start_child(ChildSpec("store", "shop.store:Store")).get()
+        supervisor.outbox.get().send("store", b"put", b"one")
+        supervisor.shutdown(5.0).get()  # what was sent is worked off first
     """
 
     use_daemon_thread = True
@@ -89,10 +100,11 @@ class Supervisor(pykka.ThreadingActor):
         watchdog_seconds: float | None = 120.0,
         tell_ticks: bool = False,
         fork_server: ForkServer | None = None,
+        strategy: Strategy = "one_for_one",
     ) -> None:
         super().__init__()
         self._listener = listener
-        self._intensity = intensity
+        self._supervision = Supervision(strategy, intensity)
         self._tick_seconds = tick_seconds
         self._watchdog_seconds = watchdog_seconds
         self._tell_ticks = tell_ticks
@@ -101,12 +113,10 @@ class Supervisor(pykka.ThreadingActor):
         self._children: dict[str, _Supervised] = {}  # in start order
         self._incarnations: dict[str, int] = {}
         self._last_exit: dict[str, ChildDown] = {}
-        self._counted: list[tuple[float, ChildDown]] = []
         self._reactor = Reactor(listener, self.actor_ref, on_output, tick_seconds)
         self._fork_server = fork_server
         self._own: ForkServer | None = None
-        self._mourned: ForkServer | None = None  # the one whose death was counted last
-        self._open = True
+        self._open = self._restarting = True
         self.outbox = Outbox(self._reactor)
 
     # --- for the owner ------------------------------------------------------------------------------------------
@@ -118,18 +128,23 @@ class Supervisor(pykka.ThreadingActor):
         if spec.name in self._children and self._children[spec.name].state.alive:
             raise ValueError(f"child {spec.name!r} is {self._children[spec.name].state.value!r} already")
         self._children.pop(spec.name, None)
+        self._supervision.added(spec.name)
         return self._launch(spec)
 
     def stop_child(self, name: str) -> None:
-        """Ask it to stop, behind all frames queued for it; SIGKILL after its `shutdown_seconds`. Returns at once."""
+        """Ask it to stop, behind all frames queued for it; SIGKILL after its `shutdown_seconds`. Returns at once.
+
+        Whatever its restart type, it stays down until `restart_child` or `start_child`.
+        """
         child = self._child(name)
-        if child.state in (State.STARTING, State.RUNNING):
-            child.take(Event.ASK)
-            child.health.expect_end()
-            self._reactor.send_kind(child.link, STOP)
+        self._supervision.resigned(name)
+        self._ask(child)
 
     def kill_child(self, name: str, reason: str) -> None:
-        """SIGKILL it; its `ChildDown` will say "killed:" and the reason. Nothing if it is dead or dying."""
+        """SIGKILL it; its `ChildDown` will say "killed:" and the reason. Nothing if it is dead or dying.
+
+        A death like any other: a permanent or transient child is started again.
+        """
         self._kill(self._child(name), f"killed:{reason}")
 
     def restart_child(self, name: str, counted: bool = True) -> bool:
@@ -143,7 +158,8 @@ class Supervisor(pykka.ThreadingActor):
         if child.state is State.GIVEN_UP:
             return False
         transition(child.state, Event.START)  # raises where it is not down
-        if counted and not self._may_restart(child):
+        if counted and (gave_up := self._spend(child)) is not None:
+            self._give_up(gave_up)
             return False
         self._launch(child.spec)
         return True
@@ -152,12 +168,12 @@ class Supervisor(pykka.ThreadingActor):
         """Stop all children, last started first, each asked and given its time, then SIGKILL; all within `seconds`.
 
         When it returns every process is reaped, its `ChildDown` told, and the I/O thread has ended. The actor itself
-        lives on until it is stopped.
+        lives on until it is stopped. Nothing is restarted any more, not even what was about to be.
         """
+        self._restarting = False
         deadline = time.monotonic() + (seconds if self._reactor.is_alive() else 0.0)
         for child in reversed(self._children.values()):
-            if child.state in (State.STARTING, State.RUNNING):
-                self.stop_child(child.spec.name)
+            self._ask(child)
             self._await_end(child, min(deadline, time.monotonic() + child.spec.shutdown_seconds))
             if child.state.alive:
                 self._kill(child, not_in_time(child.spec))
@@ -202,6 +218,8 @@ class Supervisor(pykka.ThreadingActor):
             case ProcessEnded(name, incarnation):
                 if (child := self._present(name, incarnation)) is not None:
                     self._bury(child)
+            case StartDue():
+                self._start_due()
             case ChannelGarbled(name, incarnation, found):
                 if (child := self._present(name, incarnation)) is not None:
                     self._kill(child, f"killed:garbled channel ({found})")
@@ -229,6 +247,7 @@ class Supervisor(pykka.ThreadingActor):
         link = Link(spec.name, incarnation, process)
         self._children[spec.name] = _Supervised(spec, link, self._tick_seconds)
         process.heartbeat_page.words[PARENT_BEAT] = self._ticks
+        self._supervision.started(spec.name, spec.restart)
         notify(self._listener, ChildUp(spec.name, process.identity, incarnation))
         self._reactor.add(link)
         return process.identity
@@ -246,25 +265,41 @@ class Supervisor(pykka.ThreadingActor):
             self._fork_server = self._own = self._fork_server.successor()
         return self._fork_server
 
-    def _may_restart(self, child: _Supervised) -> bool:
-        fallen = child.process.fork_server if child.process.orphaned else None
-        if fallen is not None and fallen is self._mourned:
-            return True  # all died of one death, and that was counted with the first of them
-        now = time.monotonic()
-        times = self._intensity.recent([then for then, _ in self._counted], now)
-        del self._counted[: len(self._counted) - len(times)]
-        down = self._last_exit[child.spec.name]
-        if self._intensity.allowed(times, now):
-            self._counted.append((now, down))
-            self._mourned = fallen or self._mourned
-            return True
-        child.take(Event.GIVE_UP)
-        reason = (
-            f"{child.spec.name} died after {len(times)} restarts in the last {self._intensity.within_seconds:g} s; "
-            f"no more than {self._intensity.max_restarts} are allowed"
-        )
-        notify(self._listener, GaveUp(child.spec.name, reason, [*(exit_ for _, exit_ in self._counted), down]))
-        return False
+    def _ask(self, child: _Supervised) -> None:
+        if child.state in (State.STARTING, State.RUNNING):
+            child.take(Event.ASK)
+            child.health.expect_end()
+            self._reactor.send_kind(child.link, STOP)
+
+    # --- restarts -----------------------------------------------------------------------------------------------
+
+    def _spend(self, child: _Supervised) -> GaveUp | None:
+        return self._supervision.spend(self._last_exit[child.spec.name], time.monotonic(), _cause(child))
+
+    def _give_up(self, gave_up: GaveUp) -> None:
+        self._children[gave_up.name].take(Event.GIVE_UP)
+        notify(self._listener, gave_up)
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Stop(name):
+                    self._ask(self._children[name])
+                case GaveUp():
+                    self._give_up(command)
+                case StartDue():
+                    self.actor_ref.tell(command)  # by way of the inbox, so that a shutdown can overtake it
+
+    def _start_due(self) -> None:
+        if not self._restarting:
+            return
+        for name in self._supervision.due():
+            try:
+                self._launch(self._children[name].spec)
+            except OSError as error:  # no room for another process: one more death, and those after it wait
+                problem = error.strerror or str(error)
+                self._carry_out(self._supervision.not_started(self._last_exit[name], problem, time.monotonic()))
+                return
 
     def _kill(self, child: _Supervised, reason: str) -> None:
         if child.state in (State.STARTING, State.RUNNING, State.STOPPING):
@@ -304,6 +339,8 @@ class Supervisor(pykka.ThreadingActor):
         )
         self._last_exit[link.name] = down
         notify(self._listener, down)
+        if self._restarting:
+            self._carry_out(self._supervision.ended(down, time.monotonic(), _cause(child)))
 
     # --- watching -----------------------------------------------------------------------------------------------
 
@@ -329,6 +366,11 @@ class Supervisor(pykka.ThreadingActor):
         for child in self._children.values():
             if child.state.alive:
                 child.process.heartbeat_page.words[PARENT_BEAT] = self._ticks
+
+
+def _cause(child: _Supervised) -> ForkServer | None:
+    """What it died of together with others, whose deaths are one."""
+    return child.process.fork_server if child.process.orphaned else None
 
 
 def _reason(code: int, ordered: str | None, *, orphaned: bool) -> str:

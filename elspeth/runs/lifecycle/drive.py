@@ -110,8 +110,9 @@ def topology_of(
     limit = supervisor.worker_memory_limit_mb
 
     def spec(name: str, target: str, argument: bytes, **more: Any) -> ChildSpec:
+        # Temporary: the coordinator restarts it, when it has drawn its conclusions from the death.
         title = f"elspeth {plan.run_id} {name}"
-        return ChildSpec(name, f"elspeth.roles.{target}", argument, hang_seconds=hang, title=title, **more)
+        return ChildSpec(name, f"elspeth.roles.{target}", argument, "temporary", hang_seconds=hang, title=title, **more)
 
     deciding: dict[str, Any] = {
         "expendable": True,

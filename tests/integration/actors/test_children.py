@@ -106,7 +106,7 @@ def test_an_exception_ends_the_process_with_its_traceback() -> None:
 @pytest.mark.parametrize("target", ["tests.kit.processes.ping:Nobody", "no_such_module:Ping", "pathlib:Path"])
 def test_a_target_that_is_no_child_ends_with_a_traceback(target: str) -> None:
     with Family() as family:
-        family.supervisor.start_child(ChildSpec("ping", target)).get()
+        family.supervisor.start_child(ChildSpec("ping", target, restart="temporary")).get()
         down = family.await_down()
         assert down.exit_code == 70
         assert "Error" in down.output_tail
@@ -183,7 +183,7 @@ def test_a_living_child_is_not_restarted() -> None:
         with pytest.raises(LifecycleError):
             family.supervisor.restart_child("ping").get()
         with pytest.raises(ValueError, match="already"):
-            family.supervisor.start_child(ChildSpec("ping", TARGET)).get()
+            family.supervisor.start_child(ChildSpec("ping", TARGET, restart="temporary")).get()
 
 
 def test_a_child_that_keeps_dying_is_given_up() -> None:
@@ -257,7 +257,7 @@ def test_a_child_ignores_the_signals_that_are_meant_for_the_main_process() -> No
 
 def test_signals_that_come_while_a_child_starts_do_not_reach_it() -> None:
     with Family() as family:
-        identity = family.supervisor.start_child(ChildSpec("ping", TARGET)).get()
+        identity = family.supervisor.start_child(ChildSpec("ping", TARGET, restart="temporary")).get()
         os.kill(identity.pid, signal.SIGTERM)
         assert family.await_frames("ping", 1)
 

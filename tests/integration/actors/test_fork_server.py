@@ -122,7 +122,7 @@ def test_a_fork_server_with_a_second_thread_is_refused(
     (tmp_path / "restless.py").write_text("import threading\nthreading.Thread(target=threading.Event().wait).start()\n")
     monkeypatch.syspath_prepend(tmp_path)
     with ForkServer(["restless"]) as home, Family(fork_server=home) as family, pytest.raises(ForkServerGone):
-        family.supervisor.start_child(ChildSpec("ping", TARGET)).get()
+        family.supervisor.start_child(ChildSpec("ping", TARGET, restart="temporary")).get()
     assert "cannot fork with 2 threads: one of restless starts them" in capfd.readouterr().err
 
 
@@ -168,7 +168,7 @@ def test_a_child_that_nobody_could_watch_is_not_left_alive(monkeypatch: pytest.M
         descriptors = open_descriptors()
         monkeypatch.setattr(fork_server, "take", without_room)
         with pytest.raises(OSError, match="no descriptor is left"):
-            family.supervisor.start_child(ChildSpec("unseen", TARGET)).get()
+            family.supervisor.start_child(ChildSpec("unseen", TARGET, restart="temporary")).get()
         assert len(psutil.Process(above).children()) == 1
         assert open_descriptors() == descriptors
 
@@ -233,7 +233,7 @@ def test_a_fork_server_that_dies_over_a_birth_is_followed_by_another(
     point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with crashing(monkeypatch, point, tmp_path / "mark"), Family() as family:
-        family.supervisor.start_child(ChildSpec("ping", TARGET)).get()
+        family.supervisor.start_child(ChildSpec("ping", TARGET, restart="temporary")).get()
         if point == "fork_server.after_answer":
             assert family.await_down().reason == "fork_server"
             family.supervisor.restart_child("ping").get()
@@ -258,7 +258,7 @@ def test_fork_servers_may_die_in_a_row_but_not_for_ever(
             family.start("ping")
         else:
             with pytest.raises(ForkServerGone):
-                family.supervisor.start_child(ChildSpec("ping", TARGET)).get()
+                family.supervisor.start_child(ChildSpec("ping", TARGET, restart="temporary")).get()
 
 
 @pytest.mark.parametrize("point", ["fork_server.before_reap", "fork_server.after_reap"])

@@ -53,7 +53,10 @@ class Listener(pykka.ThreadingActor):
 
 
 class Family:
-    """A supervisor, what it told, what its children printed. Ends every child when the test is over."""
+    """A supervisor, what it told, what its children printed. Ends every child when the test is over.
+
+    Its children are temporary unless a test says otherwise.
+    """
 
     def __init__(self, intensity: RestartIntensity | None = None, **options: Any) -> None:
         self.told: list[Any] = []
@@ -81,6 +84,7 @@ class Family:
         """Start a ping actor, wait until it said hello, return its pid."""
         before = len(self.frames(name))
         fields.setdefault("target", TARGET)
+        fields.setdefault("restart", "temporary")  # it stays as it is until the test says what next
         pid: int = self.supervisor.start_child(ChildSpec(name, **fields)).get().pid
         wait_until(lambda: len(self.frames(name)) > before or self.downs(name), what=f"{name} says hello")
         assert not self.downs(name), self.downs(name)
