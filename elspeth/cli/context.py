@@ -5,12 +5,18 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import click
 
-from elspeth.cli.commands import Entry
 from elspeth.concealment import NOTHING, Concealment
+
+
+class Entry(NamedTuple):
+    """A command: the module and attribute that hold it, and what it does in a few words."""
+
+    target: str
+    summary: str
 
 
 @dataclass(slots=True)

@@ -5,15 +5,7 @@ What a command imports is imported when it is called, so that `elspeth --version
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Entry(NamedTuple):
-    """A command: the module and attribute that hold it, and what it does in a few words."""
-
-    target: str
-    summary: str
-
+from elspeth.cli.context import Entry
 
 COMMANDS: dict[str, Entry] = {
     "init": Entry("elspeth.cli.commands.init:command", "Write a small pipeline to start from."),

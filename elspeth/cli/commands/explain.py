@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import click
 
-from elspeth.audit.explain.lineage import Lineage
+from elspeth.audit.explain.session import ExplainSession, explain_session
 from elspeth.audit.query.locate import locate
-from elspeth.audit.store import database, schema
 from elspeth.cli import output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.cli.view import explain
@@ -44,42 +42,19 @@ def command(context: CliContext, reference: str, row: int | None, token: str | N
     if (row is not None) + (token is not None) + bool(words) != 1:
         raise click.UsageError("give one of --row N, --token TOKEN and --where FIELD=VALUE")
     path = locate(context.database, os.environ, Path.cwd())
-    connection = database.open_reader(path)
-    try:
-        with database.worded(path):
-            schema.check(connection, path)
-            run_id = context.run_id = _run(connection, path, reference)
-            connection.execute("BEGIN")  # one snapshot: the run may be under way
-            lineage = Lineage(connection, run_id)
-            if words:
-                return _where(context, connection, lineage, path, words)
-            _show(context, lineage.row(row) if row is not None else lineage.token(token or ""), path)
-            return EXIT_OK
-    finally:
-        connection.close()
+    with explain_session(path, reference) as session:
+        context.run_id = session.run_id
+        if words:
+            return _where(context, session, path, words)
+        lineage = session.lineage
+        _show(context, lineage.row(row) if row is not None else lineage.token(token or ""), path)
+        return EXIT_OK
 
 
-def _run(connection: sqlite3.Connection, path: Path, reference: str) -> str:
-    query = "SELECT run_id FROM runs WHERE run_id = ?"
-    if reference == "latest":
-        query = "SELECT run_id FROM runs WHERE ? = 'latest' ORDER BY started_at DESC, run_id DESC LIMIT 1"
-    found = connection.execute(query, (reference,)).fetchone()
-    if found is not None:
-        return str(found[0])
-    from elspeth.audit.query.reader import (
-        AuditReader,  # the beginning of an id, or an error: not worth every start's time
-    )
+def _where(context: CliContext, session: ExplainSession, path: Path, words: tuple[str, ...]) -> int:
+    from elspeth.audit.explain.search import MOST_FOUND  # a story by key starts without it
 
-    with AuditReader(path) as reader:
-        return reader.run(reference).run_id
-
-
-def _where(
-    context: CliContext, connection: sqlite3.Connection, lineage: Lineage, path: Path, words: tuple[str, ...]
-) -> int:
-    from elspeth.audit.explain.search import MOST_FOUND, conditions, search  # a story by key starts without it
-
-    result = search(connection, lineage.run, conditions(words), lineage.contents)
+    result, lineage = session.search(words), session.lineage
     if not result.scanned:
         lineage.row(0)  # raises the error that says why there are none
     seen = [f"looked at all {output.count(result.scanned, 'row')} of run {lineage.run}"]

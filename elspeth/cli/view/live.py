@@ -12,11 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from elspeth.cli import output
+from elspeth.cli.view.display import Display, counts
 from elspeth.cli.view.logs import Log
-from elspeth.cli.view.progress import FRAME_SECONDS, Display, counts
 from elspeth.cli.view.rate import RateMeter, percent
 from elspeth.coordinator.progress import Progress
 from elspeth.visible import visible
+
+FRAME_SECONDS = 0.15
 
 
 @contextlib.contextmanager

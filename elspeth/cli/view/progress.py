@@ -5,39 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
 from elspeth.cli import output
+from elspeth.cli.view.display import Display, counts
 from elspeth.cli.view.logs import Log
 from elspeth.cli.view.rate import RateMeter, percent
 from elspeth.coordinator.progress import Progress
 
 LINE_SECONDS = 5.0
-FRAME_SECONDS = 0.15
-
-
-class Display:
-    """Called with the progress some twenty times a second, in the main thread; prints what is due."""
-
-    def __init__(self, log: Log, show: Callable[[Progress, RateMeter], None], every: float) -> None:
-        self._log = log
-        self._show = show
-        self._every = every
-        self._next = time.monotonic() + every
-        self._pace = RateMeter()
-
-    def __call__(self, progress: Progress) -> None:
-        self._log.flush()
-        while progress.lines:
-            self._log.say(progress.lines.popleft(), "warning")
-        now = time.monotonic()
-        if not progress.started:
-            return
-        self._pace.see(now, progress.rows_done, progress.offset)
-        if now >= self._next:
-            self._next = now + self._every
-            self._show(progress, self._pace)
 
 
 @contextlib.contextmanager
@@ -79,8 +55,3 @@ def facts(progress: Progress, rate_meter: RateMeter) -> dict[str, object]:
         "seconds_left": None if left is None else round(left, 1),
         "sinks": dict(progress.sinks),
     }
-
-
-def counts(numbers: Mapping[str, int]) -> str:
-    """Names with their numbers: `normal 4, high_values 3`."""
-    return ", ".join(f"{name} {number:,}" for name, number in numbers.items())

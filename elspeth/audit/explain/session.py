@@ -1,0 +1,57 @@
+"""One look into the database for as long as a story takes: opened, checked, and in one snapshot."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elspeth.audit.explain.lineage import Lineage
+from elspeth.audit.store import database, schema
+
+if TYPE_CHECKING:
+    from elspeth.audit.explain.search import Search
+
+
+class ExplainSession:
+    """Stories of one run, all of them of the same moment, also while the run is under way."""
+
+    def __init__(self, connection: sqlite3.Connection, run_id: str) -> None:
+        self._connection = connection
+        self.run_id = run_id
+        connection.execute("BEGIN")
+        self.lineage = Lineage(connection, run_id)
+
+    def search(self, words: tuple[str, ...]) -> Search:
+        """The rows that hold all of these `FIELD=VALUE`. Raises `SettingsError` for a word of another form."""
+        from elspeth.audit.explain.search import conditions, search  # a story by key starts without it
+
+        return search(self._connection, self.run_id, conditions(words), self.lineage.contents)
+
+
+@contextmanager
+def explain_session(path: Path, reference: str) -> Iterator[ExplainSession]:
+    """Look at the run that is meant: an id, the beginning of one, or `latest`. Raises `RunNotFound`."""
+    connection = database.open_reader(path)
+    try:
+        with database.worded(path):
+            schema.check(connection, path)
+            yield ExplainSession(connection, _run_id(connection, path, reference))
+    finally:
+        connection.close()
+
+
+def _run_id(connection: sqlite3.Connection, path: Path, reference: str) -> str:
+    query = "SELECT run_id FROM runs WHERE run_id = ?"
+    if reference == "latest":
+        query = "SELECT run_id FROM runs WHERE ? = 'latest' ORDER BY started_at DESC, run_id DESC LIMIT 1"
+    found = connection.execute(query, (reference,)).fetchone()
+    if found is not None:
+        return str(found[0])
+    # The beginning of an id, or an error: not worth every start's time.
+    from elspeth.audit.query.reader import AuditReader
+
+    with AuditReader(path) as reader:
+        return reader.run(reference).run_id
