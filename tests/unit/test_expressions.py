@@ -261,13 +261,13 @@ def _check_text(text: str, row: dict[str, Any]) -> None:
         assert value in expression.outcomes
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=60) | st.lists(_pieces, max_size=12).map("".join), _values, _values)
 def test_any_text_is_refused_at_compile_time_or_gives_a_value_or_a_worded_error(text: str, a: Any, b: Any) -> None:
     _check_text(text, {"a": a, "b": b})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_expressions(4), _values, _values)
 def test_any_combination_of_allowed_parts_ends_quickly_with_a_value_that_json_can_hold(
     text: str, a: Any, b: Any

@@ -31,7 +31,7 @@ def received(reader: FrameReader) -> list[bytes] | None:
 
 
 @given(st.lists(st.lists(st.binary(max_size=50), max_size=6), max_size=6), st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_frames_come_out_as_they_went_in_however_the_bytes_arrive(frames: list[list[bytes]], step: int) -> None:
     left, right = channel.pair()
     with left, right:

@@ -131,7 +131,7 @@ def run(setting: Setting, schedule: Iterator[int], *, blows: int, deaths: int, a
     return database
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(
     setting=settings_of_runs(), choices=st.binary(max_size=300), seed=st.integers(0, 2**32),
     deaths=st.sampled_from([0, 3, 10, 30]), attempts=st.integers(0, 3), stop=st.booleans(),

@@ -148,7 +148,7 @@ def check_graph(graph: Graph, waits: set[str]) -> None:
                 reached.add(target.node)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pipelines())
 def test_every_path_of_a_correct_pipeline_ends_and_its_hops_alternate(draft: Draft) -> None:
     graph = build(Settings.model_validate(draft.document))
@@ -156,7 +156,7 @@ def test_every_path_of_a_correct_pipeline_ends_and_its_hops_alternate(draft: Dra
     assert all(node.id in text(graph) and node.id in mermaid(graph) for node in graph.nodes)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pipelines(), st.data())
 def test_a_damaged_pipeline_is_refused_in_words_or_still_correct(draft: Draft, data: st.DataObject) -> None:
     document = copy.deepcopy(draft.document)

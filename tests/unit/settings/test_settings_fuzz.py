@@ -81,7 +81,7 @@ def paths_of(value, path=()):
         yield from paths_of(item, (*path, key))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_value_replaced_anywhere(tmp_path_factory, data):
     document = yaml.safe_load(GOOD)
@@ -98,7 +98,7 @@ def test_a_value_replaced_anywhere(tmp_path_factory, data):
     attempt(tmp_path_factory.getbasetemp() / "replaced.yaml", yaml.safe_dump(document))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 2**32), st.integers(1, 6))
 def test_characters_changed_anywhere(tmp_path_factory, seed, count):
     chance = random.Random(seed)
@@ -111,7 +111,7 @@ def test_characters_changed_anywhere(tmp_path_factory, seed, count):
     attempt(tmp_path_factory.getbasetemp() / "changed.yaml", "".join(text))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.one_of(st.text(), st.binary(max_size=200)))
 def test_any_file_at_all(tmp_path_factory, content):
     attempt(tmp_path_factory.getbasetemp() / "any.yaml", content)
@@ -123,13 +123,13 @@ names = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(names.map(lambda parts: "ELSPETH_" + "__".join(parts)), st.text(max_size=8), max_size=3))
 def test_any_variables_in_the_environment(tmp_path_factory, variables):
     attempt(tmp_path_factory.getbasetemp() / "variables.yaml", GOOD, {**variables, **ENVIRON})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.text(max_size=30)
     | st.sampled_from(["concurrency.max_workers=", "retry.x.y=1", "supervisor.=", "rate_limit.a.b=[1"])

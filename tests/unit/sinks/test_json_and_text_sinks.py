@@ -48,7 +48,7 @@ JSON_VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("options", [{}, {"indent": 1}, {"format": "jsonl"}])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.dictionaries(st.text(max_size=5), JSON_VALUES, max_size=4), max_size=5))
 def test_any_row_reads_back_as_it_was_keys_in_order(rows: list[dict[str, Any]], options, written) -> None:
     data = written("json", rows, **options)

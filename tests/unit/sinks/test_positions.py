@@ -106,7 +106,7 @@ SOME_ROWS = st.lists(st.fixed_dictionaries({"a": VALUES, "b": VALUES}), min_size
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=SOME_ROWS, at=st.integers(0, 8))
 def test_any_rows_survive_a_death_at_any_place(kind, rows, at, tmp_path, make_sink, written) -> None:
     expected = written(kind, rows)

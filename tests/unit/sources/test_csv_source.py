@@ -237,7 +237,7 @@ CELLS = st.text(st.sampled_from('ab,"\n\r é€😀\u2028\x85'), max_size=6)
 TABLES = st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), max_size=8))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TABLES, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.booleans(), st.integers(1, 40))
 def test_whatever_the_csv_module_writes_is_read_back(
     table: list[list[str]], end: str, bom: bool, cut: bool, block: int
@@ -254,7 +254,7 @@ def test_whatever_the_csv_module_writes_is_read_back(
     assert rows == [dict(zip(names, row, strict=True)) for row in table]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from([b"a", b",", b'"', b"\n", b"\r", b"\0", b"\xc3\xa9", b"\xff", b'""', b',"'])))
 def test_garbage_is_read_alike_whatever_the_blocks_and_wherever_it_is_resumed(pieces: list[bytes]) -> None:
     results = []

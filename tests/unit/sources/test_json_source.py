@@ -224,7 +224,7 @@ VALUES = st.recursive(SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionari
 OBJECTS = st.lists(st.dictionaries(st.text('ab"\\]', max_size=2), VALUES, max_size=3), max_size=5)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(OBJECTS, st.sampled_from([None, 1]), st.booleans(), st.booleans(), st.integers(1, 30))
 def test_whatever_the_json_module_writes_is_read_back(
     rows: list[Any], indent: int | None, ascii: bool, nested: bool, block: int
@@ -241,7 +241,7 @@ PIECES = [*rb"""[ ] { } " \ , : 1 {"a":1} {"a":1}, {"a":"b\"""".split(), b"\n", 
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pieces=st.lists(st.sampled_from(PIECES)))
 def test_garbage_is_read_alike_whatever_the_blocks_and_wherever_it_is_resumed(form: Any, pieces: list[bytes]) -> None:
     results = []

@@ -67,7 +67,7 @@ def test_options_that_make_no_sense_are_refused() -> None:
             TextOptions.model_validate({"path": "x", **options})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.text(st.sampled_from("ab \r\x0b\u2028\x85é"))), st.booleans(), st.integers(1, 20))
 def test_whatever_lines_there_are_they_are_read_back(lines: list[str], ended: bool, block: int) -> None:
     text = "\n".join(lines) + ("\n" if ended and lines else "")
