@@ -62,7 +62,8 @@ def stand(
     def judged(run: Run) -> RunAssessment:
         # A run that has ended in order needs no watching: only a lock or a process in sight speaks against its end.
         with AuditReader(database) as reader:
-            return assessment(reader, run, patience=patience if run.status == "running" else 0.0, tell=tell)
+            wanted = patience if run.status == "running" else 0.0
+            return assessment(reader, run, patience=wanted, thorough=True, tell=tell)
 
     if not runs:
         return []

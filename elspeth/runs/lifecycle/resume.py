@@ -75,7 +75,8 @@ def prepare(
     database = database.absolute()
     with AuditReader(database) as reader:
         run = reader.run(reference)
-        state = assessment(reader, run, patience=0 if run.status == "completed" else 60.0, tell=tell)
+        patience = 0 if run.status == "completed" else 60.0
+        state = assessment(reader, run, patience=patience, thorough=options.take_over, tell=tell)
         if run.status == "completed":
             return Resumption(run, database, options, state, {})
         require_unfinished(run)
@@ -144,11 +145,11 @@ def execute(
             log_format=log_format,
             log_level=log_level,
         )
-        cast_list = topology_of(
+        topology = topology_of(
             pipeline, plan, audit, cautious=resumption.cautious, leftovers=cast("Any", resumption.leftovers),
             takes_over=_predecessor(resumption.assessment),
         )  # fmt: skip
-        ended = drive(pipeline, cast_list, run.run_id, watch=watch, on_output=on_output, children=children)
+        ended = drive(pipeline, topology, run.run_id, watch=watch, on_output=on_output, children=children)
         if ended.error is None:
             evidence_delivery.deliver(pipeline, resumption.database, run.run_id, state_directory(pipeline))
         return ended

@@ -45,9 +45,12 @@ def gather(
     )
 
 
-def needs_watching(evidence: Evidence) -> bool:
-    """Whether the heartbeat can add to the verdict: neither a free lock nor a process in sight has spoken."""
-    return evidence.lock != "free" and evidence.process == "unseen"
+def needs_watching(evidence: Evidence, *, thorough: bool = False) -> bool:
+    """Whether the heartbeat can add to the verdict: neither a free lock nor a process in sight has spoken.
+
+    A `thorough` look also asks whether a process that is there gets on: one in a frozen cgroup does not show it.
+    """
+    return evidence.lock != "free" and (evidence.process == "unseen" or (thorough and evidence.process != "stopped"))
 
 
 def watch(

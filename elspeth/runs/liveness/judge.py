@@ -1,8 +1,9 @@
 """Judges from evidence whether an attempt is alive: pure, strongest evidence first, no clocks compared.
 
-1. The lock. Free: dead, whatever else there is. Held: alive, even from another container.
+1. The lock. Free: dead, whatever else there is. Held: not dead, even from another container.
 2. The process with its full identity, where it can be seen: same host, boot and pid namespace.
-3. The heartbeat number, while we watch: moving means alive; still for the time-out means presumed dead.
+3. The heartbeat number, while we watch: moving means alive; still for the time-out means presumed dead, or frozen where
+   lock or process say that it is not dead: a paused container holds its lock and has its process.
 """
 
 from __future__ import annotations
@@ -68,14 +69,18 @@ def judge(evidence: Evidence) -> Verdict:
 def _held(evidence: Evidence) -> Verdict:
     pid = evidence.identity.pid
     match evidence.process:
+        case "running" if _stands_still(evidence):
+            return Verdict("frozen", f"lock held and pid {pid} there, but {_not_moved(evidence)}")
         case "running":
             return Verdict("alive", f"lock held and pid {pid} running")
         case "stopped":
             return Verdict("frozen", f"lock held, but pid {pid} is stopped")
+        case "gone" | "reused" if _stands_still(evidence):
+            return Verdict("frozen", f"lock held, although {_fate(evidence)}, and {_not_moved(evidence)}")
         case "gone" | "reused":
             return Verdict("alive", f"lock held, although {_fate(evidence)}: another process holds it")
     by = _whereabouts(evidence)
-    if evidence.heartbeat == "still" and evidence.watched_seconds >= evidence.timeout_seconds:
+    if _stands_still(evidence):
         return Verdict("frozen", f"lock held by {by}, but {_not_moved(evidence)}")
     return Verdict("alive", f"lock held by {by}{', heartbeat moving' if evidence.heartbeat == 'moving' else ''}")
 
@@ -83,6 +88,8 @@ def _held(evidence: Evidence) -> Verdict:
 def _seen(evidence: Evidence) -> Verdict:
     pid = evidence.identity.pid
     match evidence.process:
+        case "running" if _stands_still(evidence):
+            return Verdict("frozen", f"pid {pid} there, but {_not_moved(evidence)} ({_no_lock(evidence)})")
         case "running":
             return Verdict("alive", f"pid {pid} running since the attempt began ({_no_lock(evidence)})")
         case "stopped":
@@ -97,11 +104,15 @@ def _far(evidence: Evidence) -> Verdict:
     # Containers choose their host names, so that for them the name proves no reboot.
     if evidence.same_host and not evidence.same_boot and not evidence.in_container:
         return Verdict("orphaned", f"host {host} was rebooted since ({why})")
-    if evidence.heartbeat == "still" and evidence.watched_seconds >= evidence.timeout_seconds:
+    if _stands_still(evidence):
         return Verdict("presumed_dead", f"{_not_moved(evidence)} ({why})")
     if evidence.heartbeat == "still":
         return Verdict("unknown", f"{_not_moved(evidence)}, {evidence.timeout_seconds:g} s are needed ({why})")
     return Verdict("unknown", f"heartbeat of host {host} was not watched ({why})")
+
+
+def _stands_still(evidence: Evidence) -> bool:
+    return evidence.heartbeat == "still" and evidence.watched_seconds >= evidence.timeout_seconds
 
 
 def _fate(evidence: Evidence) -> str:

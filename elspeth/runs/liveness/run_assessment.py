@@ -42,7 +42,7 @@ class RunAssessment:
         attempt = self.attempt
         since = f"pid {attempt.pid} on {attempt.host}, since {attempt.started_at}"
         return RunInProgress(
-            f"{IN_PROGRESS}: {self.run.run_id} {why or 'is active_seconds by somebody else'}",
+            f"{IN_PROGRESS}: {self.run.run_id} {why or 'is driven by somebody else'}",
             details=[f"attempt {attempt.attempt}: {since}", f"{self.verdict.state}: {self.verdict.sentence}"],
             next_step=self.next_command,
         )
@@ -53,13 +53,17 @@ def assessment(
     run: Run,
     *,
     patience: float = HEARTBEAT_TIMEOUT_SECONDS,
+    thorough: bool = False,
     tell: Callable[[str], None] = lambda line: None,
 ) -> RunAssessment:
-    """Judge the latest attempt of a run; watches its heartbeat for `patience` seconds where nothing else can tell."""
+    """Judge the latest attempt of a run; watches its heartbeat for `patience` seconds where nothing else can tell.
+
+    A `thorough` look watches it too where a process is there, until it moves (some seconds where all is well).
+    """
     attempt = reader.attempts(run.run_id)[-1]
     identity = AttemptIdentity.from_columns(dataclasses.asdict(attempt))
     evidence = gather(identity, database=reader.path)
-    if needs_watching(evidence) and patience > 0:
+    if needs_watching(evidence, thorough=thorough) and patience > 0:
         tell(f"watching the heartbeat of {attempt.host} for up to {patience:g} s")
         evidence = watch(evidence, lambda: reader.heartbeat(run.run_id, attempt.attempt), seconds=patience)
         # Who is less patient may learn that it moves, but not that it stands still.

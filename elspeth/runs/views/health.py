@@ -1,7 +1,8 @@
 """Whether all is well here: for the health check of a container, which asks often and must be answered soon.
 
-Only a run that is driven where this is asked counts: whose main process can be seen from here. What other containers or
-hosts do is theirs.
+Only a run that is driven where this is asked counts: whose main process can be seen from here, or whose lock is held by
+a process of this container that cannot be looked at (another user's, in another pid namespace). What other containers
+or hosts do is theirs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from elspeth.audit.query.locate import VARIABLE, locate
 from elspeth.audit.query.reader import AuditReader
 from elspeth.errors import ElspethError
 from elspeth.plugins import registry
-from elspeth.runs.liveness.identity import AttemptIdentity
+from elspeth.runs.liveness.evidence import gather
+from elspeth.runs.liveness.identity import AttemptIdentity, current
+from elspeth.runs.liveness.judge import Evidence
 
 WATCH_SECONDS = 15.0
 """The heartbeat is written every 5 seconds, behind whatever commit is under way."""
@@ -70,18 +73,19 @@ def _runs(
 ) -> list[Check]:
     """A check for each run that is driven here. All heartbeats are watched at the same time."""
     checks: list[Check] = []
+    here = current(reader.path)
     waiting: dict[str, tuple[int, int]] = {}
     for run in reader.runs():
         if run.status != "running":
             continue
         attempt = reader.attempts(run.run_id)[-1]
-        match AttemptIdentity.from_columns(dataclasses.asdict(attempt)).process.state():
-            case "stopped":
-                checks.append(Check("run", False, f"{run.run_id} is frozen: its main process {attempt.pid} is stopped"))
-            case "alive":
-                waiting[run.run_id] = attempt.attempt, attempt.heartbeat_number
-            case "gone":
-                checks.append(Check("run", True, f"{run.run_id} is not driven: see elspeth doctor"))
+        evidence = gather(AttemptIdentity.from_columns(dataclasses.asdict(attempt)), database=reader.path, here=here)
+        if evidence.process == "stopped" and evidence.lock != "free":
+            checks.append(Check("run", False, f"{run.run_id} is frozen: its main process {attempt.pid} is stopped"))
+        elif _driven_here(evidence, here):
+            waiting[run.run_id] = attempt.attempt, attempt.heartbeat_number
+        elif evidence.process != "unseen":
+            checks.append(Check("run", True, f"{run.run_id} is not driven: see elspeth doctor"))
     start = clock()
     while waiting:
         for run_id, (attempt_no, before) in list(waiting.items()):
@@ -97,3 +101,10 @@ def _runs(
         if waiting:
             pause(POLL_SECONDS)
     return checks
+
+
+def _driven_here(evidence: Evidence, here: AttemptIdentity) -> bool:
+    if evidence.lock == "held":
+        ours = evidence.same_boot and evidence.identity.container_id == here.container_id
+        return evidence.process != "unseen" or ours
+    return evidence.lock == "unreachable" and evidence.process == "running"

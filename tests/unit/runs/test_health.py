@@ -11,6 +11,7 @@ import pytest
 from elspeth.audit.store.writer import AuditWriter
 from elspeth.clock import utc_now
 from elspeth.runs.liveness.identity import current
+from elspeth.runs.liveness.locks import AttemptLock, lock_path
 from elspeth.runs.views.health import Check, check_health
 
 RUN = "mf3k2a9x"
@@ -87,3 +88,25 @@ def test_a_run_that_is_driven_elsewhere_is_not_ours_to_judge(database: Path) -> 
 def test_an_orphan_is_no_illness_of_the_container_that_will_resume_it(database: Path) -> None:
     record(database, process_start_ticks=1).close()
     assert [check.well for check in ask(database, Time())] == [True]
+
+
+def test_a_lock_that_is_held_counts_where_the_process_cannot_be_seen(database: Path) -> None:
+    # Another user's process under hidepid, or one of another pid namespace, looks as if it were gone.
+    lock = AttemptLock.acquire(current(lock_path(database, RUN, 1)))
+    try:
+        record(database, process_start_ticks=1, lock_path=str(lock_path(database, RUN, 1))).close()
+        time = Time()
+        assert ask(database, time) == [Check("run", False, f"{RUN}: its heartbeat has not moved for 15 s")]
+        record_again = AuditWriter(database)
+        time = Time(4.9, lambda: record_again.heartbeat(RUN, 1, 1, utc_now()))
+        assert ask(database, time) == [Check("run", True, f"{RUN} is driven, its heartbeat moves")]
+        record_again.close()
+    finally:
+        lock.release()
+
+
+def test_a_process_that_let_go_of_its_lock_drives_nothing(database: Path) -> None:
+    path = lock_path(database, RUN, 1)
+    AttemptLock.acquire(current(path)).release()
+    record(database, lock_path=str(path)).close()
+    assert ask(database, Time()) == [Check("run", True, f"{RUN} is not driven: see elspeth doctor")]

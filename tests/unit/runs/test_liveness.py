@@ -43,6 +43,14 @@ GONE_FILE = "lock out of reach: /state/locks/mf3k2a9x.1.lock: No such file or di
 
 TABLE: list[tuple[str, Evidence, State, str]] = [
     ("a run at work", evidence("held", "running"), "alive", "lock held and pid 4242 running"),
+    ("in a frozen cgroup", evidence("held", "running", **STILL), "frozen",
+     "lock held and pid 4242 there, but heartbeat of host web-1 has not moved for 60 s"),
+    ("slow, but not for long", evidence("held", "running", heartbeat="still", watched_seconds=59.0), "alive",
+     "lock held and pid 4242 running"),
+    ("in a frozen cgroup, lock out of reach", evidence("unreachable", "running", **STILL), "frozen",
+     f"pid 4242 there, but heartbeat of host web-1 has not moved for 60 s ({GONE_FILE})"),
+    ("held by a process that cannot be seen, and still", evidence("held", "gone", **STILL), "frozen",
+     "lock held, although pid 4242 gone, and heartbeat of host web-1 has not moved for 60 s"),
     ("stopped by SIGSTOP", evidence("held", "stopped"), "frozen", "lock held, but pid 4242 is stopped"),
     ("killed", evidence("free", "gone"), "orphaned", "lock free and pid 4242 gone"),
     ("pid reused", evidence("free", "reused"), "orphaned",
@@ -129,7 +137,8 @@ def test_a_moving_heartbeat_never_means_dead_unless_lock_or_process_say_so() -> 
 def test_a_process_that_is_seen_decides_where_the_lock_cannot_be_reached() -> None:
     for found in every_evidence():
         if found.lock == "unreachable" and found.process != "unseen":
-            expected = {"running": "alive", "stopped": "frozen"}.get(found.process, "orphaned")
+            still = found.heartbeat == "still" and found.watched_seconds >= found.timeout_seconds
+            expected = {"running": "frozen" if still else "alive", "stopped": "frozen"}.get(found.process, "orphaned")
             assert judge(found).state == expected
 
 
