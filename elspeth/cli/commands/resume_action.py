@@ -7,6 +7,8 @@ from pathlib import Path
 
 from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query.locate import locate
+from elspeth.audit.query.reader import LATEST
+from elspeth.cli import output
 from elspeth.cli.context import CliContext
 from elspeth.cli.loading import checked_by
 from elspeth.cli.view.already_done import already
@@ -42,5 +44,11 @@ def resume(
         raise checked_by(error, options.settings) from None
     context.run_id = found.run.run_id
     if found.pipeline is None:
-        return already(context, found.database, found.run, "", fail_on_rows=fail_on_rows)
+        code = already(context, found.database, found.run, "", fail_on_rows=fail_on_rows)
+        if run_id == LATEST and not context.json:
+            output.message(
+                "It is the latest on record here. A run that was stopped later had not begun: it wrote nothing, and is "
+                "started again."
+            )
+        return code
     return further(context, found, children, fail_on_rows=fail_on_rows)

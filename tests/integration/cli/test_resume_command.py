@@ -29,6 +29,8 @@ def test_a_complete_run_is_left_alone(threshold: Path, completed: str) -> None:
         assert done.returncode == 0, done.stderr
         assert f"Run {completed} was completed at " in done.stdout
         assert "Nothing was done." in done.stdout
+        # Whoever killed a run and means that one is not told of an earlier one without a word.
+        assert ("A run that was stopped later had not begun" in done.stderr) == (reference == "latest")
     assert tree(threshold) == before
 
 
