@@ -8,13 +8,10 @@ from typing import Any
 
 import pytest
 
+from elspeth.plugins import registry
 from elspeth.plugins.contract import Context, Sink
-from elspeth.plugins.sinks.csv_sink import CsvSink
-from elspeth.plugins.sinks.json_sink import JsonSink
-from elspeth.plugins.sinks.text_sink import TextSink
 
 SinkMaker = Callable[..., Sink]
-CLASSES: dict[str, type[Any]] = {"csv": CsvSink, "json": JsonSink, "text": TextSink}
 
 
 @pytest.fixture
@@ -23,7 +20,7 @@ def make_sink(tmp_path: Path) -> Any:
     made: list[Sink] = []
 
     def make(kind: str, name: str = "out", *, headers_found: dict[str, str] | None = None, **options: Any) -> Sink:
-        cls = CLASSES[kind]
+        cls: Any = registry.find("sink", kind)
         sink: Sink = cls(cls.Options(**{"path": tmp_path / name, **options}))
         found = headers_found or {}
         sink.setup(Context(run_id="r", node_id="out", state_directory=tmp_path / "state", headers=found))
