@@ -10,19 +10,12 @@ import pytest
 import yaml
 
 from tests.docs.command import SCRIPTS, run
+from tests.docs.console import commands, mismatches, pattern
 from tests.docs.markdown import Block, blocks
 from tests.docs.repository import ROOT, text_of
 
 README = ROOT / "README.md"
 BLOCKS = list(blocks(text_of(README))) if README.exists() else []
-SEPARATOR = "--- end of command ---"
-# Where the sqlite3 shell is not installed, its part is played by the module of the same name.
-SHELL = """
-command -v sqlite3 >/dev/null || sqlite3() {
-  python -c 'import sqlite3, sys
-for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]): print(*row, sep="|")' "$@"
-}
-"""
 
 
 def of_language(language: str) -> list[Block]:
@@ -71,39 +64,7 @@ def test_the_pipeline_shown_is_the_one_in_the_example() -> None:
 
 def test_what_is_typed_prints_what_is_shown(copy: Path) -> None:
     typed = [part for block in of_language("console") for part in commands(block.text)]
-    script = "\n".join(f"{command}\necho '{SEPARATOR}'" for command, _ in typed)
-    done = run(f"exec 2>&1\n{SHELL}\n{script}", copy, timeout=300)
-    answers = done.stdout.split(f"{SEPARATOR}\n")
-    assert len(answers) == len(typed) + 1, done.stdout
-    for (command, shown), answer in zip(typed, answers, strict=False):
-        assert pattern(shown).fullmatch(without_progress(answer)), f"$ {command}\n{answer}\nis not\n{shown}"
-
-
-def commands(text: str) -> list[tuple[str, str]]:
-    """What is typed behind each `$`, and what is shown below it."""
-    found: list[tuple[str, str]] = []
-    for line in text.splitlines(keepends=True):
-        if line.startswith("$ "):
-            found.append((line[2:].rstrip("\n"), ""))
-        else:
-            command, shown = found[-1]
-            found[-1] = (command, shown + line)
-    return found
-
-
-def without_progress(answer: str) -> str:
-    """What was printed, without lines of progress: how many there are is a matter of time."""
-    lines = answer.splitlines(keepends=True)
-    return "".join(line for line in lines if not re.match(r"[\d,]+ rows?( \(|, )", line))
-
-
-def pattern(shown: str) -> re.Pattern[str]:
-    """What is shown, with `...` for anything, and any run's id and any duration for those of the day it was tried."""
-    text = re.escape(shown)
-    text = text.replace(r"\.\.\.", ".*")
-    text = re.sub(r"2rym\w{4}", r"[0-9a-z]{8}", text)
-    text = re.sub(r"\d+\\\.\d\\ s", r"[0-9.]+\\ s", text)
-    return re.compile(text, re.DOTALL)
+    assert mismatches(typed, copy) == []
 
 
 def test_what_differs_from_what_is_shown_is_noticed() -> None:

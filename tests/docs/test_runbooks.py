@@ -11,9 +11,9 @@ import yaml
 from elspeth import errors
 from tests.docs import scenes
 from tests.docs.command import run
+from tests.docs.console import SHELL
 from tests.docs.markdown import blocks
 from tests.docs.repository import ROOT, name_of, text_of
-from tests.docs.test_readme import SHELL
 
 DOCS = ROOT / "ops" / "docs"
 DEPLOY = ROOT / "ops" / "deploy"
