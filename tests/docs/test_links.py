@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -44,3 +46,14 @@ def test_documents_outside_the_repository_are_not_linked(file: Path) -> None:
         if "://" not in link and not (file.parent / link.partition("#")[0]).resolve().is_relative_to(ROOT)
     ]
     assert outside == []
+
+
+def test_the_site_shows_a_link_out_of_the_pages_as_a_path_and_leaves_dead_ones_to_the_strict_build() -> None:
+    pages = ROOT / "ops" / "docs"
+    hook = runpy.run_path(str(pages / "outside_links.py"))["on_page_markdown"]
+    page = SimpleNamespace(file=SimpleNamespace(abs_src_path=str(pages / "runbooks" / "page.md")))
+    inside = "[codes](../reference/exit-codes.md) [x](../no.md)"
+    text = f"[unit](../../deploy/elspeth.service) [`ops/check`](../../check) {inside}"
+    assert hook(text, page=page, config=SimpleNamespace(docs_dir=str(pages)), files=[]) == (
+        f"unit (`ops/deploy/elspeth.service`) `ops/check` {inside}"
+    )
