@@ -10,6 +10,8 @@
     │   └── DuplicateRow              7   a row was about to be recorded twice
     ├── OutputDamaged                 8   an output is not what the checkpoint says
     ├── TakenOver                     9   another attempt drives the run now
+    ├── PersonNeeded                 12   a person must act first; the run waits and can be resumed
+    ├── NewerVersion                 13   a newer Elspeth wrote what was found
     ├── Temporary                    75   mend and resume (disk full, database locked, directory not writable)
     └── Interrupted                 130   stopped by SIGINT (Ctrl-C)
         └── Terminated              143   stopped by SIGTERM
@@ -33,6 +35,9 @@ EXIT_SOURCE_CHANGED = 7
 EXIT_OUTPUT_DAMAGED = 8
 EXIT_TAKEN_OVER = 9
 EXIT_ROWS_FAILED = 10
+EXIT_EXPECTATIONS = 11  # reserved: what the run was expected to do, it did not
+EXIT_PERSON = 12
+EXIT_NEWER = 13
 EXIT_TEMPORARY = 75
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
@@ -115,6 +120,18 @@ class TakenOver(ElspethError):
     exit_code = EXIT_TAKEN_OVER
 
 
+class PersonNeeded(ElspethError):
+    """Waiting does not help and trying again would do harm: a person must act, then the run can be resumed."""
+
+    exit_code = EXIT_PERSON
+
+
+class NewerVersion(ElspethError):
+    """A newer Elspeth wrote what was found; this one would misread it. No further try by this one can succeed."""
+
+    exit_code = EXIT_NEWER
+
+
 class Temporary(ElspethError):
     """Something outside the run is in the way; mend it and resume."""
 
@@ -137,8 +154,7 @@ _BY_NAME = {
     cls.__name__: cls
     for cls in (
         ElspethError, SettingsError, RunInProgress, RunNotFound, NoCheckpoint, ConfigurationMismatch, SourceChanged,
-        DuplicateRow, OutputDamaged, TakenOver, Temporary, Interrupted,
-        Terminated,
+        DuplicateRow, OutputDamaged, TakenOver, PersonNeeded, NewerVersion, Temporary, Interrupted, Terminated,
     )
 }  # fmt: skip
 

@@ -3,26 +3,10 @@
 from __future__ import annotations
 
 from elspeth.coordinator import events as ev
+from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.coordinator.in_flight import Barrier, ChunkSlice, Consumer, MicroBatch
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.protocol import Commit, Flush, JsonObject, Record, RestoreSinks, RestoreStage, StageWork, Write
-
-CHECKPOINT_VERSION = 1
-
-
-def start_checkpoint(sinks: dict[str, JsonObject]) -> JsonObject:
-    """Checkpoint 0: nothing read, and every output at the position it was found in."""
-    return {
-        "version": CHECKPOINT_VERSION,
-        "no": 0,
-        "rows": 0,
-        "sources": {},
-        "sinks": sinks,
-        "stages": {},
-        "driven": 0.0,
-        "outcomes": {},
-        "written": {},
-    }
 
 
 def _add(into: dict[str, int], more: dict[str, int]) -> None:
@@ -33,7 +17,7 @@ def _add(into: dict[str, int], more: dict[str, int]) -> None:
 class CommitPipeline:
     """Units, consumers and barriers. `durable` is the checkpoint that was committed last."""
 
-    def __init__(self, policy: Policy, stateful: tuple[bool, ...], checkpoint: JsonObject) -> None:
+    def __init__(self, policy: Policy, stateful: tuple[bool, ...], checkpoint: Checkpoint) -> None:
         self._policy = policy
         self._stateful = stateful
         self.durable = checkpoint
@@ -41,23 +25,23 @@ class CommitPipeline:
         self.consumers["sinks"] = Consumer("sinks", len(stateful))
         self.micro_batches: dict[int, MicroBatch] = {}
         self.barriers: list[Barrier] = []
-        self._released_no: int = checkpoint["no"]
-        self._released_rows: int = checkpoint["rows"]
-        self._sources: dict[str, JsonObject] = dict(checkpoint["sources"])
+        self._released_no = checkpoint.micro_batch
+        self._released_rows = checkpoint.row_count
+        self._sources = dict(checkpoint.source_positions)
         self.at_split_point = True
         self._rows_since_split_point = 0
         self._ended = False
         self._for_workers: list[MicroBatch] = []
         self._audit_up = True
-        self._audit_next: int = checkpoint["no"] + 1
+        self._audit_next = checkpoint.micro_batch + 1
         self._aggregated = False
         self.commit_due = False
         self.complete = False
         self.rows_in_flight = 0
         self.bytes_in_flight = 0
-        self.rows_done: int = checkpoint["rows"]
-        self.outcomes: dict[str, int] = dict(checkpoint["outcomes"])
-        self.written_rows: dict[str, int] = dict(checkpoint["written"])
+        self.rows_done = checkpoint.row_count
+        self.outcomes: dict[str, int] = dict(checkpoint.outcome_counts)
+        self.written_rows: dict[str, int] = dict(checkpoint.written_counts)
 
     # -- release -----------------------------------------------------------------------------------------------
 
@@ -72,14 +56,11 @@ class CommitPipeline:
         split_point = chunk_slice.split_point()
         self.at_split_point = split_point is not None
         if split_point is not None:
-            before = self._sources.get(chunk_slice.source, {"rows": 0})
-            self._sources[chunk_slice.source] = {
-                "cursor": split_point.cursor,
-                "proof": split_point.proof,
-                "rows": before["rows"] + self._rows_since_split_point + rows,
-                "ended": chunk_slice.ended,
-                "offset": chunk_slice.offset,
-            }
+            before = self._sources.get(chunk_slice.source, SourcePosition())
+            self._sources[chunk_slice.source] = SourcePosition(
+                split_point.cursor, split_point.proof, before.row_count + self._rows_since_split_point + rows,
+                chunk_slice.ended, chunk_slice.offset,
+            )  # fmt: skip
             self._rows_since_split_point = 0
         else:
             self._rows_since_split_point += rows
@@ -150,7 +131,7 @@ class CommitPipeline:
     def consumer_up(self, name: str) -> None:
         consumer = self.consumers[name]
         consumer.up = True
-        consumer.next_no = self.durable["no"] + 1
+        consumer.next_no = self.durable.micro_batch + 1
 
     def consumer_died(self, event: ev.Died) -> list[ev.Command]:
         """Its process is gone: barriers that wait for it are taken back; what it had is kept and sent again."""
@@ -184,13 +165,13 @@ class CommitPipeline:
         and everything that becomes ready meanwhile shares the next commit.
         """
         last = self.barriers[-1] if self.barriers else None
-        behind = last.no if last else self.durable["no"]
+        behind = last.no if last else self.durable.micro_batch
         if self._released_no == behind or not self.at_split_point:
             return
         if len(self.barriers) > 1 or (last is not None and not last.commit_sent):
             return
         policy = self._policy
-        rows = self._released_rows - (last.row_end if last else self.durable["rows"])
+        rows = self._released_rows - (last.row_end if last else self.durable.row_count)
         due = (
             wanted
             or self.commit_due
@@ -220,7 +201,7 @@ class CommitPipeline:
     def state_answered(self, no: int, stage: int, state: JsonObject) -> None:
         for barrier in self.barriers:
             if barrier.no == no and not barrier.commit_sent:
-                barrier.states[str(stage)] = state
+                barrier.states[stage] = state
 
     def audit_down(self) -> None:
         self._audit_up = False
@@ -235,7 +216,7 @@ class CommitPipeline:
         if not all(consumer.up for consumer in self.consumers.values()):
             self._take_back()
         self._audit_up = True
-        self._audit_next = self.durable["no"] + 1
+        self._audit_next = self.durable.micro_batch + 1
 
     def committed(self, no: int) -> None:
         while self.barriers and self.barriers[0].no <= no:
@@ -265,8 +246,8 @@ class CommitPipeline:
     def _restore(self, consumer: Consumer) -> ev.Command:
         consumer.restoring = False
         if consumer.name == "sinks":
-            return ev.Send(consumer.name, RestoreSinks(self.durable["sinks"]))
-        return ev.Send(consumer.name, RestoreStage(consumer.stage, self.durable["stages"].get(str(consumer.stage))))
+            return ev.Send(consumer.name, RestoreSinks(self.durable.sink_positions))
+        return ev.Send(consumer.name, RestoreStage(consumer.stage, self.durable.stage_states.get(consumer.stage)))
 
     def _feed(self, consumer: Consumer) -> list[ev.Command]:
         out: list[ev.Command] = []
@@ -318,20 +299,20 @@ class CommitPipeline:
         return out
 
     def _commit(self, barrier: Barrier) -> Commit:
-        outcomes, written = dict(self.durable["outcomes"]), dict(self.durable["written"])
+        outcomes, written = dict(self.durable.outcome_counts), dict(self.durable.written_counts)
         for micro_batch in self.micro_batches.values():
             if micro_batch.no <= barrier.no:
                 _add(outcomes, micro_batch.outcomes)
                 _add(written, micro_batch.sinks)
-        barrier.checkpoint = {
-            "version": CHECKPOINT_VERSION,
-            "no": barrier.no,
-            "rows": barrier.row_end,
-            "sources": barrier.sources,
-            "sinks": barrier.positions,
-            "stages": barrier.states,
-            "driven": barrier.active_seconds,
-            "outcomes": outcomes,
-            "written": written,
-        }
-        return Commit(barrier.no, barrier.row_end, barrier.checkpoint, final=barrier.final)
+        assert barrier.positions is not None
+        barrier.checkpoint = Checkpoint(
+            micro_batch=barrier.no,
+            row_count=barrier.row_end,
+            source_positions=barrier.sources,
+            sink_positions=barrier.positions,
+            stage_states=barrier.states,
+            active_seconds=barrier.active_seconds,
+            outcome_counts=outcomes,
+            written_counts=written,
+        )
+        return Commit(barrier.checkpoint, final=barrier.final)

@@ -197,15 +197,15 @@ class Coordinator(pykka.ThreadingActor):
                 self._send_events(events)
             if self._last_word is not None and self._outbox is not None:
                 self._outbox.send(AUDIT, m.encode(self._last_word))
-            self._step(ev.AuditOwns(message.checkpoint["no"]))
+            self._step(ev.AuditOwns(message.checkpoint.micro_batch))
             return
         crash_point("main.after_owned")
         topology = self._topology
         self._progress.owned(message)
-        self._active_before, self._begun = message.checkpoint["driven"], time.monotonic()
+        self._active_before, self._begun = message.checkpoint.active_seconds, time.monotonic()
         self._machine = Machine(
             topology.policy, topology.stateful, message.checkpoint,
-            suspects={int(row): deaths for row, deaths in message.suspects.items()},
+            suspects=dict(message.suspects),
             cautious_rows=topology.policy.window_rows() if topology.cautious else 0,  # more cannot have been in flight
         )  # fmt: skip
         for events in self._event_outbox.unsaved():
@@ -270,7 +270,7 @@ class Coordinator(pykka.ThreadingActor):
             case ev.Send(child, message, bodies):
                 assert self._outbox is not None
                 if isinstance(message, m.Commit):
-                    self._event_outbox.sent_with(message.no)
+                    self._event_outbox.sent_with(message.checkpoint.micro_batch)
                 self._outbox.send(child, m.encode(message), *(body for body in bodies if body is not None))
             case ev.NeedWorker():
                 self._new_worker()

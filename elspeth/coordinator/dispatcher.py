@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 
 from elspeth.coordinator import events as ev
+from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.coordinator.in_flight import ChunkSlice, MicroBatch, WorkerState
 from elspeth.coordinator.policy import WORK_SECONDS, ChunkSize, Policy
 from elspeth.coordinator.protocol import Credit, JsonObject, ReadFrom, StageWork, Work
@@ -16,19 +17,19 @@ from elspeth.coordinator.protocol import Credit, JsonObject, ReadFrom, StageWork
 class Dispatcher:
     """Pieces, workers, credit and blame."""
 
-    def __init__(self, policy: Policy, checkpoint: JsonObject, suspects: dict[int, int], cautious_rows: int) -> None:
+    def __init__(self, policy: Policy, checkpoint: Checkpoint, suspects: dict[int, int], cautious_rows: int) -> None:
         self._policy = policy
         self.pending: list[ChunkSlice] = []
         self.workers: dict[str, WorkerState] = {}
         self._micro_batches: list[MicroBatch] = []
         self._suspects = suspects
-        self._cautious_end: int = checkpoint["rows"] + cautious_rows
+        self._cautious_end = checkpoint.row_count + cautious_rows
         self._tokens = 0
         self._coming = 1  # the run begins with a worker on its way
         self._blames: list[ev.Command] = []
         self.chunk = ChunkSize(1 if cautious_rows else policy.smallest_chunk(), policy.largest_chunk())
-        self._sources: dict[str, JsonObject] = dict(checkpoint["sources"])
-        self._next_row: int = checkpoint["rows"]
+        self._sources = dict(checkpoint.source_positions)
+        self._next_row = checkpoint.row_count
         self._next_seq = 0
         self._credits: deque[int] = deque()  # rows that each chunk still to come may have
         self.source_up = False
@@ -38,7 +39,7 @@ class Dispatcher:
 
     def read_from(self) -> ReadFrom:
         """Where a source process continues: behind the last chunk received."""
-        return ReadFrom(self._sources, self._next_seq, self._next_row)
+        return ReadFrom(dict(self._sources), self._next_seq, self._next_row)
 
     def source_down(self) -> None:
         self.source_up = False
@@ -53,13 +54,10 @@ class Dispatcher:
             self._credits.popleft()
         self._next_row += chunk.rows
         last = chunk.split_points[-1]
-        before = self._sources.get(chunk.source, {"rows": 0})
-        self._sources[chunk.source] = {
-            "cursor": last.cursor,
-            "proof": last.proof,
-            "rows": before["rows"] + chunk.rows,
-            "ended": chunk.ended,
-        }
+        before = self._sources.get(chunk.source, SourcePosition())
+        self._sources[chunk.source] = SourcePosition(
+            last.cursor, last.proof, before.row_count + chunk.rows, chunk.ended, chunk.offset
+        )
         self._input_closed |= chunk.last
         if stopping:
             return
@@ -132,7 +130,7 @@ class Dispatcher:
     def stop(self, *, at_split_point: bool) -> None:
         """Forget what nobody has begun, and what lies behind it; the last release is to lie at a split point.
 
-        `at_mark` says whether the release before the first slice does.
+        `at_split_point` says whether the release before the first slice does.
         """
         for at, chunk_slice in enumerate(self.pending):
             if at_split_point and not chunk_slice.done and chunk_slice.worker is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.coordinator.protocol import JsonObject, SplitPoint
 
 Body = Any  # bytes that the machine carries and never looks into
@@ -105,14 +106,14 @@ class Barrier:
 
     no: int
     row_end: int
-    sources: dict[str, JsonObject]
+    sources: dict[str, SourcePosition]
     active_seconds: float
     final: bool = False
     flush_sent: set[str] = field(default_factory=set)
     positions: dict[str, JsonObject] | None = None
-    states: dict[str, JsonObject] = field(default_factory=dict)
+    states: dict[int, JsonObject] = field(default_factory=dict)
     commit_sent: bool = False
-    checkpoint: JsonObject | None = None
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -19,11 +19,11 @@ The rules that the promises rest on:
 from __future__ import annotations
 
 from elspeth.coordinator import events as ev
+from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.commit_pipeline import CommitPipeline
 from elspeth.coordinator.dispatcher import Dispatcher
 from elspeth.coordinator.in_flight import MicroBatch
 from elspeth.coordinator.policy import Policy
-from elspeth.coordinator.protocol import JsonObject
 
 AUDIT = "audit"
 SOURCE = "source"
@@ -47,20 +47,20 @@ class Machine:
         self,
         policy: Policy,
         stateful: tuple[bool, ...],
-        checkpoint: JsonObject,
+        checkpoint: Checkpoint,
         *,
         suspects: dict[int, int] | None = None,
         cautious_rows: int = 0,
     ) -> None:
         self.dispatcher = Dispatcher(policy, checkpoint, suspects or {}, cautious_rows)
         self.pipeline = CommitPipeline(policy, stateful, checkpoint)
-        self.active_seconds: float = checkpoint.get("driven", 0.0)
+        self.active_seconds = checkpoint.active_seconds
         self._out: list[ev.Command] = []
         self._stopping = False
         self._finished = False
 
     @property
-    def durable(self) -> JsonObject:
+    def durable(self) -> Checkpoint:
         """The checkpoint that was committed last."""
         return self.pipeline.durable
 

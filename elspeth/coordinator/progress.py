@@ -38,8 +38,8 @@ class Progress:
 
     def owned(self, message: Owned) -> None:
         """The attempt drives the run from this checkpoint."""
-        checkpoint = message.checkpoint
-        self.rows_before = self.rows_read = self.rows_done = self.rows_committed = checkpoint["rows"]
+        rows = message.checkpoint.row_count
+        self.rows_before = self.rows_read = self.rows_done = self.rows_committed = rows
         self.started = True
 
     def read(self, chunk: Chunk) -> None:
@@ -53,4 +53,4 @@ class Progress:
         pipeline = machine.pipeline
         self.outcomes, self.sinks = pipeline.outcomes, pipeline.written_rows
         self.rows_done = pipeline.rows_done
-        self.rows_committed = pipeline.durable["rows"]
+        self.rows_committed = pipeline.durable.row_count

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
+
 JsonObject = dict[str, Any]
 
 
@@ -42,9 +44,9 @@ class Ready(Message, frozen=True):
 
 
 class ReadFrom(Message, frozen=True):
-    """Restore: continue after this cursor. `sources` maps a source to its cursor, proof, rows and whether it ended."""
+    """Restore: continue where each source stands. The next chunk is number `seq`, its first row `row_index`."""
 
-    sources: dict[str, JsonObject]
+    positions: dict[str, SourcePosition]
     seq: int
     row_index: int
 
@@ -204,14 +206,12 @@ class Record(Message, frozen=True):
 
 
 class Commit(Message, frozen=True):
-    """Commit all micro-batches up to `no`, the first `rows` rows, with this checkpoint in one transaction.
+    """Commit all micro-batches up to the checkpoint's, and the checkpoint, in one transaction.
 
     `final` is the commit that completes the run.
     """
 
-    no: int
-    rows: int
-    checkpoint: JsonObject
+    checkpoint: Checkpoint
     final: bool = False
 
 
@@ -246,21 +246,17 @@ class EndAttempt(Message, frozen=True):
 class Owned(Message, frozen=True):
     """This attempt drives the run; `checkpoint` is what was committed last. The first thing an audit process says.
 
-    `no` and `commit_no` of that checkpoint; `events` the suspicions on record (rows and the deaths they saw).
+    `suspects` are the rows behind it that are on record as suspected, with the deaths that each saw alone.
     """
 
-    attempt: int
-    checkpoint: JsonObject
-    commit_no: int
-    suspects: dict[str, int] = {}
-    facts: JsonObject = {}
+    checkpoint: Checkpoint
+    suspects: dict[int, int] = {}
 
 
 class Durable(Message, frozen=True):
-    """Unit `no` and everything before it is committed."""
+    """Micro-batch `no` and everything before it is committed."""
 
     no: int
-    commit_no: int
 
 
 class AttemptEnded(Message, frozen=True):

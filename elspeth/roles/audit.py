@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec import structs
 
 from actors.crash_points import crash_point
 from elspeth import ids
@@ -23,6 +24,7 @@ from elspeth.audit.store.records import Record, Records
 from elspeth.audit.store.writer import AuditWriter
 from elspeth.clock import utc_now
 from elspeth.coordinator import protocol as m
+from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition, read_checkpoint
 from elspeth.errors import ElspethError, NoCheckpoint, TakenOver
 from elspeth.roles.plan import decode_audit_plan
 from elspeth.roles.role import Role
@@ -45,17 +47,17 @@ class AuditRole(Role):
         self._over = False
         self._units: dict[int, list[RecordFrames]] = {}
         self._events: list[m.JsonObject] = []
-        checkpoint, commit_no = self._own()
+        checkpoint = self._own()
         self._journal = Journal(Path(plan.journal), plan.run_id) if plan.journal else None
         if self._journal is not None:
             self._writer.catch_up(self._journal)
         self._event_no = self._writer.last_event(plan.run_id, plan.attempt)
         crash_point("audit.before_owned")
-        suspects = self._writer.suspects(plan.run_id, checkpoint["rows"])
-        self.send(m.Owned(plan.attempt, checkpoint, commit_no, {str(row): n for row, n in suspects.items()}))
+        suspects = self._writer.suspects(plan.run_id, checkpoint.row_count)
+        self.send(m.Owned(checkpoint, suspects))
         crash_point("audit.after_owned")
 
-    def _own(self) -> tuple[m.JsonObject, int]:
+    def _own(self) -> Checkpoint:
         """One way for a fresh start, a resume and a restart: the latest checkpoint of an attempt that is ours."""
         plan, writer = self._plan, self._writer
         columns = plan.attempt_columns
@@ -69,19 +71,19 @@ class AuditRole(Role):
             else:
                 writer.begin_attempt(plan.run_id, plan.attempt - 1, columns, plan.records)
             crash_point("audit.after_begin")
-        commit_no, row = writer.confirm(plan.run_id, plan.attempt)
+        _, row = writer.confirm(plan.run_id, plan.attempt)
         if row is None:
             if plan.checkpoint is None:
                 raise NoCheckpoint(f"No checkpoint available: run {plan.run_id} has none")
-            return {**plan.checkpoint, "no": writer.last_unit(plan.run_id, plan.attempt)}, commit_no
-        return orjson.loads(row["message"]), commit_no
+            return structs.replace(plan.checkpoint, micro_batch=writer.last_unit(plan.run_id, plan.attempt))
+        return read_checkpoint(row["message"], row["checkpoint_id"])
 
-    def _checkpoint(self, message: m.JsonObject) -> Record:
-        plan, rows = self._plan, message["rows"]
+    def _checkpoint(self, checkpoint: Checkpoint) -> Record:
+        plan, rows = self._plan, checkpoint.row_count
         last = ids.row_id(plan.run_id, rows - 1) if rows else None
         return (
-            ids.checkpoint_id(plan.run_id, message["no"]), plan.attempt, message["no"], last, last,
-            orjson.dumps(message).decode(), utc_now(),
+            ids.checkpoint_id(plan.run_id, checkpoint.micro_batch), plan.attempt, checkpoint.micro_batch, last, last,
+            checkpoint.to_json(), utc_now(),
         )  # fmt: skip
 
     def fail(self, error: ElspethError) -> None:
@@ -113,20 +115,21 @@ class AuditRole(Role):
                 self.send(m.AttemptEnded())
 
     def _commit(self, message: m.Commit) -> None:
-        sent = [parts for no in sorted(self._units) if no <= message.no for parts in self._units.pop(no)]
+        upto = message.checkpoint.micro_batch
+        sent = [parts for no in sorted(self._units) if no <= upto for parts in self._units.pop(no)]
         self.port.beat()
         records: Records
         if self._plan.checkpoints:
             records = {"checkpoints": [self._checkpoint(message.checkpoint)]}
         else:
-            records = {"supervision_events": [self._mark(message.no)]}
+            records = {"supervision_events": [self._mark(upto)]}
         status: m.JsonObject | None = None
         if message.final:
             status = {"status": "completed", "completed_at": utc_now(), "failure": None}
             records["artifacts"] = self._artifacts(message.checkpoint)
-        commit_no = self._write(records, status, sent)
+        self._write(records, status, sent)
         crash_point("audit.before_durable")
-        self.send(m.Durable(message.no, commit_no))
+        self.send(m.Durable(upto))
         crash_point("audit.after_durable")
         if message.final:
             crash_point("audit.before_close")
@@ -168,13 +171,13 @@ class AuditRole(Role):
             orjson.dumps(detail, default=str).decode() if detail else None, event["at"],
         )  # fmt: skip
 
-    def _artifacts(self, checkpoint: m.JsonObject) -> list[Record]:
+    def _artifacts(self, checkpoint: Checkpoint) -> list[Record]:
         plan, now = self._plan, utc_now()
         found = []
-        for source, state in checkpoint["sources"].items():
-            if source in plan.inputs and state.get("proof"):
-                found.append(("input", source, *_input(Path(plan.inputs[source]), state)))
-        for sink, position in checkpoint["sinks"].items():
+        for source, read in checkpoint.source_positions.items():
+            if source in plan.inputs and read.proof:
+                found.append(("input", source, *_input(Path(plan.inputs[source]), read)))
+        for sink, position in checkpoint.sink_positions.items():
             if "path" in position and "sha256" in position:
                 found.append(("output", sink, position["path"], position["size"], position["sha256"]))
         return [
@@ -183,10 +186,10 @@ class AuditRole(Role):
         ]
 
 
-def _input(path: Path, state: m.JsonObject) -> tuple[str, int, str]:
+def _input(path: Path, read: SourcePosition) -> tuple[str, int, str]:
     """An input file as it is at the end of the run: the proof says it where the last row ends with the file."""
     size = path.stat().st_size
-    if size == state.get("offset"):
-        return str(path), size, state["proof"]
+    if size == read.offset and read.proof:
+        return str(path), size, read.proof
     with path.open("rb") as file:
         return str(path), size, hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.graph.model import Graph
 
 
@@ -42,7 +43,7 @@ class AuditPlan(msgspec.Struct, frozen=True, kw_only=True):
     attempt_columns: dict[str, Any]
     run: dict[str, Any] | None = None
     records: dict[str, list[tuple[Any, ...]]] = {}
-    checkpoint: dict[str, Any] | None = None
+    checkpoint: Checkpoint | None = None
     checkpoints: bool = True
     supersedes: tuple[tuple[str, int], ...] = ()  # unfinished runs that are given up for this one
     reason: str | None = None

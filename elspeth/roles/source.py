@@ -10,6 +10,7 @@ from typing import Any, cast
 from actors.crash_points import crash_point
 from elspeth import canonical
 from elspeth.clock import utc_now
+from elspeth.coordinator.checkpoint import SourcePosition
 from elspeth.coordinator.protocol import Chunk, Credit, ReadFrom, Ready, SplitPoint
 from elspeth.execution.codec import RAW_LIMIT, BadRow, Rows, encode_rows
 from elspeth.graph.model import Node
@@ -32,12 +33,12 @@ PATIENCE_SECONDS = 0.02
 class Open:
     """The source being read: its iterator, and the chunk under construction."""
 
-    def __init__(self, node: Node, plugin: Source, held: dict[str, Any] | None) -> None:
+    def __init__(self, node: Node, plugin: Source, held: SourcePosition | None) -> None:
         self.node = node
         self.plugin = plugin
-        self.cursor: Cursor = held["cursor"] if held else None
-        if held and held["cursor"] is not None and held["proof"] is not None:
-            plugin.check(held["cursor"], held["proof"])
+        self.cursor: Cursor = held.cursor if held else None
+        if held is not None and held.cursor is not None and held.proof is not None:
+            plugin.check(held.cursor, held.proof)
         self.rows: Iterator[tuple[Row | Invalid, Cursor]] = plugin.read(self.cursor)
         schema = RowSchema.from_dict(node.schema) if node.schema else None
         self.read: Callable[[Row], Row] | None = compile_reader(schema) if schema else None
@@ -58,7 +59,8 @@ class SourceRole(Role):
 
     def take(self, message: Any, bodies: list[memoryview]) -> None:
         if isinstance(message, ReadFrom):
-            self._sources, self._seq, self._row_index = message.sources, message.seq, message.row_index
+            self._positions, self._seq, self._row_index = message.positions, message.seq, message.row_index
+            self._ended = {source for source, position in message.positions.items() if position.ended}
             crash_point("source.before_restore")
             self._next_source()
             self.send(Ready())
@@ -74,11 +76,10 @@ class SourceRole(Role):
         """Open the first source that has not ended."""
         self._open = None
         for node in self._nodes:
-            held = self._sources.get(node.id)
-            if held and held["ended"]:
+            if node.id in self._ended:
                 continue
             plugin = cast("Source", self._factory.build(node))
-            self._open = Open(node, plugin, held)
+            self._open = Open(node, plugin, self._positions.get(node.id))
             return
 
     # -- a chunk -----------------------------------------------------------------------------------------------
@@ -196,7 +197,7 @@ class SourceRole(Role):
         offset = plugin.offset(source.cursor) if source.cursor is not None else 0
         chunk = Chunk(self._seq, self._row_index, 0, source.node.id, (split_point,), offset, ended=True, last=last)
         plugin.teardown()
-        self._sources[source.node.id] = {"ended": True, "cursor": source.cursor, "proof": split_point.proof}
+        self._ended.add(source.node.id)
         self.send(chunk, b"")
         crash_point("source.after_end")
         self._seq += 1

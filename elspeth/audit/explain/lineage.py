@@ -7,13 +7,13 @@ prints it.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from typing import Any
 
 from elspeth import ids
 from elspeth.audit.explain.node_visits import UNKNOWN, NodeVisits, parsed
 from elspeth.audit.explain.payload_reader import PayloadReader, Value, bases_of
+from elspeth.coordinator.checkpoint import read_checkpoint
 from elspeth.errors import ElspethError
 
 MOST_TOKENS = 500
@@ -217,11 +217,11 @@ class Lineage:
             return str(artifact[0])
         if kind == "output":
             newest = self._one(
-                "SELECT message FROM checkpoints WHERE checkpoint_id > ? AND checkpoint_id < ?"
+                "SELECT message, checkpoint_id FROM checkpoints WHERE checkpoint_id > ? AND checkpoint_id < ?"
                 " ORDER BY checkpoint_id DESC LIMIT 1",
                 (f"{self.run}#", f"{self.run}$"),
             )
-            position = json.loads(newest[0])["sinks"].get(node_id, {}) if newest else {}
+            position = read_checkpoint(*newest).sink_positions.get(node_id, {}) if newest else {}
             if "path" in position:
                 return str(position["path"])
         config = parsed(self._nodes.get(node_id, {}).get("config_json"))

@@ -22,6 +22,7 @@ from elspeth.audit.export.jsonl import CHAIN, lines
 from elspeth.audit.store.commit_records import Batch, key_columns
 from elspeth.audit.store.records import COLUMNS, FIXED
 from elspeth.audit.verify.table import RANGED
+from elspeth.coordinator.checkpoint import read_checkpoint
 from elspeth.errors import Temporary
 
 BLOCK = 1 << 16
@@ -87,13 +88,13 @@ class Journal:
     def _first_row(self, connection: sqlite3.Connection, first: int) -> str:
         """From where on in the key order of rows there can be records of this commit and later ones."""
         newest = connection.execute(
-            "SELECT message FROM checkpoints WHERE checkpoint_id > ? AND checkpoint_id < ? AND commit_no < ?"
-            " ORDER BY checkpoint_id DESC LIMIT 1",
+            "SELECT message, checkpoint_id FROM checkpoints"
+            " WHERE checkpoint_id > ? AND checkpoint_id < ? AND commit_no < ? ORDER BY checkpoint_id DESC LIMIT 1",
             (f"{self._run_id}#", f"{self._run_id}$", first),
         ).fetchone()
-        message = json.loads(newest[0]) if newest else {}
+        checkpoint = read_checkpoint(*newest) if newest else None
         # A stage that keeps tokens waiting writes about earlier rows, too.
-        rows = 0 if message.get("stages") else message.get("rows", 0)
+        rows = 0 if checkpoint is None or checkpoint.stage_states else checkpoint.row_count
         return ids.row_id(self._run_id, rows)
 
     def _read(

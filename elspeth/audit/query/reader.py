@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from elspeth.audit.query.values import (
     Artifact,
     Attempt,
-    Checkpoint,
+    CheckpointRecord,
     Commit,
     EdgeRecord,
     Event,
@@ -101,14 +101,14 @@ class AuditReader:
         row = self._one("SELECT heartbeat_number FROM run_attempts WHERE run_id = ? AND attempt = ?", (run_id, attempt))
         return int(row[0]) if row else 0
 
-    def checkpoint(self, run_id: str) -> Checkpoint | None:
+    def checkpoint(self, run_id: str) -> CheckpointRecord | None:
         """The latest checkpoint of a run, None without one."""
         found = self.checkpoints(run_id, 1)
         return found[0] if found else None
 
-    def checkpoints(self, run_id: str, limit: int | None = None) -> list[Checkpoint]:
+    def checkpoints(self, run_id: str, limit: int | None = None) -> list[CheckpointRecord]:
         """The checkpoints of a run, latest first."""
-        return self._all(Checkpoint, "checkpoints", *_of(run_id, "checkpoint_id"), "checkpoint_id DESC", limit)
+        return self._all(CheckpointRecord, "checkpoints", *_of(run_id, "checkpoint_id"), "checkpoint_id DESC", limit)
 
     def nodes(self, run_id: str) -> list[NodeRecord]:
         """The nodes of a run's graph, in topological order."""

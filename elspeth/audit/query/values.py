@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from elspeth.coordinator.checkpoint import Checkpoint, read_checkpoint
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -56,8 +58,8 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A row of `checkpoints`; `message` is JSON."""
+class CheckpointRecord:
+    """A row of `checkpoints`; `message` is JSON, which `read` understands."""
 
     checkpoint_id: str
     attempt: int
@@ -67,6 +69,10 @@ class Checkpoint:
     message: str
     created_at: str
     commit_no: int
+
+    def read(self) -> Checkpoint:
+        """What it says. Raises `NewerVersion` where a later Elspeth wrote it."""
+        return read_checkpoint(self.message, self.checkpoint_id)
 
 
 @dataclass(frozen=True, slots=True)

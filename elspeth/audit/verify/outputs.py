@@ -7,7 +7,6 @@ that somebody edited.
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.purge import PURGE, last_action
 from elspeth.audit.verify.findings import Finding
+from elspeth.coordinator.checkpoint import read_checkpoint
 from elspeth.payloads import PayloadStore
 
 NAMED = 10  # findings about the payload store
@@ -134,7 +134,7 @@ def _written(connection: sqlite3.Connection, run_id: str, directory: str) -> lis
     ).fetchone()
     if newest is None:
         return []
-    positions = json.loads(newest[1]).get("sinks", {})
+    positions = read_checkpoint(newest[1], newest[0]).sink_positions
     return [
         Written(
             run_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,7 +84,7 @@ def _words(found: Status, command: str) -> Iterator[str]:
     if found.checkpoints:
         yield ""
         yield output.table(["checkpoint", "rows", "attempt", "at"], [
-            (held.checkpoint_id, json.loads(held.message)["rows"], held.attempt, held.created_at)
+            (held.checkpoint_id, held.read().row_count, held.attempt, held.created_at)
             for held in found.checkpoints
         ])  # fmt: skip
     if found.happenings:

@@ -49,6 +49,7 @@ def first(context: CliContext, begin: start.Start, children: ForkServer, *, agai
 def further(context: CliContext, found: resume.Resumption, children: ForkServer, *, fail_on_rows: bool) -> int:
     """A further attempt at a run that is not complete. Answers the exit code."""
     assert found.pipeline is not None
+    assert found.checkpoint is not None
     return _carry_out(
         context,
         found.pipeline,
@@ -56,7 +57,7 @@ def further(context: CliContext, found: resume.Resumption, children: ForkServer,
         found.database,
         partial(resume.execute, found, children=children),
         attempt=found.run.attempt + 1,
-        positions=found.checkpoint["sinks"],
+        positions=found.checkpoint.sink_positions,
         took_over=found.options.take_over and not found.assessment.verdict.dead,
         notes=found.notes,
         fail_on_rows=fail_on_rows,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elspeth.audit.query.values import NodeRecord, Run
+from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.plugins import registry
 from elspeth.runs.doctor.disk import Need, check_room, growth
 from elspeth.runs.doctor.findings import Findings
@@ -33,7 +34,7 @@ def examine_run(
     """
     run = state.run
     with _staying_here(), registry.apart():
-        checkpoint: dict[str, Any] = {}
+        checkpoint: Checkpoint | None = None
         with findings.noting("checkpoint"):
             checkpoint = requirements.require_checkpoint(run, state.checkpoint)
         if not findings.ask("working directory", lambda: requirements.enter(run)):
@@ -46,19 +47,19 @@ def examine_run(
             return
         findings.add("settings", "ok", "the stored settings can be used, and their variables are set")
         _examine_pipeline(run, pipeline, nodes, checkpoint, findings)
-        if checkpoint:
+        if checkpoint is not None:
             _examine_room(pipeline, checkpoint, database, database_bytes, findings)
 
 
 def _examine_pipeline(
-    run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord], checkpoint: dict[str, Any], findings: Findings
+    run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord], checkpoint: Checkpoint | None, findings: Findings
 ) -> None:
     def code() -> str:
         requirements.require_same_code(run, pipeline, nodes)
         return "plugins, reference files and Elspeth are what they were"
 
     findings.ask("code", code)
-    if not checkpoint:
+    if checkpoint is None:
         return
     for node in pipeline.graph.of_kind("source"):
 
@@ -74,7 +75,7 @@ def _examine_pipeline(
             return f"sink {node_id}: what was committed is there"
 
         if findings.ask("output", output):
-            _tell_cut(node.id, checkpoint["sinks"][node.id], findings)
+            _tell_cut(node.id, checkpoint.sink_positions[node.id], findings)
 
 
 def _tell_cut(node_id: str, position: Mapping[str, Any], findings: Findings) -> None:
@@ -99,21 +100,21 @@ def _tell_cut(node_id: str, position: Mapping[str, Any], findings: Findings) -> 
 
 
 def _examine_room(
-    pipeline: Pipeline, checkpoint: Mapping[str, Any], database: Path, database_bytes: int, findings: Findings
+    pipeline: Pipeline, checkpoint: Checkpoint, database: Path, database_bytes: int, findings: Findings
 ) -> None:
     done = _share_read(pipeline, checkpoint)
     needs = [Need(database, growth(database_bytes, done))]
     needs += [
         Need(Path(position["resolved"]), growth(position["size"], done))
-        for position in checkpoint["sinks"].values()
+        for position in checkpoint.sink_positions.values()
         if "resolved" in position
     ]
     findings.ask("disk space", lambda: check_room(needs))
 
 
-def _share_read(pipeline: Pipeline, checkpoint: Mapping[str, Any]) -> float | None:
+def _share_read(pipeline: Pipeline, checkpoint: Checkpoint) -> float | None:
     """The share of the input that was read, None where the sources cannot tell."""
-    offsets = [state.get("offset") for state in checkpoint["sources"].values()]
+    offsets = [position.offset for position in checkpoint.source_positions.values()]
     size = pipeline.size() if len(pipeline.sources) == len(pipeline.graph.of_kind("source")) else None
     if not size or None in offsets:
         return None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from elspeth.runs.doctor.findings import Finding
-from elspeth.runs.liveness.run_assessment import RunAssessment
+from elspeth.runs.liveness.run_assessment import RunAssessment, committed_rows
 
 CURABLE = ("orphaned", "presumed_dead", "frozen", "unknown")
 
@@ -52,9 +51,8 @@ class RunReport:
 
     @property
     def rows(self) -> int | None:
-        """How many rows are behind the checkpoint it would continue from, None without one."""
-        held = self.assessment.checkpoint
-        return None if held is None else int(json.loads(held.message)["rows"])
+        """How many rows are behind the checkpoint it would continue from, None without one that can be read."""
+        return committed_rows(self.assessment.checkpoint)
 
     @property
     def age_seconds(self) -> float | None:

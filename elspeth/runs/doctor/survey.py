@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from elspeth.runs.doctor.findings import Findings
 from elspeth.runs.doctor.preflight import examine_run
 from elspeth.runs.doctor.report import Report, RunReport
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS
-from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, leftovers, resumable
+from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, committed_rows, leftovers, resumable
 
 DYING_SECONDS = 2.0
 """The children of a main process that just died end by themselves; this long they are given before they count."""
@@ -115,8 +114,7 @@ def _shares(reader: AuditReader, database: Path) -> dict[str, int]:
     """How many bytes of the database each run has, by the rows behind its checkpoint."""
     rows = {}
     for run in reader.runs():
-        held = reader.checkpoint(run.run_id)
-        rows[run.run_id] = int(json.loads(held.message)["rows"]) if held else 0
+        rows[run.run_id] = committed_rows(reader.checkpoint(run.run_id)) or 0
     total = sum(rows.values())
     size = database.stat().st_size
     return {run_id: size * count // total for run_id, count in rows.items()} if total else {}

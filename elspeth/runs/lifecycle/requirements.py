@@ -5,14 +5,13 @@ Each looks only, and raises the error that a resume would end in.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from elspeth import __version__
-from elspeth.audit.query.values import Checkpoint, NodeRecord, Run
+from elspeth.audit.query.values import CheckpointRecord, NodeRecord, Run
+from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.errors import ConfigurationMismatch, ElspethError, NoCheckpoint
 from elspeth.plugins.contract import Context
 from elspeth.runs.lifecycle.drive import state_directory
@@ -34,16 +33,15 @@ def require_unfinished(run: Run) -> None:
         )
 
 
-def require_checkpoint(run: Run, held: Checkpoint | None) -> dict[str, Any]:
-    """The message of the run's latest checkpoint. Raises `NoCheckpoint`."""
+def require_checkpoint(run: Run, held: CheckpointRecord | None) -> Checkpoint:
+    """What the run's latest checkpoint says. Raises `NoCheckpoint`, `NewerVersion`."""
     if held is None:
         where = run.settings_path or "pipeline.yaml"
         raise NoCheckpoint(
             f"No checkpoint available: run {run.run_id} wrote none, so there is nothing to continue from",
             next_step=f"elspeth run --settings {where} --execute --force-new",
         )
-    message: dict[str, Any] = json.loads(held.message)
-    return message
+    return held.read()
 
 
 def enter(run: Run, instead: Path | None = None) -> None:
@@ -94,17 +92,17 @@ def require_same_code(run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeReco
     )
 
 
-def check_source(pipeline: Pipeline, node_id: str, checkpoint: Mapping[str, Any]) -> None:
+def check_source(pipeline: Pipeline, node_id: str, checkpoint: Checkpoint) -> None:
     """Prove that what was read of a source is still there, and look at it anew. Raises `SourceChanged` and the like."""
     plugin = pipeline.source(node_id)
-    held = checkpoint["sources"].get(node_id)
-    if held and held["cursor"] is not None and held["proof"] is not None:
-        plugin.check(held["cursor"], held["proof"])
+    held = checkpoint.source_positions.get(node_id)
+    if held is not None and held.cursor is not None and held.proof is not None:
+        plugin.check(held.cursor, held.proof)
     pipeline.sources[node_id] = plugin.describe()
 
 
-def check_output(pipeline: Pipeline, node_id: str, checkpoint: Mapping[str, Any]) -> None:
+def check_output(pipeline: Pipeline, node_id: str, checkpoint: Checkpoint) -> None:
     """Prove that an output holds what the checkpoint says. Raises `OutputDamaged`, `Temporary`."""
     plugin = pipeline.sink(node_id)
     plugin.setup(Context("", node_id, state_directory=state_directory(pipeline), headers=pipeline.headers))
-    plugin.check(checkpoint["sinks"][node_id])
+    plugin.check(checkpoint.sink_positions[node_id])

@@ -13,6 +13,7 @@ from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import NodeRecord, Run
+from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.progress import Progress
 from elspeth.errors import ConfigurationMismatch
 from elspeth.roles.plan import AuditPlan
@@ -52,13 +53,16 @@ class ResumeOptions:
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """A run that may be continued: checked, with nothing written yet. `pipeline` is None if it is complete already."""
+    """A run that may be continued: checked, with nothing written yet.
+
+    If it is complete already, there is no `pipeline` and no `checkpoint`.
+    """
 
     run: Run
     database: Path
     options: ResumeOptions
     assessment: RunAssessment
-    checkpoint: dict[str, Any]
+    checkpoint: Checkpoint | None
     pipeline: Pipeline | None = None
     notes: tuple[str, ...] = ()
     leftovers: tuple[Any, ...] = ()
@@ -78,7 +82,7 @@ def prepare(
         patience = 0 if run.status == "completed" else 60.0
         state = assessment(reader, run, patience=patience, thorough=options.take_over, tell=tell)
         if run.status == "completed":
-            return Resumption(run, database, options, state, {})
+            return Resumption(run, database, options, state, None)
         require_unfinished(run)
         if not (state.verdict.dead or (options.take_over and state.verdict.state == "frozen")):
             raise state.in_progress()

@@ -11,7 +11,7 @@ from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
 from elspeth import __version__, ids
 from elspeth.audit.store.database import path_of
-from elspeth.coordinator.commit_pipeline import start_checkpoint
+from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.progress import Progress
 from elspeth.roles.plan import AuditPlan
 from elspeth.runs.lifecycle import evidence_delivery

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.query.values import Attempt, Checkpoint, Run
-from elspeth.errors import RunInProgress
+from elspeth.audit.query.values import Attempt, CheckpointRecord, Run
+from elspeth.errors import NewerVersion, RunInProgress
 from elspeth.runs.liveness.evidence import gather, needs_watching, watch
 from elspeth.runs.liveness.identity import AttemptIdentity
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS, Verdict, judge
@@ -25,7 +25,7 @@ class RunAssessment:
     run: Run
     attempt: Attempt
     verdict: Verdict
-    checkpoint: Checkpoint | None
+    checkpoint: CheckpointRecord | None
 
     @property
     def next_command(self) -> str:
@@ -77,12 +77,20 @@ def resumable(run: Run) -> bool:
     return run.completed_at is None and not run.finished and not by_hand
 
 
-def outputs_of(run: Run, checkpoint: Checkpoint | None) -> set[str]:
+def outputs_of(run: Run, checkpoint: CheckpointRecord | None) -> set[str]:
     """The output files of a run, resolved."""
     if checkpoint is None:
         return set()
-    sinks = json.loads(checkpoint.message)["sinks"]
-    return {str(position["resolved"]) for position in sinks.values() if "resolved" in position}
+    positions = checkpoint.read().sink_positions.values()
+    return {str(position["resolved"]) for position in positions if "resolved" in position}
+
+
+def committed_rows(checkpoint: CheckpointRecord | None) -> int | None:
+    """How many rows are committed, None without a checkpoint or where only a newer Elspeth can tell."""
+    try:
+        return None if checkpoint is None else checkpoint.read().row_count
+    except NewerVersion:
+        return None
 
 
 def leftovers(reader: AuditReader, run_id: str) -> tuple[Identity, ...]:

@@ -12,7 +12,7 @@ import psutil
 
 from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.query.values import Checkpoint, Event, Run
+from elspeth.audit.query.values import CheckpointRecord, Event, Run
 from elspeth.runs.liveness.identity import AttemptIdentity
 from elspeth.runs.liveness.run_assessment import assessment, resumable
 from elspeth.runs.views.history import Happening, history
@@ -60,8 +60,8 @@ def summary(reader: AuditReader, run: Run) -> Summary:
         outcomes = reader.outcome_counts(run.run_id)
         rows, seconds = reader.row_count(run.run_id), 0.0
     else:
-        message = json.loads(held.message)
-        outcomes, rows, seconds = message.get("outcomes", {}), message["rows"], message.get("driven", 0.0)
+        checkpoint = held.read()
+        outcomes, rows, seconds = checkpoint.outcome_counts, checkpoint.row_count, checkpoint.active_seconds
     state = assessment(reader, run, patience=0.0).verdict.state if run.status == "running" else None
     return Summary(run, state, rows, seconds, {name: outcomes[name] for name in TROUBLED if outcomes.get(name)})
 
@@ -119,7 +119,7 @@ class Status:
     nodes: tuple[NodeCount, ...]
     balance: Balance
     processes: tuple[ProcessState, ...]
-    checkpoints: tuple[Checkpoint, ...]
+    checkpoints: tuple[CheckpointRecord, ...]
     happenings: tuple[Happening, ...]
 
     def to_value(self) -> dict[str, Any]:
@@ -192,8 +192,8 @@ def _process(role: str, identity: Identity, restarts: int) -> ProcessState:
     return ProcessState(role, identity.pid, state, resident, restarts)
 
 
-def _checkpoint(held: Checkpoint) -> dict[str, Any]:
+def _checkpoint(held: CheckpointRecord) -> dict[str, Any]:
     return {
-        "checkpoint_id": held.checkpoint_id, "attempt": held.attempt, "rows": json.loads(held.message)["rows"],
+        "checkpoint_id": held.checkpoint_id, "attempt": held.attempt, "rows": held.read().row_count,
         "row_id": held.row_id, "created_at": held.created_at,
     }  # fmt: skip

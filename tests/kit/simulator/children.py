@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
+from elspeth.coordinator.checkpoint import SourcePosition
 from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE
 from tests.kit.simulator.durable import claim
 
@@ -55,7 +56,7 @@ def _begin(world: World, child: Child) -> None:
     if child.name == AUDIT:
         child.state, child.memory = "up", {}
         assert world.database.checkpoint is not None
-        child.outbox.append(ev.AuditOwns(world.database.checkpoint["no"]))
+        child.outbox.append(ev.AuditOwns(world.database.checkpoint.micro_batch))
     elif child.name.startswith("worker"):
         child.state = "up"
         child.outbox += [ev.Started(child.name), ev.Restored(child.name)]
@@ -69,8 +70,9 @@ def _source(world: World, child: Child) -> None:
     message = send.message
     if isinstance(message, m.ReadFrom):
         child.state = "up"
-        child.memory = [message.seq, message.row_index, dict(message.sources)]
-        claim(message.row_index == sum(held["rows"] for held in message.sources.values()), "the cursor lost its rows")
+        child.memory = [message.seq, message.row_index, dict(message.positions)]
+        rows = sum(position.row_count for position in message.positions.values())
+        claim(message.row_index == rows, "the cursor lost its rows")
         child.outbox.append(ev.Restored(SOURCE))
         return
     assert isinstance(message, m.Credit)
@@ -82,17 +84,17 @@ def _read_chunk(world: World, child: Child, limit: int) -> None:
     seq, row_index, sources = child.memory
     for at, size in enumerate(world.setting.sources):
         name = f"source-{at}"
-        held = sources.get(name, {"cursor": 0, "ended": False})
-        if held["ended"]:
+        held = sources.get(name, SourcePosition(cursor=0))
+        if held.ended:
             continue
-        count = min(1 + world.choose(limit), limit, size - held["cursor"])
-        cursor = held["cursor"] + count
+        count = min(1 + world.choose(limit), limit, size - held.cursor)
+        cursor = held.cursor + count
         ended, last = not count, at == len(world.setting.sources) - 1
         ends = [*range(SPLIT_ROWS, count, SPLIT_ROWS), count]
-        split_points = tuple(m.SplitPoint(rows, held["cursor"] + rows, None) for rows in ends)
+        split_points = tuple(m.SplitPoint(rows, held.cursor + rows, None) for rows in ends)
         chunk = m.Chunk(seq, row_index, count, name, split_points, cursor, ended=ended, last=ended and last)
         child.outbox.append(ev.ChunkArrived(chunk, (row_index, ends), 10 * count))
-        sources[name] = {"cursor": cursor, "ended": ended}
+        sources[name] = SourcePosition(cursor=cursor, ended=ended)
         seq, row_index = seq + 1, row_index + count
         child.memory = [seq, row_index, sources]
         if count or last:
@@ -264,8 +266,8 @@ def _audit(world: World, child: Child) -> None:
             world.database.commit_events()
             child.job = ev.BlameNoted(message.token)
     elif isinstance(message, m.Commit):
-        micro_batches = [pending.pop(no) for no in sorted(pending) if no <= message.no]
+        micro_batches = [pending.pop(no) for no in sorted(pending) if no <= message.checkpoint.micro_batch]
         world.database.commit(
             message, [record for micro_batch in micro_batches for body in micro_batch for record in body], world.disk
         )
-        child.job = ev.CommitDurable(message.no)
+        child.job = ev.CommitDurable(message.checkpoint.micro_batch)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.protocol import Commit, JsonObject, RecordEvents
 
 
@@ -41,7 +42,7 @@ class Disk:
 class Database:
     """Commits are atomic. `alone` counts the deaths that a row saw alone: what a conviction has to answer for."""
 
-    checkpoint: JsonObject | None = None
+    checkpoint: Checkpoint | None = None
     records: list[Any] = field(default_factory=list)
     events: list[JsonObject] = field(default_factory=list)
     tokens: set[int] = field(default_factory=set)
@@ -72,20 +73,21 @@ class Database:
     def commit(self, message: Commit, records: list[Any], disk: Disk) -> None:
         assert self.checkpoint is not None
         assert not self.final, "a commit after the last"
-        assert message.no > self.checkpoint["no"], "a commit went back"
+        checkpoint = message.checkpoint
+        assert checkpoint.micro_batch > self.checkpoint.micro_batch, "a commit went back"
         self.commit_events()
         self.records += records
         assert len(set(self.records)) == len(self.records), "something was recorded twice"
-        position = message.checkpoint["sinks"]["out"]["n"]
+        position = checkpoint.sink_positions["out"]["n"]
         out = [record[2] for record in self.records if record[0] == "out"]
         assert position <= disk.flushed, "a commit is ahead of its outputs"
         assert disk.items[:position] == out, "the records do not say what is in the output"
-        sources = message.checkpoint["sources"]
-        assert message.rows == message.checkpoint["rows"] == sum(held["rows"] for held in sources.values())
-        assert all(held["rows"] == held["cursor"] for held in sources.values()), "a cursor that does not fit its rows"
+        sources = checkpoint.source_positions.values()
+        assert checkpoint.row_count == sum(position.row_count for position in sources), "rows of no source"
+        assert all(position.row_count == position.cursor for position in sources), "a cursor that does not fit its rows"
         taken = [record[2] for record in self.records if record[1] == 0]
-        assert taken == list(range(message.rows)), "rows are lost or out of order"
-        self.checkpoint = message.checkpoint
+        assert taken == list(range(checkpoint.row_count)), "rows are lost or out of order"
+        self.checkpoint = checkpoint
         self.final = message.final
 
     def attempt_died(self) -> None:
@@ -93,7 +95,7 @@ class Database:
         assert self.checkpoint is not None
         suspects = {event["detail"]["row"] for event in self.events
                     if event["event"] == "suspect" and event["attempt"] == self.attempt}  # fmt: skip
-        for row in suspects - set(range(self.checkpoint["rows"])):
+        for row in suspects - set(range(self.checkpoint.row_count)):
             self.alone[0, row] = self.alone.get((0, row), 0) + 1
         self._collected.clear()
         self._last_event = 0
@@ -105,7 +107,7 @@ class Database:
         deaths: dict[int, int] = {}
         attempts: dict[int, set[int]] = {}
         for event in self.events:
-            if event["event"] == "suspect" and event["detail"]["row"] >= self.checkpoint["rows"]:
+            if event["event"] == "suspect" and event["detail"]["row"] >= self.checkpoint.row_count:
                 row = event["detail"]["row"]
                 deaths[row] = max(deaths.get(row, 0), event["detail"]["deaths"])
                 attempts.setdefault(row, set()).add(event["attempt"])

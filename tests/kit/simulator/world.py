@@ -13,7 +13,7 @@ from typing import Any
 
 from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
-from elspeth.coordinator.commit_pipeline import start_checkpoint
+from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.event_outbox import EventOutbox
 from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
 from elspeth.coordinator.policy import Policy
@@ -62,7 +62,7 @@ class World:
         self.stopped = False
         self.commits_out: set[int] = set()
         self.credits: deque[int] = deque()
-        self.received = database.checkpoint["rows"]
+        self.received = database.checkpoint.row_count
         self.begin = self.received
         self.noted: set[int] = set()
         self.suspected: dict[int, int] = {}  # row -> token, until it is decided
@@ -70,7 +70,7 @@ class World:
         self.counted = 0
         self.inherited = database.suspects()
         self.owned = True
-        self.time = float(database.checkpoint["driven"])
+        self.time = database.checkpoint.active_seconds
 
     # -- the schedule ------------------------------------------------------------------------------------------
 
@@ -195,7 +195,7 @@ class World:
         claim(len(up) <= self.policy.workers, "more workers than allowed", len(up))
 
     def database_rows(self) -> int:
-        return int(self.machine.durable["rows"])
+        return self.machine.durable.row_count
 
     def _to_audit(self, message: m.Message, bodies: tuple[Any, ...] = ()) -> None:
         # Otherwise it is sent when audit says where it stands.
@@ -246,9 +246,9 @@ class World:
                 claim(
                     self.machine.durable == self.database.checkpoint, "restored elsewhere than at the last checkpoint"
                 )
-            case m.Commit(no):
-                self.commits_out.add(no)
-                self.event_outbox.sent_with(no)
+            case m.Commit(checkpoint):
+                self.commits_out.add(checkpoint.micro_batch)
+                self.event_outbox.sent_with(checkpoint.micro_batch)
             case m.Credit(chunks, rows):
                 self.credits.extend([rows] * chunks)
             case m.Work(_, start, stop, poison):
