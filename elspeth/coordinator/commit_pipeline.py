@@ -5,6 +5,7 @@ from __future__ import annotations
 from elspeth.coordinator import events as ev
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.coordinator.in_flight import Barrier, ChunkSlice, Consumer, MicroBatch
+from elspeth.coordinator.names import AUDIT, SINKS, stage_name
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.protocol import Commit, Flush, JsonObject, Record, RestoreSinks, RestoreStage, StageWork, Write
 
@@ -15,14 +16,14 @@ def _add(into: dict[str, int], more: dict[str, int]) -> None:
 
 
 class CommitPipeline:
-    """Units, consumers and barriers. `durable` is the checkpoint that was committed last."""
+    """Micro-batches, consumers and barriers. `durable` is the checkpoint that was committed last."""
 
     def __init__(self, policy: Policy, stateful: tuple[bool, ...], checkpoint: Checkpoint) -> None:
         self._policy = policy
         self._stateful = stateful
         self.durable = checkpoint
-        self.consumers = {f"stage-{k}": Consumer(f"stage-{k}", k) for k, ordered in enumerate(stateful) if ordered}
-        self.consumers["sinks"] = Consumer("sinks", len(stateful))
+        self.consumers = {stage_name(k): Consumer(stage_name(k), k) for k, ordered in enumerate(stateful) if ordered}
+        self.consumers[SINKS] = Consumer(SINKS, len(stateful))
         self.micro_batches: dict[int, MicroBatch] = {}
         self.barriers: list[Barrier] = []
         self._released_no = checkpoint.micro_batch
@@ -93,7 +94,7 @@ class CommitPipeline:
     # -- stages and sinks ----------------------------------------------------------------------------------------
 
     def micro_batches_for_workers(self) -> list[MicroBatch]:
-        """Units that have become ready for a stateless stage since the last call."""
+        """Micro-batches that have become ready for a stateless stage since the last call."""
         ready, self._for_workers = self._for_workers, []
         return ready
 
@@ -245,13 +246,13 @@ class CommitPipeline:
 
     def _restore(self, consumer: Consumer) -> ev.Command:
         consumer.restoring = False
-        if consumer.name == "sinks":
+        if consumer.name == SINKS:
             return ev.Send(consumer.name, RestoreSinks(self.durable.sink_positions))
         return ev.Send(consumer.name, RestoreStage(consumer.stage, self.durable.stage_states.get(consumer.stage)))
 
     def _feed(self, consumer: Consumer) -> list[ev.Command]:
         out: list[ev.Command] = []
-        sinks = consumer.name == "sinks"
+        sinks = consumer.name == SINKS
         self._flush(consumer, out)
         while (micro_batch := self.micro_batches.get(consumer.next_no)) and micro_batch.stage >= consumer.stage:
             poison = micro_batch.poison.get(consumer.stage, {})
@@ -285,7 +286,7 @@ class CommitPipeline:
     def _feed_audit(self) -> list[ev.Command]:
         out: list[ev.Command] = []
         while (micro_batch := self.micro_batches.get(self._audit_next)) and micro_batch.complete:
-            out.append(ev.Send("audit", Record(micro_batch.no), tuple(body for body in micro_batch.records if body)))
+            out.append(ev.Send(AUDIT, Record(micro_batch.no), tuple(body for body in micro_batch.records if body)))
             self._audit_next += 1
         for barrier in self.barriers:
             if barrier.commit_sent:
@@ -295,7 +296,7 @@ class CommitPipeline:
             if len(barrier.states) < len(self.consumers) - 1:
                 break
             barrier.commit_sent = True
-            out.append(ev.Send("audit", self._commit(barrier)))
+            out.append(ev.Send(AUDIT, self._commit(barrier)))
         return out
 
     def _commit(self, barrier: Barrier) -> Commit:

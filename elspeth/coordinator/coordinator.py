@@ -20,7 +20,8 @@ from elspeth.coordinator import events as ev
 from elspeth.coordinator import exit_reasons
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.event_outbox import EventOutbox
-from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
+from elspeth.coordinator.machine import Machine
+from elspeth.coordinator.names import AUDIT, SOURCE
 from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.topology import AttemptOutcome, Topology
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Temporary, from_value
@@ -385,6 +386,3 @@ class Coordinator(pykka.ThreadingActor):
         self._closed = True
         self._outcome.error = self._ending
         self._outcome.done.set()
-
-
-__all__ = ["AUDIT", "SINKS", "SOURCE", "Coordinator", "stage_name"]

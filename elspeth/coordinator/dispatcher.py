@@ -10,12 +10,13 @@ from collections import deque
 from elspeth.coordinator import events as ev
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.coordinator.in_flight import ChunkSlice, MicroBatch, WorkerState
+from elspeth.coordinator.names import SOURCE
 from elspeth.coordinator.policy import WORK_SECONDS, ChunkSize, Policy
 from elspeth.coordinator.protocol import Credit, JsonObject, ReadFrom, StageWork, Work
 
 
 class Dispatcher:
-    """Pieces, workers, credit and blame."""
+    """Slices, workers, credit and blame."""
 
     def __init__(self, policy: Policy, checkpoint: Checkpoint, suspects: dict[int, int], cautious_rows: int) -> None:
         self._policy = policy
@@ -117,7 +118,7 @@ class Dispatcher:
         while undecided + len(self._credits) < self._policy.window_slices() and self._room(rows, size):
             self._credits.append(self.chunk.rows)
             granted += 1
-        return [ev.Send("source", Credit(granted, self.chunk.rows))] if granted else []
+        return [ev.Send(SOURCE, Credit(granted, self.chunk.rows))] if granted else []
 
     # -- release -----------------------------------------------------------------------------------------------
 

@@ -120,7 +120,7 @@ class Barrier:
 class Consumer:
     """A consumer that takes every micro-batch in order: an ordered stage, or the sinks (the stage after the last).
 
-    Units up to `careful_no` were with a process that died, and any of them may have killed it.
+    Micro-batches up to `careful_no` were with a process that died, and any of them may have killed it.
     """
 
     name: str

@@ -23,16 +23,8 @@ from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.commit_pipeline import CommitPipeline
 from elspeth.coordinator.dispatcher import Dispatcher
 from elspeth.coordinator.in_flight import MicroBatch
+from elspeth.coordinator.names import AUDIT, SOURCE
 from elspeth.coordinator.policy import Policy
-
-AUDIT = "audit"
-SOURCE = "source"
-SINKS = "sinks"
-
-
-def stage_name(stage: int) -> str:
-    """The child that runs an ordered stage."""
-    return f"stage-{stage}"
 
 
 class Machine:

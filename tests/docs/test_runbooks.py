@@ -26,7 +26,7 @@ SCENES = {
     "disk-full": scenes.full,
 }
 ENDS_COMPLETE = ("resume-failed-run", "stuck-run", "disk-full")
-FOR_PEOPLE = {2, 3, 4, 5, 6, 7, 8, 9, 10}
+FOR_PEOPLE = {2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}
 RECORDED = "SELECT status FROM runs ORDER BY started_at DESC LIMIT 1"
 
 # What operators have in their own runbook: commands and columns that must keep working as they are.

@@ -24,7 +24,8 @@ from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
 from elspeth.audit.fencing import require_not_taken_over
-from elspeth.coordinator.coordinator import AUDIT, SINKS, SOURCE, TICK_SECONDS, Coordinator, stage_name
+from elspeth.coordinator.coordinator import TICK_SECONDS, Coordinator
+from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.topology import AttemptOutcome, Topology

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import SourcePosition
-from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE
+from elspeth.coordinator.names import AUDIT, SINKS, SOURCE
 from tests.kit.simulator.durable import claim
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.event_outbox import EventOutbox
-from elspeth.coordinator.machine import AUDIT, SINKS, SOURCE, Machine, stage_name
+from elspeth.coordinator.machine import Machine
+from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
 from elspeth.coordinator.policy import Policy
 from tests.kit.simulator.children import Child, work
 from tests.kit.simulator.durable import Database, Disk, claim

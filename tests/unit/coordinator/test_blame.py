@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
-from elspeth.coordinator.machine import SINKS, SOURCE
+from elspeth.coordinator.names import SINKS, SOURCE
 from elspeth.coordinator.policy import Policy
 from tests.kit.simulator.durable import Database, Disk
 from tests.kit.simulator.world import Setting, World
