@@ -22,7 +22,7 @@ An error says which thing, what was found, and what to do next. It crosses proce
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar, TypedDict
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -43,6 +43,15 @@ EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 
 
+class ErrorValue(TypedDict):
+    """An `ElspethError` as plain data."""
+
+    kind: str
+    message: str
+    details: list[str]
+    next_step: str
+
+
 class ElspethError(Exception):
     """Something the user should know; worded once, at the command line.
 
@@ -58,7 +67,7 @@ class ElspethError(Exception):
         self.details = tuple(details)
         self.next_step = next_step
 
-    def to_value(self) -> dict[str, Any]:
+    def to_value(self) -> ErrorValue:
         """The error as plain data, to be sent to another process or printed as JSON."""
         return {
             "kind": type(self).__name__,
@@ -159,7 +168,7 @@ _BY_NAME = {
 }  # fmt: skip
 
 
-def from_value(value: dict[str, Any]) -> ElspethError:
+def from_value(value: ErrorValue) -> ElspethError:
     """The error that `to_value` described; an unknown kind becomes a plain `ElspethError`."""
     cls = _BY_NAME.get(value["kind"], ElspethError)
     return cls(value["message"], details=value["details"], next_step=value["next_step"])

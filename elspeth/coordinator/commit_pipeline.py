@@ -7,7 +7,16 @@ from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.coordinator.in_flight import Barrier, ChunkSlice, Consumer, MicroBatch
 from elspeth.coordinator.names import AUDIT, SINKS, stage_name
 from elspeth.coordinator.policy import Policy
-from elspeth.coordinator.protocol import Commit, Flush, JsonObject, Record, RestoreSinks, RestoreStage, StageWork, Write
+from elspeth.coordinator.protocol import (
+    Commit,
+    Flush,
+    JsonObject,
+    MicroBatchRecords,
+    RestoreSinks,
+    RestoreStage,
+    StageWork,
+    Write,
+)
 
 
 def _add(into: dict[str, int], more: dict[str, int]) -> None:
@@ -148,8 +157,7 @@ class CommitPipeline:
         restart = ev.Restart(event.child, counted=False)
         if not micro_batch.blame(consumer.stage, event.position, event.evidence, self._policy.poison_attempts):
             return [restart]
-        evidence = micro_batch.poison[consumer.stage][str(event.position)]
-        return [ev.Convicted(None, evidence), restart]
+        return [ev.Convicted(None, micro_batch.poison[consumer.stage][event.position]), restart]
 
     def _take_back(self) -> None:
         """Forget the barriers that are not with audit: they mention what is about to be restored."""
@@ -286,7 +294,9 @@ class CommitPipeline:
     def _feed_audit(self) -> list[ev.Command]:
         out: list[ev.Command] = []
         while (micro_batch := self.micro_batches.get(self._audit_next)) and micro_batch.complete:
-            out.append(ev.Send(AUDIT, Record(micro_batch.no), tuple(body for body in micro_batch.records if body)))
+            out.append(
+                ev.Send(AUDIT, MicroBatchRecords(micro_batch.no), tuple(body for body in micro_batch.records if body))
+            )
             self._audit_next += 1
         for barrier in self.barriers:
             if barrier.commit_sent:

@@ -7,10 +7,12 @@ to the tree goes on record through the audit role.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import pykka
+from msgspec import structs
 
 from actors.crash_points import crash_point
 from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
@@ -20,6 +22,7 @@ from elspeth.coordinator import events as ev
 from elspeth.coordinator import exit_reasons
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.event_outbox import EventOutbox
+from elspeth.coordinator.evidence import Evidence
 from elspeth.coordinator.machine import Machine
 from elspeth.coordinator.names import AUDIT, SOURCE
 from elspeth.coordinator.progress import Progress
@@ -137,7 +140,7 @@ class Coordinator(pykka.ThreadingActor):
         if self._machine is None:
             self._restart(event.name, True)
             return
-        evidence = {"reason": words, "detail": event.detail, "signal": event.signal, "exit_code": event.exit_code}
+        evidence = Evidence(reason=words, detail=event.detail, signal=event.signal, exit_code=event.exit_code)
         position = -1 if event.name == SOURCE else event.position
         self._step(ev.Died(event.name, position, event.detail, evidence))
 
@@ -184,7 +187,12 @@ class Coordinator(pykka.ThreadingActor):
             case m.Owned():
                 self._owned(message)
             case m.Ready():
-                self._facts(name, message.facts)
+                self._step(ev.Restored(name))
+            case m.SinksReady():
+                self._tell_cuts(name, message.cuts)
+                self._step(ev.Restored(name))
+            case m.StageReady():
+                self._stage_due(message)
                 self._step(ev.Restored(name))
             case m.Failed():
                 self._fail(from_value(message.error), audit=name != AUDIT)
@@ -238,16 +246,14 @@ class Coordinator(pykka.ThreadingActor):
         while any(identity.state() != "gone" for identity in killed) and time.monotonic() < deadline:
             time.sleep(0.01)  # their locks end with them
 
-    def _facts(self, name: str, facts: m.JsonObject) -> None:
-        if "due" in facts:
-            self._due[facts["stage"]] = facts["due"]
-        for cut in facts.get("cuts", ()):
-            self._record(name, "cut", detail=cut)
+    def _tell_cuts(self, name: str, cuts: Sequence[m.TailCut]) -> None:
+        for cut in cuts:
+            self._record(name, "cut", detail=structs.asdict(cut))
             self._progress.notify(
-                f"cut {cut['size_bytes']} bytes off {cut['path']} behind the last commit; a copy is in {cut['copy']}"
+                f"cut {cut.size_bytes} bytes off {cut.path} behind the last commit; a copy is in {cut.copy}"
             )
 
-    def _stage_due(self, message: m.StageDone) -> None:
+    def _stage_due(self, message: m.StageDone | m.StageReady) -> None:
         self._due.pop(message.stage, None)
         if message.due is not None:
             self._due[message.stage] = message.due
@@ -281,13 +287,13 @@ class Coordinator(pykka.ThreadingActor):
                 self._recycled.add(child)
                 self._supervisor.stop_child(child).get()
             case ev.Suspect(token, row_index, deaths, evidence):
-                detail = {"row_index": row_index, "deaths": deaths, **evidence}
-                if "signal" in evidence or not self._topology.cautious:
-                    self._progress.notify(f"row {row_index} is suspected ({evidence.get('reason')}); it goes alone now")
+                detail = {"row_index": row_index, "deaths": deaths, **evidence.facts()}
+                if evidence.of_this_attempt or not self._topology.cautious:
+                    self._progress.notify(f"row {row_index} is suspected ({evidence.reason}); it goes alone now")
                 self._send_events(self._event_outbox.add("workers", "suspect", detail=detail, token=token))
-            case ev.Convicted(row_index, evidence):
+            case ev.Convicted(row_index, conviction):
                 self._progress.poisoned += 1
-                self._record("workers", "quarantined", detail={"row_index": row_index, **evidence})
+                self._record("workers", "quarantined", detail={"row_index": row_index, **conviction.facts()})
             case ev.Finished(complete):
                 self._finished(complete)
 
@@ -312,7 +318,7 @@ class Coordinator(pykka.ThreadingActor):
         if self._machine is not None:
             self._send_events(events)
 
-    def _send_events(self, message: m.RecordEvents) -> None:
+    def _send_events(self, message: m.RecordEvent) -> None:
         """Send an event, unless audit has yet to say what it has: then it is sent with all that may be lost, once."""
         if not self._audit_owns:
             return
@@ -338,13 +344,13 @@ class Coordinator(pykka.ThreadingActor):
             self._outbox.send(AUDIT, m.encode(m.Heartbeat(self._ticks // HEARTBEAT_TICKS)))
         if now - self._last_commit > self._topology.max_seconds:
             if self._due and not self._machine.released():
-                self._step(ev.TickDue())  # nothing fires yet, but the age of what waits is to survive this process
+                self._step(ev.TimeoutDue())  # nothing fires yet, but the age of what waits is to survive this process
             if self._machine.released():
                 self._last_commit = now
                 self._step(ev.CommitDue())
         if any(self._active_seconds() >= due for due in self._due.values()):
             self._due.clear()
-            self._step(ev.TickDue())
+            self._step(ev.TimeoutDue())
 
     # -- the end -----------------------------------------------------------------------------------------------
 
@@ -356,7 +362,7 @@ class Coordinator(pykka.ThreadingActor):
 
     def _finish(self, reason: Interrupted) -> None:
         """Give way now: what is committed is committed."""
-        self._end(reason, {"status": "interrupted", "end_reason": reason.message})
+        self._end(reason, m.EndAttempt("interrupted", reason.message))
 
     def _fail(self, error: ElspethError, *, audit: bool) -> None:
         """Something that no restart cures. The run stays resumable."""
@@ -366,10 +372,10 @@ class Coordinator(pykka.ThreadingActor):
             self._ending = error
             self._close()
         else:
-            status = "interrupted" if isinstance(error, Temporary) else "failed"
-            self._end(error, {"status": status, "failure": error.message, "end_reason": error.message})
+            status: Literal["interrupted", "failed"] = "interrupted" if isinstance(error, Temporary) else "failed"
+            self._end(error, m.EndAttempt(status, error.message, failure=error.message))
 
-    def _end(self, error: ElspethError, status: m.JsonObject) -> None:
+    def _end(self, error: ElspethError, last_word: m.EndAttempt) -> None:
         if self._ending is not None or self._closed:
             return
         self._ending = error
@@ -377,7 +383,7 @@ class Coordinator(pykka.ThreadingActor):
         if self._machine is None or self._outbox is None:
             self._close()
             return
-        self._last_word = m.EndAttempt(status)
+        self._last_word = last_word
         self._outbox.send(AUDIT, m.encode(self._last_word))
 
     def _close(self) -> None:

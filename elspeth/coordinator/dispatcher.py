@@ -9,10 +9,11 @@ from collections import deque
 
 from elspeth.coordinator import events as ev
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
+from elspeth.coordinator.evidence import Evidence
 from elspeth.coordinator.in_flight import ChunkSlice, MicroBatch, WorkerState
 from elspeth.coordinator.names import SOURCE
 from elspeth.coordinator.policy import WORK_SECONDS, ChunkSize, Policy
-from elspeth.coordinator.protocol import Credit, JsonObject, ReadFrom, StageWork, Work
+from elspeth.coordinator.protocol import Credit, ReadFrom, StageWork, Work
 
 
 class Dispatcher:
@@ -77,15 +78,15 @@ class Dispatcher:
             before, suspect, rest = self._isolate(chunk_slice, row)
             suspect.deaths = suspect.inherited = self._suspects.pop(row)
             if suspect.deaths >= self._policy.poison_attempts:
-                self._convict(suspect, {"reason": "killed the processes of earlier attempts"})
+                self._convict(suspect, Evidence(reason="killed the processes of earlier attempts"))
             else:
-                self._suspicion(suspect, {"reason": "suspected in an earlier attempt"})
+                self._suspicion(suspect, Evidence(reason="suspected in an earlier attempt"))
             parts += [*before, suspect]
             if not rest:
                 return parts
             chunk_slice = rest[0]
         if chunk_slice.row_index < self._cautious_end and not chunk_slice.done:
-            self._suspicion(chunk_slice, {"reason": "recorded before it is touched"})
+            self._suspicion(chunk_slice, Evidence(reason="recorded before it is touched"))
         return [*parts, chunk_slice]
 
     @staticmethod
@@ -233,19 +234,18 @@ class Dispatcher:
         if not micro_batch.alone:
             micro_batch.alone = True
         elif micro_batch.blame(micro_batch.stage, event.position, event.evidence, self._policy.poison_attempts):
-            evidence = micro_batch.poison[micro_batch.stage][str(event.position)]
-            self._blames.append(ev.Convicted(None, evidence))
+            self._blames.append(ev.Convicted(None, micro_batch.poison[micro_batch.stage][event.position]))
         return True
 
-    def _suspicion(self, chunk_slice: ChunkSlice, evidence: JsonObject) -> None:
+    def _suspicion(self, chunk_slice: ChunkSlice, evidence: Evidence) -> None:
         self._tokens += 1
         chunk_slice.blame = self._tokens
         self._blames.append(
             ev.Suspect(self._tokens, chunk_slice.row_index, chunk_slice.deaths - chunk_slice.inherited, evidence)
         )
 
-    def _convict(self, chunk_slice: ChunkSlice, evidence: JsonObject) -> None:
-        chunk_slice.poison = {**evidence, "attempts": chunk_slice.deaths}
+    def _convict(self, chunk_slice: ChunkSlice, evidence: Evidence) -> None:
+        chunk_slice.poison = evidence.convict(chunk_slice.deaths)
         chunk_slice.alone = False
         self._blames.append(ev.Convicted(chunk_slice.row_index, chunk_slice.poison))
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from elspeth.clock import utc_now
 from elspeth.concealment import NOTHING, Concealment
-from elspeth.coordinator.protocol import JsonObject, RecordEvents
+from elspeth.coordinator.protocol import JsonObject, RecordEvent, SupervisionEvent
 
 
 class EventOutbox:
@@ -16,7 +14,7 @@ class EventOutbox:
     def __init__(self, concealment: Concealment = NOTHING) -> None:
         self._concealment = concealment
         self._number = 0
-        self._unsaved: list[RecordEvents] = []
+        self._unsaved: list[RecordEvent] = []
         self._commits: dict[int, int] = {}  # micro-batch of a commit -> number of the last event sent before it
 
     def add(
@@ -27,18 +25,15 @@ class EventOutbox:
         pid: int | None = None,
         detail: JsonObject | None = None,
         token: int | None = None,
-    ) -> RecordEvents:
+    ) -> RecordEvent:
         """Something happened to a child; answers the message that says so."""
         self._number += 1
         detail = self._concealment.value(detail)
-        value: dict[str, Any] = {
-            "number": self._number, "child": child, "event": event, "pid": pid, "detail": detail, "at": utc_now(),
-        }  # fmt: skip
-        message = RecordEvents([value], token)
+        message = RecordEvent(SupervisionEvent(self._number, child, event, pid, detail, utc_now()), token)
         self._unsaved.append(message)
         return message
 
-    def unsaved(self) -> list[RecordEvents]:
+    def unsaved(self) -> list[RecordEvent]:
         """What audit may not have committed, in order."""
         return list(self._unsaved)
 
@@ -50,7 +45,7 @@ class EventOutbox:
         """The commit of micro-batch `no` has happened."""
         number = self._commits.get(no, 0)
         self._commits = {micro_batch: last for micro_batch, last in self._commits.items() if micro_batch > no}
-        self._unsaved = [message for message in self._unsaved if message.events[-1]["number"] > number]
+        self._unsaved = [message for message in self._unsaved if message.event.number > number]
 
     def noted(self, token: int) -> None:
         """Everything up to the event with this token is committed."""

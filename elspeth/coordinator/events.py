@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from elspeth.coordinator.evidence import Conviction, Evidence
 from elspeth.coordinator.in_flight import Body
 from elspeth.coordinator.protocol import Chunk, JsonObject, Message, SliceDecided, StageDone, Written
 
@@ -23,12 +24,15 @@ class Restored(Struct, frozen=True):
 
 
 class Died(Struct, frozen=True):
-    """A child is gone and reaped. `position` is the row index or item it was touching, -1 if none."""
+    """A child is gone and reaped. `position` is the row index or the place of the item it was touching, -1 if none.
+
+    `detail` is the number of the node that had the row, or of the micro-batch that the item was in.
+    """
 
     child: str
     position: int = -1
     detail: int = 0
-    evidence: JsonObject = {}
+    evidence: Evidence = Evidence(reason="died")
 
 
 class ChunkArrived(Struct, frozen=True):
@@ -83,7 +87,7 @@ class BlameNoted(Struct, frozen=True):
     token: int
 
 
-class TickDue(Struct, frozen=True):
+class TimeoutDue(Struct, frozen=True):
     """A time-out of an ordered stage is due: send an empty micro-batch down the flow."""
 
 
@@ -97,7 +101,7 @@ class Stop(Struct, frozen=True):
 
 Event = (
     Started | Restored | Died | ChunkArrived | SliceDone | StagePassed | MicroBatchWritten | SinksFlushed
-    | StateAnswered | AuditOwns | CommitDurable | BlameNoted | TickDue | CommitDue | Stop
+    | StateAnswered | AuditOwns | CommitDurable | BlameNoted | TimeoutDue | CommitDue | Stop
 )  # fmt: skip
 
 # -- commands ------------------------------------------------------------------------------------------------------
@@ -137,14 +141,14 @@ class Suspect(Struct, frozen=True):
     token: int
     row_index: int
     deaths: int
-    evidence: JsonObject
+    evidence: Evidence
 
 
 class Convicted(Struct, frozen=True):
-    """A row is set aside as poison. Of an item of a micro-batch only its place is known: the evidence says it."""
+    """A row is set aside as poison. Of an item of a micro-batch only its place is known: the conviction says it."""
 
     row_index: int | None
-    evidence: JsonObject
+    conviction: Conviction
 
 
 class Finished(Struct, frozen=True):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
+from elspeth.coordinator.evidence import Conviction, Evidence
 from elspeth.coordinator.protocol import JsonObject, SplitPoint
 
 Body = Any  # bytes that the machine carries and never looks into
@@ -37,7 +38,7 @@ class ChunkSlice:
     deaths: int = 0
     inherited: int = 0
     blame: int | None = None
-    poison: JsonObject | None = None
+    poison: Conviction | None = None
     items: Body = None
     records: Body = None
     outcomes: dict[str, int] = field(default_factory=dict)
@@ -81,7 +82,7 @@ class MicroBatch:
     complete: bool = False
     alone: bool = False
     deaths: dict[tuple[int, int], int] = field(default_factory=dict)
-    poison: dict[int, JsonObject] = field(default_factory=dict)
+    poison: dict[int, dict[int, Conviction]] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
     sinks: dict[str, int] = field(default_factory=dict)
 
@@ -89,14 +90,13 @@ class MicroBatch:
         """Whether the stage (or the sinks, the one after the last) has answered for this micro-batch."""
         return self.complete or self.stage > stage
 
-    def blame(self, stage: int, place: int, evidence: JsonObject, attempts: int) -> bool:
+    def blame(self, stage: int, place: int, evidence: Evidence, attempts: int) -> bool:
         """A process died on this item; True if that was its last chance, and it is to be set aside from now on."""
         deaths = self.deaths[stage, place] = self.deaths.get((stage, place), 0) + 1
         if deaths < attempts:
             return False
-        self.poison.setdefault(stage, {})[str(place)] = {
-            **evidence, "attempts": deaths, "unit": self.no, "stage": stage, "place": place,
-        }  # fmt: skip
+        conviction = evidence.convict(deaths, unit=self.no, stage=stage, place=place)
+        self.poison.setdefault(stage, {})[place] = conviction
         return True
 
 

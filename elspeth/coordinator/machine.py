@@ -89,7 +89,7 @@ class Machine:
                 dispatcher.noted(event.token)
             case ev.CommitDue():
                 pipeline.commit_due = True
-            case ev.TickDue():
+            case ev.TimeoutDue():
                 if not self._stopping:
                     pipeline.tick(self.active_seconds)
             case ev.Stop():

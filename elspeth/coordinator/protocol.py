@@ -9,13 +9,16 @@ the main process never decodes. Positions in the flow have two names:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
+from elspeth.coordinator.evidence import Conviction
+from elspeth.errors import ErrorValue
 
 JsonObject = dict[str, Any]
+"""What is free of form: a plugin's position or state, the details of an event."""
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
@@ -28,16 +31,11 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 class Failed(Message, frozen=True):
     """The child cannot go on, and a restart would not help: an `ElspethError` as a value."""
 
-    error: JsonObject
+    error: ErrorValue
 
 
 class Ready(Message, frozen=True):
-    """The child has been restored and takes work.
-
-    `facts` may say which tails were cut, and at which driven time the next time-out of an ordered stage is due.
-    """
-
-    facts: JsonObject = {}
+    """The worker or the source has been restored and takes work."""
 
 
 # -- source --------------------------------------------------------------------------------------------------------
@@ -88,14 +86,13 @@ class Chunk(Message, frozen=True):
 class Work(Message, frozen=True):
     """Decide rows `start` to `stop` of a chunk (body: the chunk's rows).
 
-    `poison` is set when the only row of the slice has killed its workers: it is not run but set aside, with this
-    evidence.
+    `poison` is set when the only row of the slice has killed its workers: it is not run but set aside.
     """
 
     seq: int
     start: int
     stop: int
-    poison: JsonObject | None = None
+    poison: Conviction | None = None
 
 
 class SliceDecided(Message, frozen=True):
@@ -109,7 +106,6 @@ class SliceDecided(Message, frozen=True):
     stop: int
     seconds: float
     outcomes: dict[str, int]
-    errors: int = 0
 
 
 class StageWork(Message, frozen=True):
@@ -117,7 +113,7 @@ class StageWork(Message, frozen=True):
     been driven.
 
     `tick` marks an empty micro-batch in which only time-outs may fire; `end` the micro-batch that closes the
-    input. `poison` maps the index of an item that has killed its processes to the evidence: it is set aside, not run.
+    input. `poison` holds the items that have killed their processes, by their place: they are set aside, not run.
     """
 
     no: int
@@ -125,11 +121,14 @@ class StageWork(Message, frozen=True):
     active_seconds: float
     tick: bool = False
     end: bool = False
-    poison: JsonObject = {}
+    poison: dict[int, Conviction] = {}
 
 
 class StageDone(Message, frozen=True):
-    """The micro-batch has passed the stage; bodies: items, audit records. `due`: when the next time-out is."""
+    """The micro-batch has passed the stage; bodies: items, audit records.
+
+    `due` is the driven time (seconds) of an ordered stage's next time-out; `flushed` says whether a batch was closed.
+    """
 
     no: int
     stage: int
@@ -143,6 +142,13 @@ class RestoreStage(Message, frozen=True):
 
     stage: int
     state: JsonObject | None
+
+
+class StageReady(Message, frozen=True):
+    """The ordered stage has been restored and takes work. `due` is the driven time (seconds) of its next time-out."""
+
+    stage: int
+    due: float | None
 
 
 class StageState(Message, frozen=True):
@@ -162,17 +168,34 @@ class RestoreSinks(Message, frozen=True):
     positions: dict[str, JsonObject]
 
 
+class TailCut(msgspec.Struct, frozen=True):
+    """What stood behind the committed position of an output: `size_bytes` from `offset` on, now in the file `copy`."""
+
+    sink: str
+    path: str
+    copy: str | None
+    offset: int
+    size_bytes: int
+    sha256: str
+
+
+class SinksReady(Message, frozen=True):
+    """All outputs stand where the checkpoint says, and take rows. `cuts` says what was cut off for that."""
+
+    cuts: tuple[TailCut, ...] = ()
+
+
 class Write(Message, frozen=True):
     """Write a micro-batch (body: items by sink). With `end`, write the closing bytes after it.
 
     `careful` asks to go row by row and to say which row is being touched: the micro-batch has seen a death. `poison`
-    maps the place of an item that has killed its processes to the evidence: it is refused, not written.
+    holds the items that have killed their processes, by their place: they are refused, not written.
     """
 
     no: int
     end: bool = False
     careful: bool = False
-    poison: JsonObject = {}
+    poison: dict[int, Conviction] = {}
 
 
 class Written(Message, frozen=True):
@@ -199,7 +222,7 @@ class Flushed(Message, frozen=True):
 # -- audit ---------------------------------------------------------------------------------------------------------
 
 
-class Record(Message, frozen=True):
+class MicroBatchRecords(Message, frozen=True):
     """The records of micro-batch `no`, in as many bodies as roles had something to say; in memory until `Commit`."""
 
     no: int
@@ -215,18 +238,29 @@ class Commit(Message, frozen=True):
     final: bool = False
 
 
-class RecordEvents(Message, frozen=True):
-    """Things that happened to the tree, for the record, numbered within the attempt so that each is recorded once.
+class SupervisionEvent(msgspec.Struct, frozen=True):
+    """Something that happened to the tree, for the record; numbered within the attempt, so that it is recorded once.
 
-    With `token`, committed at once and answered by `Noted`.
+    `at` is the time of day (ISO 8601, UTC), `pid` the process concerned if there is one.
     """
 
-    events: list[JsonObject]
+    number: int
+    child: str
+    event: str
+    pid: int | None
+    detail: JsonObject | None
+    at: str
+
+
+class RecordEvent(Message, frozen=True):
+    """Put this on record with the next commit. With `token`, at once, and answer `Noted` when it is committed."""
+
+    event: SupervisionEvent
     token: int | None = None
 
 
 class Noted(Message, frozen=True):
-    """The events sent with this token are committed."""
+    """The event sent with this token is committed, and all before it."""
 
     token: int
 
@@ -238,9 +272,14 @@ class Heartbeat(Message, frozen=True):
 
 
 class EndAttempt(Message, frozen=True):
-    """The attempt ends without a last micro-batch: set these columns of `runs`, leave the database in order."""
+    """The attempt ends without a last micro-batch: say so on record, and leave the database in order.
 
-    status: JsonObject
+    `failure` is what the run will be said to have failed of, if it did.
+    """
+
+    status: Literal["interrupted", "failed"]
+    end_reason: str
+    failure: str | None = None
 
 
 class Owned(Message, frozen=True):
@@ -260,14 +299,14 @@ class Durable(Message, frozen=True):
 
 
 class AttemptEnded(Message, frozen=True):
-    """The answer to `End`: nothing more will be written."""
+    """The answer to `EndAttempt`: nothing more will be written."""
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(
-    Failed | Ready | ReadFrom | Credit | Chunk | Work | SliceDecided | StageWork | StageDone | RestoreStage | StageState
-    | RestoreSinks | Write | Written | Flush | Flushed | Record | Commit | RecordEvents | Noted | Heartbeat | EndAttempt
-    | Owned | Durable | AttemptEnded
+    Failed | Ready | ReadFrom | Credit | Chunk | Work | SliceDecided | StageWork | StageDone | RestoreStage | StageReady
+    | StageState | RestoreSinks | SinksReady | Write | Written | Flush | Flushed | MicroBatchRecords | Commit
+    | RecordEvent | Noted | Heartbeat | EndAttempt | Owned | Durable | AttemptEnded
 )  # fmt: skip
 
 encode = _encoder.encode

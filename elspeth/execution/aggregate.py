@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from elspeth import canonical
+from elspeth.coordinator.evidence import Conviction
 from elspeth.execution.executor import Executor, Exit, Refused
 from elspeth.execution.stateful import BatchArchive, Reference, token_of, token_text
 from elspeth.execution.token import Token, copy_data
@@ -37,7 +38,7 @@ class AggregationStep:
         self._batch: Batch | None = None
         self.active_seconds = 0.0
         self.flushed = False
-        self.guard: Callable[[], dict[str, Any] | None] = lambda: None  # asked before a flush: evidence against it
+        self.guard: Callable[[], Conviction | None] = lambda: None  # asked before a flush: whether it has killed
 
     def link(self) -> None:
         self._next: Exit = self._executor.normal(self.node)
@@ -124,10 +125,10 @@ class AggregationStep:
     def _tried(self, batch: Batch) -> tuple[list[Row], list[str]] | Refused:
         """What the plugin makes of the batch, after as many tries as transient errors are granted."""
         executor, context, failures = self._executor, self._context, 0
-        evidence = self.guard()
-        if evidence is not None:
-            reason = f"killed the process that was given it: {evidence.get('reason', 'unknown')}"
-            return Refused(reason, {**evidence, "poison": True})
+        conviction = self.guard()
+        if conviction is not None:
+            reason = f"killed the process that was given it: {conviction.reason}"
+            return Refused(reason, {**conviction.facts(), "poison": True})
         context.token_id, context.now = batch.id, batch.tokens[-1].read_at
         while True:
             context.attempt = failures + 1

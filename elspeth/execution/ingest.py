@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from elspeth import canonical, ids
+from elspeth.coordinator.evidence import Conviction
 from elspeth.execution.codec import RAW_LIMIT, BadRow, Rows
 from elspeth.execution.executor import Executor, Exit, Refused
 from elspeth.execution.recorder import Recorder
@@ -85,12 +84,12 @@ class Ingest:
         else:
             recorder.to_sink(target.node, token, "quarantined", error)
 
-    def poison(self, rows: Rows, at: int, evidence: dict[str, Any]) -> None:
+    def poison(self, rows: Rows, at: int, conviction: Conviction) -> None:
         """Row `at` has killed the processes that touched it: it is not run, but recorded and set aside."""
         token = self._admit(rows, at)
         if token is None:
             return
-        facts = dict(evidence)
+        facts = conviction.facts()
         number = facts.pop("detail", 0)
         steps = [node for node in self._executor.graph.nodes if node.kind not in ("source", "sink")]
         touched = [node for node in steps if node.sequence == number] or steps or [self._sources[rows.source]]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
+from elspeth.coordinator.evidence import Conviction
 from elspeth.execution import codec
 from elspeth.execution.aggregate import AggregationStep
 from elspeth.execution.compile import compile_executor
@@ -51,7 +51,7 @@ class StageRunner:
                 self._holders.append(step)
             elif isinstance(step, WaitingJoinStep):
                 self._holders.append(step)
-        self._poison: dict[str, Any] = {}
+        self._poison: Mapping[int, Conviction] = {}
         self._flushes = 0
 
     def restore(self, state: dict[str, Reference]) -> None:
@@ -69,12 +69,12 @@ class StageRunner:
         active_seconds: float,
         *,
         end: bool = False,
-        poison: dict[str, Any] | None = None,
+        poison: Mapping[int, Conviction] | None = None,
     ) -> None:
         """Take the items of a micro-batch through the stage; then let time-outs fire, or, at the `end`, everything go.
 
-        `driven` is the time for which the run has been driven, in seconds. `poison` maps places (as text) that have
-        killed their process to the evidence: they are set aside.
+        `active_seconds` is the time for which the run has been driven, in seconds. `poison` holds the items, by
+        their place, that have killed their process: they are set aside.
         """
         self._poison, self._flushes = poison or {}, 0
         for step in self._holders:
@@ -87,12 +87,11 @@ class StageRunner:
             else:
                 step.tick()
 
-    def _flush(self) -> dict[str, Any] | None:
+    def _flush(self) -> Conviction | None:
         place = FLUSH + self._flushes
         self._flushes += 1
         self._at(place)
-        evidence: dict[str, Any] | None = self._poison.get(str(place))
-        return evidence
+        return self._poison.get(place)
 
     @property
     def due(self) -> float | None:
@@ -106,11 +105,11 @@ class StageRunner:
 
 
 def run_items(
-    executor: Executor, body: bytes | memoryview | None, poison: dict[str, Any], touch: Callable[[int], None]
+    executor: Executor, body: bytes | memoryview | None, poison: Mapping[int, Conviction], touch: Callable[[int], None]
 ) -> None:
     """Walk every item of `body` through the stage, in order; `touch` is told the item's place before it is run.
 
-    `poison` maps the place of an item (as text) to the evidence for which it is set aside instead.
+    `poison` holds the items, by their place, that are set aside instead.
     """
     if not body:
         return
@@ -121,8 +120,8 @@ def run_items(
             recorder.to_sink(item.target, token, item.outcome, item.error)
         elif item.target not in executor.steps:
             recorder.to_stage(item.target, token)
-        elif str(place) in poison:
-            executor.set_aside(executor.steps[item.target].node, token, poison[str(place)])
+        elif place in poison:
+            executor.set_aside(executor.steps[item.target].node, token, poison[place].facts())
         else:
             touch(place)
             recorder.lap()

@@ -46,7 +46,7 @@ class AuditRole(Role):
         self._writer = AuditWriter(Path(plan.database), signing_key=key.encode() if key else None)
         self._over = False
         self._units: dict[int, list[RecordFrames]] = {}
-        self._events: list[m.JsonObject] = []
+        self._events: list[m.SupervisionEvent] = []
         checkpoint = self._own()
         self._journal = Journal(Path(plan.journal), plan.run_id) if plan.journal else None
         if self._journal is not None:
@@ -97,20 +97,22 @@ class AuditRole(Role):
         if self._over:
             return
         match message:
-            case m.Record():
+            case m.MicroBatchRecords():
                 crash_point("audit.before_record")
                 self._units[message.no] = [decode(body) for body in bodies]
             case m.Commit():
                 self._commit(message)
-            case m.RecordEvents():
-                self._events.extend(event for event in message.events if event["number"] > self._event_no)
+            case m.RecordEvent():
+                if message.event.number > self._event_no:
+                    self._events.append(message.event)
                 if message.token is not None:
                     self._write({})
                     self.send(m.Noted(message.token))
             case m.Heartbeat():
                 self._writer.heartbeat(self._plan.run_id, self._plan.attempt, message.number, utc_now())
             case m.EndAttempt():
-                self._write({}, message.status)
+                status = {"status": message.status, "end_reason": message.end_reason}
+                self._write({}, status if message.failure is None else {**status, "failure": message.failure})
                 self._leave()
                 self.send(m.AttemptEnded())
 
@@ -147,7 +149,7 @@ class AuditRole(Role):
 
     def _write(self, records: Records, status: m.JsonObject | None = None, sent: Sequence[RecordFrames] = ()) -> int:
         events = [self._event(event) for event in self._events]
-        last_event = self._events[-1]["number"] if self._events else self._event_no
+        last_event = self._events[-1].number if self._events else self._event_no
         if events:
             records = {**records, "supervision_events": [*records.get("supervision_events", []), *events]}
         number = self._writer.commit(self._plan.run_id, self._plan.attempt, records, status, sent)
@@ -163,12 +165,11 @@ class AuditRole(Role):
         event_id = ids.event_id(plan.run_id, plan.attempt, f"unit.{no:09d}")
         return (event_id, plan.attempt, None, "unit", None, None, utc_now())
 
-    def _event(self, event: m.JsonObject) -> Record:
-        detail = event.get("detail")
+    def _event(self, event: m.SupervisionEvent) -> Record:
+        detail = orjson.dumps(event.detail, default=str).decode() if event.detail else None
         return (
-            ids.event_id(self._plan.run_id, self._plan.attempt, event["number"]), self._plan.attempt,
-            event.get("child"), event["event"], event.get("pid"),
-            orjson.dumps(detail, default=str).decode() if detail else None, event["at"],
+            ids.event_id(self._plan.run_id, self._plan.attempt, event.number), self._plan.attempt,
+            event.child, event.event, event.pid, detail, event.at,
         )  # fmt: skip
 
     def _artifacts(self, checkpoint: Checkpoint) -> list[Record]:

@@ -11,6 +11,7 @@ import msgspec
 from actors.crash_points import crash_point
 from elspeth.audit.purge import PURGE, REMOVE
 from elspeth.audit.store.writer import AuditWriter
+from elspeth.coordinator.protocol import Failed, Message
 from elspeth.roles.audit import SIGNING_KEY
 from elspeth.roles.role import Role
 
@@ -35,19 +36,23 @@ class OperatorRequest(msgspec.Struct, frozen=True, kw_only=True):
     migrate: bool = False
 
 
-class SliceDecided(msgspec.Struct, frozen=True, tag=True):
-    """The request is carried out, and durable."""
-
-    commit_no: int | None
+class RequestCarriedOut(Message, frozen=True):
+    """What was asked for is done, and durable."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
+_answer: msgspec.msgpack.Decoder[RequestCarriedOut | Failed] = msgspec.msgpack.Decoder(RequestCarriedOut | Failed)
 _decode = msgspec.msgpack.Decoder(OperatorRequest).decode
 
 
 def encode_request(request: OperatorRequest) -> bytes:
     """The request as the argument of the child."""
     return _encode(request)
+
+
+def decode_answer(header: bytes | memoryview) -> RequestCarriedOut | Failed:
+    """What the child answered."""
+    return _answer.decode(header)
 
 
 class OperatorRole(Role):
@@ -58,22 +63,23 @@ class OperatorRole(Role):
         key = os.environ.get(SIGNING_KEY)
         writer = AuditWriter(Path(request.database), signing_key=key.encode() if key else None, migrate=request.migrate)
         try:
-            commit_no = _carry_out(writer, request)
+            _carry_out(writer, request)
         finally:
             writer.close()
         crash_point("operator.before_answer")
-        self.port.send(_encode(SliceDecided(commit_no)))
+        self.send(RequestCarriedOut())
 
 
-def _carry_out(writer: AuditWriter, request: OperatorRequest) -> int | None:
+def _carry_out(writer: AuditWriter, request: OperatorRequest) -> None:
     who: dict[str, Any] = {
         "user": request.user, "uid": request.uid, "command_line": request.command_line, "reason": request.reason,
     }  # fmt: skip
     if request.run_id is None:
-        return None
+        return
     if request.action in (PURGE, REMOVE):
-        return writer.purge(run_id=request.run_id, whole=request.action == REMOVE, **who)
-    return writer.operator_action(
-        run_id=request.run_id, action=request.action, changes=request.changes, detail=request.detail,
-        expected_attempt=request.expected_attempt, **who,
-    )  # fmt: skip
+        writer.purge(run_id=request.run_id, whole=request.action == REMOVE, **who)
+    else:
+        writer.operator_action(
+            run_id=request.run_id, action=request.action, changes=request.changes, detail=request.detail,
+            expected_attempt=request.expected_attempt, **who,
+        )  # fmt: skip

@@ -10,7 +10,7 @@ from actors.crash_points import crash_point
 from elspeth.audit.store import record_frames
 from elspeth.audit.store.records import Records
 from elspeth.clock import utc_now
-from elspeth.coordinator.protocol import Flush, Flushed, JsonObject, Ready, RestoreSinks, Write, Written
+from elspeth.coordinator.protocol import Flush, Flushed, JsonObject, RestoreSinks, SinksReady, TailCut, Write, Written
 from elspeth.execution import codec
 from elspeth.execution.codec import SinkItems
 from elspeth.execution.executor import facts_text
@@ -72,11 +72,10 @@ class SinkRole(Role):
             crash_point("sink.before_restore")
             plugin, position = plugins[node.id], positions[node.id]
             for cut in plugin.open(position, replace=self._replace):
-                cuts.append({"sink": node.id, "path": cut.path, "copy": cut.copy, "offset": cut.offset,
-                             "size_bytes": cut.size_bytes, "sha256": cut.sha256})  # fmt: skip
+                cuts.append(TailCut(node.id, cut.path, cut.copy, cut.offset, cut.size_bytes, cut.sha256))
             self._outputs[node.id] = Output(node, plugin, position)
             self.port.beat()
-        self.send(Ready({"cuts": cuts} if cuts else {}))
+        self.send(SinksReady(tuple(cuts)))
         crash_point("sink.after_restore")
 
     # -- writing -----------------------------------------------------------------------------------------------
@@ -111,10 +110,10 @@ class SinkRole(Role):
         for order, row in zip(items.order, items.rows, strict=True):
             # A place of its own for each output: where it is diverted to, the item is not to blame yet.
             place = order * len(self._nodes) + which
-            evidence = message.poison.get(str(place))
-            if evidence is not None:
-                reason = f"killed the process that touched it: {evidence.get('reason', 'unknown')}"
-                answers.append({**evidence, "reason": reason, "poison": True})
+            conviction = message.poison.get(place)
+            if conviction is not None:
+                reason = f"killed the process that touched it: {conviction.reason}"
+                answers.append({**conviction.facts(), "reason": reason, "poison": True})
             else:
                 self.port.at(place, message.no)
                 answers.extend(output.plugin.write([row]))

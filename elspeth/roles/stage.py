@@ -8,7 +8,7 @@ from typing import Any
 from actors.crash_points import crash_point
 from elspeth.audit.batch_store import BatchStore
 from elspeth.audit.store import record_frames
-from elspeth.coordinator.protocol import Flush, Ready, RestoreStage, StageDone, StageState, StageWork
+from elspeth.coordinator.protocol import Flush, RestoreStage, StageDone, StageReady, StageState, StageWork
 from elspeth.execution import codec
 from elspeth.execution.recorder import Recorder
 from elspeth.execution.stage_runner import StageRunner
@@ -52,8 +52,7 @@ class StageRole(Role):
         )  # fmt: skip
         crash_point("stage.before_restore")
         self._stage.restore(message.state or {})
-        due = self._stage.due
-        self.send(Ready({"stage": self._number, "due": due} if due is not None else {}))
+        self.send(StageReady(self._number, self._stage.due))
         crash_point("stage.after_restore")
 
     def _touch(self, _node: int) -> None:

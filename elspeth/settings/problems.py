@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from elspeth.errors import SettingsError
+from elspeth.errors import ErrorValue, SettingsError
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands in the document: keys, and indexes of lists counted from 0."""
@@ -59,9 +59,11 @@ class SettingsProblems(SettingsError):
     def __str__(self) -> str:
         return "\n".join((self.message, *self.details))
 
-    def to_value(self) -> dict[str, Any]:
+    def to_value(self) -> ErrorValue:
         """Plain data; it comes back as the `SettingsError` that it is, without the single values."""
-        return {**SettingsError.to_value(self), "kind": SettingsError.__name__}
+        value = SettingsError.to_value(self)
+        value["kind"] = SettingsError.__name__
+        return value
 
 
 def _place(problem: Problem) -> tuple[bool, int]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pykka
 
 from actors.events import ChildDown, FrameReceived
@@ -17,8 +16,9 @@ from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
 from elspeth.audit.purge import PURGE, REMOVE
 from elspeth.coordinator.exit_reasons import not_started
+from elspeth.coordinator.protocol import Failed
 from elspeth.errors import ElspethError, from_value
-from elspeth.roles.operator import OperatorRequest, encode_request
+from elspeth.roles.operator import OperatorRequest, decode_answer, encode_request
 from elspeth.runs.liveness.identity import command_line, user_name
 
 HANG_SECONDS = 60.0
@@ -86,9 +86,9 @@ def _ask(database: Path, **wanted: Any) -> None:
         listener.stop()
     if isinstance(answer, ChildDown):
         raise _died(answer, request)
-    message = msgspec.msgpack.decode(answer.parts[0])
-    if message["type"] == "Failed":
-        raise from_value(message["error"])
+    message = decode_answer(answer.parts[0])
+    if isinstance(message, Failed):
+        raise from_value(message.error)
 
 
 class _Listener(pykka.ThreadingActor):

@@ -147,7 +147,7 @@ def _later_stage(
     assert isinstance(message, m.StageWork)
     if place < len(body):
         row, counts = body[place]
-        if str(place) in message.poison:
+        if place in message.poison:
             records.append(("poison", message.stage, row))
         else:
             child.at = (place, 0)
@@ -186,7 +186,7 @@ def _stage(world: World, child: Child) -> None:
     message, body = send.message, send.bodies[0] or ()
     if place < len(body):
         row, counts = body[place]
-        if str(place) in message.poison:
+        if place in message.poison:
             records.append(("poison", message.stage, row))
         else:
             child.at = (place, message.no)
@@ -233,7 +233,7 @@ def _sinks(world: World, child: Child) -> None:
     steps = 1 if message.careful or message.poison else len(body)
     for at in range(place, min(place + steps, len(body))):
         row = body[at][0]
-        if str(at) in message.poison:
+        if at in message.poison:
             records.append(("poison", world.sinks_stage, row))
             continue
         if message.careful or message.poison:
@@ -258,9 +258,9 @@ def _audit(world: World, child: Child) -> None:
     send = child.inbox.popleft()
     message = send.message
     pending = child.memory
-    if isinstance(message, m.Record):
+    if isinstance(message, m.MicroBatchRecords):
         pending[message.no] = send.bodies
-    elif isinstance(message, m.RecordEvents):
+    elif isinstance(message, m.RecordEvent):
         world.database.collect(message)
         if message.token is not None:
             world.database.commit_events()

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import asdict
+
 from elspeth.coordinator.checkpoint import Checkpoint
-from elspeth.coordinator.protocol import Commit, JsonObject, RecordEvents
+from elspeth.coordinator.protocol import Commit, JsonObject, RecordEvent
 
 
 class Broken(AssertionError):
@@ -53,12 +55,12 @@ class Database:
     _collected: list[JsonObject] = field(default_factory=list)
     _last_event: int = 0
 
-    def collect(self, message: RecordEvents) -> None:
+    def collect(self, message: RecordEvent) -> None:
         known = max([self._last_event, *(event["number"] for event in self._collected)])
-        for event in message.events:
-            if event["number"] > known:
-                assert event["number"] == known + 1, "an event was lost"
-                self._collected.append({**event, "token": message.token, "attempt": self.attempt})
+        event = message.event
+        if event.number > known:
+            assert event.number == known + 1, "an event was lost"
+            self._collected.append({**asdict(event), "token": message.token, "attempt": self.attempt})
 
     def forget(self) -> None:
         """The audit process died: what was not committed is gone."""

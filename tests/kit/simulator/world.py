@@ -15,6 +15,7 @@ from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.event_outbox import EventOutbox
+from elspeth.coordinator.evidence import Evidence
 from elspeth.coordinator.machine import Machine
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
 from elspeth.coordinator.policy import Policy
@@ -121,7 +122,7 @@ class World:
             self._count_lane(child, int(name[6:]))
         child.state, child.job, child.memory, child.at = "down", None, None, (-1, 0)
         child.inbox.clear()
-        child.outbox.append(ev.Died(name, -1 if name == SOURCE else position, detail, {"reason": "killed"}))
+        child.outbox.append(ev.Died(name, -1 if name == SOURCE else position, detail, Evidence(reason="killed")))
 
     def end_of_attempt(self) -> None:
         """The main process dies, and everybody with it."""

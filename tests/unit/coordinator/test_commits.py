@@ -7,6 +7,7 @@ import pytest
 from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import start_checkpoint
+from elspeth.coordinator.evidence import Evidence
 from elspeth.coordinator.machine import Machine
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
 from elspeth.coordinator.policy import Frequency, Policy
@@ -111,7 +112,7 @@ def test_sinks_are_not_restored_while_a_commit_may_have_happened() -> None:
 
 def test_a_tick_is_an_empty_unit_that_asks_for_no_commit() -> None:
     flow = Flow(Policy("every_row"), (False, True))
-    flow.tell(ev.TickDue())
+    flow.tell(ev.TimeoutDue())
     flow.no = 1
     assert [(work.no, work.tick) for work in flow.take(m.StageWork)] == [(1, True)]  # type: ignore[attr-defined]
     flow.stage_passed()
@@ -121,7 +122,7 @@ def test_a_tick_is_an_empty_unit_that_asks_for_no_commit() -> None:
 
 def test_a_tick_in_which_a_batch_was_flushed_is_committed_once() -> None:
     flow = Flow(Policy("aggregation_only"), (False, True))
-    flow.tell(ev.TickDue())
+    flow.tell(ev.TimeoutDue())
     flow.no = 1
     flow.stage_passed(flushed=True)
     flow.written()
@@ -138,9 +139,9 @@ def test_a_tick_in_which_a_batch_was_flushed_is_committed_once() -> None:
 def test_what_is_refused_in_one_stage_is_not_refused_in_the_next() -> None:
     flow = Flow(Policy(poison_attempts=1), (False, True))
     flow.release(2)
-    flow.tell(ev.Died("stage-1", 1, 1, {"reason": "SIGSEGV"}))
+    flow.tell(ev.Died("stage-1", 1, 1, Evidence(reason="SIGSEGV")))
     flow.tell(ev.Started("stage-1"))
     flow.tell(ev.Restored("stage-1"))
-    assert list(flow.take(m.StageWork)[-1].poison) == ["1"]  # type: ignore[attr-defined]
+    assert list(flow.take(m.StageWork)[-1].poison) == [1]  # type: ignore[attr-defined]
     flow.stage_passed()
     assert flow.take(m.Write)[-1].poison == {}  # type: ignore[attr-defined]

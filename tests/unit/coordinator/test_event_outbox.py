@@ -6,14 +6,14 @@ from elspeth.coordinator.event_outbox import EventOutbox
 
 
 def numbers(event_outbox: EventOutbox) -> list[int]:
-    return [message.events[0]["number"] for message in event_outbox.unsaved()]
+    return [message.event.number for message in event_outbox.unsaved()]
 
 
 def test_events_are_numbered_and_say_what_happened() -> None:
     message = EventOutbox().add("worker-1", "exited", pid=7, detail={"signal": "SIGKILL"}, token=3)
-    (event,) = message.events
-    assert (event["number"], event["child"], event["event"], event["pid"]) == (1, "worker-1", "exited", 7)
-    assert event["detail"] == {"signal": "SIGKILL"}
+    event = message.event
+    assert (event.number, event.child, event.event, event.pid) == (1, "worker-1", "exited", 7)
+    assert event.detail == {"signal": "SIGKILL"}
     assert message.token == 3
 
 

@@ -53,7 +53,7 @@ def disturb(world: World, choose: Callable[[int], int], deaths: int) -> None:
         world.kill(alive[choose(len(alive))])
     elif what == 99 and world.ticks < 10:
         world.ticks += 1
-        world.event(ev.TickDue())
+        world.event(ev.TimeoutDue())
     elif what == 98 and world.machine.released():
         world.event(ev.CommitDue())
     elif moves:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from elspeth.coordinator.evidence import Conviction
 from elspeth.execution.stage_runner import FLUSH
 from elspeth.plugins.contract import Context, Row, RowError, TransientError
 from tests.unit.execution.walking import Walked, token
@@ -137,7 +138,7 @@ def test_transient_errors_are_tried_again_each_try_a_record() -> None:
 
 def test_what_kills_in_a_flush_is_the_batch_and_not_its_last_row() -> None:
     run = batching("trigger: {count: 2}")
-    run.poison = {str(FLUSH + 1): {"reason": "signal 9"}}
+    run.poison = {FLUSH + 1: Conviction(reason="signal 9", attempts=3)}
     run.feed({"n": 0}, {"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}, {"n": 5})
     assert run.rows["out"] == [{"of": [0, 1]}, {"of": [4, 5]}]
     assert [run.ends[token(n)] for n in (2, 3)] == [("quarantined", "errors")] * 2
@@ -147,7 +148,7 @@ def test_what_kills_in_a_flush_is_the_batch_and_not_its_last_row() -> None:
 
 def test_an_item_that_killed_its_process_is_set_aside() -> None:
     run = batching("trigger: {count: 2}")
-    run.poison = {"1": {"reason": "signal 9"}}
+    run.poison = {1: Conviction(reason="signal 9", attempts=3)}
     run.feed({"n": 0}, {"n": 1}, {"n": 2})
     assert run.rows["out"] == [{"of": [0, 2]}]
     assert run.ends[token(1)] == ("quarantined", "errors")

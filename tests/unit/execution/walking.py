@@ -9,6 +9,7 @@ import yaml
 
 from elspeth.audit.store import record_frames
 from elspeth.audit.store.records import COLUMNS
+from elspeth.coordinator.evidence import Conviction
 from elspeth.execution import codec
 from elspeth.execution.compile import compile_executor
 from elspeth.execution.executor import RetryPolicy
@@ -79,7 +80,7 @@ class Walked:
         self.rows: dict[str, list[Row]] = {node.id: [] for node in self.graph.of_kind("sink")}
         self.ends: dict[str, tuple[str, str | None]] = {}
         self.active_seconds = 0.0
-        self.poison: dict[str, Any] = {}
+        self.poison: dict[int, Conviction] = {}
         self._read = 0
 
     def context(self, node_id: str) -> Context:
