@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from actors.events import ChildDown
+from elspeth.coordinator.evidence import Evidence
+from elspeth.coordinator.names import SOURCE
 from elspeth.errors import Temporary
 
 _TAIL_LINES = 5
@@ -19,6 +22,18 @@ def describe(down: ChildDown, hang_seconds: float | None) -> str:
     if down.reason == "fork_server":
         return f"{down.signal}: so died the process that children are forked from, and all of them with it"
     return down.signal or f"exit code {down.exit_code}"
+
+
+def evidence(down: ChildDown, hang_seconds: float | None) -> Evidence:
+    """What speaks against the item that it was touching."""
+    reason = describe(down, hang_seconds)
+    return Evidence(reason=reason, detail=down.detail, signal=down.signal, exit_code=down.exit_code)
+
+
+def detail(down: ChildDown) -> dict[str, Any]:
+    """How it ended, for the record; `position` is the row or the item it was touching."""
+    facts = {"reason": down.reason, "exit_code": down.exit_code, "signal": down.signal}
+    return facts | {"position": down.position} if down.position >= 0 and down.name != SOURCE else facts
 
 
 def last_exits(exits: Sequence[ChildDown], hang_seconds: float | None) -> list[str]:

@@ -1,0 +1,57 @@
+"""The children of an attempt as the coordinator has them started: who is next, and who is replaced without blame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.spec import ChildSpec
+from elspeth.coordinator import exit_reasons
+from elspeth.errors import Temporary
+
+
+class Children:
+    """Starts and restarts through the supervisor. `refused` is told of a child that the system would not start."""
+
+    def __init__(self, worker: Callable[[int], ChildSpec], refused: Callable[[str, Temporary], None]) -> None:
+        self._worker = worker
+        self._refused = refused
+        self._supervisor: Any = None
+        self._workers = 0
+        self._recycled: set[str] = set()
+
+    def connect(self, supervisor: Any) -> None:
+        """`supervisor` is the proxy of the actor that starts them."""
+        self._supervisor = supervisor
+
+    def start(self, spec: ChildSpec) -> None:
+        """Start this child."""
+        try:
+            self._supervisor.start_child(spec).get()
+        except OSError as error:
+            self._refused(spec.name, exit_reasons.not_started(spec.name, error))
+
+    def start_worker(self) -> None:
+        """Start one worker more."""
+        self._workers += 1
+        self.start(self._worker(self._workers))
+
+    def restart(self, child: str, counted: bool) -> None:
+        """Start a successor. `counted` says whether the death counts against the restart intensity."""
+        try:
+            self._supervisor.restart_child(child, counted).get()
+        except OSError as error:
+            self._refused(child, exit_reasons.not_started(child, error))
+
+    def recycle(self, child: str) -> None:
+        """Stop an idle worker in order; when it is gone, a fresh one takes its place."""
+        self._recycled.add(child)
+        self._supervisor.stop_child(child).get()
+
+    def replaced(self, child: str) -> bool:
+        """It is gone: whether that was in order, and its successor is on the way."""
+        if child not in self._recycled:
+            return False
+        self._recycled.discard(child)
+        self.restart(child, counted=False)
+        return True

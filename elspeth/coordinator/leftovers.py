@@ -1,0 +1,19 @@
+"""Ends processes of an earlier attempt that outlived it: they could still hold an output open, and its lock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from actors.places.local.identity import Identity
+
+LEFTOVER_SECONDS = 2.0
+
+
+def bury(leftovers: Sequence[Identity]) -> list[int]:
+    """Kill those that still live, and wait until they are gone, `LEFTOVER_SECONDS` at most; answers their pids."""
+    killed = [identity for identity in leftovers if identity.kill()]
+    deadline = time.monotonic() + LEFTOVER_SECONDS
+    while any(identity.state() != "gone" for identity in killed) and time.monotonic() < deadline:
+        time.sleep(0.01)  # their locks end with them
+    return [identity.pid for identity in killed]
