@@ -8,7 +8,7 @@ from typing import cast
 
 from elspeth import canonical
 from elspeth.coordinator.evidence import Conviction
-from elspeth.execution.executor import Executor, Exit, Refused
+from elspeth.execution.executor import Executor, Exit, Refused, shares_nothing
 from elspeth.execution.stateful import BatchArchive, Reference, token_of, token_text
 from elspeth.execution.token import Token, copy_data
 from elspeth.expressions import EvaluationError, compile_expression
@@ -33,6 +33,7 @@ class AggregationStep:
         self.node = node
         self._executor = executor
         self._plugin = cast("Aggregation", executor.plugins[node.id])
+        self._shares_nothing = shares_nothing(self._plugin)
         self._context = executor.context(node.id)
         self._condition = compile_expression(node.condition) if node.condition else None
         self._batch: Batch | None = None
@@ -153,7 +154,8 @@ class AggregationStep:
             recorder.state(token, self.node.id, "failed", token.hash, None, recorder.now, error=error, attempt=attempt)
 
     def _results(self, batch: Batch) -> list[Row]:
-        results = self._plugin.process([token.data for token in batch.tokens], self._context)
+        rows = [token.data if self._shares_nothing else copy_data(token.data) for token in batch.tokens]
+        results = self._plugin.process(rows, self._context)
         if not isinstance(results, list) or not all(isinstance(row, dict) for row in results):
             raise Refused(f"process() returned {type(results).__name__}, not a list of rows")
         expected = self.node.expected_output_count

@@ -89,6 +89,15 @@ class RetryPolicy:
         return float(min(self.longest, self.initial * self.base ** (failures - 1)))
 
 
+def shares_nothing(plugin: Plugin) -> bool:
+    """Whether the plugin is known to change no row that it is given, and to keep none that it gives: it is ours.
+
+    Anybody else's is given copies, and what it answers is copied: a row that is changed behind our back would be
+    written as something else than what is on record about it.
+    """
+    return type(plugin).__module__.partition(".")[0] == "elspeth"
+
+
 class Step(Protocol):
     """A compiled node. `link` is called once, when the steps it leads to exist."""
 

@@ -8,6 +8,7 @@ from elspeth import canonical
 from elspeth.plugins.contract import Row
 
 Fork = tuple[tuple[str, str], ...]
+_NESTED = (dict, list)
 
 
 class Token:
@@ -58,7 +59,11 @@ class Token:
 def copy_data(value: Any) -> Any:
     """A copy of plain data that shares nothing mutable with the original."""
     if isinstance(value, dict):
-        return {key: copy_data(item) for key, item in value.items()}
+        copied = dict(value)
+        for key, item in value.items():
+            if isinstance(item, _NESTED):
+                copied[key] = copy_data(item)
+        return copied
     if isinstance(value, list):
         return [copy_data(item) for item in value]
     return value

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 from elspeth import canonical
-from elspeth.execution.executor import Executor, Exit, Refused
-from elspeth.execution.token import Token
+from elspeth.execution.executor import Executor, Exit, Refused, shares_nothing
+from elspeth.execution.token import Token, copy_data
 from elspeth.graph.model import Node
 from elspeth.plugins.contract import Transform, TransientError
 from elspeth.schema import RowSchema, SchemaError, compile_checker
@@ -18,7 +18,9 @@ class TransformStep:
     def __init__(self, node: Node, executor: Executor) -> None:
         self.node = node
         self._executor = executor
-        self._process = cast("Transform", executor.plugins[node.id]).process
+        plugin = cast("Transform", executor.plugins[node.id])
+        self._process = plugin.process
+        self._shares_nothing = shares_nothing(plugin)
         self._context = executor.context(node.id)
         self._check = (
             compile_checker(RowSchema.from_dict(node.schema))
@@ -41,7 +43,10 @@ class TransformStep:
             try:
                 if self._check is not None:
                     self._check(token.data)
-                result = self._process(token.data, context)
+                given = token.data if self._shares_nothing else copy_data(token.data)
+                result = self._process(given, context)
+                if not self._shares_nothing:
+                    result = copy_data(result)
                 if result is token.data:
                     after = before
                 elif isinstance(result, dict):

@@ -164,3 +164,42 @@ def test_ten_thousand_waiting_rows_are_a_small_reference() -> None:
     run.restore(state)
     run.end()
     assert run.rows["out"] == [{"of": list(range(10_000))}]
+
+
+def test_memory_that_runs_out_is_no_batchs_failure() -> None:
+    def greedy(rows: list[Row], ctx: Context) -> list[Row]:
+        raise MemoryError
+
+    run = batching("trigger: {count: 2}", greedy)
+    with pytest.raises(MemoryError):
+        run.feed({"n": 0}, {"n": 1})
+
+
+def test_a_plugin_that_keeps_its_rows_and_changes_them_later_changes_nothing() -> None:
+    total: dict[str, Any] = {"sum": 0, "of": []}
+    kept: list[Row] = []
+
+    def summing(rows: list[Row], ctx: Context) -> list[Row]:
+        for row in kept:
+            row["n"] = "spoiled"
+        kept.extend(rows)
+        for row in rows:
+            total["sum"] += row["n"]
+            total["of"].append(row["n"])
+            row["n"] = -1
+        return [total]
+
+    run = batching("trigger: {count: 2}", summing)
+    run.feed({"n": 0}, {"n": 1}, {"n": 2}, {"n": 3})
+    assert run.rows["out"] == [{"sum": 1, "of": [0, 1]}, {"sum": 6, "of": [0, 1, 2, 3]}]
+
+
+def test_members_of_a_batch_that_fails_go_where_errors_go_as_they_came() -> None:
+    def spoiling(rows: list[Row], ctx: Context) -> list[Row]:
+        for row in rows:
+            row["n"] = "spoiled"
+        raise RowError("asked for")
+
+    run = batching("trigger: {count: 2}", spoiling)
+    run.feed({"n": 0}, {"n": 1})
+    assert run.rows["errors"] == [{"n": 0}, {"n": 1}]

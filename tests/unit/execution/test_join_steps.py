@@ -214,3 +214,131 @@ def test_branches_that_never_come_are_not_kept_in_mind_and_late_ones_still_found
     run.end()
     assert [run.ends[token(n, ".b")] for n in range(100)] == [("discarded", None)] * 100
     assert len(run.rows["out"]) == 100
+
+
+class Committing(Recorded):
+    """An archive that knows what is committed, and no more: state is asked for before its commit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed: set[str] = set()
+
+    def commit(self) -> None:
+        self.closed = {record[0] for record in self.records["batches"]}
+
+    def decided(self, batch_id: str) -> bool:
+        return batch_id in self.closed
+
+
+def test_what_is_decided_and_not_committed_yet_is_kept_in_mind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting_join, "REMEMBERED", 10)
+    archive = Committing()
+    run = Walked((HOLDING % "policy: first").replace("count: 3", "count: 50"), archive)
+    for n in range(49):
+        run.feed({"n": n})
+        run.state()  # the flush, behind which no commit happens
+    run.feed({"n": 49})  # and now all second branches come, late
+    assert len(run.rows["out"]) == 50
+    assert [run.ends[token(n, ".b")] for n in range(50)] == [("discarded", None)] * 50
+
+
+def test_more_decided_joins_than_are_kept_in_mind_are_each_decided_once() -> None:
+    count = waiting_join.REMEMBERED + 200
+    archive = Committing()
+    run = Walked((HOLDING % "policy: first").replace("count: 3", f"count: {count}"), archive)
+    for start in range(0, count - 100, 100):
+        run.feed(*({"n": n} for n in range(start, start + 100)))
+        archive.commit()
+        run.state()
+    [step] = [step for step in run.stages[1]._holders if step.node.id == "m"]
+    assert len(step._decided) <= waiting_join.REMEMBERED
+    run.feed(*({"n": n} for n in range(count - 100, count)))
+    assert len(run.rows["out"]) == count
+    assert {run.ends[token(n, ".b")] for n in range(count)} == {("discarded", None)}
+
+
+OUT_OF_ORDER = HOLDING.replace("on_success: rb, on_error: discard, trigger", "on_success: hb, trigger").replace(
+    "transforms: [", "transforms: [{name: tb, plugin: passthrough, input: hb, on_success: rb, on_error: discard}, "
+)
+"""Row 0 reaches the join behind rows 1 and 2: its first branch is refused, and the second is held back for them."""
+
+
+def out_of_order(archive: Recorded | None = None) -> Walked:
+    options = "policy: best_effort, timeout_seconds: 10"
+    return Walked(OUT_OF_ORDER % options, archive, ta=says("a"), tb=says("b"))
+
+
+def test_joins_that_opened_in_another_order_than_that_of_their_ids_keep_it_through_a_restart() -> None:
+    rows = [{"n": n, "refuse": {0: "a", 1: "b", 2: "b"}.get(n % 3, "")} for n in range(6)]
+    undisturbed, run = out_of_order(), out_of_order()
+    for n, row in enumerate(rows):
+        undisturbed.active_seconds = run.active_seconds = float(n)
+        undisturbed.feed(row)
+        run.feed(row)
+        state = json.loads(json.dumps(run.state()))
+        again = out_of_order(run.archive)
+        again.rows, again.ends, again._read = run.rows, run.ends, run._read
+        again.restore(state)
+        run = again
+        assert run.stages[1].due == undisturbed.stages[1].due
+    for now in (10.0, 11.0, 12.5, 99.0):  # rows 1 and 2 of each three are due before row 0
+        undisturbed.active_seconds = run.active_seconds = now
+        undisturbed.feed()
+        run.feed()
+        assert json.dumps(run.rows) == json.dumps(undisturbed.rows)
+    assert [row["n"] for row in run.rows["out"]] == [1, 2, 0, 4, 5, 3]
+
+
+# -- forks within forks
+
+NESTED = """
+source: {plugin: "null", on_success: rows, on_validation_failure: discard}
+gates:
+  - {name: outer, input: rows, condition: "True", routes: {"true": fork}, fork_to: [a, b]}
+  - {name: inner, input: a, condition: "True", routes: {"true": fork}, fork_to: [c, d]}
+transforms:
+  - {name: tb, plugin: passthrough, input: b, on_success: rb, on_error: discard}
+  - {name: tc, plugin: passthrough, input: c, on_success: %s, on_error: discard}
+  - {name: td, plugin: passthrough, input: d, on_success: %s, on_error: discard}
+%s
+coalesce: [%s]
+sinks: {out: {plugin: "null"}, errors: {plugin: "null"}}
+"""
+BOTH = (
+    "{name: m1, branches: {c: rc, d: rd}, policy: require_all, merge: nested, on_success: ra, on_error: errors}, "
+    "{name: m2, branches: {a: ra, b: %s}, policy: require_all, merge: nested, on_success: out, on_error: errors}"
+)
+
+
+def test_a_fork_within_a_branch_meets_inside_and_then_outside() -> None:
+    run = Walked(NESTED % ("rc", "rd", "", BOTH % "rb"), tb=says("b"), tc=says("c"), td=says("d"))
+    run.feed({"n": 1})
+    row = {"n": 1}
+    assert run.rows["out"] == [
+        {"a": {"c": {**row, "by": "c", "c": 1}, "d": {**row, "by": "d", "d": 1}}, "b": {**row, "by": "b", "b": 1}}
+    ]
+    assert run.ends == {
+        token(0): ("forked", None), token(0, ".a"): ("forked", None), token(0, ".b"): ("coalesced", None),
+        token(0, ".a.c"): ("coalesced", None), token(0, ".a.d"): ("coalesced", None),
+        token(0, ".a+m1"): ("coalesced", None), token(0, "+m2"): ("completed", "out"),
+    }  # fmt: skip
+
+
+def test_a_fork_within_a_branch_meets_outside_although_the_other_branch_waits_for_rows() -> None:
+    hold = (
+        "aggregations: [{name: hold, plugin: batch_replicate, input: rb, on_success: hb, on_error: discard, "
+        "trigger: {count: 2}, output_mode: passthrough, options: {include_copy_index: false}}]"
+    )
+    settings = NESTED % ("rc", "rd", hold, BOTH % "hb")
+    undisturbed = Walked(settings, tc=says("c"), td=says("d"))
+    run = Walked(settings, tc=says("c"), td=says("d"))
+    for n in range(4):
+        undisturbed.feed({"n": n})
+        run.feed({"n": n})
+        again = Walked(settings, run.archive, tc=says("c"), td=says("d"))
+        again.rows, again.ends, again._read = run.rows, run.ends, run._read
+        again.restore(json.loads(json.dumps(run.state())))
+        run = again
+    assert [sorted(row) for row in run.rows["out"]] == [["a", "b"]] * 4
+    assert [row["b"]["n"] for row in run.rows["out"]] == [0, 1, 2, 3]
+    assert (run.rows, run.ends) == (undisturbed.rows, undisturbed.ends)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from elspeth.execution import codec
+from elspeth import canonical
+from elspeth.execution import codec, executor
+from elspeth.execution.executor import RetryPolicy
 from elspeth.plugins.contract import Context, Row, RowError, TransientError
 from tests.unit.execution.walking import Walked, token
 
@@ -159,3 +162,139 @@ default_sink: out
     run.feed({"a": 1}, {"a": "1"}, {"a": 2, "b": None})
     assert run.rows["out"] == [{"a": 1}, {"a": 2, "b": None}]
     assert run.ends[token(1)] == ("discarded", None)
+
+
+def test_memory_that_runs_out_is_no_rows_failure() -> None:
+    def greedy(row: Row, ctx: Context) -> Row:
+        raise MemoryError
+
+    run = linear("discard", greedy)
+    with pytest.raises(MemoryError):
+        run.feed({"a": 0})
+    assert run.ends == {}
+
+
+# -- waiting before another try
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_waits_between_tries_grow_up_to_the_longest() -> None:
+    policy = RetryPolicy(attempts=9, initial=1.5, longest=20.0, base=2.0)
+    assert [policy.delay(failures) for failures in range(1, 7)] == [1.5, 3.0, 6.0, 12.0, 20.0, 20.0]
+
+
+def test_a_wait_lasts_as_long_as_the_policy_says_and_shows_every_second_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(executor, "time", clock)
+    begun: list[float] = []
+
+    def busy(row: Row, ctx: Context) -> Row:
+        begun.append(clock.now)
+        raise TransientError("busy")
+
+    run = linear("discard", busy)
+    run.stages[0].retry = RetryPolicy(attempts=4, initial=2.5, longest=60.0, base=2.0)
+    beats = [0.0]
+    run.contexts["t"]._beat = lambda: beats.append(clock.now)
+    run.feed({"a": 0})
+    assert begun == [0.0, 2.5, 7.5, 17.5]
+    assert max(after - before for before, after in pairwise([*beats, clock.now])) <= 1.0
+
+
+# -- plugins that change what is not theirs any more
+
+
+def held(run: Walked) -> None:
+    """What came out is what is on record about it."""
+    recorded = [r["output_hash"] for r in run.records("node_states") if r["node_id"] == "t"]
+    assert recorded == [canonical.sha256(row) for row in run.rows["out"]]
+
+
+def test_a_plugin_that_keeps_the_row_it_gave_and_changes_it_later_changes_nothing() -> None:
+    mine: dict[str, Any] = {"seen": []}
+
+    def keeping(row: Row, ctx: Context) -> Row:
+        mine["seen"].append(row["a"])
+        return mine
+
+    run = linear("discard", keeping)
+    run.feed({"a": 1}, {"a": 2})
+    assert run.rows["out"] == [{"seen": [1]}, {"seen": [1, 2]}]
+    held(run)
+
+
+def test_a_plugin_that_keeps_the_row_it_was_given_and_changes_it_later_changes_nothing() -> None:
+    kept: list[Row] = []
+
+    def keeping(row: Row, ctx: Context) -> Row:
+        for before in kept:
+            before["a"] = "spoiled"
+        kept.append(row)
+        return row
+
+    run = linear("discard", keeping)
+    run.feed({"a": 1}, {"a": 2})
+    assert run.rows["out"] == [{"a": 1}, {"a": 2}]
+    held(run)
+
+
+def test_a_row_that_is_changed_in_place_is_on_record_as_changed() -> None:
+    def adding(row: Row, ctx: Context) -> Row:
+        row["b"] = row["a"]
+        return row
+
+    run = linear("discard", adding)
+    run.feed({"a": 1})
+    assert run.rows["out"] == [{"a": 1, "b": 1}]
+    held(run)
+    [state] = [r for r in run.records("node_states") if r["node_id"] == "t"]
+    assert (state["input_hash"], json.loads(state["output_data"])) == (canonical.sha256({"a": 1}), {"a": 1, "b": 1})
+
+
+def test_rows_that_are_kept_and_changed_later_are_what_they_were_when_they_are_several() -> None:
+    mine: list[dict[str, Any]] = [{"n": 0}, {"n": 0}]
+
+    def keeping(row: Row, ctx: Context) -> list[Row]:
+        for one in mine:
+            one["n"] += 1
+        return mine
+
+    run = linear("discard", keeping)
+    run.feed({"a": 1}, {"a": 2})
+    assert run.rows["out"] == [{"n": 1}, {"n": 1}, {"n": 2}, {"n": 2}]
+
+
+def test_a_row_that_is_changed_before_it_is_refused_goes_where_errors_go_as_it_came() -> None:
+    def spoiling(row: Row, ctx: Context) -> Row:
+        row["a"] = "spoiled"
+        raise RowError("the amount is odd")
+
+    run = linear("errors", spoiling)
+    run.feed({"a": 3})
+    assert run.rows["errors"] == [{"a": 3}]
+
+
+def test_a_row_that_is_changed_before_a_transient_error_is_as_it_was_at_the_next_try() -> None:
+    def adding(row: Row, ctx: Context) -> Row:
+        row["a"] += 1
+        if ctx.attempt < 3:
+            raise TransientError("busy")
+        return row
+
+    run = linear("discard", adding)
+    run.feed({"a": 1})
+    assert run.rows["out"] == [{"a": 2}]
