@@ -220,7 +220,10 @@ class Transform(Changes):
     creates_rows: ClassVar[bool] = False
 
     def process(self, row: Row, ctx: Context) -> Row | list[Row]:
-        """Return the new row, or a list of rows (may be empty) if `creates_rows`. Raise `RowError` to refuse it."""
+        """Return the new row, or a list of rows (may be empty) if `creates_rows`. Raise `RowError` to refuse it.
+
+        `row` is a copy, and what is returned is copied: what happens to either later changes no record and no output.
+        """
         raise NotImplementedError
 
 
@@ -228,7 +231,10 @@ class Aggregation(Changes):
     """Is given the rows of a whole batch, in order. Keeps nothing between batches: Elspeth holds the buffer."""
 
     def process(self, rows: list[Row], ctx: Context) -> list[Row]:
-        """Return the batch's result rows: any number, or one per input row with `output_mode: passthrough`."""
+        """Return the batch's result rows: any number, or one per input row with `output_mode: passthrough`.
+
+        `rows` are copies, and what is returned is copied.
+        """
         raise NotImplementedError
 
 
