@@ -44,6 +44,19 @@ def test_a_row_that_says_it_goes_on_is_slow_and_not_hung(tmp_path: Path) -> None
     assert events(folder, "exited") == []
 
 
+def test_a_row_that_waits_for_its_next_try_is_not_hung(tmp_path: Path) -> None:
+    value = settings(hang_timeout_seconds=HANG)
+    value["retry"] = {"max_attempts": 2, "initial_delay_seconds": 2 * HANG}
+    folder = lay(tmp_path / "run", 30, value, {7: "busy"})
+    begun = time.monotonic()
+    with Tree.run(folder) as tree:
+        assert tree.wait() == 0, tree.log
+    assert time.monotonic() - begun >= 2 * HANG
+    assert events(folder, "exited") == []
+    tries = query(folder, "SELECT attempt, status FROM node_states WHERE error_json IS NOT NULL OR attempt > 1")
+    assert sorted(tries) == [(1, "failed"), (2, "completed")]
+
+
 def test_a_source_that_waits_for_its_next_row_is_left_alone(tmp_path: Path) -> None:
     value = settings(hang_timeout_seconds=HANG)
     value["checkpoint"]["max_seconds"] = 0.2

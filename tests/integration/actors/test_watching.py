@@ -56,6 +56,25 @@ def test_a_waiting_child_that_is_stopped_is_killed() -> None:
         assert family.await_down().reason == "hang"
 
 
+@pytest.mark.parametrize(
+    ("target", "argument"),
+    [
+        ("tests.kit.processes.ping:Stuck", b"sleep"),
+        ("tests.kit.processes.ping:Stuck", b"spin"),
+        ("tests.kit.processes.stuck_import:Never", b""),
+    ],
+)
+def test_a_child_that_hangs_while_it_starts_is_killed_before_anything_was_sent_to_it(
+    target: str, argument: bytes
+) -> None:
+    with Family() as family:
+        spec = ChildSpec("stuck", target, argument, restart="temporary", hang_seconds=HANG)
+        family.supervisor.start_child(spec).get()
+        wait_until(lambda: family.downs("stuck"), what="stuck is given up")
+        [down] = family.downs("stuck")
+        assert (down.reason, down.signal) == ("hang", "SIGKILL")
+
+
 @pytest.mark.parametrize("work", [b"beat_for", b"wait_for"])
 def test_slow_is_not_dead(work: bytes) -> None:
     with Family() as family:

@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from elspeth.plugins.contract import Aggregation, Context, Invalid, PluginOptions, Row, Source, Transform
+from elspeth.plugins.contract import (
+    Aggregation,
+    Context,
+    Invalid,
+    PluginOptions,
+    Row,
+    Source,
+    Transform,
+    TransientError,
+)
 from elspeth.plugins.sinks.csv_sink import CsvSink
 
 
@@ -35,6 +44,10 @@ def act(word: str, ctx: Context | None = None) -> None:
         case "bomb":
             os.kill(parent_of(os.getppid()), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
+        case "busy":
+            assert ctx is not None
+            if ctx.attempt == 1:
+                raise TransientError("busy")
         case "patient":
             assert ctx is not None
             for _ in range(50):

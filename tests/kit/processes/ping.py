@@ -107,3 +107,13 @@ class Ping(Child):
 
     def on_stop(self) -> None:
         self.port.send(b"bye")
+
+
+class Stuck(Child):
+    """Never gets ready: `argument` says which way."""
+
+    def on_start(self) -> None:
+        if self.argument == b"spin":
+            while True:
+                pass
+        time.sleep(3600.0)

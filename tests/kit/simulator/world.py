@@ -236,6 +236,13 @@ class World:
                 self._to_audit(self.event_outbox.add("workers", "quarantined", detail={"row": row}))
             case ev.Finished():
                 self.finished = command
+                self._check_end()
+
+    def _check_end(self) -> None:
+        """However a run ends, nothing that was released is left to be done again, and nothing hangs over it."""
+        claim(not self.machine.released(), "ended before what is released was committed", self.machine.released())
+        claim(self.machine.durable == self.database.checkpoint, "ended elsewhere than at the last checkpoint")
+        claim(self.machine.pipeline.at_split_point, "ended where no commit can stop")
 
     def restart(self, child: Child) -> None:
         """A successor is on its way; what the predecessor had said is still to be heard."""

@@ -19,6 +19,7 @@ class Flow:
     def __init__(self, policy: Policy, stateful: tuple[bool, ...] = (False,)) -> None:
         self.machine = Machine(policy, stateful, start_checkpoint({"out": {"n": 0}}))
         self.sent: list[ev.Send] = []
+        self.finished: ev.Finished | None = None
         self.seq = self.rows = self.no = 0
         stages = [stage_name(k) for k, ordered in enumerate(stateful) if ordered]
         for name in (SINKS, *stages, SOURCE, "worker-1"):
@@ -26,7 +27,9 @@ class Flow:
             self.tell(ev.Restored(name))
 
     def tell(self, event: ev.Event) -> None:
-        self.sent += [command for command in self.machine.step(event) if isinstance(command, ev.Send)]
+        commands = self.machine.step(event)
+        self.sent += [command for command in commands if isinstance(command, ev.Send)]
+        self.finished = next((command for command in commands if isinstance(command, ev.Finished)), self.finished)
 
     def take(self, kind: type[m.Message]) -> list[m.Message]:
         """What was sent of this kind since it was asked for last."""
@@ -145,3 +148,45 @@ def test_what_is_refused_in_one_stage_is_not_refused_in_the_next() -> None:
     assert list(flow.take(m.StageWork)[-1].poison) == [1]  # type: ignore[attr-defined]
     flow.stage_passed()
     assert flow.take(m.Write)[-1].poison == {}  # type: ignore[attr-defined]
+
+
+def test_an_orderly_stop_ends_when_what_is_released_is_committed_and_not_before() -> None:
+    flow = Flow(Policy("aggregation_only"))
+    flow.release(3)
+    flow.tell(ev.Stop())
+    assert flow.take(m.Flush) == [m.Flush(1)]  # though no commit was due
+    for step in (flow.written, flow.flushed):
+        step()
+        assert flow.finished is None
+    assert len(flow.take(m.Commit)) == 1
+    flow.tell(ev.CommitDurable(1))
+    assert flow.finished == ev.Finished(complete=False)
+    assert flow.machine.durable.row_count == 3
+
+
+def test_an_orderly_stop_goes_on_to_where_a_commit_can_end() -> None:
+    flow = Flow(Policy())
+    split_points = (m.SplitPoint(6, 6, None),)
+    flow.tell(ev.ChunkArrived(m.Chunk(0, 0, 6, "source", split_points), b"rows"))
+    flow.tell(ev.SliceDone("worker-1", m.SliceDecided(0, 0, 2, 0.001, {}), b"items", b"records"))
+    flow.no = 1
+    flow.written()  # two rows are written, and no commit can stop behind them
+    flow.tell(ev.Stop())
+    assert flow.finished is None
+    assert not flow.take(m.Flush)
+    flow.tell(ev.SliceDone("worker-1", m.SliceDecided(0, 2, 6, 0.001, {}), b"items", b"records"))
+    flow.no, flow.rows = 2, 6
+    flow.written()
+    flow.flushed()
+    flow.tell(ev.CommitDurable(2))
+    assert flow.finished == ev.Finished(complete=False)
+    assert flow.machine.durable.source_positions["source"].cursor == 6
+
+
+def test_what_arrives_after_a_stop_is_not_begun() -> None:
+    flow = Flow(Policy())
+    flow.release(1)
+    flow.tell(ev.Stop())
+    flow.take(m.Work)
+    flow.tell(ev.ChunkArrived(m.Chunk(1, 1, 1, "source", (m.SplitPoint(1, 2, None),)), b"rows"))
+    assert not flow.take(m.Work)
