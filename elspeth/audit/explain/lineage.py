@@ -86,12 +86,31 @@ class Lineage:
                 "source": source, "file": self._file("input", source), "line": line, "values": content["values"],
                 "kept": content["kept"], "hash": digest, "at": at, "commit": commit_no,
             },
+            "driven_by": self._drivers(row_id),
             "refused": self._refused(row_id),
             "deaths": self._deaths(index),
             "purged": self._purged,
             "tokens": tree,
             "complete": len(self._told) < MOST_TOKENS,
         }  # fmt: skip
+
+    def _drivers(self, row_id: str) -> list[Value]:
+        """What drove the attempts that recorded something of this row, in order."""
+        of_row = " UNION ".join(
+            f"SELECT commit_no FROM {table} WHERE {key} >= ?1 AND {key} < ?1 || '~'"
+            for table, key in (("rows", "row_id"), ("node_states", "state_id"), ("token_outcomes", "outcome_id"))
+        )
+        found = []
+        for (attempt,) in self._connection.execute(
+            f"SELECT DISTINCT attempt FROM commits WHERE run_id = ?2 AND commit_no IN ({of_row}) ORDER BY 1",
+            (row_id, self.run),
+        ).fetchall():
+            detail = self._one(
+                "SELECT detail FROM supervision_events WHERE event_id = ?", (ids.event_id(self.run, attempt, "driver"),)
+            )
+            facts = parsed(detail[0]) if detail else {}
+            found.append({"attempt": attempt, **facts})
+        return found
 
     def _refused(self, row_id: str) -> Value | None:
         found = self._one(

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from elspeth import ids
 from elspeth.audit.query.values import (
     Artifact,
     Attempt,
@@ -125,6 +126,15 @@ class AuditReader:
     def events(self, run_id: str) -> list[Event]:
         """What happened to the run and its processes, in the order in which it was recorded."""
         return self._all(Event, "supervision_events", *_of(run_id, "event_id"), "commit_no, at, event_id")
+
+    def own_events(self, run_id: str, what: str) -> dict[int, str | None]:
+        """The details (JSON) of an event that the run itself has at most once in an attempt, by attempt."""
+        found = (
+            (one.attempt, self._one("SELECT detail FROM supervision_events WHERE event_id = ?",
+                                    (ids.event_id(run_id, one.attempt, what),)))
+            for one in self.attempts(run_id)
+        )  # fmt: skip
+        return {attempt: row[0] for attempt, row in found if row is not None}
 
     def operator_actions(self, run_id: str) -> list[OperatorAction]:
         """What was done to the run from outside it, in order."""

@@ -63,6 +63,7 @@ def _words(found: Status, command: str) -> Iterator[str]:
         "started": run.started_at,
         "ended": run.completed_at or "",
         "attempts": str(run.attempt),
+        **_drivers(found),
         "settings": run.settings_path or "",
         "directory": run.working_directory,
         "given up for": run.superseded_by or "",
@@ -95,6 +96,16 @@ def _words(found: Status, command: str) -> Iterator[str]:
     if command:
         yield ""
         yield f"Next: {command}"
+
+
+def _drivers(found: Status) -> dict[str, str]:
+    """What drove the attempts: one line as long as it was the same."""
+    told: dict[str, str] = {}
+    before = ""
+    for attempt, driver in found.drivers.items():
+        if str(driver) != before:
+            told["driven by" if not told else f"attempt {attempt} by"] = before = str(driver)
+    return told
 
 
 def _balance(found: Status) -> str:

@@ -27,6 +27,7 @@ def render(story: Value) -> str:
     """The story as text."""
     lines = [output.styled(f"Row {story['row']} of run {story['run_id']} ({story['run_status']})", "bold"), ""]
     lines += _read(story["read"], story["refused"])
+    lines += map(_driver, story["driven_by"])
     if story["purged"]:
         purged = story["purged"]
         why = f": {purged['reason']}" if purged["reason"] else ""
@@ -54,6 +55,16 @@ def _read(read: Value, refused: Value | None) -> list[str]:
         raw = refused["raw"]
         lines.append(f"  as it stood there: {'no longer kept' if raw is None else one_line(raw)}")
     return lines
+
+
+def _driver(driver: Value) -> str:
+    head = f"Decided in attempt {driver['attempt']}, by "
+    if "elspeth" not in driver:
+        return head + "what is not on record"
+    return (
+        f"{head}Elspeth {driver['elspeth']} (code {driver['code_hash'][:12]}), {driver['implementation']}"
+        f" {driver['python']}, {driver['platform']}"
+    )
 
 
 def _values(values: Any, kept: str) -> list[str]:

@@ -14,6 +14,7 @@ from elspeth.plugins import registry
 from elspeth.runs.doctor.disk import Need, check_room, growth
 from elspeth.runs.doctor.findings import Findings
 from elspeth.runs.lifecycle import requirements
+from elspeth.runs.lifecycle.driver import Driver
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.liveness.run_assessment import RunAssessment
 
@@ -21,6 +22,7 @@ from elspeth.runs.liveness.run_assessment import RunAssessment
 def examine_run(
     state: RunAssessment,
     nodes: Mapping[str, NodeRecord],
+    drivers: Mapping[int, Driver],
     findings: Findings,
     *,
     database: Path,
@@ -46,17 +48,21 @@ def examine_run(
         if pipeline is None:
             return
         findings.add("settings", "ok", "the stored settings can be used, and their variables are set")
-        _examine_pipeline(run, pipeline, nodes, checkpoint, findings)
+        _examine_pipeline(run, pipeline, nodes, drivers, checkpoint, findings)
         if checkpoint is not None:
             _examine_room(pipeline, checkpoint, database, database_bytes, findings)
 
 
 def _examine_pipeline(
-    run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord], checkpoint: Checkpoint | None, findings: Findings
-) -> None:
+    run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord], drivers: Mapping[int, Driver],
+    checkpoint: Checkpoint | None, findings: Findings,
+) -> None:  # fmt: skip
     def code() -> str:
-        requirements.require_same_code(run, pipeline, nodes)
-        return "plugins, reference files and Elspeth are what they were"
+        for note in requirements.require_same_code(run, pipeline, nodes, drivers):
+            findings.add("code", "note", note)
+        if not drivers:
+            return "plugins and reference files are what they were"
+        return f"plugins, reference files and Elspeth are what they were: {drivers[max(drivers)]}"
 
     findings.ask("code", code)
     if checkpoint is None:

@@ -16,6 +16,7 @@ from elspeth.runs.doctor.database import check_database, check_writable
 from elspeth.runs.doctor.findings import Findings
 from elspeth.runs.doctor.preflight import examine_run
 from elspeth.runs.doctor.report import Report, RunReport
+from elspeth.runs.lifecycle.driver import Driver, recorded
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS
 from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, committed_rows, leftovers, resumable
 
@@ -49,7 +50,9 @@ def examine(
         for state in stand(database, runs, patience, tell):
             nodes = {node.node_id: node for node in reader.nodes(state.run.run_id)}
             remains = living_leftovers(reader, state)
-            reports.append(_examined(state, nodes, remains, database, shares.get(state.run.run_id, 0), environ, dotenv))
+            share = shares.get(state.run.run_id, 0)
+            drivers = recorded(reader, state.run.run_id)
+            reports.append(_examined(state, nodes, drivers, remains, database, share, environ, dotenv))
     return Report(database, tuple(found), tuple(reports))
 
 
@@ -86,8 +89,8 @@ def _lives(identity: Identity) -> bool:
 
 
 def _examined(
-    state: RunAssessment, nodes: Mapping[str, NodeRecord], remains: Sequence[Identity], database: Path, share: int,
-    environ: Mapping[str, str], dotenv: bool,
+    state: RunAssessment, nodes: Mapping[str, NodeRecord], drivers: Mapping[int, Driver], remains: Sequence[Identity],
+    database: Path, share: int, environ: Mapping[str, str], dotenv: bool,
 ) -> RunReport:  # fmt: skip
     findings = Findings()
     report = RunReport(state, ())
@@ -105,7 +108,7 @@ def _examined(
             next_step="elspeth doctor --fix",
         )  # fmt: skip
     examine_run(
-        state, nodes, findings, database=database, database_bytes=share, environ=environ, dotenv=dotenv
+        state, nodes, drivers, findings, database=database, database_bytes=share, environ=environ, dotenv=dotenv
     )  # fmt: skip
     return replace(report, findings=tuple(findings))
 

@@ -15,6 +15,7 @@ from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.errors import ConfigurationMismatch, ElspethError, NoCheckpoint
 from elspeth.plugins.contract import Context
 from elspeth.runs.lifecycle.drive import state_directory
+from elspeth.runs.lifecycle.driver import Driver, differences, present
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_stored_pipeline
 from elspeth.settings import SettingsProblems
 
@@ -71,25 +72,40 @@ def require_settings(
         ) from None
 
 
-def require_same_code(run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord]) -> None:
-    """Raise `ConfigurationMismatch` unless what decides results is what it was: plugins, reference files, Elspeth."""
+def require_same_code(
+    run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord], drivers: Mapping[int, Driver]
+) -> tuple[str, ...]:
+    """Raise `ConfigurationMismatch` unless what decides results is what it was: plugins, reference files, Elspeth.
+
+    `drivers` says what drove the attempts so far; the latest counts. Answers what differs without deciding anything.
+    """
+    changed = _changed_plugins(run, pipeline, nodes)
+    if drivers:
+        deciding, notes = differences(drivers[max(drivers)], present(pipeline.plugins.values()))
+        changed += deciding
+    else:
+        notes = [f"what drove run {run.run_id} so far was not recorded, so it cannot be told whether Elspeth changed"]
+        if run.elspeth_version != __version__:
+            notes.append(f"Elspeth {run.elspeth_version} then, {__version__} now")
+    if not changed:
+        return tuple(notes)
+    raise ConfigurationMismatch(
+        f"Configuration mismatch: what decides the results of run {run.run_id} is not what it was",
+        details=changed + notes,
+        next_step=f"elspeth resume {run.run_id} --accept-changed-code",
+    )
+
+
+def _changed_plugins(run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord]) -> list[str]:
     if pipeline.pipeline_hash() == run.pipeline_hash:
-        return
+        return []
     changed = []
     for node_id, (version, digest, _) in sorted(pipeline.code().items()):
         before = nodes.get(node_id)
         if before is None or (before.plugin_version, before.source_hash) != (version, digest):
             then = before and before.plugin_version
             changed.append(f"{node_id}: plugin code changed (version {then} then, {version} now)")
-    if run.elspeth_version != __version__:
-        changed.append(f"Elspeth {run.elspeth_version} then, {__version__} now")
-    if not changed:
-        changed.append("a reference file of a plugin changed, or the stored settings were altered")
-    raise ConfigurationMismatch(
-        f"Configuration mismatch: what decides the results of run {run.run_id} is not what it was",
-        details=changed,
-        next_step=f"elspeth resume {run.run_id} --accept-changed-code",
-    )
+    return changed or ["a reference file of a plugin changed, or the stored settings were altered"]
 
 
 def check_source(pipeline: Pipeline, node_id: str, checkpoint: Checkpoint) -> None:

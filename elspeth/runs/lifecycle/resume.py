@@ -13,12 +13,14 @@ from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import NodeRecord, Run
+from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.progress import Progress
 from elspeth.errors import ConfigurationMismatch
 from elspeth.roles.plan import AuditPlan
-from elspeth.runs.lifecycle import evidence_delivery
+from elspeth.runs.lifecycle import driver, evidence_delivery
 from elspeth.runs.lifecycle.drive import AttemptResult, drive, plan_of, state_directory, topology_of
+from elspeth.runs.lifecycle.driver import Driver
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.runs.lifecycle.requirements import (
     check_output,
@@ -67,6 +69,7 @@ class Resumption:
     notes: tuple[str, ...] = ()
     leftovers: tuple[Any, ...] = ()
     cautious: bool = False
+    accepted: tuple[str, ...] = ()
 
 
 def prepare(
@@ -91,10 +94,12 @@ def prepare(
         remains = leftovers(reader, run.run_id)
         attempts = reader.attempts(run.run_id)
         sizes = inspected_sizes(reader, run.run_id)
+        drivers = driver.recorded(reader, run.run_id)
     _compare_settings(run, options)
     enter(run, options.working_directory)
     pipeline = require_settings(run, environ=options.environ, dotenv=options.dotenv, overrides=options.set)
-    notes = _compare_code(run, pipeline, nodes, options)
+    notes, accepted = _compare_code(run, pipeline, nodes, drivers, options)
+    notes += tuple(f"accepted: {line}" for line in accepted)
     for node in pipeline.graph.of_kind("source"):
         check_source(pipeline, node.id, checkpoint)
     for node in pipeline.graph.of_kind("sink"):
@@ -106,7 +111,7 @@ def prepare(
         for attempt in attempts[-2:]
     ]
     cautious = len(died) == 2 and all(died) and held is not None and held.attempt < run.attempt
-    return Resumption(run, database, options, state, checkpoint, pipeline, notes, remains, cautious)
+    return Resumption(run, database, options, state, checkpoint, pipeline, notes, remains, cautious, accepted)
 
 
 def execute(
@@ -132,7 +137,8 @@ def execute(
             log_level=log_level,
         )  # fmt: skip
         overrides = {"set": list(options.set), "accept_changed_code": options.accept_changed_code}
-        records = {}
+        drives = driver.present(pipeline.plugins.values())
+        records = {"supervision_events": [driver.record(run.run_id, number, drives, utc_now(), resumption.accepted)]}
         if replace:
             records["operator_actions"] = [take_over_action(run.run_id, number, identity, options.reason)]
         audit = AuditPlan(
@@ -191,13 +197,12 @@ def _compare_settings(run: Run, options: ResumeOptions) -> None:
 
 
 def _compare_code(
-    run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord], options: ResumeOptions
-) -> tuple[str, ...]:
-    """What decides results must be what it was; answers notes where the operator accepted a difference."""
+    run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord], drivers: Mapping[int, Driver], options: ResumeOptions
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What decides results must be what it was; answers what differs besides, and what the operator accepted."""
     try:
-        require_same_code(run, pipeline, nodes)
+        return require_same_code(run, pipeline, nodes, drivers), ()
     except ConfigurationMismatch as error:
         if not options.accept_changed_code:
             raise
-        return tuple(f"accepted: {line}" for line in error.details)
-    return ()
+        return (), error.details

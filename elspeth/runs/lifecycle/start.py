@@ -11,10 +11,11 @@ from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
 from elspeth import __version__, ids
 from elspeth.audit.store.database import path_of
+from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.progress import Progress
 from elspeth.roles.plan import AuditPlan
-from elspeth.runs.lifecycle import evidence_delivery
+from elspeth.runs.lifecycle import driver, evidence_delivery
 from elspeth.runs.lifecycle.drive import AttemptResult, drive, plan_of, state_directory, topology_of
 from elspeth.runs.lifecycle.pipeline import CANONICAL_VERSION, Pipeline
 from elspeth.runs.liveness.identity import current
@@ -58,6 +59,7 @@ def execute(
     with AttemptLock.acquire(identity):
         crash_point("main.after_lock")
         plan = plan_of(pipeline, start.run_id, 1, database, log_format=log_format, log_level=log_level)
+        drives = driver.record(start.run_id, 1, driver.present(pipeline.plugins.values()), utc_now())
         audit = AuditPlan(
             run_id=start.run_id,
             database=str(database.absolute()),
@@ -73,7 +75,7 @@ def execute(
                 "elspeth_version": __version__,
                 "canonical_version": CANONICAL_VERSION,
             },
-            records=pipeline.node_records(),
+            records=pipeline.node_records() | {"supervision_events": [drives]},
             checkpoint=start_checkpoint(pipeline.positions),
             checkpoints=pipeline.settings.checkpoint.enabled,
             supersedes=start.supersedes,

@@ -43,7 +43,7 @@ def history(attempts: Iterable[Attempt], events: Iterable[Event], actions: Itera
 def _event(event: Event, driver: Attempt | None) -> str | None:
     facts: Mapping[str, Any] = json.loads(event.detail) if event.detail else {}
     if event.child is None:
-        return _of_the_run(event, driver)
+        return _of_the_run(event, driver, facts)
     who = f"{event.child} (pid {event.pid})" if event.pid else event.child
     match event.event:
         case "restarted":
@@ -65,10 +65,12 @@ def _event(event: Event, driver: Attempt | None) -> str | None:
     return None
 
 
-def _of_the_run(event: Event, driver: Attempt | None) -> str | None:
+def _of_the_run(event: Event, driver: Attempt | None, facts: Mapping[str, Any]) -> str | None:
     if event.event == "started" and driver is not None:
         where = f" in container {driver.container_id[:12]}" if driver.container_id else ""
         return f"attempt {driver.attempt} began: {driver.user}, pid {driver.pid} on {driver.host}{where}"
+    if event.event == "driver" and facts.get("accepted"):
+        return f"what decides was another, and accepted: {'; '.join(facts['accepted'])}"
     if event.event in _ENDS:
         why = driver.end_reason if driver is not None else None
         return f"the run {event.event}" if why in (None, event.event) else f"the run is {event.event}: {why}"

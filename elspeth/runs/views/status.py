@@ -13,6 +13,7 @@ import psutil
 from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import CheckpointRecord, Event, Run
+from elspeth.runs.lifecycle.driver import Driver, recorded
 from elspeth.runs.liveness.identity import AttemptIdentity
 from elspeth.runs.liveness.run_assessment import assessment, resumable
 from elspeth.runs.views.history import Happening, history
@@ -121,6 +122,7 @@ class Status:
     processes: tuple[ProcessState, ...]
     checkpoints: tuple[CheckpointRecord, ...]
     happenings: tuple[Happening, ...]
+    drivers: Mapping[int, Driver]
 
     def to_value(self) -> dict[str, Any]:
         """The status as plain data."""
@@ -128,6 +130,7 @@ class Status:
         return self.summary.to_value() | {
             "evidence": self.evidence, "next_command": self.next_command or None,
             "working_directory": run.working_directory, "elspeth_version": run.elspeth_version,
+            "drivers": {str(attempt): driver.to_value() for attempt, driver in self.drivers.items()},
             "nodes": [dataclasses.asdict(node) for node in self.nodes],
             "balance": {"rows": balance.rows, "tokens": balance.tokens, "terminal": balance.terminal,
                         "open": balance.open, "outcomes": dict(balance.outcomes)},
@@ -153,6 +156,7 @@ def status(reader: AuditReader, reference: str, *, checkpoints: int = 5) -> Stat
             tuple(_processes(AttemptIdentity.from_columns(dataclasses.asdict(attempts[-1])), run, events)),
             tuple(reader.checkpoints(run.run_id, checkpoints)),
             tuple(history(attempts, events, reader.operator_actions(run.run_id))),
+            recorded(reader, run.run_id),
         )
 
 

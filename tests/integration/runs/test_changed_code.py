@@ -1,0 +1,124 @@
+"""A run that goes on under another Elspeth: refused where what decides is another, told where only a number is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.kit.processes.running import begin, elspeth, pausing, wait_until
+
+ROOT = Path(__file__).parents[3]
+RUN = ("run", "--settings", "pipeline.yaml", "--execute")
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> tuple[Path, str]:
+    """A run that was killed while it waited; the folder, and what must come out."""
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    expected = pausing(folder, 50)
+    process = begin(*RUN, cwd=folder)
+    wait_until(lambda: (folder / "reached").exists(), process)
+    process.kill()
+    process.communicate()
+    (folder / "go").touch()
+    return folder, expected
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A copy of Elspeth, to be changed; its folder is to be on the path."""
+    folder = tmp_path / "other"
+    for package in ("actors", "elspeth"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def change(module: Path, old: str, new: str) -> None:
+    text = module.read_text()
+    assert old in text
+    module.write_text(text.replace(old, new, 1))
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(folder / "runs/audit.db")) as connection:
+        yield connection
+
+
+def drivers(folder: Path) -> dict[int, dict[str, object]]:
+    with database(folder) as connection:
+        found = connection.execute("SELECT attempt, detail FROM supervision_events WHERE event = 'driver'").fetchall()
+    return {attempt: json.loads(detail) for attempt, detail in found}
+
+
+def resume(folder: Path, other: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return elspeth("resume", "latest", *more, cwd=folder, PYTHONPATH=str(other))
+
+
+def test_code_that_decides_otherwise_is_refused_until_it_is_accepted_and_that_is_on_record(
+    killed: tuple[Path, str], other: Path
+) -> None:
+    folder, expected = killed
+    change(other / "elspeth/execution/gate.py", '"""', '"""Another gate. ')
+    refused = resume(folder, other)
+    assert refused.returncode == 6, refused.stderr
+    assert "Elspeth's execution: code changed" in refused.stderr
+    assert "--accept-changed-code" in refused.stderr
+    doctor = elspeth("doctor", cwd=folder, PYTHONPATH=str(other))
+    assert doctor.returncode == 1
+    assert "Elspeth's execution: code changed" in doctor.stdout
+
+    accepted = resume(folder, other, "--accept-changed-code")
+    assert accepted.returncode == 0, accepted.stderr
+    assert "accepted: Elspeth's execution: code changed" in accepted.stderr
+    assert (folder / "output/out.csv").read_text() == expected
+    found = drivers(folder)
+    assert found[1]["accepted"] == []
+    assert "Elspeth's execution" in str(found[2]["accepted"])
+    assert found[1]["code_hash"] != found[2]["code_hash"]
+    status = elspeth("status", "latest", cwd=folder).stdout
+    assert str(found[1]["code_hash"])[:12] in status
+    assert str(found[2]["code_hash"])[:12] in status
+    assert "what decides was another, and accepted: Elspeth's execution" in status
+    told = elspeth("explain", "--row", "40", cwd=folder).stdout
+    assert f"Decided in attempt 2, by Elspeth 0.1.0 (code {str(found[2]['code_hash'])[:12]})" in told
+    assert elspeth("verify", "latest", cwd=folder).returncode == 0
+
+
+def test_another_number_alone_goes_on_and_is_told(killed: tuple[Path, str], other: Path) -> None:
+    folder, expected = killed
+    change(other / "elspeth/__init__.py", '"0.1.0"', '"0.1.1"')
+    done = resume(folder, other)
+    assert done.returncode == 0, done.stderr
+    assert "Elspeth 0.1.0 then, 0.1.1 now; what decides in it is the same" in done.stderr
+    assert (folder / "output/out.csv").read_text() == expected
+    assert {number: found["elspeth"] for number, found in drivers(folder).items()} == {1: "0.1.0", 2: "0.1.1"}
+
+
+def test_what_drove_a_run_cannot_be_altered_unseen(killed: tuple[Path, str], other: Path) -> None:
+    folder, _ = killed
+    assert elspeth("resume", "latest", cwd=folder).returncode == 0
+    with database(folder) as connection, connection:
+        connection.execute("UPDATE supervision_events SET detail = replace(detail, '0.1.0', '0.2.0')"
+                           " WHERE event = 'driver'")  # fmt: skip
+    found = elspeth("verify", "latest", cwd=folder)
+    assert found.returncode == 1
+    assert "supervision_events" in found.stdout + found.stderr
+
+
+def test_a_run_from_before_it_was_recorded_goes_on_and_says_so(killed: tuple[Path, str]) -> None:
+    folder, expected = killed
+    with database(folder) as connection, connection:
+        connection.execute("DELETE FROM supervision_events WHERE event = 'driver'")
+    done = elspeth("resume", "latest", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "was not recorded, so it cannot be told whether Elspeth changed" in done.stderr
+    assert (folder / "output/out.csv").read_text() == expected
