@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from elspeth.errors import SettingsError
 from elspeth.plugins.contract import Plugin, PluginOptions
@@ -50,6 +51,55 @@ def check(cls: type[Plugin], options: Mapping[str, Any], where: str) -> PluginOp
         items = [dict(item) for item in error.errors(include_url=False)]
         problems = [_problem(cls.Options, item) for item in items if not _follows(item, items)]
         raise OptionProblems(where, cls.name, problems) from None
+
+
+def effective(cls: type[Plugin], options: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The options as they were written, with the default of every one that was not.
+
+    A default that JSON cannot hold, or that the plugin refuses where it is written, stays out. Raises `OptionProblems`.
+    """
+    built = check(cls, options, where)
+    result = _filled(options, built)
+    if _same(cls, result, built):
+        return result
+    result = dict(options)
+    for key, value in _filled(options, built).items():
+        if _same(cls, {**result, key: value}, built):
+            result[key] = value
+    return result
+
+
+def _filled(written: Mapping[str, Any], model: BaseModel) -> dict[str, Any]:
+    result = dict(written)
+    for name, field in type(model).model_fields.items():
+        key, value = field.alias or name, getattr(model, name)
+        found = next((spelt for spelt in (key, name) if spelt in written), None)
+        if found is not None:
+            result[found] = _inside(written[found], value)
+            continue
+        try:
+            result[key] = to_jsonable_python(value, by_alias=True)
+        except PydanticSerializationError:
+            continue
+    return result
+
+
+def _inside(written: Any, value: Any) -> Any:
+    """The same for what options hold: models, and lists and mappings of them."""
+    if isinstance(value, BaseModel) and isinstance(written, Mapping):
+        return _filled(written, value)
+    if isinstance(value, list | tuple) and isinstance(written, list) and len(value) == len(written):
+        return [_inside(*pair) for pair in zip(written, value, strict=True)]
+    if isinstance(value, dict) and isinstance(written, Mapping) and value.keys() == written.keys():
+        return {key: _inside(written[key], value[key]) for key in written}
+    return written
+
+
+def _same(cls: type[Plugin], options: Mapping[str, Any], built: PluginOptions) -> bool:
+    try:
+        return bool(cls.Options.model_validate(dict(options)) == built)
+    except ValidationError:
+        return False
 
 
 def dotted(key: KeyPath) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from pydantic import ValidationError
 
 from elspeth import canonical
 from elspeth.errors import SettingsError
+from elspeth.settings import effective
 from elspeth.settings.check import check
 from elspeth.settings.document import scalar
-from elspeth.settings.model import Settings
 from elspeth.settings.problems import KeyPath, Positions, SettingsProblems, suggest
 
 CHANGEABLE = ("concurrency", "supervisor", "checkpoint", "retry", "rate_limit")
@@ -21,36 +19,45 @@ CHANGEABLE = ("concurrency", "supervisor", "checkpoint", "retry", "rate_limit")
 SECRETS = "secrets"
 """The key under which a stored document lists its credentials: path, reference, fingerprint."""
 
-_WITHOUT_EFFECT_ON_RESULTS = (*CHANGEABLE, "telemetry", "payload_store", "name", "description", SECRETS)
+_WITHOUT_EFFECT_ON_RESULTS = (*CHANGEABLE, "telemetry", "payload_store", "name", "description", SECRETS,
+                               effective.FORMAT)  # fmt: skip
 
 
 def result_settings(document: dict[str, Any]) -> dict[str, Any]:
-    """The part of a document that can change results, with every default filled in.
+    """The part of a document that can change results, with the value of every option as it held for that document.
 
     Two documents that mean the same pipeline give equal values, however they are spelt. Credentials count by the name
     of their variable, not by value: a password may change between two attempts.
     """
-    try:
-        settings = Settings.model_validate({key: value for key, value in document.items() if key != SECRETS})
-    except ValidationError as error:
-        raise SettingsError(
-            "The stored settings do not fit this version of Elspeth",
-            details=[str(item["loc"]) for item in error.errors(include_input=False)],
-            next_step="Resume with the version that started the run; `elspeth status RUN_ID` names it.",
-        ) from None
-    result = settings.model_dump(mode="json", exclude=set(_WITHOUT_EFFECT_ON_RESULTS))
-    result["landscape"] = {"export": result["landscape"]["export"]}
-    return result
+    return _of_results(effective.as_stored(document))
 
 
 def settings_hash(document: dict[str, Any]) -> str:
-    """SHA-256 (hex) over the canonical JSON of `result_settings`."""
-    return canonical.sha256(result_settings(document))
+    """SHA-256 (hex) over the canonical JSON of what can change results, as it stands in the document.
+
+    It is the same in every later version: what a document does not hold has no part in it, the defaults of version
+    0.1.0 aside, which hashed them and did not store them.
+    """
+    if effective.FORMAT not in document:
+        document = effective.in_0_1_0(document)
+    return canonical.sha256(_of_results(document))
 
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """The dotted keys at which two documents differ in what can change results, in order; empty if they agree."""
     return sorted(_differing("", result_settings(one), result_settings(other)))
+
+
+def _of_results(document: Mapping[str, Any]) -> dict[str, Any]:
+    result = {key: value for key, value in document.items() if key not in _WITHOUT_EFFECT_ON_RESULTS}
+    result["landscape"] = {"export": result["landscape"]["export"]}
+    result["queues"] = list(result["queues"])  # a list, or what describes each
+    result["coalesce"] = [{**each, "branches": _as_mapping(each["branches"])} for each in result["coalesce"]]
+    return result
+
+
+def _as_mapping(branches: Any) -> Any:
+    return branches if isinstance(branches, dict) else {name: name for name in branches}
 
 
 def _differing(key: str, one: Any, other: Any) -> list[str]:
@@ -89,7 +96,7 @@ def apply_set(document: dict[str, Any], assignments: Sequence[str]) -> dict[str,
             holder = holder[part]
         holder[path[-1]] = scalar(text)
         origins[path] = f"--set {name}"
-    body = {key: value for key, value in result.items() if key != SECRETS}
+    body = {key: value for key, value in result.items() if key not in (SECRETS, effective.FORMAT)}
     _, problems = check(body, Positions("stored settings", origins=origins), {})
     if problems:
         raise SettingsProblems(problems, next_step="Set something else, or leave it as it was when the run started.")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from elspeth.concealment import Concealment
 from elspeth.errors import SettingsError
-from elspeth.settings import environment, file, normalize, secrets
+from elspeth.settings import effective, environment, file, normalize, secrets
 from elspeth.settings.check import at, check, plain
 from elspeth.settings.compare import SECRETS, apply_set
 from elspeth.settings.document import parse, scalar, storable
@@ -31,7 +31,8 @@ class Loaded:
     """Checked settings with all that belongs to them.
 
     `settings` holds the real values, credentials included: it goes to the processes that need it, never into a record.
-    `document` is what is recorded: variables filled in, credentials replaced by their reference, plain JSON data.
+    `document` is what is recorded: the value of every option, defaults included, variables filled in, credentials
+    replaced by their reference, plain JSON data.
     `credentials` maps each secret value, and each text with one in it, to what stands for it in
     records. `path` is None for a stored document.
     """
@@ -120,7 +121,8 @@ def load_stored(
         raise SettingsError(
             "The settings stored with this run cannot be read", next_step="elspeth verify RUN_ID"
         ) from None
-    stored = apply_set(stored, overrides)
+    document = apply_set(stored, overrides)
+    stored = effective.as_stored(document)
     known = stored.pop(SECRETS, [])
     work = _Work(STORED)
     work.environ = _environment(environ, dotenv)
@@ -134,7 +136,8 @@ def load_stored(
         if secrets.fingerprint(value, work.environ) != fingerprint:
             work.warnings.append(Problem(STORED, None, dotted(key), "this credential, or ELSPETH_FINGERPRINT_KEY, is "
                                          "another one than when the run started", found=reference))  # fmt: skip
-    return work.finish(stored, None, found, known)
+    # What is compared and hashed is the document as it was stored, not what is filled into it.
+    return replace(work.finish(stored, None, found, known), document=document)
 
 
 class _Work:
@@ -239,7 +242,7 @@ class _Work:
         if self.problems or settings is None:
             raise SettingsProblems(dict.fromkeys(concealed(self.problems, credentials)))
         self._warn(settings)
-        document: dict[str, Any] = plain(data)
+        document = effective.complete(plain(data), settings)
         for secret in found:
             at(document, secret.path[:-1])[secret.path[-1]] = secret.reference
         listed = known or [

@@ -22,7 +22,7 @@ from elspeth.graph.model import Graph, Node
 from elspeth.graph.steps import steps_of
 from elspeth.plugins import registry
 from elspeth.plugins.contract import Context, Plugin, Position, Sink, Source, SourceInfo
-from elspeth.plugins.options import OptionProblems
+from elspeth.plugins.options import OptionProblems, effective
 from elspeth.settings import Loaded, Positions, Problem, Settings, SettingsProblems, load, load_stored, settings_hash
 from elspeth.settings.load import concealed
 
@@ -136,11 +136,13 @@ class _Builder:
     def __call__(self, settings: Settings, positions: Positions) -> None:
         problems: list[Problem] = []
         registry.load_files([self._base / file for file in settings.plugins])
+        options: list[Problem] = []
+        self._build_plugins(settings, positions, options)  # first: nodes hold what options mean, defaults included
         try:
             self.graph = build(settings, positions)
         except SettingsProblems as error:
             problems += error.problems
-        self._build_plugins(settings, positions, problems)
+        problems += options
         if self.graph is not None and not problems:
             problems += check_branches(self.graph, settings, self.plugins, positions)
             problems += check_contracts(self.graph, settings, self.plugins, positions)
@@ -158,9 +160,10 @@ class _Builder:
                 place = step.at("plugin")
                 problems.append(_problem(positions, place, error.message, "; ".join(error.details), step.plugin))
                 continue
-            options = getattr(step.section, "options", {})
+            options: dict[str, Any] = getattr(step.section, "options", {})
             try:
                 self.plugins[step.id] = registry.build(cls, options, step.id)
+                options.update(effective(cls, options, step.id))
             except OptionProblems as error:
                 for item in error.problems:
                     place = step.at("options", *item.key)

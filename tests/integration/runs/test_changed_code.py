@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.kit.fixtures.unpack import unpack
 
 from tests.kit.processes.running import begin, elspeth, pausing, wait_until
 
@@ -101,6 +102,31 @@ def test_another_number_alone_goes_on_and_is_told(killed: tuple[Path, str], othe
     assert "Elspeth 0.1.0 then, 0.1.1 now; what decides in it is the same" in done.stderr
     assert (folder / "output/out.csv").read_text() == expected
     assert {number: found["elspeth"] for number, found in drivers(folder).items()} == {1: "0.1.0", 2: "0.1.1"}
+
+
+@pytest.fixture
+def other_default(other: Path) -> Path:
+    """An Elspeth whose CSV sink ends its lines otherwise unless it is told."""
+    sink = other / "elspeth/plugins/sinks/csv_sink.py"
+    change(sink, 'Field("\\n", description="What ends', 'Field("\\r\\n", description="What ends')
+    return other
+
+
+def test_a_default_that_changed_reaches_new_runs_only(killed: tuple[Path, str], other_default: Path) -> None:
+    folder, expected = killed
+    assert resume(folder, other_default, "--accept-changed-code").returncode == 0
+    assert (folder / "output/out.csv").read_bytes() == expected.encode()
+    again = elspeth(*RUN, cwd=folder, PYTHONPATH=str(other_default))
+    assert again.returncode == 0, again.stderr
+    assert (folder / "output/out.csv").read_bytes() == expected.replace("\n", "\r\n").encode()
+
+
+def test_a_run_that_stored_no_defaults_goes_on_with_those_of_its_version(tmp_path: Path, other_default: Path) -> None:
+    whole, folder = (unpack(name, tmp_path / name) for name in ("completed", "interrupted"))
+    done = resume(folder, other_default, "--accept-changed-code", "--working-directory", ".")
+    assert done.returncode == 0, done.stderr
+    for output in ("large.csv", "summed.json", "refused.jsonl"):
+        assert (folder / "output" / output).read_bytes() == (whole / "output" / output).read_bytes()
 
 
 def test_what_drove_a_run_cannot_be_altered_unseen(killed: tuple[Path, str], other: Path) -> None:

@@ -142,7 +142,7 @@ class TestOverrides:
         assert settings.gates[0].condition == "row['amount'] > 5"
         assert settings.transforms[0].pool_size == 3
         assert settings.payload_store.retention_days is None
-        assert loading.document["landscape"] == {"url": "sqlite:///other.db"}
+        assert loading.document["landscape"]["url"] == "sqlite:///other.db"
 
     def test_text_that_looks_like_a_number_stays_text_where_text_is_expected(self, good, loaded):
         assert loaded(good, {"ELSPETH_GATES__0__NAME": "007"}).settings.gates[0].name == "007"

@@ -184,7 +184,7 @@ def test_the_document_is_plain_json_that_says_what_the_file_says(good, loaded):
     document = loaded(good).document
     assert json.loads(json.dumps(document)) == document
     assert document["source"]["on_validation_failure"] == "quarantine"
-    assert "checkpoint" not in document
+    assert document["checkpoint"]["frequency"] == "every_row"
 
 
 def test_positions_tell_the_line_of_each_key_and_of_what_is_around_a_missing_one(good, loaded):
