@@ -12,7 +12,7 @@ from elspeth.audit.query.locate import describe
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.store.database import path_of
-from elspeth.errors import ConfigurationMismatch
+from elspeth.errors import ConfigurationMismatch, SettingsError
 from elspeth.runs.lifecycle import resume, start
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.lifecycle.resume import ResumeOptions, Resumption
@@ -74,7 +74,17 @@ def _same_pipeline(run: Run, pipeline: Pipeline) -> bool:
     same_file = (
         path is not None and run.settings_path is not None and Path(run.settings_path).resolve() == path.resolve()
     )
-    return same_file or run.settings_hash == pipeline.settings_hash()
+    return same_file or _same_settings(run, pipeline)
+
+
+def _same_settings(run: Run, pipeline: Pipeline) -> bool:
+    """Hashes tell where both hold their defaults; settings that were stored without mean those of their version."""
+    if run.settings_hash == pipeline.settings_hash():
+        return True
+    try:
+        return not difference(json.loads(run.settings_json), pipeline.loaded.document)
+    except (ValueError, LookupError, TypeError, SettingsError):
+        return False  # not settings that this version understands, so not these
 
 
 def _outputs(pipeline: Pipeline) -> set[str]:
@@ -114,7 +124,7 @@ def _resume(
 
 
 def _unchanged(reader: AuditReader, last: Run, pipeline: Pipeline) -> bool:
-    if last.status != "completed" or last.settings_hash != pipeline.settings_hash():
+    if last.status != "completed" or not _same_settings(last, pipeline):
         return False
     inputs = [artifact for artifact in reader.artifacts(last.run_id) if artifact.kind == "input" and artifact.path]
     if len(inputs) < len(pipeline.graph.of_kind("source")):
