@@ -94,5 +94,21 @@ def _fail(error: errors.ElspethError, context: CliContext) -> int:
 def _bug(error: Exception, context: CliContext) -> int:
     words = f"internal error: {type(error).__name__}: {error}; this is a bug in Elspeth"
     told = errors.ElspethError(words, next_step="" if context.verbose else "add --verbose to see where it arose")
+    told = _damage(context) or told
     told.__cause__ = error
     return _fail(told, context)
+
+
+def _damage(context: CliContext) -> errors.ElspethError | None:
+    """What SQLite says of the audit database, if it is damaged: whatever was read of it may be the cause."""
+    import os
+    from pathlib import Path
+
+    from elspeth.audit.query.locate import locate
+    from elspeth.audit.store.database import require_whole
+
+    try:
+        require_whole(Path(context.shape.get("database") or locate(context.database, os.environ, Path.cwd())))
+    except errors.ElspethError as error:
+        return error if "damaged" in error.message else None
+    return None

@@ -14,6 +14,7 @@ from typing import Any
 import pykka
 from msgspec import structs
 
+from actors.child import EXIT_SOFTWARE
 from actors.crash_points import crash_point
 from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
 from actors.reactor import Outbox
@@ -105,6 +106,7 @@ class Coordinator(pykka.ThreadingActor):
 
     def _down(self, event: ChildDown) -> None:
         if self._shutdown.phase == Phase.CLOSED:
+            self._ended_badly(event)
             return
         if event.name == AUDIT:
             self._audit.lost()
@@ -122,6 +124,15 @@ class Coordinator(pykka.ThreadingActor):
             return
         position = -1 if event.name == SOURCE else event.position
         self._step(ev.Died(event.name, position, event.detail, evidence))
+
+    def _ended_badly(self, event: ChildDown) -> None:
+        """What a child did last, when all seemed done, failed: that is not a run that went well."""
+        if event.exit_code == EXIT_SOFTWARE and self._outcome.error is None:
+            self._outcome.error = ElspethError(
+                f"{event.name} (pid {event.identity.pid}) ended with an exception when its work was done",
+                details=exit_reasons.last_words([event]),
+                next_step="elspeth doctor",
+            )
 
     def _gave_up(self, name: str, reason: str, exits: list[ChildDown]) -> None:
         lines = exit_reasons.last_exits(exits, self._topology.hang_seconds)

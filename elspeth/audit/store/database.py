@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from actors.crash_points import crash_point
 from elspeth.audit.store import schema
 from elspeth.errors import ElspethError, SettingsError, Temporary
 
@@ -57,10 +58,14 @@ def open_writer(path: Path) -> sqlite3.Connection:
             # Only before the first table is made: what a purge frees can then be given back page by page, where VACUUM
             # would need as much room again.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            # FULL does not sync the folder behind the unlink of a rollback journal: one that comes back after a power
+            # cut would undo what was committed. In write-ahead mode both are the same.
+            connection.execute("PRAGMA synchronous = EXTRA")
             connection.execute("PRAGMA cache_size = -16384")  # KiB: a large commit should not spill before its end
             mode = "DELETE" if file_system(path) is not None else "WAL"
+            crash_point("audit.before_in_use")
             connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+            crash_point("audit.after_in_use")
         except BaseException:
             connection.close()
             raise
@@ -68,10 +73,11 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """Open for reading only; never creates the file, never changes it.
+    """Open for reading only; never creates the file, never changes what it holds.
 
-    A file on a read-only mount that was left in write-ahead mode is read as it stands, if no side file says that there
-    is more. Raises `Temporary` where it cannot be read now, `ElspethError` where it is no database.
+    A transaction that somebody who died left half written to the file is rolled back first, which is SQLite's to do and
+    needs to write. A file on a read-only mount that was left in write-ahead mode is read as it stands, if no side file
+    says that there is more. Raises `Temporary` where it cannot be read now, `ElspethError` where it is no database.
     """
     if not path.is_file():
         raise ElspethError(f"there is no audit database at {path}", next_step="name it with --database")
@@ -83,20 +89,50 @@ def open_reader(path: Path) -> sqlite3.Connection:
             if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
             if side_files(path):
-                raise Temporary(
-                    f"{path} was not left in order, and its folder cannot be written to",
-                    details=[f"beside it: {', '.join(found.name for found in side_files(path))}"],
-                    next_step="mount the folder writable, or copy the database with its side files and read the copy",
-                ) from error
+                return _rolled_back(path, name, error)
             connection = _reading(f"file:{name}?mode=ro&immutable=1")
     return connection
+
+
+def require_whole(path: Path, most_bytes: int | None = None) -> None:
+    """Raise `ElspethError` where SQLite finds the database damaged. Reads all of it, unless it is larger than that."""
+    if not path.is_file() or path.stat().st_size == 0 or (most_bytes and path.stat().st_size > most_bytes):
+        return
+    connection = open_reader(path)
+    try:
+        with worded(path):
+            found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    finally:
+        connection.close()
+    if found != "ok":
+        raise damaged(path, found)
+
+
+def damaged(path: Path, what: str) -> ElspethError:
+    """The error that a damaged database is."""
+    return ElspethError(
+        f"the audit database {path} is damaged",
+        details=what.splitlines(),
+        next_step=f"restore a backup, or save what can be read: sqlite3 {path} .recover",
+    )
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands behind the path now: device and inode, None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def leave_orderly(connection: sqlite3.Connection) -> bool:
     """Close a writer's connection; answers whether the database is one file now (False: others still use it)."""
     try:
         connection.execute("PRAGMA busy_timeout = 0")
+        crash_point("audit.before_at_rest")
         alone = bool(connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "delete")
+        crash_point("audit.after_at_rest")
     except sqlite3.OperationalError:
         alone = False  # another connection is open: whoever leaves last does it
     finally:
@@ -146,9 +182,7 @@ def _error(error: sqlite3.DatabaseError, path: Path) -> ElspethError:
     if code == sqlite3.SQLITE_NOTADB:
         return ElspethError(f"{path} is not a database", next_step="name another one with --database")
     if code == sqlite3.SQLITE_CORRUPT:
-        return ElspethError(
-            f"the audit database {path} is damaged: {error}", next_step=f"sqlite3 {path} 'PRAGMA integrity_check'"
-        )
+        return damaged(path, str(error))
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Temporary(
             f"the audit database {path} is locked by another program",
@@ -172,6 +206,33 @@ def _error(error: sqlite3.DatabaseError, path: Path) -> ElspethError:
             f"the audit database {path} cannot be read or written: {error}", next_step="mend it, then resume"
         )
     return ElspethError(f"the audit database {path} refused: {error}")
+
+
+def _rolled_back(path: Path, name: str, error: sqlite3.OperationalError) -> sqlite3.Connection:
+    """The database for reading, once SQLite has rolled back what stands half written in it: opening to write does."""
+    beside = f"beside it: {', '.join(found.name for found in side_files(path))}"
+    if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+        raise Temporary(
+            f"{path} was not left in order, and its folder cannot be written to",
+            details=[beside],
+            next_step="mount the folder writable, or copy the database with its side files and read the copy",
+        ) from error
+    try:
+        writing = sqlite3.connect(f"file:{name}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            writing.execute("PRAGMA synchronous = EXTRA")
+            writing.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        finally:
+            writing.close()
+        return _reading(f"file:{name}?mode=ro")
+    except sqlite3.OperationalError as refused:
+        if refused.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+        raise Temporary(
+            f"somebody died while writing to {path}: before it is read that must be rolled back, which writes there",
+            details=[beside, "nothing that was committed is lost"],
+            next_step=f"as somebody who may write to its folder: sqlite3 {path} 'select 1'; or read a copy of both",
+        ) from refused
 
 
 def _reading(uri: str) -> sqlite3.Connection:

@@ -17,7 +17,7 @@ from elspeth.audit import chain
 from elspeth.audit.store import database, state_events
 from elspeth.audit.store.commit_records import Batch, key_columns
 from elspeth.audit.store.records import Record
-from elspeth.errors import DuplicateRow, ElspethError
+from elspeth.errors import DuplicateRow, ElspethError, Temporary
 
 TOGETHER = 100
 """Records to one statement: a step of SQLite for each record costs as much as half the record."""
@@ -33,6 +33,7 @@ class Ledger:
         self.connection = connection
         self._key = signing_key
         self.appended: tuple[Batch, tuple[Any, ...]] | None = None
+        self._file = database.identity(path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -40,12 +41,25 @@ class Ledger:
         with database.worded(self.path):
             self.connection.execute("BEGIN IMMEDIATE")
             try:
+                self._require_in_place()
                 yield
                 self.connection.execute("COMMIT")
             except BaseException:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
+        self._require_in_place()
+
+    def _require_in_place(self) -> None:
+        """A file that nobody can open by its name any more keeps nothing, whatever is committed to it."""
+        found = database.identity(self.path)
+        if found != self._file:
+            what = "was deleted or moved" if found is None else "is another file now"
+            raise Temporary(
+                f"the audit database {self.path} {what} while it was written to",
+                details=["what is in the file that was opened is not under this name any more"],
+                next_step="put the file back with its side files (-wal, -shm) and resume; or start the run again",
+            )
 
     def append(self, batch: Batch, attempt: int, at: str, head: tuple[int, str], *, sign: bool = False) -> int:
         """Insert a batch as the commit after `head`, a pair of number and digest; answers its number."""

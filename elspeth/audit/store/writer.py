@@ -17,6 +17,7 @@ from elspeth.audit.export.journal import Journal
 from elspeth.audit.store import database, schema, state_events
 from elspeth.audit.store.commit_records import prepared
 from elspeth.audit.store.ledger import Ledger, as_dict
+from elspeth.audit.store.output_claims import require_unused
 from elspeth.audit.store.record_frames import RecordFrames
 from elspeth.audit.store.records import Record, Records
 from elspeth.clock import utc_now
@@ -57,7 +58,8 @@ class AuditWriter:
 
         `run` holds columns of `runs`, `attempt` columns of `run_attempts`; the status is `running` and the attempt 1.
         `supersedes` names unfinished runs, each with the attempt that was seen, that are given up for this one in the
-        same transaction. Raises `RunInProgress` if a run with this id exists, or one of those has gone on.
+        same transaction. Raises `RunInProgress` if a run with this id exists, one of those has gone on, or another
+        unfinished run writes one of the outputs of checkpoint 0: it began since somebody looked.
         """
         run_id = str(run["run_id"])
         at = self._now()
@@ -73,6 +75,8 @@ class AuditWriter:
         with self._ledger.transaction():
             if self._connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone():
                 raise RunInProgress(f"a run with the id {run_id} exists already", next_step="start the run again")
+            for checkpoint in records.get("checkpoints", ()):
+                require_unused(self._connection, str(checkpoint[5]), [other for other, _ in supersedes])
             self._ledger.insert_columns("runs", {**run_columns, "commit_no": 0})
             self._ledger.insert_columns(
                 "run_attempts", {"heartbeat_number": 0, **attempt_columns, "run_id": run_id, "commit_no": 0}

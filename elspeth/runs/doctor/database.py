@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from elspeth.audit.store import schema
-from elspeth.audit.store.database import file_system, open_reader, side_files, worded
+from elspeth.audit.store.database import damaged, file_system, open_reader, side_files, worded
 from elspeth.errors import ElspethError
 from elspeth.runs.doctor.findings import Findings
 from elspeth.runs.liveness.identity import user_name
@@ -52,11 +52,7 @@ def _integrity(path: Path) -> str:
     finally:
         connection.close()
     if lines != ["ok"]:
-        raise ElspethError(
-            f"the audit database {path} is damaged",
-            details=[line for text in lines for line in text.splitlines()][:SHOWN],
-            next_step=f"restore a backup, or save what can be read: sqlite3 {path} .recover",
-        )
+        raise damaged(path, "\n".join([line for text in lines for line in text.splitlines()][:SHOWN]))
     return "SQLite finds the database whole"
 
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from elspeth import __version__
-from elspeth.audit.query.values import CheckpointRecord, NodeRecord, Run
+from elspeth.audit.query.values import Attempt, CheckpointRecord, NodeRecord, Run
 from elspeth.coordinator.checkpoint import Checkpoint
-from elspeth.errors import ConfigurationMismatch, ElspethError, NoCheckpoint
+from elspeth.errors import ConfigurationMismatch, ElspethError, NoCheckpoint, SettingsError
 from elspeth.plugins.contract import Context
 from elspeth.runs.lifecycle.drive import state_directory
 from elspeth.runs.lifecycle.driver import Driver, differences, present
@@ -55,6 +55,34 @@ def enter(run: Run, instead: Path | None = None) -> None:
             f"the working directory of run {run.run_id} cannot be entered: {directory}: {error.strerror}",
             next_step=f"elspeth resume {run.run_id} --working-directory DIR",
         ) from None
+
+
+def require_own_folder(run: Run, database: Path, attempt: Attempt, instead: Path | None) -> None:
+    """Raise `SettingsError` if this database is that of a copied folder, and nobody has said whose files are meant.
+
+    A database that lies elsewhere than it was recorded, in a folder where it has the same relative place, is a copy as
+    long as the recorded folder is still there: a resume would go on with the files of the original.
+    """
+    if instead is not None or attempt.lock_path is None:
+        return
+    recorded = Path(run.working_directory)
+    inside = os.path.relpath(Path(attempt.lock_path).parent.parent, os.path.realpath(recorded))
+    relative = Path(inside) / database.name
+    folder = Path(os.path.realpath(database))
+    for _ in relative.parts:
+        folder = folder.parent
+    if ".." in relative.parts or not (folder / relative).exists() or not recorded.is_dir():
+        return
+    if folder.samefile(recorded):
+        return
+    raise SettingsError(
+        f"run {run.run_id} was started in {recorded}, and this audit database is in a copy of that folder, {folder}",
+        details=[
+            f"to go on in the copy: elspeth resume {run.run_id} --database {database} --working-directory {folder}",
+            f"to go on in the original: elspeth resume {run.run_id} --database {recorded / relative}",
+        ],
+        next_step="type the one that is meant; the outputs of the other stay as they are",
+    )
 
 
 def require_settings(

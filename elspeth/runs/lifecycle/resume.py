@@ -13,6 +13,7 @@ from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import NodeRecord, Run
+from elspeth.audit.store.database import require_whole
 from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.progress import Progress
@@ -27,6 +28,7 @@ from elspeth.runs.lifecycle.requirements import (
     check_source,
     enter,
     require_checkpoint,
+    require_own_folder,
     require_same_code,
     require_settings,
     require_unfinished,
@@ -80,8 +82,11 @@ def prepare(
     Changes the working directory to the recorded one. `tell` is given lines for a person who waits.
     """
     database = database.absolute()
+    require_whole(database)
     with AuditReader(database) as reader:
         run = reader.run(reference)
+        if run.status != "completed":
+            require_own_folder(run, database, reader.attempts(run.run_id)[-1], options.working_directory)
         patience = 0 if run.status == "completed" else 60.0
         state = assessment(reader, run, patience=patience, thorough=options.take_over, tell=tell)
         if run.status == "completed":

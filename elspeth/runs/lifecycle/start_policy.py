@@ -11,7 +11,7 @@ from pathlib import Path
 from elspeth.audit.query.locate import describe
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
-from elspeth.audit.store.database import path_of
+from elspeth.audit.store.database import path_of, require_whole
 from elspeth.errors import ConfigurationMismatch, SettingsError
 from elspeth.runs.lifecycle import resume, start
 from elspeth.runs.lifecycle.pipeline import Pipeline
@@ -19,6 +19,9 @@ from elspeth.runs.lifecycle.resume import ResumeOptions, Resumption
 from elspeth.runs.lifecycle.start import Start
 from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, outputs_of, resumable
 from elspeth.settings import difference
+
+QUICK_BYTES = 64 * 1024 * 1024
+"""Up to this size a database is looked over before a run is added to it: which takes less than starting a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ def choose(
     database = path_of(pipeline.settings.landscape.url)
     in_the_way: list[RunAssessment] = []
     last: Run | None = None
+    require_whole(database, None if force_new else QUICK_BYTES)
     if database.exists() and describe(database) != "is empty":
         with AuditReader(database) as reader:
             runs = [run for run in reader.runs() if _same_pipeline(run, pipeline)]

@@ -32,6 +32,9 @@ def gather(
     here = here or current(Path(attempt.lock_path))
     same_boot = attempt.boot_id == here.boot_id
     found = _probe(attempt, database)
+    if found.undescribed and not same_boot and not network(found.path):
+        # On a disk of this machine, every holder of another boot is gone; what it wrote may have gone with it.
+        found = locks.Probe("free", found.path)
     if found.state == "free" and not same_boot and network(found.path):
         found = locks.Probe("unreachable", found.path, "on a network volume, locks of other machines cannot be trusted")
     return Evidence(
@@ -50,6 +53,8 @@ def needs_watching(evidence: Evidence, *, thorough: bool = False) -> bool:
 
     A `thorough` look also asks whether a process that is there gets on: one in a frozen cgroup does not show it.
     """
+    if evidence.lock == "unreachable" and evidence.same_host and not evidence.same_boot and not evidence.in_container:
+        return False  # of an earlier boot of this machine nobody is left
     return evidence.lock != "free" and (evidence.process == "unseen" or (thorough and evidence.process != "stopped"))
 
 

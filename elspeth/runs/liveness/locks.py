@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from actors.crash_points import crash_point
 from elspeth.errors import RunInProgress, Temporary
 from elspeth.runs.liveness.identity import AttemptIdentity
 
@@ -34,11 +35,15 @@ _PATIENCE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What asking about a lock gave. `detail` says why it is unreachable; `path` is the file that was asked about."""
+    """What asking about a lock gave. `detail` says why it is unreachable; `path` is the file that was asked about.
+
+    `undescribed`: nobody holds it, and its text is missing, which a power cut can do to one that was just written.
+    """
 
     state: LockState
     path: Path
     detail: str = ""
+    undescribed: bool = False
 
 
 def lock_path(database: Path, run_id: str, attempt: int) -> Path:
@@ -76,6 +81,8 @@ class AttemptLock:
             if not _take_ofd(descriptor) or not _take_flock(descriptor, patience, pause):
                 raise _in_progress(path)
             _describe(descriptor, identity)
+            crash_point("main.before_lock_sync")
+            _sync(descriptor, path.parent)
         except OSError as error:
             os.close(descriptor)
             raise _unusable(path, error) from error
@@ -109,7 +116,8 @@ def probe(path: Path) -> Probe:
         if (written := _text(descriptor).get("inode")) != os.fstat(descriptor).st_ino:
             detail = "its holder has not described it yet" if written is None else "a copy of the lock file, not itself"
             # A holder that is just about to write is a holder; everything else that is no lock file says nothing.
-            return Probe("held" if _is_held(descriptor) else "unreachable", path, f"{path}: {detail}")
+            state: LockState = "held" if _is_held(descriptor) else "unreachable"
+            return Probe(state, path, f"{path}: {detail}", undescribed=written is None)
         return Probe("held" if _is_held(descriptor) else "free", path)
     except OSError as error:
         return Probe("unreachable", path, f"{path}: {error.strerror}")
@@ -179,6 +187,17 @@ def _describe(descriptor: int, identity: AttemptIdentity) -> None:
     text = json.dumps({**identity.to_columns(), "inode": os.fstat(descriptor).st_ino}, indent=1) + "\n"
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, text.encode(), 0)
+
+
+def _sync(descriptor: int, folder: Path) -> None:
+    """Once, when it is taken: after a power cut the file is to say whose it was, and to be there."""
+    os.fsync(descriptor)
+    for place in (folder, folder.parent):
+        names = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(names)
+        finally:
+            os.close(names)
 
 
 def _text(descriptor: int) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.kit.fixtures.unpack import unpack
 
+from tests.kit.fixtures.unpack import unpack
 from tests.kit.processes.running import begin, elspeth, pausing, wait_until
 
 ROOT = Path(__file__).parents[3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -12,7 +13,7 @@ import pytest
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema
 from elspeth.audit.store.writer import AuditWriter
-from elspeth.errors import ElspethError, SettingsError, Temporary
+from elspeth.errors import ElspethError, RunInProgress, SettingsError, Temporary
 from tests.unit.audit.sample_run import ATTEMPT, RUN, RUN_COLUMNS, beginning, rows, write_run
 
 
@@ -228,3 +229,109 @@ def test_a_schema_is_migrated_forward_in_one_transaction(path: Path, monkeypatch
     writer.close()
     with AuditReader(path) as reader:
         assert reader.connection.execute("SELECT mood FROM runs").fetchone() == (None,)
+
+
+def hot(path: Path, folder: Path) -> Path:
+    """A copy of the database as somebody leaves it who dies in the middle of a transaction, with a rollback journal."""
+    folder.mkdir()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.execute("PRAGMA cache_size = 2")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE rows SET source_data = hex(randomblob(4000))")
+    for file in path.parent.glob("audit.db*"):
+        shutil.copy(file, folder / file.name)
+    connection.execute("ROLLBACK")
+    connection.close()
+    assert (folder / "audit.db-journal").stat().st_size > 0
+    return folder / path.name
+
+
+@pytest.fixture
+def died(path: Path, tmp_path: Path) -> Path:
+    write_run(path)
+    return hot(path, tmp_path / "died")
+
+
+def test_what_somebody_who_died_left_half_written_is_rolled_back_before_it_is_read(died: Path, path: Path) -> None:
+    with AuditReader(died) as reader, AuditReader(path) as whole:
+        assert reader.run(RUN) == whole.run(RUN)
+        assert reader.row_count(RUN) == whole.row_count(RUN)
+        assert reader.connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    assert names(died.parent) == ["audit.db"]
+
+
+def test_where_it_cannot_be_rolled_back_that_is_what_is_said(died: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def refuse(name: str, **more: object) -> sqlite3.Connection:
+        if "mode=rw" in name:
+            error = sqlite3.OperationalError("attempt to write a readonly database")
+            error.sqlite_errorcode = sqlite3.SQLITE_READONLY
+            raise error
+        return connect(name, **more)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    with pytest.raises(Temporary, match="before it is read that must be rolled back") as caught:
+        AuditReader(died)
+    assert "audit.db-journal" in caught.value.details[0]
+    assert f"sqlite3 {died} 'select 1'" in caught.value.next_step
+
+
+def test_a_writer_syncs_the_folder_behind_a_rollback_journal(path: Path) -> None:
+    connection = database.open_writer(path)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (3,)  # EXTRA
+    connection.close()
+
+
+@pytest.mark.parametrize("what", ["deleted", "moved", "replaced", "linked"])
+def test_a_database_that_is_not_in_its_place_any_more_takes_no_commit(path: Path, what: str) -> None:
+    writer = AuditWriter(path)
+    writer.create_run(RUN_COLUMNS, ATTEMPT, beginning())
+    elsewhere = path.with_name("elsewhere.db")
+    if what == "deleted":
+        path.unlink()
+    else:
+        path.rename(elsewhere)
+    if what == "replaced":
+        shutil.copy(elsewhere, path)
+    if what == "linked":
+        path.symlink_to(elsewhere)
+        writer.commit(RUN, 1, rows(0, 5))  # the same file by another way
+    else:
+        with pytest.raises(Temporary, match="while it was written to"):
+            writer.commit(RUN, 1, rows(0, 5))
+        with pytest.raises(Temporary, match="while it was written to"):
+            writer.heartbeat(RUN, 1, 1, "2026-01-01T00:00:00.000Z")
+    writer.close()
+
+
+def test_a_damaged_database_is_named_and_a_large_one_is_not_looked_over_where_that_is_asked(path: Path) -> None:
+    write_run(path)
+    database.require_whole(path)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        for page in range(4096, size, 4096):
+            file.seek(page)
+            file.write(bytes(4096))
+    with pytest.raises(ElspethError, match="is damaged"):
+        database.require_whole(path)
+    database.require_whole(path, size - 1)
+    database.require_whole(path.with_name("none.db"))
+
+
+def test_of_two_runs_that_start_at_once_with_one_output_the_second_leaves_no_trace(path: Path) -> None:
+    def start(run_id: str, output: str, **more: object) -> None:
+        message = json.dumps({"sinks": {"out": {"resolved": output}}})
+        checkpoint = (f"{run_id}#000000000", 1, 0, None, None, message, "2026-01-01T00:00:00.000Z")
+        writer.create_run(RUN_COLUMNS | {"run_id": run_id}, ATTEMPT, {"checkpoints": [checkpoint]}, **more)  # type: ignore[arg-type]
+
+    writer = AuditWriter(path)
+    start("aaaaaaa1", "/data/out.csv")
+    start("aaaaaaa2", "/data/other.csv")
+    with pytest.raises(RunInProgress, match=r"run aaaaaaa1 writes /data/out\.csv, too, and began first"):
+        start("aaaaaaa3", "/data/out.csv")
+    start("aaaaaaa4", "/data/out.csv", supersedes=[("aaaaaaa1", 1)])
+    writer.close()
+    with AuditReader(path) as reader:
+        assert [run.run_id for run in reader.runs()] == ["aaaaaaa4", "aaaaaaa2", "aaaaaaa1"]

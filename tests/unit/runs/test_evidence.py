@@ -123,3 +123,28 @@ def test_only_what_lock_and_process_leave_open_needs_watching(far: Evidence, me:
 def test_this_process_is_still_there(me: AttemptIdentity) -> None:
     assert me.pid == os.getpid()
     assert me.process.state() == "alive"
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "state"),
+    [
+        ({"boot_id": "x"}, None, "free"),
+        ({"boot_id": "x"}, "nfs4", "unreachable"),
+        ({}, None, "unreachable"),
+    ],
+)
+def test_a_lock_whose_text_a_power_cut_took_is_free_on_a_disk_of_ours_after_a_reboot(
+    me: AttemptIdentity, lock: locks.AttemptLock, change: dict[str, str], kind: str | None, state: str
+) -> None:
+    lock.release()
+    lock.path.write_bytes(b"")
+    assert evidence.gather(replace(me, **change), network=lambda path: kind).lock == state  # type: ignore[arg-type]
+
+
+def test_an_attempt_of_an_earlier_boot_of_this_machine_is_not_watched(me: AttemptIdentity) -> None:
+    earlier = replace(evidence.gather(replace(me, boot_id="x")), in_container=False)
+    assert earlier.lock == "unreachable"
+    assert not evidence.needs_watching(earlier)
+    assert judge(earlier).state == "orphaned"
+    assert evidence.needs_watching(replace(earlier, in_container=True))
+    assert evidence.needs_watching(replace(earlier, lock="held"))

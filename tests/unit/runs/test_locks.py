@@ -174,3 +174,20 @@ def test_what_stands_in_the_way_of_a_lock_says_how_it_is_mended(
     with pytest.raises(Temporary) as caught:
         AttemptLock.acquire(me)
     assert mended in str(caught.value.next_step)
+
+
+def test_a_lock_s_text_and_name_are_synced_once_before_it_counts(
+    me: AttemptIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, int]] = []
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), os.fstat(descriptor).st_size))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with AttemptLock.acquire(me):
+        path = Path(me.lock_path)
+        assert [place for place, _ in synced] == [str(path), str(path.parent), str(path.parent.parent)]
+        assert synced[0][1] == path.stat().st_size > 0

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from tests.kit.fixtures.unpack import NAMES, unpack
 
 from elspeth.errors import SettingsError
 from elspeth.plugins import options as plugin_options
@@ -19,6 +18,7 @@ from elspeth.plugins.contract import PluginOptions, Transform
 from elspeth.runs.lifecycle.pipeline import load_pipeline
 from elspeth.settings import defaults_0_1_0 as frozen
 from elspeth.settings import difference, effective, load_stored, model, settings_hash
+from tests.kit.fixtures.unpack import NAMES, unpack
 
 STEPS: dict[str, type[model.Section]] = {
     "source": model.Source, "transforms": model.Transform, "gates": model.Gate, "aggregations": model.Aggregation,

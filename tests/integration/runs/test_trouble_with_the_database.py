@@ -1,0 +1,191 @@
+"""An audit database that is damaged, deleted, copied with its folder, or written by two that start at once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.kit.fixtures.unpack import unpack
+from tests.kit.processes.running import begin, elspeth, environment, pausing, tree, wait_until
+
+RUN = ("run", "--settings", "pipeline.yaml", "--execute")
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> tuple[Path, subprocess.Popen[str], str]:
+    """A run that waits at row 5; the folder, the process, and what must come out."""
+    folder = tmp_path / "waiting"
+    folder.mkdir()
+    expected = pausing(folder, 50)
+    process = begin(*RUN, "--json", cwd=folder)
+    wait_until(lambda: (folder / "reached").exists(), process)
+    return folder, process, expected
+
+
+def runs(folder: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(folder / "runs/audit.db")) as connection:
+        return connection.execute("SELECT run_id, status FROM runs ORDER BY run_id").fetchall()
+
+
+@pytest.mark.parametrize("what", ["deleted", "moved", "replaced"])
+def test_a_run_whose_database_goes_does_not_complete(
+    waiting: tuple[Path, subprocess.Popen[str], str], what: str
+) -> None:
+    folder, process, expected = waiting
+    database = folder / "runs/audit.db"
+    if what == "deleted":
+        database.unlink()
+    elif what == "moved":
+        (folder / "runs").rename(folder / "elsewhere")
+    else:
+        shutil.copy(database, folder / "copy.db")
+        (folder / "copy.db").rename(database)
+    (folder / "go").touch()
+    printed, said = process.communicate()
+    assert process.returncode == 75, said
+    assert "while it was written to" in said
+    assert json.loads(printed)["status"] != "completed"
+    if what == "moved":
+        (folder / "elsewhere").rename(folder / "runs")
+        done = elspeth("resume", "latest", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert (folder / "output/out.csv").read_text() == expected
+
+
+def damage(database: Path) -> None:
+    """Zeros in place of a page that holds records: most of the database can still be read."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'token_outcomes'").fetchone()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(bytes(4096))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("resume", "latest", "--working-directory", "."),
+        ("doctor", "--patience", "0"),
+        (*RUN, "--force-new"),
+        (*RUN, "--auto-resume"),
+        RUN,
+        ("status", "latest"),
+        ("verify", "latest"),
+    ],
+    ids=" ".join,
+)
+def test_a_damaged_database_is_named_and_nothing_is_added_to_it(words: tuple[str, ...], tmp_path: Path) -> None:
+    folder = unpack("interrupted", tmp_path / "damaged")
+    damage(folder / "runs/audit.db")
+    before = tree(folder)
+    done = elspeth(*words, cwd=folder)
+    printed = done.stdout + done.stderr
+    assert done.returncode not in (0, 2), printed
+    assert "damaged" in printed
+    assert "Traceback" not in printed
+    assert "bug in Elspeth" not in printed
+    assert tree(folder) == before
+
+
+def test_a_copied_folder_is_not_resumed_on_the_files_of_the_original(
+    waiting: tuple[Path, subprocess.Popen[str], str], tmp_path: Path
+) -> None:
+    folder, process, expected = waiting
+    process.kill()
+    process.communicate()
+    (folder / "go").touch()
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    before = tree(folder / "output"), tree(copy / "output")
+    for place, more in ((copy, ()), (tmp_path, ("--database", "copy/runs/audit.db"))):
+        refused = elspeth("resume", "latest", *more, cwd=place)
+        assert refused.returncode == 2, refused.stderr
+        assert f"--database {copy}/runs/audit.db --working-directory {copy}" in refused.stderr
+        assert f"--database {folder}/runs/audit.db" in refused.stderr
+    assert (tree(folder / "output"), tree(copy / "output")) == before
+    done = elspeth("resume", "latest", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "output/out.csv").read_text() == expected
+
+
+SECOND = """
+import sys
+from pathlib import Path
+from elspeth.errors import ElspethError
+from elspeth.runs.lifecycle import start
+from elspeth.runs.lifecycle.pipeline import load_pipeline
+from elspeth.runs.lifecycle.start_policy import choose
+
+chosen = choose(load_pipeline(Path("pipeline.yaml")))
+Path("chosen").touch()
+sys.stdin.readline()
+ended = start.execute(chosen)
+print(type(ended.error).__name__, ended.error)
+"""
+
+
+def test_of_two_starts_at_once_the_second_leaves_no_run_and_touches_no_output(tmp_path: Path) -> None:
+    expected = pausing(tmp_path, 50)
+    second = subprocess.Popen(
+        [sys.executable, "-c", SECOND], cwd=tmp_path, env=environment(), text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_until(lambda: (tmp_path / "chosen").exists(), second)
+    first = begin(*RUN, cwd=tmp_path)
+    wait_until(lambda: (tmp_path / "reached").exists(), first)
+    printed, said = second.communicate("go\n")
+    assert printed.startswith("RunInProgress Run already in progress"), said
+    (tmp_path / "go").touch()
+    _, said = first.communicate()
+    assert first.returncode == 0, said
+    assert [status for _, status in runs(tmp_path)] == ["completed"]
+    assert (tmp_path / "output/out.csv").read_text() == expected
+
+
+def append(source: Path) -> None:
+    source.write_text(source.read_text() + "9001,Zed,2500,new\n")
+
+
+def edit(source: Path) -> None:
+    text = source.read_text()
+    source.write_text(text.replace("1", "2", 1) if text.count("1") else text[:-2] + "x\n")
+
+
+def replace(source: Path) -> None:
+    text = source.read_text()
+    source.rename(source.with_suffix(".old"))
+    source.write_text(text.rstrip("\n"))
+
+
+@pytest.mark.parametrize("change", [append, edit, replace], ids=lambda change: change.__name__)
+def test_auto_resume_of_a_completed_run_starts_anew_when_the_source_has_changed(change, tmp_path: Path) -> None:
+    pausing(tmp_path, 8)
+    (tmp_path / "go").touch()
+    assert elspeth(*RUN, "--auto-resume", cwd=tmp_path).returncode == 0
+    again = elspeth(*RUN, "--auto-resume", cwd=tmp_path)
+    assert "Nothing was done." in again.stdout
+    assert len(runs(tmp_path)) == 1
+    change(tmp_path / "input.csv")
+    done = elspeth(*RUN, "--auto-resume", cwd=tmp_path)
+    assert "Nothing was done." not in done.stdout
+    assert done.returncode == 0, done.stderr
+    assert [status for _, status in runs(tmp_path)] == ["completed", "completed"]
+
+
+def test_auto_resume_knows_a_run_whose_settings_were_stored_without_defaults(tmp_path: Path) -> None:
+    folder = unpack("completed", tmp_path / "completed")
+    with closing(sqlite3.connect(folder / "runs/audit.db")) as connection, connection:
+        connection.execute("UPDATE runs SET working_directory = ?", (str(folder),))
+        connection.execute("UPDATE artifacts SET path = replace(path, '/srv/pipeline/completed', ?)", (str(folder),))
+    done = elspeth(*RUN, "--auto-resume", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "Nothing was done." in done.stdout or "completed at" in done.stdout
+    assert len(runs(folder)) == 1
