@@ -14,6 +14,7 @@ from elspeth.coordinator.protocol import Flush, Flushed, JsonObject, RestoreSink
 from elspeth.execution import codec
 from elspeth.execution.codec import SinkItems
 from elspeth.execution.executor import facts_text
+from elspeth.file_identity import require_apart
 from elspeth.graph.model import DISCARD, Node
 from elspeth.plugins.contract import Position, Sink
 from elspeth.roles.plan import decode_plan
@@ -45,6 +46,7 @@ class SinkRole(Role):
         self._run_id = plan.run_id
         self._factory = PluginFactory(plan, self.port.beat)
         self._replace = plan.replace_outputs
+        self._other_files = plan.other_files
         self._nodes = _diverting_first(list(plan.graph.of_kind("sink")))
         self._outputs: dict[str, Output] = {}
 
@@ -67,6 +69,7 @@ class SinkRole(Role):
         if not self._replace:
             for node_id, plugin in plugins.items():
                 plugin.check(positions[node_id])
+        require_apart([path for plugin in plugins.values() for path in plugin.outputs()], self._other_files)
         cuts = []
         for node in self._nodes:
             crash_point("sink.before_restore")

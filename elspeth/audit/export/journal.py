@@ -18,6 +18,7 @@ from typing import Any
 
 from actors.crash_points import crash_point
 from elspeth import ids
+from elspeth.audit.export.journal_file import require_journal
 from elspeth.audit.export.jsonl import CHAIN, lines
 from elspeth.audit.store.commit_records import Batch, key_columns
 from elspeth.audit.store.records import COLUMNS, FIXED
@@ -43,6 +44,11 @@ class Journal:
         with self._worded():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            require_journal(path, self._fd)
+        except BaseException:
+            os.close(self._fd)
+            raise
 
     def close(self) -> None:
         """Let go of the file."""

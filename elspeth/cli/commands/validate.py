@@ -17,7 +17,8 @@ from elspeth.errors import EXIT_OK, ElspethError, SettingsError
 from elspeth.graph.steps import steps_of
 from elspeth.plugins.contract import Context, Sink, Source
 from elspeth.runs.lifecycle.drive import state_directory
-from elspeth.runs.lifecycle.pipeline import Pipeline, inputs_of
+from elspeth.runs.lifecycle.file_roles import inputs_of
+from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.settings import Problem, SettingsProblems
 
 

@@ -31,6 +31,7 @@ from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.topology import AttemptOutcome, Topology
 from elspeth.errors import ElspethError, Interrupted, TakenOver, Terminated
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
+from elspeth.runs.lifecycle.file_roles import own_files
 from elspeth.runs.lifecycle.fork_server import fork_server
 from elspeth.runs.lifecycle.pipeline import Pipeline
 
@@ -73,6 +74,10 @@ def plan_of(
         inline_limit=settings.payload_store.inline_limit_bytes,
         headers=pipeline.headers,
         secrets=dict(pipeline.loaded.credentials),
+        other_files={
+            str(role.path.absolute()): role.what
+            for role in own_files(settings, pipeline.plugins.values(), pipeline.loaded.path)
+        },
         replace_outputs=replace_outputs,
         log_format=log_format,
         log_level=log_level,

@@ -23,6 +23,7 @@ from elspeth.graph.steps import steps_of
 from elspeth.plugins import registry
 from elspeth.plugins.contract import Context, Plugin, Position, Sink, Source, SourceInfo
 from elspeth.plugins.options import OptionProblems, effective
+from elspeth.runs.lifecycle import file_roles
 from elspeth.settings import Loaded, Positions, Problem, Settings, SettingsProblems, load, load_stored, settings_hash
 from elspeth.settings.load import concealed
 
@@ -128,8 +129,9 @@ def _file_hash(path: Path) -> str:
 class _Builder:
     """Builds graph and plugins while the settings are being checked, so that all problems come in one go."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, file: Path | None = None) -> None:
         self._base = base
+        self._file = file
         self.graph: Graph | None = None
         self.plugins: dict[str, Plugin] = {}
 
@@ -146,7 +148,7 @@ class _Builder:
         if self.graph is not None and not problems:
             problems += check_branches(self.graph, settings, self.plugins, positions)
             problems += check_contracts(self.graph, settings, self.plugins, positions)
-            problems += self._aliases(self.graph, settings, positions)
+            problems += file_roles.problems(settings, self.plugins, positions, self._file)
         if problems:
             raise SettingsProblems(problems)
 
@@ -171,37 +173,6 @@ class _Builder:
             except ElspethError as error:
                 problems.append(_problem(positions, step.at("options"), error.message, "; ".join(error.details)))
 
-    def _aliases(self, graph: Graph, settings: Settings, positions: Positions) -> list[Problem]:
-        """Two writers of one file, or a file that is both read and written. Two sources may well read the same."""
-        users: dict[tuple[int, int] | str, Node] = {}
-        problems = []
-        places = {step.id: step.path for step in steps_of(settings)}
-        for node in graph.of_kind("source", "sink"):
-            plugin = self.plugins[node.id]
-            files = plugin.outputs() if isinstance(plugin, Sink) else inputs_of(plugin)
-            for path in files:
-                key = _inode(path)
-                other = users.setdefault(key, node)
-                if other is not node and "sink" in (node.kind, other.kind):
-                    place = (*places[node.id], "options", "path")
-                    message = f"{node.id} and {other.id} use the same file"
-                    problems.append(_problem(positions, place, message, found=str(path)))
-        return problems
-
-
-def inputs_of(plugin: Plugin) -> tuple[Path, ...]:
-    """The files that a source is going to read, as far as its options say; they need not exist."""
-    path = getattr(plugin.options, "path", None)
-    return (Path(path),) if path is not None else ()
-
-
-def _inode(path: Path) -> tuple[int, int] | str:
-    try:
-        found = path.stat()
-    except OSError:
-        return os.path.realpath(path)
-    return found.st_dev, found.st_ino
-
 
 def _problem(
     positions: Positions, place: tuple[str | int, ...], message: str, allowed: str = "", found: str = "",
@@ -214,7 +185,7 @@ def load_pipeline(
     path: Path, *, environ: Mapping[str, str] = os.environ, dotenv: bool = True, overrides: Sequence[str] = ()
 ) -> Pipeline:
     """The pipeline that a settings file describes. Raises `SettingsProblems` with everything that is wrong with it."""
-    builder = _Builder(Path.cwd())
+    builder = _Builder(Path.cwd(), path)
     loaded = load(path, environ=environ, dotenv=dotenv, overrides=overrides, further=builder)
     assert builder.graph is not None
     return Pipeline(loaded, builder.graph, builder.plugins)
