@@ -9,6 +9,8 @@ the main process never decodes. Positions in the flow have two names:
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any, Literal
 
 import msgspec
@@ -303,11 +305,7 @@ class AttemptEnded(Message, frozen=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(
-    Failed | Ready | ReadFrom | Credit | Chunk | Work | SliceDecided | StageWork | StageDone | RestoreStage | StageReady
-    | StageState | RestoreSinks | SinksReady | Write | Written | Flush | Flushed | MicroBatchRecords | Commit
-    | RecordEvent | Noted | Heartbeat | EndAttempt | Owned | Durable | AttemptEnded
-)  # fmt: skip
+_decoder = msgspec.msgpack.Decoder(functools.reduce(operator.or_, Message.__subclasses__()))
 
 encode = _encoder.encode
 """A header as bytes."""
