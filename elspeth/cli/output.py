@@ -15,7 +15,7 @@ import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -72,16 +72,27 @@ def width() -> int:
     return shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns if _asks_terminal() else PLAIN_WIDTH
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, room: int | None = None, indent: int = 0) -> str:
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    room: int | None = None,
+    indent: int = 0,
+    whole: Collection[str] = (),
+) -> str:
     """Rows under a head, as lines no longer than `room` columns (by default `width()`).
 
-    Numbers stand at the right and thousands are parted. Where it gets narrow the widest columns are wrapped.
+    Numbers stand at the right and thousands are parted. Where it gets narrow the widest columns are wrapped, but for
+    those under the heads in `whole`: what they hold is there to be typed.
     """
     rows = list(rows)
     cells = [[_cell(value) for value in row] for row in rows]
     right = [bool(rows) and all(isinstance(row[at], int | float) for row in rows) for at in range(len(head))]
     wide = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-    _narrow(wide, [len(word) for word in head], (room or width()) - indent - 2 * (len(head) - 1))
+    least = [
+        columns if word in whole else max(map(len, word.split())) for word, columns in zip(head, wide, strict=True)
+    ]
+    _narrow(wide, least, (room or width()) - indent - 2 * (len(head) - 1))
     lines = [_lines(head, wide, right)] + [_lines(row, wide, right) for row in cells]
     text = [" " * indent + line for group in lines for line in group]
     text[: len(lines[0])] = [styled(line, "bold") for line in text[: len(lines[0])]]
@@ -185,7 +196,7 @@ def _cell(value: object) -> str:
 
 def _narrow(wide: list[int], least: Sequence[int], room: int) -> None:
     while sum(wide) > room:
-        # Narrower than their heads columns cannot be read; then the terminal wraps the lines itself.
+        # Narrower than the words of their heads columns cannot be read; then the terminal wraps the lines itself.
         shrinkable = [at for at, columns in enumerate(wide) if columns > max(least[at], 8)]
         if not shrinkable:
             return

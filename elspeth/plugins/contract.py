@@ -17,7 +17,7 @@ calls of the kind, `teardown`; a process can die at any point, so `teardown` may
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -228,7 +228,12 @@ class Transform(Changes):
 
 
 class Aggregation(Changes):
-    """Is given the rows of a whole batch, in order. Keeps nothing between batches: Elspeth holds the buffer."""
+    """Is given the rows of a whole batch, in order. Keeps nothing between batches: Elspeth holds the buffer.
+
+    `result_fields` may say what each field of the result rows means, for `elspeth plugins inspect`.
+    """
+
+    result_fields: ClassVar[Mapping[str, str]] = {}
 
     def process(self, rows: list[Row], ctx: Context) -> list[Row]:
         """Return the batch's result rows: any number, or one per input row with `output_mode: passthrough`.

@@ -16,6 +16,7 @@ _LIMITS = {
     "exclusiveMinimum": "more than {}",
     "exclusiveMaximum": "less than {}",
 }
+_LAST = ("required_input_fields", "schema")
 _SCHEMA = "The row schema: `dynamic`, or mode (strict, fixed, free, flexible, observed) and fields."
 
 
@@ -33,7 +34,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """All that can be said of a plugin without running it. `text` is the whole docstring, unindented."""
+    """All that can be said of a plugin without running it. `text` is the whole docstring, unindented.
+
+    `result_fields` maps the fields of an aggregation's results to what they mean, where it tells.
+    """
 
     kind: registry.Kind
     name: str
@@ -46,6 +50,7 @@ class Description:
     module: str
     source_hash: str
     options: tuple[Option, ...]
+    result_fields: dict[str, str]
 
 
 def describe(cls: registry.PluginClass) -> Description:
@@ -62,6 +67,7 @@ def describe(cls: registry.PluginClass) -> Description:
         module=cls.__module__,
         source_hash=registry.source_hash(cls),
         options=_options(cls.Options),
+        result_fields=dict(cls.result_fields) if issubclass(cls, contract.Aggregation) else {},
     )
 
 
@@ -69,7 +75,7 @@ def _options(model: type[BaseModel]) -> tuple[Option, ...]:
     schema = model.model_json_schema(by_alias=True)
     options = _of_object(schema, schema.get("$defs", {}))
     # What every plugin takes comes last, after what is its own.
-    return tuple(sorted(options, key=lambda option: option.name == "schema"))
+    return tuple(sorted(options, key=lambda option: _LAST.index(option.name) if option.name in _LAST else -1))
 
 
 def _of_object(schema: dict[str, Any], parts: dict[str, Any]) -> tuple[Option, ...]:

@@ -28,6 +28,8 @@ PluginClass = type[contract.Plugin]
 
 ENTRY_POINT_GROUP = "elspeth.plugins"
 
+_STATISTICS = "elspeth.plugins.aggregations.statistics"
+
 BUILT_IN: dict[tuple[Kind, str], str] = {
     ("source", "csv"): "elspeth.plugins.sources.csv_source:CsvSource",
     ("source", "json"): "elspeth.plugins.sources.json_source:JsonSource",
@@ -44,6 +46,16 @@ BUILT_IN: dict[tuple[Kind, str], str] = {
     ("aggregation", "batch_stats"): "elspeth.plugins.aggregations.batch_stats:BatchStats",
     ("aggregation", "batch_replicate"): "elspeth.plugins.aggregations.batch_replicate:BatchReplicate",
     ("aggregation", "report_assemble"): "elspeth.plugins.aggregations.report_assemble:ReportAssemble",
+    ("aggregation", "batch_classifier_metrics"): f"{_STATISTICS}.classifier_metrics:BatchClassifierMetrics",
+    ("aggregation", "batch_data_quality_report"): f"{_STATISTICS}.data_quality_report:BatchDataQualityReport",
+    ("aggregation", "batch_distribution_profile"): f"{_STATISTICS}.distribution_profile:BatchDistributionProfile",
+    ("aggregation", "batch_drift_compare"): f"{_STATISTICS}.drift_compare:BatchDriftCompare",
+    ("aggregation", "batch_effect_size"): f"{_STATISTICS}.effect_size:BatchEffectSize",
+    ("aggregation", "batch_experiment_compare"): f"{_STATISTICS}.experiment_compare:BatchExperimentCompare",
+    ("aggregation", "batch_outlier_annotator"): f"{_STATISTICS}.outlier_annotator:BatchOutlierAnnotator",
+    ("aggregation", "batch_paired_preference"): f"{_STATISTICS}.paired_preference:BatchPairedPreference",
+    ("aggregation", "batch_threshold_summary"): f"{_STATISTICS}.threshold_summary:BatchThresholdSummary",
+    ("aggregation", "batch_top_k"): f"{_STATISTICS}.top_k:BatchTopK",
     ("sink", "csv"): "elspeth.plugins.sinks.csv_sink:CsvSink",
     ("sink", "json"): "elspeth.plugins.sinks.json_sink:JsonSink",
     ("sink", "text"): "elspeth.plugins.sinks.text_sink:TextSink",

@@ -58,7 +58,7 @@ def list_plugins(context: CliContext, kind: str | None, files: tuple[Path, ...])
         output.result_json([asdict(plugin) for plugin in found])
         return EXIT_OK
     rows = [(plugin.kind, plugin.name, plugin.origin, plugin.summary) for plugin in found]
-    output.result(output.table(["kind", "name", "from", "what it does"], rows))
+    output.result(output.table(["kind", "name", "from", "what it does"], rows, whole=("kind", "name")))
     return EXIT_OK
 
 
@@ -113,7 +113,8 @@ def _text(plugin: Description) -> str:
     lines += [f"{name:<13} {value}" for name, value in facts if value]
     options = list(_rows(plugin.options))
     table = output.table(["option", "type", "default", "meaning"], options) if options else "It takes no options."
-    return "\n".join([*lines, "", table])
+    results = list(plugin.result_fields.items())
+    return "\n".join([*lines, "", table, *(["", output.table(["result", "meaning"], results)] if results else [])])
 
 
 def _paragraphs(text: str, room: int) -> Iterable[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from elspeth.plugins import registry
 from elspeth.testing import check_aggregation, check_sink, check_source, check_transform
+from tests.unit.statistics.batches import EXAMPLES as STATISTICS
 
 INPUTS: dict[tuple[str, str], tuple[bytes, dict[str, Any]]] = {
     ("csv", "plain"): (b"id,name\n1,Ada\n2,Grace\n3,Alan\n", {}),
@@ -72,6 +73,7 @@ AGGREGATIONS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("batch_stats", {"value_field": "v"}, [{"v": 1}, {"v": "x"}]),
     ("batch_replicate", {}, [{"copies": 2, "a": [1]}, {"a": 2}, {"copies": 0}]),
     ("report_assemble", {"text_field": "t", "lines_per_page": 2}, [{"t": "a"}, {"t": "b"}, {"t": "c"}]),
+    *((f"batch_{name}", options, rows) for name, (options, rows) in STATISTICS.items()),
 ]
 
 

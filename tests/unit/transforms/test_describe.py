@@ -29,6 +29,17 @@ def test_nested_options_are_described_too() -> None:
     assert (schema.name, schema.type) == ("schema", "row schema")
 
 
+def test_what_every_plugin_takes_comes_last() -> None:
+    names = [option.name for option in describe(registry.find("aggregation", "batch_top_k")).options]
+    assert names == ["field", "k", "group_by", "include_missing", "required_input_fields", "schema"]
+
+
+def test_an_aggregation_may_say_what_the_fields_of_its_results_mean() -> None:
+    assert describe(registry.find("aggregation", "batch_top_k")).result_fields["k"] == "The option `k`."
+    assert describe(registry.find("aggregation", "batch_stats")).result_fields == {}
+    assert describe(registry.find("transform", "truncate")).result_fields == {}
+
+
 def test_a_mapping_says_what_its_values_are() -> None:
     options = {option.name: option for option in describe(registry.find("transform", "truncate")).options}
     assert options["fields"].type == "name: whole number, at least 0"
