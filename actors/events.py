@@ -38,10 +38,13 @@ class ChildDown:
         fork server       the process it was forked from died, and it with it
         hang          the supervisor did: no progress for `hang_seconds`
         memory        it went over its memory limit
+        oom           the kernel did, because memory ran out: the machine's, or that of a control group
         killed:WHY    the supervisor did, for the reason given
 
     `position` and `detail` are what it said last with `Port.at` (-1 and 0 if nothing); `output_tail` is the end of what
-    it wrote to its standard output and error.
+    it wrote to its standard output and error. `fork_server` is the pid of the one it died with, 0 if it died alone.
+    `out_of_memory` says whether the kernel took it, or its fork server, for memory; `group_limit_bytes` then is the
+    limit of the control group, None where it has none that can be seen.
     """
 
     name: str
@@ -53,6 +56,9 @@ class ChildDown:
     position: int
     detail: int
     output_tail: str
+    fork_server: int = 0
+    out_of_memory: bool = False
+    group_limit_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,19 +11,20 @@ from typing import Any
 import pykka
 
 from actors.channel import STOP
-from actors.child import EXIT_MEMORY
 from actors.crash_points import crash_point
 from actors.events import ChildDown, ChildUp, GaveUp, Tick
-from actors.health import HealthCheck, not_in_time
+from actors.health import not_in_time
 from actors.lifecycle import Event, State, transition
 from actors.link import Link
 from actors.places.local.fork_server import ForkServer, ForkServerGone
-from actors.places.local.heartbeat import DETAIL, PARENT_BEAT, POSITION
+from actors.places.local.heartbeat import PARENT_BEAT
 from actors.places.local.identity import Identity
+from actors.places.local.oom import OomWatch
 from actors.places.local.process import Process
 from actors.reactor import ChannelGarbled, ChildReady, Outbox, ProcessEnded, Reactor, TickDue, notify
 from actors.spec import ChildSpec
 from actors.strategy import Command, RestartIntensity, StartDue, Stop, Strategy, Supervision
+from actors.supervised import Supervised
 
 FORK_SERVERS = 5
 """So many in a row may die before they have forked a child: then it is not chance that they do."""
@@ -46,21 +46,6 @@ class ChildInfo:
     identity: Identity
     incarnation: int
     resident_bytes: int  # at the last look
-
-
-class _Supervised:
-    """A child's present incarnation, and what the supervisor remembers of it."""
-
-    def __init__(self, spec: ChildSpec, link: Link, tick_seconds: float) -> None:
-        self.spec = spec
-        self.link = link
-        self.process = link.process
-        self.state = State.STARTING
-        self.health = HealthCheck(spec, link, tick_seconds)
-        self.ordered: str | None = None  # why we killed it
-
-    def take(self, event: Event) -> None:
-        self.state = transition(self.state, event)
 
 
 class Supervisor(pykka.ThreadingActor):
@@ -110,12 +95,13 @@ class Supervisor(pykka.ThreadingActor):
         self._tell_ticks = tell_ticks
         self._answer: pykka.Future[Any] | None = None
         self._ticks = 0
-        self._children: dict[str, _Supervised] = {}  # in start order
+        self._children: dict[str, Supervised] = {}  # in start order
         self._incarnations: dict[str, int] = {}
         self._last_exit: dict[str, ChildDown] = {}
         self._reactor = Reactor(listener, self.actor_ref, on_output, tick_seconds)
         self._fork_server = fork_server
         self._own: ForkServer | None = None
+        self._oom = OomWatch()
         self._open = self._restarting = True
         self.outbox = Outbox(self._reactor)
 
@@ -228,13 +214,13 @@ class Supervisor(pykka.ThreadingActor):
 
     # --- lives --------------------------------------------------------------------------------------------------
 
-    def _child(self, name: str) -> _Supervised:
+    def _child(self, name: str) -> Supervised:
         try:
             return self._children[name]
         except KeyError:
             raise UnknownChild(f"no child {name!r}; there are {', '.join(self._children) or 'none'}") from None
 
-    def _present(self, name: str, incarnation: int) -> _Supervised | None:
+    def _present(self, name: str, incarnation: int) -> Supervised | None:
         """The child, unless the news is of an earlier incarnation."""
         child = self._children.get(name)
         return child if child is not None and child.link.incarnation == incarnation else None
@@ -245,7 +231,7 @@ class Supervisor(pykka.ThreadingActor):
         crash_point("supervisor.after_start")
         incarnation = self._incarnations[spec.name] = self._incarnations.get(spec.name, 0) + 1
         link = Link(spec.name, incarnation, process)
-        self._children[spec.name] = _Supervised(spec, link, self._tick_seconds)
+        self._children[spec.name] = Supervised(spec, link, self._tick_seconds)
         process.heartbeat_page.words[PARENT_BEAT] = self._ticks
         self._supervision.started(spec.name, spec.restart)
         notify(self._listener, ChildUp(spec.name, process.identity, incarnation))
@@ -265,7 +251,7 @@ class Supervisor(pykka.ThreadingActor):
             self._fork_server = self._own = self._fork_server.successor()
         return self._fork_server
 
-    def _ask(self, child: _Supervised) -> None:
+    def _ask(self, child: Supervised) -> None:
         if child.state in (State.STARTING, State.RUNNING):
             child.take(Event.ASK)
             child.health.expect_end()
@@ -273,8 +259,8 @@ class Supervisor(pykka.ThreadingActor):
 
     # --- restarts -----------------------------------------------------------------------------------------------
 
-    def _spend(self, child: _Supervised) -> GaveUp | None:
-        return self._supervision.spend(self._last_exit[child.spec.name], time.monotonic(), _cause(child))
+    def _spend(self, child: Supervised) -> GaveUp | None:
+        return self._supervision.spend(self._last_exit[child.spec.name], time.monotonic(), child.fallen)
 
     def _give_up(self, gave_up: GaveUp) -> None:
         self._children[gave_up.name].take(Event.GIVE_UP)
@@ -301,13 +287,13 @@ class Supervisor(pykka.ThreadingActor):
                 self._carry_out(self._supervision.not_started(self._last_exit[name], problem, time.monotonic()))
                 return
 
-    def _kill(self, child: _Supervised, reason: str) -> None:
+    def _kill(self, child: Supervised, reason: str) -> None:
         if child.state in (State.STARTING, State.RUNNING, State.STOPPING):
             child.take(Event.KILL)
             child.ordered = reason
             child.process.kill()
 
-    def _await_end(self, child: _Supervised, deadline: float | None) -> None:
+    def _await_end(self, child: Supervised, deadline: float | None) -> None:
         """Wait for the end of its process and bury it; without a deadline SIGKILL must have been sent."""
         while child.state.alive and (deadline is None or time.monotonic() < deadline):
             left = self._tick_seconds if deadline is None else max(0.0, deadline - time.monotonic())
@@ -316,36 +302,20 @@ class Supervisor(pykka.ThreadingActor):
                 self._bury(child)
             self._beat()
 
-    def _bury(self, child: _Supervised) -> None:
+    def _bury(self, child: Supervised) -> None:
         if not child.state.alive:
             return
-        code = child.process.reap()
-        words = child.process.heartbeat_page.words
-        position, detail = words[POSITION], words[DETAIL]
-        child.process.close()
-        child.take(Event.REAPED)
-        link = child.link
-        by_signal = signal.Signals(-code).name if code < 0 else None
-        down = ChildDown(
-            name=link.name,
-            identity=child.process.identity,
-            incarnation=link.incarnation,
-            exit_code=code if code >= 0 else None,
-            signal=by_signal,
-            reason=_reason(code, child.ordered, orphaned=child.process.orphaned),
-            position=position,
-            detail=detail,
-            output_tail=link.splitter.tail(),
-        )
-        self._last_exit[link.name] = down
+        down = child.end(self._oom)
+        self._last_exit[down.name] = down
         notify(self._listener, down)
         if self._restarting:
-            self._carry_out(self._supervision.ended(down, time.monotonic(), _cause(child)))
+            self._carry_out(self._supervision.ended(down, time.monotonic(), child.fallen))
 
     # --- watching -----------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         self._beat()
+        self._oom.look()
         for child in self._children.values():
             if child.state.alive and (reason := child.health.look(child.state)) is not None:
                 self._kill(child, reason)
@@ -366,19 +336,3 @@ class Supervisor(pykka.ThreadingActor):
         for child in self._children.values():
             if child.state.alive:
                 child.process.heartbeat_page.words[PARENT_BEAT] = self._ticks
-
-
-def _cause(child: _Supervised) -> ForkServer | None:
-    """What it died of together with others, whose deaths are one."""
-    return child.process.fork_server if child.process.orphaned else None
-
-
-def _reason(code: int, ordered: str | None, *, orphaned: bool) -> str:
-    """The word for an end: an order of ours counts only if it was carried out before the child ended by itself."""
-    if ordered is not None and code == -signal.SIGKILL:
-        return ordered
-    if orphaned:
-        return "fork_server"
-    if code == EXIT_MEMORY:
-        return "memory"
-    return "signal" if code < 0 else "exited"

@@ -143,8 +143,11 @@ class CommitPipeline:
         consumer.up = True
         consumer.next_no = self.durable.micro_batch + 1
 
-    def consumer_died(self, event: ev.Died) -> list[ev.Command]:
-        """Its process is gone: barriers that wait for it are taken back; what it had is kept and sent again."""
+    def consumer_died(self, event: ev.Died, *, counted: bool = True) -> list[ev.Command]:
+        """Its process is gone: barriers that wait for it are taken back; what it had is kept and sent again.
+
+        Unless the death is `counted`, a worker's row is to blame for it.
+        """
         consumer = self.consumers[event.child]
         if consumer.up:
             consumer.careful_no = consumer.next_no - 1
@@ -152,8 +155,10 @@ class CommitPipeline:
         self._take_back()
         micro_batch = self.micro_batches.get(event.detail)
         # What it has answered once is decided: a second look that kills is no reason to decide otherwise.
-        if event.position < 0 or micro_batch is None or micro_batch.passed(consumer.stage):
-            return [ev.Restart(event.child, counted=True)]
+        decided = event.position < 0 or micro_batch is None or micro_batch.passed(consumer.stage)
+        if decided or event.memory or not counted:
+            return [ev.Restart(event.child, counted)]
+        assert micro_batch is not None
         restart = ev.Restart(event.child, counted=False)
         if not micro_batch.blame(consumer.stage, event.position, event.evidence, self._policy.poison_attempts):
             return [restart]

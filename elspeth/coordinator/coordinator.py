@@ -50,6 +50,7 @@ class Coordinator(pykka.ThreadingActor):
         self._timers = Timers(topology.max_seconds, time.monotonic())
         self._shutdown = Shutdown(topology.stop_seconds)
         self._children = Children(topology.worker, self._not_started)
+        self._for_memory: list[ChildDown] = []
         self._outcome = outcome
 
     # -- for the owner -----------------------------------------------------------------------------------------
@@ -117,13 +118,15 @@ class Coordinator(pykka.ThreadingActor):
             if event.name == AUDIT:
                 self._entered(self._shutdown.audit_gone())
             return
-        evidence = exit_reasons.evidence(event, self._topology.hang_seconds)
+        evidence = exit_reasons.evidence(event, self._topology.limits)
         self._progress.notify(f"{event.name} (pid {event.identity.pid}) died: {evidence.reason}")
         if self._machine is None:
             self._children.restart(event.name, counted=True)
             return
+        if evidence.memory:
+            self._for_memory = [*self._for_memory[-2:], event]
         position = -1 if event.name == SOURCE else event.position
-        self._step(ev.Died(event.name, position, event.detail, evidence))
+        self._step(ev.Died(event.name, position, event.detail, evidence, event.fork_server))
 
     def _ended_badly(self, event: ChildDown) -> None:
         """What a child did last, when all seemed done, failed: that is not a run that went well."""
@@ -135,10 +138,10 @@ class Coordinator(pykka.ThreadingActor):
             )
 
     def _gave_up(self, name: str, reason: str, exits: list[ChildDown]) -> None:
-        lines = exit_reasons.last_exits(exits, self._topology.hang_seconds)
+        limits = self._topology.limits
+        lines = exit_reasons.last_exits(exits, limits)
         self._audit.record(name, "gave_up", detail={"reason": reason, "exits": lines})
-        details = [*lines, *exit_reasons.last_words(exits)]
-        self._fail(ElspethError(f"restart intensity exceeded: {reason}", details=details))
+        self._fail(exit_reasons.gave_up(reason, exits, limits))
         if name == AUDIT and self._shutdown.phase == Phase.CLOSING:
             self._shutdown.audit_began_again(time.monotonic())
             self._children.start(self._topology.audit)  # once more, for the last word only
@@ -266,6 +269,8 @@ class Coordinator(pykka.ThreadingActor):
             case ev.Convicted(row_index, conviction):
                 self._progress.poisoned += 1
                 self._audit.record("workers", "quarantined", detail={"row_index": row_index, **conviction.facts()})
+            case ev.OutOfMemory(rows):
+                self._fail(exit_reasons.out_of_memory(self._for_memory, self._topology.limits, rows))
             case ev.Finished(complete):
                 self._entered(self._shutdown.finished(time.monotonic(), complete=complete))
 

@@ -11,6 +11,7 @@ from elspeth.coordinator import events as ev
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.coordinator.evidence import Evidence
 from elspeth.coordinator.in_flight import ChunkSlice, MicroBatch, WorkerState
+from elspeth.coordinator.memory_trial import MemoryTrial
 from elspeth.coordinator.names import SOURCE
 from elspeth.coordinator.policy import WORK_SECONDS, ChunkSize, Policy
 from elspeth.coordinator.protocol import Credit, ReadFrom, StageWork, Work
@@ -29,6 +30,7 @@ class Dispatcher:
         self._tokens = 0
         self._coming = 1  # the run begins with a worker on its way
         self._blames: list[ev.Command] = []
+        self._trial = MemoryTrial()
         self.chunk = ChunkSize(1 if cautious_rows else policy.smallest_chunk(), policy.largest_chunk())
         self._sources = dict(checkpoint.source_positions)
         self._next_row = checkpoint.row_count
@@ -180,7 +182,13 @@ class Dispatcher:
         else:
             worker.tasks.remove(chunk_slice)
         chunk_slice.worker, chunk_slice.done = None, True
+        if chunk_slice.exclusive:
+            self._convict_all(self._trial.survived())
         chunk_slice.items, chunk_slice.records, chunk_slice.outcomes = event.items, event.records, done.outcomes
+
+    def tries_one(self) -> bool:
+        """Whether a row has all workers to itself: what is shared dies of it, or of nothing here."""
+        return any(task.exclusive for worker in self.workers.values() for task in worker.tasks)
 
     def worker_died(self, event: ev.Died) -> list[ev.Command]:
         """A worker is gone: its tasks are to be given out again, and the row it was touching is the suspect."""
@@ -207,18 +215,25 @@ class Dispatcher:
             if event.position not in rows:
                 return False
             chunk_slice.deaths += 1
-            if chunk_slice.deaths >= self._policy.poison_attempts:
-                self._convict(chunk_slice, event.evidence)
-            else:
+            chunk_slice.memory |= event.memory
+            chunk_slice.exclusive |= event.memory or bool(event.fork_server)
+            if event.memory and self._trial.died(chunk_slice):
+                return True  # it waits for how others fare, or they for it
+            if chunk_slice.deaths < self._policy.poison_attempts:
                 self._suspicion(chunk_slice, event.evidence)
+            elif chunk_slice.memory:
+                self._trial.accuse(chunk_slice, event.evidence)
+            else:
+                self._convict(chunk_slice, event.evidence)
             return True
         at = self.pending.index(chunk_slice)
         if event.position in rows:
             before, suspect, rest = self._isolate(chunk_slice, event.position)
+            suspect.exclusive = event.memory or bool(event.fork_server)
             self._suspicion(suspect, event.evidence)
             self.pending[at : at + 1] = [*before, suspect, *rest]
             return True
-        if self._policy.pool_size > 1 and len(rows) > 1:
+        if self._policy.pool_size > 1 and len(rows) > 1 and not event.memory:
             # A pool touches many rows at once, so nobody knows which one it was: bisect until one is left.
             middle = (chunk_slice.start + chunk_slice.stop) // 2
             self.pending[at : at + 1] = [
@@ -229,8 +244,9 @@ class Dispatcher:
         return False
 
     def _blame_micro_batch(self, micro_batch: MicroBatch, event: ev.Died) -> bool:
-        if event.position < 0:
+        if event.position < 0 or event.memory:
             return False
+        micro_batch.exclusive |= bool(event.fork_server)
         if not micro_batch.alone:
             micro_batch.alone = True
         elif micro_batch.blame(micro_batch.stage, event.position, event.evidence, self._policy.poison_attempts):
@@ -246,8 +262,12 @@ class Dispatcher:
 
     def _convict(self, chunk_slice: ChunkSlice, evidence: Evidence) -> None:
         chunk_slice.poison = evidence.convict(chunk_slice.deaths)
-        chunk_slice.alone = False
+        chunk_slice.alone = chunk_slice.exclusive = False
         self._blames.append(ev.Convicted(chunk_slice.row_index, chunk_slice.poison))
+
+    def _convict_all(self, convicted: list[tuple[ChunkSlice, Evidence]]) -> None:
+        for chunk_slice, evidence in convicted:
+            self._convict(chunk_slice, evidence)
 
     def noted(self, token: int) -> None:
         for chunk_slice in self.pending:
@@ -258,13 +278,23 @@ class Dispatcher:
 
     def assign(self) -> list[ev.Command]:
         """Give out what can be given; ask for another worker when there is enough to do for one."""
+        self._find_witness()
+        if rows := self._trial.take_verdict():
+            self._blames.append(ev.OutOfMemory(rows))
         out, self._blames = self._blames, []
+        if self.tries_one():
+            return out
         waiting: list[ChunkSlice | MicroBatch] = [*self._micro_batches]
         waiting += [
             chunk_slice
             for chunk_slice in self.pending
-            if not chunk_slice.done and chunk_slice.worker is None and chunk_slice.blame is None
+            if not chunk_slice.done
+            and chunk_slice.worker is None
+            and chunk_slice.blame is None
+            and not chunk_slice.held
         ]
+        if exclusive := [task for task in waiting if task.exclusive]:
+            return [*out, *self._give_everything(exclusive[0])]
         for task in [task for task in waiting if task.alone]:
             fresh = next((worker for worker in self.workers.values() if worker.fresh), None)
             if fresh is not None:
@@ -282,6 +312,32 @@ class Dispatcher:
                 return [*out, *self._more_workers(others[at:])]
             out.append(self._give(worker, task))
         return out
+
+    def _give_everything(self, task: ChunkSlice | MicroBatch) -> list[ev.Command]:
+        """Let the others run empty; then this one goes alone, and nothing beside it."""
+        if any(worker.tasks for worker in self.workers.values()):
+            return []
+        fresh = next((worker for worker in self.workers.values() if worker.fresh), None)
+        if fresh is not None:
+            return [self._give(fresh, task)]
+        return [] if self._coming else self._fresh_worker()
+
+    def _find_witness(self) -> None:
+        """Have another row tried as the accused one was: if that dies, too, neither has done it."""
+        trial = self._trial
+        if not trial.wants_witness():
+            return
+        for at, chunk_slice in enumerate(self.pending):
+            if chunk_slice.exclusive and not chunk_slice.held and not chunk_slice.done:
+                return  # a suspect of its own; it will do
+            free = chunk_slice.worker is None and chunk_slice.blame is None and chunk_slice.poison is None
+            if free and not chunk_slice.done and not chunk_slice.held:
+                before, witness, rest = self._isolate(chunk_slice, chunk_slice.row_index)
+                witness.exclusive = True
+                self.pending[at : at + 1] = [*before, witness, *rest]
+                return
+        if self._input_closed or self._next_row < self._cautious_end:
+            self._convict_all(trial.nobody_left())
 
     def _fresh_worker(self) -> list[ev.Command]:
         """A worker that has done nothing yet: one more if there may be one more, else in place of an idle one."""

@@ -26,13 +26,20 @@ class Restored(Struct, frozen=True):
 class Died(Struct, frozen=True):
     """A child is gone and reaped. `position` is the row index or the place of the item it was touching, -1 if none.
 
-    `detail` is the number of the node that had the row, or of the micro-batch that the item was in.
+    `detail` is the number of the node that had the row, or of the micro-batch that the item was in. `fork_server` is
+    the pid of the one that all children died with, 0 where this one died alone.
     """
 
     child: str
     position: int = -1
     detail: int = 0
     evidence: Evidence = Evidence(reason="died")
+    fork_server: int = 0
+
+    @property
+    def memory(self) -> bool:
+        """Whether it died for want of memory that no setting of ours bounds, so that it may not be the row's doing."""
+        return self.evidence.memory
 
 
 class ChunkArrived(Struct, frozen=True):
@@ -151,10 +158,19 @@ class Convicted(Struct, frozen=True):
     conviction: Conviction
 
 
+class OutOfMemory(Struct, frozen=True):
+    """Different rows died alone for want of memory, or nobody is left to compare with: it is not the rows' doing.
+
+    `rows` are those that were tried; none is blamed.
+    """
+
+    rows: list[int]
+
+
 class Finished(Struct, frozen=True):
     """Nothing is left to do: the input is complete and committed, or the flow has given way after `Stop`."""
 
     complete: bool
 
 
-Command = Send | NeedWorker | Restart | Recycle | Suspect | Convicted | Finished
+Command = Send | NeedWorker | Restart | Recycle | Suspect | Convicted | OutOfMemory | Finished

@@ -12,13 +12,15 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """How the process died that was touching an item; of earlier attempts only the `reason` is known.
 
     `detail` is the number of the node that had it, or of the micro-batch it was in; `signal` and `exit_code` say how
-    the process ended.
+    the process ended. `memory`: for want of memory that no setting of ours bounds. A later attempt may have more of it,
+    and begins without this suspicion.
     """
 
     reason: str
     detail: int | UnsetType = UNSET
     signal: str | UnsetType | None = UNSET
     exit_code: int | UnsetType | None = UNSET
+    memory: bool = False
 
     @property
     def of_this_attempt(self) -> bool:

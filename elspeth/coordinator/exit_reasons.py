@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from actors.events import ChildDown
 from elspeth.coordinator.evidence import Evidence
 from elspeth.coordinator.names import SOURCE
-from elspeth.errors import Temporary
+from elspeth.errors import ElspethError, Temporary
 
 _TAIL_LINES = 5
 
 
-def describe(down: ChildDown, hang_seconds: float | None) -> str:
-    """How it died; names the setting whose limit it went over."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the words need to know: the limits that children of this run have, by whom. None: none.
+
+    `worker_memory_bytes` is ours (`supervisor.worker_memory_limit_mb`), for workers and ordered stages only.
+    `address_space_bytes` is the system's (`ulimit -v`).
+    """
+
+    hang_seconds: float | None = 300.0
+    worker_memory_bytes: int | None = None
+    address_space_bytes: int | None = None
+
+
+def of_memory(down: ChildDown, limits: Limits) -> bool:
+    """Whether it died for want of memory that no setting of ours bounds: then the row in hand may not have done it."""
+    limited = limits.worker_memory_bytes is not None and down.name.startswith(("worker-", "stage-"))
+    return down.out_of_memory or (down.reason == "memory" and not limited)
+
+
+def describe(down: ChildDown, limits: Limits) -> str:
+    """How it died; names the setting or the limit that it went over."""
     if down.reason == "hang":
-        return f"hung: no progress for supervisor.hang_timeout_seconds ({hang_seconds:g} s)"
+        return f"hung: no progress for supervisor.hang_timeout_seconds ({limits.hang_seconds:g} s)"
+    if of_memory(down, limits):
+        who = "the kernel killed it" if down.out_of_memory else "the system gave it no more"
+        return f"out of memory: {who} ({_bound(down, limits)})"
     if down.reason == "memory":
         return "memory: over supervisor.worker_memory_limit_mb"
     if down.reason == "fork_server":
@@ -24,10 +47,12 @@ def describe(down: ChildDown, hang_seconds: float | None) -> str:
     return down.signal or f"exit code {down.exit_code}"
 
 
-def evidence(down: ChildDown, hang_seconds: float | None) -> Evidence:
+def evidence(down: ChildDown, limits: Limits) -> Evidence:
     """What speaks against the item that it was touching."""
-    reason = describe(down, hang_seconds)
-    return Evidence(reason=reason, detail=down.detail, signal=down.signal, exit_code=down.exit_code)
+    return Evidence(
+        reason=describe(down, limits), detail=down.detail, signal=down.signal, exit_code=down.exit_code,
+        memory=of_memory(down, limits),
+    )  # fmt: skip
 
 
 def detail(down: ChildDown) -> dict[str, Any]:
@@ -36,9 +61,38 @@ def detail(down: ChildDown) -> dict[str, Any]:
     return facts | {"position": down.position} if down.position >= 0 and down.name != SOURCE else facts
 
 
-def last_exits(exits: Sequence[ChildDown], hang_seconds: float | None) -> list[str]:
+def _bound(down: ChildDown, limits: Limits) -> str:
+    if down.group_limit_bytes is not None:
+        return f"the memory limit of its control group is {down.group_limit_bytes / 2**20:,.0f} MiB"
+    if limits.address_space_bytes is not None and not down.out_of_memory:
+        return f"the address space limit, ulimit -v, is {limits.address_space_bytes / 2**20:,.0f} MiB"
+    return "no limit is set: the machine has no more"
+
+
+def out_of_memory(exits: Sequence[ChildDown], limits: Limits, rows: Sequence[int] = ()) -> Temporary:
+    """The run cannot go on for want of memory. `rows` were tried alone, and their processes died all the same."""
+    down = next(down for down in reversed(exits) if of_memory(down, limits))
+    tried = [f"row {row} was tried alone, and its process died the same way; it is not blamed" for row in rows]
+    return Temporary(
+        f"out of memory: {_bound(down, limits)}, and that is too little for this run",
+        details=[*tried, *last_exits(exits[-3:], limits)],
+        next_step="give it more memory, or fewer workers (concurrency.max_workers); where single rows take that much, "
+        "set supervisor.worker_memory_limit_mb, and they are set aside, then resume",
+    )
+
+
+def gave_up(reason: str, exits: Sequence[ChildDown], limits: Limits) -> ElspethError:
+    """A child kept dying: what it died of decides whether the run failed, or lacks something."""
+    if any(of_memory(down, limits) for down in exits):
+        return out_of_memory(exits, limits)
+    return ElspethError(
+        f"restart intensity exceeded: {reason}", details=[*last_exits(exits, limits), *last_words(exits)]
+    )
+
+
+def last_exits(exits: Sequence[ChildDown], limits: Limits) -> list[str]:
     """One line for each death that counted."""
-    return [f"{down.name} (pid {down.identity.pid}): {describe(down, hang_seconds)}" for down in exits]
+    return [f"{down.name} (pid {down.identity.pid}): {describe(down, limits)}" for down in exits]
 
 
 def last_words(exits: Sequence[ChildDown]) -> list[str]:

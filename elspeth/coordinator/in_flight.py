@@ -19,6 +19,9 @@ class ChunkSlice:
     `worker` is who has it now; `alone` asks for a fresh worker with nothing else to do; `blame` is the token of a
     suspicion that must be on record before the slice is touched again. `deaths` counts those that it saw alone;
     `inherited` of them are known from earlier attempts.
+
+    While an `exclusive` one is touched no other row is: memory, or the process that all were forked from, is shared.
+    `memory` says that one of its deaths was for want of memory; `held` that it waits for how others fare.
     """
 
     seq: int
@@ -38,6 +41,9 @@ class ChunkSlice:
     deaths: int = 0
     inherited: int = 0
     blame: int | None = None
+    exclusive: bool = False
+    memory: bool = False
+    held: bool = False
     poison: Conviction | None = None
     items: Body = None
     records: Body = None
@@ -79,6 +85,7 @@ class MicroBatch:
     inputs: dict[int, Body] = field(default_factory=dict)
     records: list[Body] = field(default_factory=list)
     worker: str | None = None
+    exclusive: bool = False
     complete: bool = False
     alone: bool = False
     deaths: dict[tuple[int, int], int] = field(default_factory=dict)

@@ -49,6 +49,8 @@ class Machine:
         self.active_seconds = checkpoint.active_seconds
         self._out: list[ev.Command] = []
         self._stopping = False
+        self._fallen = 0
+        self._by_a_row = False
         self._finished = False
 
     @property
@@ -118,14 +120,18 @@ class Machine:
 
     def _died(self, event: ev.Died) -> None:
         child = event.child
+        if event.fork_server and event.fork_server != self._fallen:
+            # The first that is heard of of those who died together: what the workers had then tells whose doing it was.
+            self._fallen, self._by_a_row = event.fork_server, self.dispatcher.tries_one()
+        counted = not (event.fork_server and self._by_a_row)
         if child == AUDIT:
             self.pipeline.audit_down()
-            self._out.append(ev.Restart(child, counted=True))
+            self._out.append(ev.Restart(child, counted))
         elif child == SOURCE:
             self.dispatcher.source_down()
-            self._out.append(ev.Restart(child, counted=True))
+            self._out.append(ev.Restart(child, counted))
         elif child in self.pipeline.consumers:
-            self._out.extend(self.pipeline.consumer_died(event))
+            self._out.extend(self.pipeline.consumer_died(event, counted=counted))
         else:
             self._out.extend(self.dispatcher.worker_died(event))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from actors.places.local.identity import Identity
 from actors.spec import ChildSpec
 from elspeth.concealment import NOTHING, Concealment
+from elspeth.coordinator.exit_reasons import Limits
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.protocol import JsonObject
 from elspeth.errors import ElspethError
@@ -26,7 +27,7 @@ class Topology:
     policy: Policy
     stateful: tuple[bool, ...]
     max_seconds: float = 5.0
-    hang_seconds: float | None = 300.0
+    limits: Limits = field(default_factory=Limits)
     cautious: bool = False
     leftovers: tuple[Identity, ...] = ()
     sizes: dict[str, int] = field(default_factory=dict)  # of the inputs as they were found, in bytes, for the record

@@ -58,6 +58,20 @@ def test_a_row_that_kills_its_worker_is_set_aside_and_its_neighbours_are_not(tmp
     assert "killing the process that touched them: 1 row" in tree.log
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_row_that_kills_the_process_all_are_forked_from_is_set_aside_and_no_other(
+    tmp_path: Path, workers: int
+) -> None:
+    folder = lay(tmp_path / "run", ROWS, settings(max_restarts=1, workers=workers), {57: "parent"})
+    with Tree.run(folder) as tree:
+        assert tree.wait() == 0, tree.log
+    assert violations(folder, poisoned=(57,)) == []
+    assert written(folder, "bad") == [57]
+    ((_, _, _, error),) = told(folder)
+    assert "so died the process that children are forked from" in error["reason"]
+    assert error["attempts"] == 3
+
+
 def test_a_row_that_hangs_costs_its_time_outs_and_is_set_aside(tmp_path: Path) -> None:
     value = settings(max_restarts=0, hang_timeout_seconds=2.5, poison_attempts=2)
     value["transforms"][0].pop("on_error")

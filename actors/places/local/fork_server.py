@@ -70,6 +70,11 @@ class ForkServer:
         self.close()
 
     @property
+    def pid(self) -> int:
+        """Its pid, or what it was."""
+        return self._pid
+
+    @property
     def gone(self) -> bool:
         """Whether it has ended, or was closed: then nothing can be asked of it any more."""
         with self._lock:

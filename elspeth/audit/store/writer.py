@@ -14,7 +14,7 @@ from actors.crash_points import crash_point
 from elspeth import canonical, ids
 from elspeth.audit import purge
 from elspeth.audit.export.journal import Journal
-from elspeth.audit.store import database, schema, state_events
+from elspeth.audit.store import database, memory_marks, schema, state_events
 from elspeth.audit.store.commit_records import prepared
 from elspeth.audit.store.ledger import Ledger, as_dict
 from elspeth.audit.store.output_claims import require_unused
@@ -176,7 +176,16 @@ class AuditWriter:
 
         Each suspicion is recorded with the deaths before it in its attempt. The last one of an attempt that died was
         open then, and counts as one more; those before it had been survived, or went on record with their own deaths.
+        What memory had to do with is dropped: how much of it there is is no property of a row.
         """
+        marks = {
+            attempt: canonical.from_text(detail)
+            for attempt, detail in self._connection.execute(
+                "SELECT attempt, detail FROM supervision_events WHERE run_id = ? AND event = ?",
+                (run_id, memory_marks.EVENT),
+            )
+        }
+        now = memory_marks.mark()
         found = self._connection.execute(
             "SELECT e.attempt, e.detail, a.ended_at IS NULL OR a.end_reason LIKE 'taken over%'"
             " FROM supervision_events e"
@@ -188,6 +197,8 @@ class AuditWriter:
         for place, (attempt, detail, died) in enumerate(found):
             facts = canonical.from_text(detail)
             last = place + 1 == len(found) or found[place + 1][0] != attempt
+            if facts.get("memory") or (last and died and memory_marks.ran_out(marks, attempt, now)):
+                continue
             key = facts["row_index"], attempt
             deaths[key] = max(deaths.get(key, 0), facts["deaths"] + (1 if last and died else 0))
         total: dict[int, int] = {}

@@ -20,11 +20,13 @@ import pykka
 from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
 from actors.places.local.identity import Identity
+from actors.places.local.oom import address_space_limit
 from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
 from elspeth.audit.fencing import require_not_taken_over
 from elspeth.coordinator.coordinator import TICK_SECONDS, Coordinator
+from elspeth.coordinator.exit_reasons import Limits
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
@@ -139,7 +141,7 @@ def topology_of(
         policy=policy_of(pipeline),
         stateful=stateful,
         max_seconds=pipeline.settings.checkpoint.max_seconds,
-        hang_seconds=hang,
+        limits=Limits(hang, limit * 1024 * 1024 if limit else None, address_space_limit()),
         cautious=cautious,
         leftovers=leftovers,
         sizes=pipeline.sizes(),

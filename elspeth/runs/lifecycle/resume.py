@@ -13,6 +13,7 @@ from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import NodeRecord, Run
+from elspeth.audit.store import memory_marks
 from elspeth.audit.store.database import require_whole
 from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import Checkpoint
@@ -36,7 +37,7 @@ from elspeth.runs.lifecycle.requirements import (
 from elspeth.runs.lifecycle.start import inputs_of
 from elspeth.runs.liveness.identity import current
 from elspeth.runs.liveness.locks import AttemptLock, lock_path
-from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, inspected_sizes, leftovers
+from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, inspected_sizes, leftovers, memory_ran_out
 from elspeth.runs.operate.records import take_over_action
 from elspeth.settings import difference
 
@@ -100,6 +101,7 @@ def prepare(
         attempts = reader.attempts(run.run_id)
         sizes = inspected_sizes(reader, run.run_id)
         drivers = driver.recorded(reader, run.run_id)
+        ran_out = memory_ran_out(reader, run.run_id)
     _compare_settings(run, options)
     enter(run, options.working_directory)
     pipeline = require_settings(run, environ=options.environ, dotenv=options.dotenv, overrides=options.set)
@@ -116,6 +118,10 @@ def prepare(
         for attempt in attempts[-2:]
     ]
     cautious = len(died) == 2 and all(died) and held is not None and held.attempt < run.attempt
+    if ran_out & {attempt.attempt for attempt in attempts[-2:]}:
+        cautious = False  # no row did that
+    if run.attempt in ran_out:
+        notes += ("the kernel killed processes for want of memory while the attempt before this one was alive",)
     return Resumption(run, database, options, state, checkpoint, pipeline, notes, remains, cautious, accepted)
 
 
@@ -143,7 +149,8 @@ def execute(
         )  # fmt: skip
         overrides = {"set": list(options.set), "accept_changed_code": options.accept_changed_code}
         drives = driver.present(pipeline.plugins.values())
-        records = {"supervision_events": [driver.record(run.run_id, number, drives, utc_now(), resumption.accepted)]}
+        driven = driver.record(run.run_id, number, drives, utc_now(), resumption.accepted)
+        records = {"supervision_events": [driven, memory_marks.record(run.run_id, number)]}
         if replace:
             records["operator_actions"] = [take_over_action(run.run_id, number, identity, options.reason)]
         audit = AuditPlan(

@@ -10,6 +10,7 @@ from pathlib import Path
 from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
 from elspeth import __version__, ids
+from elspeth.audit.store import memory_marks
 from elspeth.audit.store.database import path_of
 from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import start_checkpoint
@@ -75,7 +76,7 @@ def execute(
                 "elspeth_version": __version__,
                 "canonical_version": CANONICAL_VERSION,
             },
-            records=pipeline.node_records() | {"supervision_events": [drives]},
+            records=pipeline.node_records() | {"supervision_events": [drives, memory_marks.record(start.run_id, 1)]},
             checkpoint=start_checkpoint(pipeline.positions),
             checkpoints=pipeline.settings.checkpoint.enabled,
             supersedes=start.supersedes,

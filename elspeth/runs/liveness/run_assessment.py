@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Attempt, CheckpointRecord, Run
+from elspeth.audit.store import memory_marks
 from elspeth.errors import NewerVersion, RunInProgress
 from elspeth.runs.liveness.evidence import gather, needs_watching, watch
 from elspeth.runs.liveness.identity import AttemptIdentity
@@ -111,3 +112,10 @@ def inspected_sizes(reader: AuditReader, run_id: str) -> dict[str, int]:
     """The sizes of the inputs, in bytes, as the latest attempt found them."""
     found = [event.detail for event in reader.events(run_id) if event.event == "inspected" and event.detail]
     return dict(json.loads(found[-1])["sizes"]) if found else {}
+
+
+def memory_ran_out(reader: AuditReader, run_id: str) -> set[int]:
+    """The attempts during which the kernel killed processes of this machine for want of memory."""
+    events = [event for event in reader.events(run_id) if event.event == memory_marks.EVENT and event.detail]
+    marks = {event.attempt: json.loads(event.detail or "") for event in events if event.attempt is not None}
+    return {attempt for attempt in marks if memory_marks.ran_out(marks, attempt, memory_marks.mark())}

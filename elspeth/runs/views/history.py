@@ -77,12 +77,20 @@ def _of_the_run(event: Event, driver: Attempt | None, facts: Mapping[str, Any]) 
     return None  # what an operator did is told from the record of the act
 
 
+_REASONS = {
+    "hang": "hung and was killed",
+    "memory": "ran out of memory",
+    "oom": "was killed by the kernel: out of memory",
+    "fork_server": "died with the process that children are forked from",
+}
+
+
 def _exit(facts: Mapping[str, Any]) -> str:
     reason = str(facts.get("reason") or "")
     if reason.startswith("killed:"):
         return f"was killed: {reason.removeprefix('killed:')}"
-    if reason in ("hang", "memory"):
-        return {"hang": "hung and was killed", "memory": "ran out of memory"}[reason]
+    if reason in _REASONS:
+        return _REASONS[reason]
     if facts.get("signal"):
         return f"was killed by {facts['signal']}"
     return f"ended with exit code {facts.get('exit_code')}"

@@ -41,6 +41,13 @@ def act(word: str, ctx: Context | None = None) -> None:
             blocks = []
             while True:
                 blocks.append(bytearray(1 << 24))
+        case "hungry":
+            taken = []
+            while True:
+                taken.append(b"x" * (1 << 22))  # touched, so that it is there
+        case "parent":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
         case "bomb":
             os.kill(parent_of(os.getppid()), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)

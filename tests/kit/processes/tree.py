@@ -70,13 +70,16 @@ class Tree:
     Used as a context manager it leaves no process of its own behind, whatever the test does.
     """
 
-    def __init__(self, folder: Path, *words: str, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *words: str, environ: dict[str, str] | None = None, before: Callable[[], None] | None = None
+    ) -> None:
+        """`before` is called in the new process, before it is the command."""
         self.folder = folder
         self._log, self._result = (folder / f"{name}-{time.monotonic_ns()}" for name in ("log", "result"))
         with self._log.open("wb") as log, self._result.open("wb") as result:
             self.popen = subprocess.Popen(
                 [COMMAND, *words], cwd=folder, stdin=subprocess.DEVNULL, stdout=result, stderr=log,
-                env={**os.environ, "NO_COLOR": "1", **(environ or {})},
+                env={**os.environ, "NO_COLOR": "1", **(environ or {})}, preexec_fn=before,
             )  # fmt: skip
         self.pid = self.popen.pid
         self._known: dict[int, Identity] = {}

@@ -123,7 +123,7 @@ def _worker(world: World, child: Child) -> None:
             continue
         child.at = (-1, 0) if pooled and message.stop - message.start > 1 else (index, 0)
         if index in world.setting.killers.get(0, ()):
-            world.kill(child.name)
+            world.kill_by_row(child.name)
             return
         records.append(("decided", 0, index))
         items.append((index, ()))

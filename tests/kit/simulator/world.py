@@ -25,12 +25,17 @@ from tests.kit.simulator.durable import Database, Disk, claim
 
 @dataclass(frozen=True)
 class Setting:
-    """A pipeline and its input. `killers` maps a stage (the sinks are the one after the last) to rows that kill it."""
+    """A pipeline and its input. `killers` maps a stage (the sinks are the one after the last) to rows that kill it.
+
+    They do so for want of memory where it says `memory`, and all children at once where it says `parent`.
+    """
 
     policy: Policy
     stateful: tuple[bool, ...] = (False,)
     sources: tuple[int, ...] = (10,)
     killers: dict[int, frozenset[int]] = field(default_factory=dict)
+    memory: bool = False
+    parent: bool = False
 
     @property
     def rows(self) -> int:
@@ -72,6 +77,8 @@ class World:
         self.counted = 0
         self.inherited = database.suspects()
         self.owned = True
+        self.out_of_memory: list[int] = []
+        self.fork_server = 1
         self.time = database.checkpoint.active_seconds
 
     # -- the schedule ------------------------------------------------------------------------------------------
@@ -104,7 +111,17 @@ class World:
         self.stopped |= isinstance(event, ev.Stop)
         self._step(event)
 
-    def kill(self, name: str) -> None:
+    def kill_by_row(self, name: str) -> None:
+        """The row that this process touches kills it, or all children, for its reason."""
+        if not self.setting.parent:
+            self.kill(name, memory=self.setting.memory)
+            return
+        for each in [name, *self.alive()]:
+            if self.children[each].state != "down":
+                self.kill(each, memory=self.setting.memory, fork_server=self.fork_server)
+        self.fork_server += 1
+
+    def kill(self, name: str, *, memory: bool = False, fork_server: int = 0) -> None:
         """This process dies now. What it had said is still heard."""
         child = self.children[name]
         if child.recycled:
@@ -122,7 +139,8 @@ class World:
             self._count_lane(child, int(name[6:]))
         child.state, child.job, child.memory, child.at = "down", None, None, (-1, 0)
         child.inbox.clear()
-        child.outbox.append(ev.Died(name, -1 if name == SOURCE else position, detail, Evidence(reason="killed")))
+        where = -1 if name == SOURCE else position
+        child.outbox.append(ev.Died(name, where, detail, Evidence(reason="killed", memory=memory), fork_server))
 
     def end_of_attempt(self) -> None:
         """The main process dies, and everybody with it."""
@@ -234,6 +252,8 @@ class World:
                 )
             case ev.Convicted(row, _):
                 self._to_audit(self.event_outbox.add("workers", "quarantined", detail={"row": row}))
+            case ev.OutOfMemory(rows):
+                self.out_of_memory = rows
             case ev.Finished():
                 self.finished = command
                 self._check_end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import ChildDown, GaveUp, Identity, RestartIntensity
@@ -188,6 +188,7 @@ KINDS = st.sampled_from(["permanent", "transient", "temporary"])
 EVENTS = st.lists(st.tuples(st.sampled_from(["dies", "asked", "goes", "starts"]), st.integers(0, 4)), max_size=60)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["one_for_one", "rest_for_one"]), st.lists(KINDS, min_size=1, max_size=5), EVENTS)
 def test_whatever_happens_who_is_to_be_up_comes_up_and_never_before_who_is_to_go(
     strategy: Strategy, kinds: list[Restart], events: list[tuple[str, int]]
