@@ -14,6 +14,7 @@
     ├── NewerVersion                 13   a newer Elspeth wrote what was found
     ├── Temporary                    75   mend and resume (disk full, database locked, directory not writable)
     └── Interrupted                 130   stopped by SIGINT (Ctrl-C)
+        ├── HungUp                  129   stopped by SIGHUP (the terminal went away)
         └── Terminated              143   stopped by SIGTERM
 
 An error says which thing, what was found, and what to do next. It crosses processes as a plain value
@@ -22,6 +23,7 @@ An error says which thing, what was found, and what to do next. It crosses proce
 
 from __future__ import annotations
 
+import signal
 from typing import ClassVar, TypedDict
 
 EXIT_OK = 0
@@ -39,6 +41,7 @@ EXIT_EXPECTATIONS = 11  # reserved: what the run was expected to do, it did not
 EXIT_PERSON = 12
 EXIT_NEWER = 13
 EXIT_TEMPORARY = 75
+EXIT_SIGHUP = 129
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 
@@ -153,6 +156,12 @@ class Interrupted(ElspethError):
     exit_code = EXIT_SIGINT
 
 
+class HungUp(Interrupted):
+    """The run was stopped with SIGHUP: its terminal went away."""
+
+    exit_code = EXIT_SIGHUP
+
+
 class Terminated(Interrupted):
     """The run was stopped with SIGTERM."""
 
@@ -163,7 +172,7 @@ _BY_NAME = {
     cls.__name__: cls
     for cls in (
         ElspethError, SettingsError, RunInProgress, RunNotFound, NoCheckpoint, ConfigurationMismatch, SourceChanged,
-        DuplicateRow, OutputDamaged, TakenOver, PersonNeeded, NewerVersion, Temporary, Interrupted, Terminated,
+        DuplicateRow, OutputDamaged, TakenOver, PersonNeeded, NewerVersion, Temporary, Interrupted, HungUp, Terminated,
     )
 }  # fmt: skip
 
@@ -172,3 +181,13 @@ def from_value(value: ErrorValue) -> ElspethError:
     """The error that `to_value` described; an unknown kind becomes a plain `ElspethError`."""
     cls = _BY_NAME.get(value["kind"], ElspethError)
     return cls(value["message"], details=value["details"], next_step=value["next_step"])
+
+
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+"""What ends a command in order beside Ctrl-C, unless it was ignored when the command began."""
+
+
+def stopped_by(number: int) -> Interrupted:
+    """What a command that this signal stopped ends with."""
+    kind = {signal.SIGTERM: Terminated, signal.SIGHUP: HungUp}.get(signal.Signals(number), Interrupted)
+    return kind(f"stopped by {signal.Signals(number).name}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,9 +13,10 @@ from types import FrameType
 import click
 
 from elspeth import __version__, errors
-from elspeth.cli import output
+from elspeth.cli import output, streams
 from elspeth.cli.commands import COMMANDS
 from elspeth.cli.context import CliContext, LazyGroup, database_option, dotenv_option
+from elspeth.refusals import refusal
 
 
 @click.group(
@@ -36,17 +39,35 @@ def cli() -> None:
     """Run pipelines of decisions about rows: supervised, resumable, every decision on record."""
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came; derived so that nobody who handles errors takes it for one."""
+class _Stopped(KeyboardInterrupt):
+    """A signal came that ends the command; derived so that nobody who handles errors takes it for one."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 def main() -> None:
     """Entry point of the command `elspeth`."""
+    _speak_utf8()
+    streams.guard()
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)  # shows where every thread is, and goes on
     # The first process of a container is not ended by a SIGTERM that it does not handle.
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in errors.ENDING_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup; a shell's background
+            signal.signal(number, _stopped)
     code = run(sys.argv[1:])
     output.leave_quietly()
     sys.exit(code)
+
+
+def _speak_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where file names would be in another encoding.
+
+    Names are kept in the audit database and cross processes as UTF-8, and a resume may come under another locale.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, "PYTHONUTF8": "1"})
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -54,7 +75,13 @@ def run(arguments: Sequence[str]) -> int:
     context = CliContext()
     try:
         code = cli.main(list(arguments), prog_name="elspeth", standalone_mode=False, obj=context)
-        return code if isinstance(code, int) else errors.EXIT_OK
+        if code and isinstance(code, int):
+            return code
+        if (why := streams.lost_result()) is not None and not output.only_reported:
+            raise errors.Temporary(
+                f"the result could not be written to standard output: {why}", next_step="the same command, elsewhere"
+            )
+        return errors.EXIT_OK
     except click.exceptions.NoArgsIsHelpError as error:
         output.message(error.format_message())
         return errors.EXIT_USAGE
@@ -64,9 +91,8 @@ def run(arguments: Sequence[str]) -> int:
     except errors.ElspethError as error:
         return _fail(error, context)
     except (click.Abort, KeyboardInterrupt) as stop:
-        if isinstance(stop, _Terminated) or isinstance(stop.__cause__, _Terminated):
-            return _fail(errors.Terminated("stopped by SIGTERM"), context)
-        return _fail(errors.Interrupted("stopped by SIGINT"), context)
+        found = next((each for each in (stop, stop.__cause__) if isinstance(each, _Stopped)), None)
+        return _fail(errors.stopped_by(found.number if found else signal.SIGINT), context)
     except Exception as error:  # noqa: BLE001 - the last place where anything can be told
         return _bug(error, context)
 
@@ -78,8 +104,8 @@ def _show_usage(error: click.ClickException) -> None:
     output.message(shown.getvalue().rstrip("\n"))
 
 
-def _terminated(_number: int, _frame: FrameType | None) -> None:
-    raise _Terminated
+def _stopped(number: int, _frame: FrameType | None) -> None:
+    raise _Stopped(number)
 
 
 def _fail(error: errors.ElspethError, context: CliContext) -> int:
@@ -92,6 +118,9 @@ def _fail(error: errors.ElspethError, context: CliContext) -> int:
 
 
 def _bug(error: Exception, context: CliContext) -> int:
+    if (refused := refusal(error)) is not None:
+        refused.__cause__ = error
+        return _fail(refused, context)
     words = f"internal error: {type(error).__name__}: {error}; this is a bug in Elspeth"
     told = errors.ElspethError(words, next_step="" if context.verbose else "add --verbose to see where it arose")
     told = _damage(context) or told

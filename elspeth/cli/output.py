@@ -32,8 +32,19 @@ _BEGIN, _END = f"\ufdd0{os.urandom(8).hex()};", "\ufdd1"
 _STYLE = re.compile(f"{re.escape(_BEGIN)}([0-9]+){_END}")
 
 
+only_reported = False
+"""Whether what was printed on stdout tells of work that is done all the same, so that losing it is no failure."""
+
+
 def result(text: str = "") -> None:
     """Print on stdout: what the command was asked for."""
+    _write(sys.stdout, text)
+
+
+def report(text: str) -> None:
+    """Print on stdout what a person may like to know of work that is done, and stays done where this gets lost."""
+    global only_reported
+    only_reported = True
     _write(sys.stdout, text)
 
 

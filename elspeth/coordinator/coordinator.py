@@ -31,6 +31,7 @@ from elspeth.coordinator.shutdown import Phase, Shutdown
 from elspeth.coordinator.timers import Timers
 from elspeth.coordinator.topology import AttemptOutcome, Topology
 from elspeth.errors import ElspethError, Interrupted, Temporary, from_value
+from elspeth.refusals import refusal
 
 TICK_SECONDS = 0.1
 
@@ -90,7 +91,7 @@ class Coordinator(pykka.ThreadingActor):
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         """A mistake in here ends the attempt; the run stays resumable."""
-        error = ElspethError(f"internal error: {exception_value!r}")
+        error = refusal(exception_value) or ElspethError(f"internal error: {exception_value!r}")
         error.__cause__ = exception_value
         self._shutdown.broken(error)
         self._close()

@@ -21,7 +21,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return outputs(folder)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_stops_the_run_in_order_and_it_can_be_resumed(
     tmp_path: Path, undisturbed: dict[str, str], number: signal.Signals, code: int
 ) -> None:
@@ -115,3 +115,38 @@ def test_a_signal_right_after_the_start_leaves_nothing_behind(tmp_path: Path) ->
         assert not tree.survivors()
     if run := query(folder, "SELECT status FROM runs"):
         assert run == [("interrupted",)]
+
+
+def test_a_hangup_that_was_ignored_at_the_start_is_ignored(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "run", 60, settings(delay=0.01))
+    with Tree.run(folder, before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as tree:  # as nohup does
+        wait_until(lambda: committed(folder) > 5)
+        tree.strike("main", signal.SIGHUP)
+        assert tree.wait() == 0, tree.log
+
+
+def test_a_terminal_that_hangs_up_twice_does_not_hurry_the_end(tmp_path: Path) -> None:
+    value = settings(delay=0.3, workers=1)
+    value["checkpoint"] = {"frequency": "every_row"}
+    folder = lay(tmp_path / "run", ROWS, value)
+    with Tree.run(folder) as tree:
+        wait_until(lambda: committed(folder) > 1)
+        tree.strike("main", signal.SIGHUP)
+        wait_until(lambda: not pending(tree.pid, signal.SIGHUP))
+        tree.strike("main", signal.SIGHUP)
+        assert tree.wait() == 129, tree.log
+    assert events(folder, "exited") == []  # the row in hand was finished
+
+
+def test_every_process_shows_its_stack_when_asked_and_goes_on(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "run", ROWS, settings(delay=0.01))
+    with Tree.run(folder) as tree:
+        wait_until(lambda: committed(folder) > 5)
+        names = {"main", "fork_server", *tree.children()}
+        assert {"audit", "sinks", "source", "worker-1"} <= names
+        for name in sorted(names):
+            shown = tree.log.count("most recent call first")
+            tree.strike(name, signal.SIGUSR1)
+            wait_until(lambda shown=shown: tree.log.count("most recent call first") > shown, what=f"{name} shows it")
+        assert tree.wait() == 0, tree.log
+    assert events(folder, "exited") == []

@@ -26,7 +26,7 @@ _BOOT = (
 )
 """Imports come from where the owner's do: a file `socket.py` in the working directory is no module."""
 
-_BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 LOOK_SECONDS = 0.1
 FIRST_LOOKS, LOOKS = 1200, 100
@@ -164,7 +164,7 @@ def _spawn(sock: int, title: str, preload: Sequence[str]) -> int:
     actions = [(os.POSIX_SPAWN_DUP2, sock, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     if not _has_standard_error():  # nothing that comes in may take its place
         actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
-    # No signal can hit it before it ignores them.
+    # No signal can hit it before it ignores them, or answers.
     return os.posix_spawn(sys.executable, words, os.environ, file_actions=actions, setsigmask=_BLOCKED)
 
 

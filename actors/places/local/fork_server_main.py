@@ -7,6 +7,7 @@ the modules are there already. It reaps a child only when asked, so no pid goes 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import importlib
 import os
@@ -30,6 +31,7 @@ def main(owner: int, title: str, preload: Sequence[str]) -> NoReturn:
     # The main process decides when to stop; it started us with these signals blocked. Children inherit both.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would have the kernel reap children unasked
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _close_what_is_not_ours()

@@ -34,6 +34,6 @@ def already(context: CliContext, database: Path, run: Run, why: str, *, fail_on_
             }
         )  # fmt: skip
     else:
-        output.result(f"Run {run.run_id} was completed at {run.completed_at}, with {output.count(rows, 'row')}{why}.")
-        output.result("\n".join(made) or "Nothing was done.")
+        output.report(f"Run {run.run_id} was completed at {run.completed_at}, with {output.count(rows, 'row')}{why}.")
+        output.report("\n".join(made) or "Nothing was done.")
     return code

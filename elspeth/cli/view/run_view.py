@@ -109,7 +109,7 @@ def _carry_out(
     if context.json:
         output.result_json(result.to_value())
     else:
-        output.result(result.summary())
+        output.report(result.summary())
     if result.error is not None:
         render(result.error, context)
     return result.exit_code

@@ -31,7 +31,7 @@ from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.topology import AttemptOutcome, Topology
-from elspeth.errors import ElspethError, Interrupted, TakenOver, Terminated
+from elspeth.errors import ENDING_SIGNALS, ElspethError, Interrupted, TakenOver, stopped_by
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
 from elspeth.runs.lifecycle.file_roles import own_files
 from elspeth.runs.lifecycle.fork_server import fork_server
@@ -165,7 +165,7 @@ def drive(
 
     Processes are forked from `children`, which must live as long; without it, from one that is started here.
 
-    SIGINT and SIGTERM stop the run in order, a second one at once. When this returns, no child is left.
+    SIGINT, SIGTERM and SIGHUP stop the run in order, a second one at once. When this returns, no child is left.
     """
     own = None if children is not None else fork_server()
     settings = pipeline.settings.supervisor
@@ -214,16 +214,22 @@ def _print(child: str, line: str) -> None:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[deque[Interrupted | Terminated]]:
-    """SIGINT and SIGTERM as they arrive, in place of what they do otherwise."""
-    arrived: deque[Interrupted | Terminated] = deque()
+def _signals() -> Iterator[deque[Interrupted]]:
+    """What is to end the run, as it arrives, in place of what it does otherwise.
+
+    A terminal that goes away may say so twice, itself and by its shell: that is one SIGHUP.
+    """
+    arrived: deque[Interrupted] = deque()
+    numbers = [signal.SIGINT, *(number for number in ENDING_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)]
+    noted: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         # It may run in the middle of anything that this thread does, another signal's note among it: no lock is taken.
-        kind = Interrupted if number == signal.SIGINT else Terminated
-        arrived.append(kind(f"stopped by {signal.Signals(number).name}"))
+        if number != signal.SIGHUP or not noted:
+            arrived.append(stopped_by(number))
+        noted.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield arrived
     finally:

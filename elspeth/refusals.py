@@ -1,0 +1,57 @@
+"""What the system can refuse a program, as an error that names the cause: not the run's fault, and no bug of ours."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from elspeth.errors import Temporary
+
+_CAUSES = {
+    errno.EAGAIN: ("the system has no room for another process or thread", "raise the limit (ulimit -u, pids.max)"),
+    errno.ENOMEM: ("there is no memory left for it", "give it more memory (ulimit -v, the container's limit)"),
+    errno.EMFILE: ("this process may open no more files", "raise the limit (ulimit -n)"),
+    errno.ENFILE: ("the system can open no more files", "close some, or raise fs.file-max"),
+    errno.ENOSPC: ("there is no space left on the disk, or no inode", "make room"),
+    errno.EDQUOT: ("the disk quota is used up", "make room"),
+    errno.EFBIG: ("the file would get larger than this process may write", "raise the limit (ulimit -f)"),
+    errno.EROFS: ("the file system can only be read", "mount it so that it can be written"),
+    errno.EIO: ("the device failed to read or write", "look at the system's log"),
+    errno.ESTALE: ("the network file system has lost it", "mount it again"),
+}
+
+
+def refusal(error: BaseException) -> Temporary | None:
+    """The error in words, if it says what the system lacks or forbids; None if it is something else."""
+    if isinstance(error, MemoryError):
+        return Temporary(f"out of memory: {_CAUSES[errno.ENOMEM][0]}", next_step=_step(errno.ENOMEM))
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return Temporary(_CAUSES[errno.EAGAIN][0], next_step=_step(errno.EAGAIN))
+    if not isinstance(error, OSError):
+        return None
+    path = "" if error.filename is None else os.fsdecode(error.filename)
+    if isinstance(error, FileNotFoundError):
+        return _missing(path)
+    if error.errno not in _CAUSES:
+        return None
+    words = f"out of memory: {_CAUSES[errno.ENOMEM][0]}" if error.errno == errno.ENOMEM else _CAUSES[error.errno][0]
+    return Temporary(f"{path}: {words}" if path else words, next_step=_step(error.errno))
+
+
+def _missing(path: str) -> Temporary | None:
+    if path.startswith("/proc"):
+        return Temporary(
+            f"{path} is not there: /proc is not mounted, and nobody can be told from anybody else without it",
+            next_step="mount it (mount -t proc proc /proc), then run the same command again",
+        )
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return Temporary(
+            "the working directory has been deleted", next_step="change into one that is there (cd), then try again"
+        )
+    return None
+
+
+def _step(number: int) -> str:
+    return f"{_CAUSES[number][1]}, then run the same command again"
