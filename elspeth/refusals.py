@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from actors.places.local.oom import address_space_limit
 from elspeth.errors import Temporary
 
 _CAUSES = {
@@ -26,7 +27,7 @@ def refusal(error: BaseException) -> Temporary | None:
     if isinstance(error, MemoryError):
         return Temporary(f"out of memory: {_CAUSES[errno.ENOMEM][0]}", next_step=_step(errno.ENOMEM))
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
-        return Temporary(_CAUSES[errno.EAGAIN][0], next_step=_step(errno.EAGAIN))
+        return _no_thread(address_space_limit())
     if not isinstance(error, OSError):
         return None
     path = "" if error.filename is None else os.fsdecode(error.filename)
@@ -36,6 +37,16 @@ def refusal(error: BaseException) -> Temporary | None:
         return None
     words = f"out of memory: {_CAUSES[errno.ENOMEM][0]}" if error.errno == errno.ENOMEM else _CAUSES[error.errno][0]
     return Temporary(f"{path}: {words}" if path else words, next_step=_step(error.errno))
+
+
+def _no_thread(limit: int | None) -> Temporary:
+    if limit is None:
+        return Temporary(_CAUSES[errno.EAGAIN][0], next_step=_step(errno.EAGAIN))
+    return Temporary(
+        f"out of memory: there is no room for another thread; the address space limit, ulimit -v, is "
+        f"{limit / 2**20:,.0f} MiB",
+        next_step=_step(errno.ENOMEM),
+    )
 
 
 def _missing(path: str) -> Temporary | None:

@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType
 
@@ -93,6 +94,8 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt) as stop:
         found = next((each for each in (stop, stop.__cause__) if isinstance(each, _Stopped)), None)
         return _fail(errors.stopped_by(found.number if found else signal.SIGINT), context)
+    except SystemExit as error:
+        return _fail(_ended_by(error), context)
     except Exception as error:  # noqa: BLE001 - the last place where anything can be told
         return _bug(error, context)
 
@@ -115,6 +118,15 @@ def _fail(error: errors.ElspethError, context: CliContext) -> int:
         output.result_json(error_text.refusal(error, context))
     error_text.render(error, context)
     return error.exit_code
+
+
+def _ended_by(error: SystemExit) -> errors.ElspethError:
+    """Nothing of ours ends the program in the middle: a plugin does, where it looks at inputs and outputs."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return errors.ElspethError(
+        f"a plugin ended the program: sys.exit({error.code!r}) at {frame.filename}:{frame.lineno}",
+        next_step="have it raise an exception that says what is wrong",
+    )
 
 
 def _bug(error: Exception, context: CliContext) -> int:

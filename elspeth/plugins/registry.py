@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from elspeth.errors import SettingsError
+from elspeth.errors import ElspethError, SettingsError
 from elspeth.plugins import contract, options
 
 Kind = Literal["source", "transform", "aggregation", "sink"]
@@ -163,9 +163,21 @@ def apart() -> Iterator[None]:
 def build(cls: PluginClass, raw_options: dict[str, Any], where: str) -> contract.Plugin:
     """A plugin object with checked options. `where` names its place in the settings, for messages.
 
-    Raises `elspeth.plugins.options.OptionProblems`, which lists every problem of the options.
+    Raises `elspeth.plugins.options.OptionProblems`, which lists every problem of the options, and `SettingsError` where
+    the plugin's own `__init__` fails or would end the program.
     """
-    return cls(options.check(cls, raw_options, where))
+    checked = options.check(cls, raw_options, where)
+    try:
+        return cls(checked)
+    except ElspethError:
+        raise
+    except (Exception, SystemExit) as error:
+        line = _last_line(error)
+        raise SettingsError(
+            f"The plugin {cls.name} failed when it was made: {type(error).__name__}: {_words(error)}",
+            details=[f"at {line}"] if line else [],
+            next_step="Correct its __init__, or the options it was given.",
+        ) from error
 
 
 def kind_of(cls: PluginClass) -> Kind:
@@ -257,6 +269,11 @@ def _run_file(path: Path, resolved: Path, module_name: str) -> ModuleType:
     # The text that was run is the text that is recorded, even if the file is saved again a moment later.
     _texts[module_name] = text
     return module
+
+
+def _last_line(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def _line_in(error: BaseException, file: str) -> int | None:

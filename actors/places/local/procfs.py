@@ -19,11 +19,16 @@ class Stat(NamedTuple):
 
 
 def stat(pid: int) -> Stat | None:
-    """The process with this id, or None if there is none (a zombie is none: only its exit code is left)."""
+    """The process with this id, or None if there is none (a zombie is none: only its exit code is left).
+
+    Raises `FileNotFoundError` where there is no /proc: then nobody can be told from nobody.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - pathlib is an import of 6 ms
             text = file.read()
     except (FileNotFoundError, ProcessLookupError):
+        if not os.path.exists("/proc/self/stat"):  # noqa: PTH110
+            raise
         return None
     fields = text[text.rindex(b")") + 2 :].split()  # the name in brackets may hold anything, brackets too
     state = fields[0].decode()

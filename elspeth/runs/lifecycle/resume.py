@@ -34,6 +34,7 @@ from elspeth.runs.lifecycle.requirements import (
     require_settings,
     require_unfinished,
 )
+from elspeth.runs.lifecycle.retire import retire
 from elspeth.runs.lifecycle.start import inputs_of
 from elspeth.runs.liveness.identity import current
 from elspeth.runs.liveness.locks import AttemptLock, lock_path
@@ -140,7 +141,7 @@ def execute(
     number = run.attempt + 1
     identity = current(lock_path(resumption.database, run.run_id, number))
     crash_point("main.before_resume_lock")
-    with AttemptLock.acquire(identity):
+    with AttemptLock.acquire(identity) as lock:
         crash_point("main.after_resume_lock")
         replace = options.take_over and not resumption.assessment.verdict.dead
         plan = plan_of(
@@ -174,6 +175,7 @@ def execute(
         ended = drive(pipeline, topology, run.run_id, watch=watch, on_output=on_output, children=children)
         if ended.error is None:
             evidence_delivery.deliver(pipeline, resumption.database, run.run_id, state_directory(pipeline))
+            retire(lock, resumption.database)
         return ended
 
 

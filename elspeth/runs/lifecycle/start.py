@@ -19,6 +19,7 @@ from elspeth.roles.plan import AuditPlan
 from elspeth.runs.lifecycle import driver, evidence_delivery
 from elspeth.runs.lifecycle.drive import AttemptResult, drive, plan_of, state_directory, topology_of
 from elspeth.runs.lifecycle.pipeline import CANONICAL_VERSION, Pipeline
+from elspeth.runs.lifecycle.retire import retire
 from elspeth.runs.liveness.identity import current
 from elspeth.runs.liveness.locks import AttemptLock, lock_path
 
@@ -57,7 +58,7 @@ def execute(
     pipeline, database = start.pipeline, start.database
     identity = current(lock_path(database, start.run_id, 1))
     crash_point("main.before_lock")
-    with AttemptLock.acquire(identity):
+    with AttemptLock.acquire(identity) as lock:
         crash_point("main.after_lock")
         plan = plan_of(pipeline, start.run_id, 1, database, log_format=log_format, log_level=log_level)
         drives = driver.record(start.run_id, 1, driver.present(pipeline.plugins.values()), utc_now())
@@ -97,6 +98,7 @@ def execute(
         )
         if ended.error is None:
             evidence_delivery.deliver(pipeline, database, start.run_id, state_directory(pipeline))
+            retire(lock, database)
         return ended
 
 

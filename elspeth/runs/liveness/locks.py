@@ -5,19 +5,22 @@ Two locks are held on the file. The open file description lock (fcntl(2), OFD) d
 for other programs, such as flock(1), and for systems that know no OFD locks. Both belong to the open file, reach
 across containers that share the folder, are not inherited, and end with the process, however it ends.
 
-The file is never deleted: a name that is deleted and made again could be locked twice. Its text is for people, but for
-its inode number: it tells the file itself from a copy of it, whose lock says nothing.
+A name that is deleted and made again could be locked twice: so only who holds the lock deletes the file, and whoever
+takes a lock looks afterwards whether the name still leads to it. A file goes when nothing can need it: its attempt has
+ended for good. The text is for people, but for its inode number: it tells the file itself from a copy of it, whose lock
+says nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,24 +75,38 @@ class AttemptLock:
         `RunInProgress` if somebody holds it, `Temporary` if the file cannot be made or written.
         """
         path = Path(identity.lock_path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise _unusable(path, error) from error
-        try:
-            if not _take_ofd(descriptor) or not _take_flock(descriptor, patience, pause):
-                raise _in_progress(path)
-            _describe(descriptor, identity)
-            crash_point("main.before_lock_sync")
-            _sync(descriptor, path.parent)
-        except OSError as error:
-            os.close(descriptor)
-            raise _unusable(path, error) from error
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return cls(path, descriptor)
+        while True:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise _unusable(path, error) from error
+            try:
+                if not _take_ofd(descriptor) or not _take_flock(descriptor, patience, pause):
+                    raise _in_progress(path)
+                crash_point("lock.taken")
+                if not _leads_to(path, descriptor):  # deleted by who had it just now: this one guards nothing
+                    os.close(descriptor)
+                    continue
+                _describe(descriptor, identity)
+                crash_point("main.before_lock_sync")
+                _sync(descriptor, path.parent)
+            except OSError as error:
+                os.close(descriptor)
+                raise _unusable(path, error) from error
+            except BaseException:
+                os.close(descriptor)
+                raise
+            return cls(path, descriptor)
+
+    def discard(self) -> None:
+        """Delete the file and let go of the lock: the attempt has ended for good."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # a folder that cannot be written keeps it, which harms nobody
+                if _leads_to(self.path, self._descriptor):
+                    self.path.unlink()
+        crash_point("lock.discarded")
+        self.release()
 
     def release(self) -> None:
         """Let go of the lock. The file stays."""
@@ -102,6 +119,30 @@ class AttemptLock:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def sweep(paths: Iterable[Path]) -> list[Path]:
+    """Delete those of these lock files that nobody holds; answers which."""
+    swept = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if _take_ofd(descriptor) and _take_flock(descriptor, 0, time.sleep) and _leads_to(path, descriptor):
+                    path.unlink()
+                    swept.append(path)
+            finally:
+                os.close(descriptor)
+    return swept
+
+
+def _leads_to(path: Path, descriptor: int) -> bool:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    mine = os.fstat(descriptor)
+    return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
 
 def probe(path: Path) -> Probe:

@@ -15,7 +15,7 @@ import pytest
 from elspeth.errors import RunInProgress, Temporary
 from elspeth.runs.liveness import locks
 from elspeth.runs.liveness.identity import AttemptIdentity, current
-from elspeth.runs.liveness.locks import AttemptLock, lock_path, probe
+from elspeth.runs.liveness.locks import AttemptLock, lock_path, probe, sweep
 
 
 @pytest.fixture
@@ -191,3 +191,46 @@ def test_a_lock_s_text_and_name_are_synced_once_before_it_counts(
         path = Path(me.lock_path)
         assert [place for place, _ in synced] == [str(path), str(path.parent), str(path.parent.parent)]
         assert synced[0][1] == path.stat().st_size > 0
+
+
+def test_a_lock_on_a_file_that_was_deleted_meanwhile_is_no_lock(
+    me: AttemptIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, taken = Path(me.lock_path), []
+    take = locks._take_ofd
+
+    def delete_first(descriptor: int) -> bool:
+        taken.append(os.fstat(descriptor).st_ino)
+        if len(taken) == 1:
+            path.unlink()  # by whoever held it until now
+        return take(descriptor)
+
+    monkeypatch.setattr(locks, "_take_ofd", delete_first)
+    before = descriptors()
+    with AttemptLock.acquire(me):
+        assert len(taken) == 2
+        assert path.stat().st_ino == taken[-1]
+        assert probe(path).state == "held"
+    assert descriptors() == before
+
+
+def test_a_lock_that_is_discarded_takes_its_file_along_but_no_other_of_that_name(me: AttemptIdentity) -> None:
+    path = Path(me.lock_path)
+    lock = AttemptLock.acquire(me)
+    lock.discard()
+    assert not path.exists()
+    lock = AttemptLock.acquire(me)
+    path.unlink()
+    with AttemptLock.acquire(me):
+        lock.discard()
+        assert probe(path).state == "held"
+
+
+def test_a_sweep_takes_what_nobody_holds(me: AttemptIdentity, tmp_path: Path) -> None:
+    held, free = Path(me.lock_path), tmp_path / "free.lock"
+    free.touch()
+    (tmp_path / "link.lock").symlink_to(held)
+    with AttemptLock.acquire(me):
+        assert sweep([held, free, tmp_path / "link.lock", tmp_path / "missing.lock"]) == [free]
+        assert probe(held).state == "held"
+    assert (tmp_path / "link.lock").is_symlink()
