@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.pipelines.trial import lay, settings, violations
+from tests.kit.processes.held import elspeth, held_run, make
 from tests.kit.processes.tree import Tree, committed, events, outputs, query, run_of, state_of, wait_until
 
 ROWS = 300
@@ -99,16 +100,16 @@ def test_a_run_whose_main_process_died_is_an_orphan_until_it_is_resumed(
     assert violations(folder) == []
 
 
-def test_a_second_driver_of_a_living_run_is_refused(tmp_path: Path, undisturbed: dict[str, str]) -> None:
-    folder = lay(tmp_path / "run", ROWS, settings(delay=0.02))
-    with Tree.run(folder) as tree:
-        wait_until(lambda: committed(folder) > 20)
+def test_a_second_driver_of_a_living_run_is_refused(tmp_path: Path) -> None:
+    with held_run(make(tmp_path)) as (process, run_id):
         for words in ([], ["--take-over"]):
-            with Tree.resume(folder, *words) as second:
-                assert second.wait() == 3, second.log
-            assert "Run already in progress" in second.log
-        assert tree.wait() == 0, tree.log
-    assert outputs(folder) == undisturbed
+            second = elspeth(tmp_path, "resume", run_id, *words)
+            assert second.returncode == 3, second.stderr
+            assert "Run already in progress" in second.stderr
+        (tmp_path / "go").touch()
+        assert process.wait() == 0
+    assert (tmp_path / "output" / "out.csv").read_text() == (tmp_path / "data" / "input.csv").read_text()
+    assert query(tmp_path, "SELECT count(*) FROM run_attempts") == [(1,)]
 
 
 @pytest.mark.parametrize("pairs", [10, pytest.param(100, marks=pytest.mark.campaign)])

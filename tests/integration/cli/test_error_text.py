@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import termios
+from array import array
 from pathlib import Path
 
+import psutil
 import pytest
 
 from elspeth import errors
 from elspeth.cli import app
 from elspeth.cli.context import CliContext
 from elspeth.cli.view import error_text
-from tests.kit.processes.running import begin
+from tests.kit.processes.running import begin, wait_until
 
 
 @pytest.mark.parametrize(
@@ -112,9 +116,26 @@ def test_a_signal_before_anything_was_begun_is_told_and_has_its_exit_code(
     settings = tmp_path / "pipeline.yaml"
     os.mkfifo(settings)
     process = begin("run", "--settings", settings, "--execute", "--json", cwd=tmp_path)
-    with settings.open("w"):  # opens when the command has opened it too, and now waits for what is written
+    with settings.open("w") as written:  # opens when the command has opened it too
+        written.write("# nothing")
+        written.flush()
+        # It has read this and waits for more: Python handles a signal that comes just before a read after that read.
+        wait_until(lambda: not _unread(written.fileno()) and _is_waiting(process.pid), process)
         process.send_signal(number)
         result, told = process.communicate(timeout=30)
     assert process.returncode == code, told
     assert told.strip() == f"Stopped: stopped by {number.name}"
     assert json.loads(result)["exit_code"] == code
+
+
+def _unread(pipe: int) -> int:
+    """Bytes that nobody has read yet."""
+    return int(array("i", fcntl.ioctl(pipe, termios.FIONREAD, array("i", [0]).tobytes()))[0])
+
+
+def _is_waiting(pid: int) -> bool:
+    """Whether the process's first thread is in a read (a system call's number), or asleep where that is not told."""
+    try:
+        return Path(f"/proc/{pid}/syscall").read_text().split()[0] in ("0", "63")  # x86_64, aarch64
+    except OSError:
+        return psutil.Process(pid).status() == psutil.STATUS_SLEEPING
