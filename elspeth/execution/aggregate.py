@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from elspeth import canonical
 from elspeth.coordinator.evidence import Conviction
@@ -13,7 +13,10 @@ from elspeth.execution.stateful import BatchArchive, Reference, token_of, token_
 from elspeth.execution.token import Token, copy_data
 from elspeth.expressions import EvaluationError, compile_expression
 from elspeth.graph.model import Node
-from elspeth.plugins.contract import Aggregation, Row, TransientError
+from elspeth.plugins.contract import Aggregation, Made, Row, TransientError
+
+Result = tuple[Row, Sequence[int] | None]
+"""A result row, and the places in the batch of those it was made of, where the plugin says so."""
 
 
 @dataclass(slots=True)
@@ -116,14 +119,14 @@ class AggregationStep:
             self._close(batch, trigger, "failed")
             self._fail(batch, results)
             return
-        rows, digests = results
+        made, digests = results
         self._close(batch, trigger, "completed")
         if self.node.output_mode == "passthrough":
-            self._pass_on(batch, rows, digests, recorder.now)
+            self._pass_on(batch, made, digests, recorder.now)
         else:
-            self._replace(batch, rows, digests, recorder.now)
+            self._replace(batch, made, digests, recorder.now)
 
-    def _tried(self, batch: Batch) -> tuple[list[Row], list[str]] | Refused:
+    def _tried(self, batch: Batch) -> tuple[list[Result], list[str]] | Refused:
         """What the plugin makes of the batch, after as many tries as transient errors are granted."""
         executor, context, failures = self._executor, self._context, 0
         conviction = self.guard()
@@ -135,8 +138,8 @@ class AggregationStep:
             context.attempt = failures + 1
             executor.touch(self.node.sequence)
             try:
-                rows = self._results(batch)
-                return rows, [canonical.sha256(row) for row in rows]
+                made = self._results(batch)
+                return made, [canonical.sha256(row) for row, _ in made]
             except MemoryError:
                 raise
             except TransientError as error:
@@ -153,11 +156,12 @@ class AggregationStep:
         for token in batch.tokens:
             recorder.state(token, self.node.id, "failed", token.hash, None, recorder.now, error=error, attempt=attempt)
 
-    def _results(self, batch: Batch) -> list[Row]:
+    def _results(self, batch: Batch) -> list[Result]:
         rows = [token.data if self._shares_nothing else copy_data(token.data) for token in batch.tokens]
-        results = self._plugin.process(rows, self._context)
-        if not isinstance(results, list) or not all(isinstance(row, dict) for row in results):
-            raise Refused(f"process() returned {type(results).__name__}, not a list of rows")
+        returned = self._plugin.process(rows, self._context)
+        if not isinstance(returned, list):
+            raise Refused(f"process() returned {type(returned).__name__}, not a list of rows")
+        results = [_result(each, len(batch.tokens)) for each in returned]
         expected = self.node.expected_output_count
         if self.node.output_mode == "passthrough":
             expected = len(batch.tokens)
@@ -169,9 +173,9 @@ class AggregationStep:
         recorder = self._executor.recorder
         recorder.records["batches"].append((batch.id, self.node.id, trigger, status, batch.since, recorder.now))
 
-    def _pass_on(self, batch: Batch, results: list[Row], digests: list[str], started: str) -> None:
+    def _pass_on(self, batch: Batch, results: list[Result], digests: list[str], started: str) -> None:
         recorder = self._executor.recorder
-        for token, row, digest in zip(batch.tokens, results, digests, strict=True):
+        for token, (row, _), digest in zip(batch.tokens, results, digests, strict=True):
             before = token.hash
             recorder.state(
                 token, self.node.id, "completed", before, digest, started, data=row if digest != before else None,
@@ -182,17 +186,21 @@ class AggregationStep:
         for token in batch.tokens:
             self._next(token)
 
-    def _replace(self, batch: Batch, results: list[Row], digests: list[str], started: str) -> None:
-        recorder, first, last = self._executor.recorder, batch.tokens[0], batch.tokens[-1]
+    def _replace(self, batch: Batch, results: list[Result], digests: list[str], started: str) -> None:
+        recorder, last = self._executor.recorder, batch.tokens[-1]
         step = max(token.step for token in batch.tokens)
         for token in batch.tokens:
             recorder.outcome(token, "consumed_in_batch", batch=batch.id)
         born = []
-        for ordinal, (row, digest) in enumerate(zip(results, digests, strict=True)):
-            token = Token(f"{batch.id}/{ordinal:04d}", last.row, last.row_index, copy_data(row), (), step, digest,
+        for ordinal, ((row, of), digest) in enumerate(zip(results, digests, strict=True)):
+            members = batch.tokens if of is None else [batch.tokens[place] for place in of]
+            newest = members[-1]
+            token = Token(f"{batch.id}/{ordinal:04d}", newest.row, newest.row_index, copy_data(row), (), step, digest,
                           last.read_at)  # fmt: skip
-            recorder.token(token, None, batch.tokens)
-            recorder.state(token, self.node.id, "completed", first.hash, digest, started, data=row)
+            # A result that does not say what it was made of came of the batch, which is named once: every member
+            # beside every result would be inputs times outputs.
+            recorder.token(token, None, (batch.id,) if of is None else [member.id for member in members])
+            recorder.state(token, self.node.id, "completed", members[0].hash, digest, started, data=row)
             token.step += 1
             born.append(token)
         for token in born:
@@ -208,3 +216,17 @@ class AggregationStep:
                                    attempt=self._context.attempt)  # fmt: skip
             token.step += 1
             self._executor.refuse(self.node, token, refused, state, batch=batch.id)
+
+
+def _result(returned: Any, members: int) -> Result:
+    """What one entry of a plugin's answer means. Raises `Refused` where it is none, or names members there are not."""
+    if isinstance(returned, dict):
+        return returned, None
+    if not isinstance(returned, Made) or not isinstance(returned.row, dict):
+        raise Refused(f"process() returned a list with {type(returned).__name__} in it, not rows")
+    of = returned.of
+    if not isinstance(of, Sequence) or not all(type(place) is int and 0 <= place < members for place in of):
+        raise Refused(f"process() says a row was made of {str(of)[:80]}; the batch has rows 0 to {members - 1}")
+    if not of or len(set(of)) != len(of):
+        raise Refused(f"process() says a row was made of {str(of)[:80]}; each is named once, and at least one is")
+    return returned.row, of

@@ -169,7 +169,7 @@ class Executor:
             children = []
             for branch, leave in exits:
                 child = token.child(f"{token.id}.{branch}", copy_data(token.data), branch=branch, digest=token.hash)
-                recorder.token(child, branch, [token])
+                recorder.token(child, branch, [token.id])
                 children.append((child, leave))
             for child, leave in children:
                 leave(child)

@@ -110,7 +110,7 @@ class JoinStep:
             f"{join.parent}+{self.node.id}", first.row, first.row_index, data, first.fork[:-1],
             max(token.step for token in tokens), canonical.sha256(data), first.read_at,
         )  # fmt: skip
-        recorder.token(token, token.branch, tokens)
+        recorder.token(token, token.branch, [each.id for each in tokens])
         for parent in tokens:
             recorder.outcome(parent, "coalesced", batch=batch)
         recorder.state(token, self.node.id, "completed", first.hash, token.hash, recorder.now, data=data)

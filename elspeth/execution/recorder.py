@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from elspeth import canonical
 from elspeth.audit.store.records import COLUMNS, Records
@@ -107,10 +107,10 @@ class Recorder:
         event_id = f"{state_id}/{ordinal}" if ordinal else state_id
         self.records["routing_events"].append((event_id, state_id, edge, mode, reason, self.now))
 
-    def token(self, token: Token, branch: str | None, parents: list[Token]) -> None:
-        """A token came into being."""
+    def token(self, token: Token, branch: str | None, parents: Sequence[str]) -> None:
+        """A token came into being; `parents` are ids of tokens, or that of the one batch it came of."""
         self.records["tokens"].append((token.id, token.row, branch, self.now))
-        self.records["token_parents"].extend((token.id, parent.id, at) for at, parent in enumerate(parents))
+        self.records["token_parents"].extend((token.id, parent, at) for at, parent in enumerate(parents))
 
     def error(self, token: Token, node: str, error: str, destination: str | None, at: str) -> None:
         """A node refused the token."""

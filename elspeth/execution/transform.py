@@ -100,7 +100,7 @@ class TransformStep:
         children = []
         for ordinal, (row, digest) in enumerate(zip(result, digests, strict=True)):
             child = token.child(f"{token.id}/{ordinal:04d}", row, digest=digest)
-            recorder.token(child, token.branch, [token])
+            recorder.token(child, token.branch, [token.id])
             recorder.state(child, self.node.id, "completed", before, digest, started, data=row)
             child.step += 1
             children.append(child)

@@ -17,7 +17,7 @@ calls of the kind, `teardown`; a process can die at any point, so `teardown` may
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -227,6 +227,18 @@ class Transform(Changes):
         raise NotImplementedError
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A result row of an aggregation that knows which rows of the batch it was made of.
+
+    `of` holds their places in the batch, counted from 0, each once, at least one. The record links the result to
+    exactly these; a result returned as a plain row is linked to the batch as a whole.
+    """
+
+    row: Row
+    of: Sequence[int]
+
+
 class Aggregation(Changes):
     """Is given the rows of a whole batch, in order. Keeps nothing between batches: Elspeth holds the buffer.
 
@@ -235,7 +247,7 @@ class Aggregation(Changes):
 
     result_fields: ClassVar[Mapping[str, str]] = {}
 
-    def process(self, rows: list[Row], ctx: Context) -> list[Row]:
+    def process(self, rows: list[Row], ctx: Context) -> list[Row] | list[Made] | list[Row | Made]:
         """Return the batch's result rows: any number, or one per input row with `output_mode: passthrough`.
 
         `rows` are copies, and what is returned is copied.

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from elspeth.plugins.contract import Aggregation, Changes, Plugin, Row, RowError, Transform
+from elspeth.plugins.contract import Aggregation, Changes, Made, Plugin, Row, RowError, Transform
 from elspeth.testing.claims import check_basics, context_of, fail, fresh, shown, through_json
 
 _Outcome = tuple[str, Any]
@@ -43,7 +43,8 @@ def check_aggregation(aggregation: Aggregation, rows: Sequence[Row], *, passthro
     half = len(rows) // 2
     batches = [list(rows), list(rows[:half]), list(rows[half:]), list(rows[:1])]
     first = _each(fresh(aggregation), batches, range(4))
-    for index, outcome in first.items():
+    for index, raw in first.items():
+        outcome = _rows_of(aggregation, raw, len(batches[index]))
         _check_result(aggregation, outcome, lists=True, only_lists=True)
         _check_fields(aggregation, batches[index], outcome)
         if passthrough and outcome[0] == "gave" and len(outcome[1]) != len(batches[index]):
@@ -82,6 +83,23 @@ def _outcome(plugin: Plugin, process: Callable[..., Any], given: Any, index: int
     if json.dumps(mine) != before:
         fail(plugin, "must not change what it is given", f"{shown(given)} became {shown(mine)}")
     return copy.deepcopy(outcome)
+
+
+def _rows_of(plugin: Plugin, outcome: _Outcome, size: int) -> _Outcome:
+    """The outcome with plain rows, once what each says it was made of is found to be in the batch."""
+    kind, value = outcome
+    if kind == "refused" or not isinstance(value, list):
+        return outcome
+    for made in value:
+        if isinstance(made, Made) and (
+            not set(made.of) <= set(range(size)) or len(set(made.of)) != len(made.of) or not made.of
+        ):
+            fail(
+                plugin,
+                f"must name in `Made.of` places from 0 to {size - 1}, each once",
+                f"found {shown(list(made.of))}",
+            )
+    return kind, [made.row if isinstance(made, Made) else made for made in value]
 
 
 def _check_result(plugin: Plugin, outcome: _Outcome, *, lists: bool, only_lists: bool = False) -> None:
@@ -131,8 +149,12 @@ def _check_fields(plugin: Changes, given: list[Row], outcome: _Outcome) -> None:
 
 def _compare(plugin: Plugin, expected: dict[int, _Outcome], found: dict[int, _Outcome], claim: str) -> None:
     for index, outcome in expected.items():
-        if json.dumps(outcome) != json.dumps(found[index]):
+        if json.dumps(outcome, default=_made) != json.dumps(found[index], default=_made):
             fail(plugin, claim, f"input {index + 1} {_said(found[index])} and before {_said(outcome)}")
+
+
+def _made(made: Made) -> list[Any]:
+    return [made.row, list(made.of)]
 
 
 def _said(outcome: _Outcome) -> str:

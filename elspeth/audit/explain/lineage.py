@@ -7,6 +7,7 @@ prints it.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from typing import Any
 
@@ -45,6 +46,7 @@ class Lineage:
         self._edges = self._by_id("edges", "edge_id", "to_node_id", "label")
         self._visits = NodeVisits(connection, self.contents, self._nodes, self._edges)
         self._told: set[str] = set()
+        self._focus = ""
         self._files: dict[str, str | None] = {}
 
     def row(self, index: int) -> Value:
@@ -58,7 +60,7 @@ class Lineage:
                 f"there is no token {token!r} in run {self.run}",
                 next_step=f"elspeth explain --run {self.run} --row 0  (shows what tokens look like)",
             )
-        return self._story(_row_of(token), token)
+        return self._story(self._origin(token), token)
 
     # -- the story ---------------------------------------------------------------------------------------------
 
@@ -72,7 +74,7 @@ class Lineage:
             raise self._no_row(row_id)
         index, source, digest, data, reference, line, at, commit_no = record
         content = self.contents.read(data, reference)
-        self._told = set()
+        self._told, self._focus = set(), focus or ""
         tree = self._tree(row_id, content)
         if focus is not None:
             tree = _towards(tree, focus) if _holds(tree, focus) else self._tree(focus, UNKNOWN)
@@ -147,6 +149,8 @@ class Lineage:
         ):
             below.append(token)
         parents = {token: self._parents(token) for token in below[1:]}
+        if _how(root) == "batch":
+            parents[root] = self._parents(root)
         children: dict[str, list[str]] = {}
         for token in below[1:]:
             children.setdefault(_above(token, parents[token]), []).append(token)
@@ -198,14 +202,15 @@ class Lineage:
         )
         facts = record or (batch.rpartition("@")[2], None, "open", None, None)
         products: list[Value] = []
-        if consumed:
-            for (product,) in self._connection.execute(
-                "SELECT token_id FROM tokens WHERE token_id >= ? AND token_id < ? ORDER BY token_id LIMIT ?",
-                (f"{batch}/", f"{batch}0", MOST_TOKENS),
-            ).fetchall():
-                direct = product.removeprefix(f"{batch}/").isdigit()
-                if direct and product not in self._told and len(self._told) < MOST_TOKENS:
-                    products.append(self._tree(product, {"values": None, "kept": f"the tokens of batch {batch}"}))
+        untold = 0
+        for product in self._products(batch, token) if consumed else ():
+            if product in self._told:
+                continue
+            asked_for = self._focus == product or self._focus.startswith((f"{product}.", f"{product}/", f"{product}+"))
+            if len(self._told) < MOST_TOKENS and (len(products) < NAMED or asked_for):
+                products.append(self._tree(product, {"values": None, "kept": f"the tokens of batch {batch}"}))
+            else:
+                untold += 1
         return {
             "batch": batch,
             **dict(zip(("node", "trigger", "status", "opened_at", "closed_at"), facts, strict=True)),
@@ -213,13 +218,32 @@ class Lineage:
             "size": min(count, MOST_MEMBERS),
             "size_is_more": count > MOST_MEMBERS,
             "gave": products,
+            "gave_more": untold,
         }
+
+    def _products(self, batch: str, token: str) -> list[str]:
+        """What the batch gave that was made of this token, or, where nobody can say of whom, of the batch."""
+        linked = self._connection.execute(
+            "SELECT token_id FROM token_parents WHERE token_id >= ? AND token_id < ? AND parent_token_id IN (?, ?)",
+            (f"{batch}/", f"{batch}0", token, batch),
+        )
+        direct = [product for (product,) in linked if product.removeprefix(f"{batch}/").isdigit()]
+        return sorted(direct, key=lambda product: int(product.removeprefix(f"{batch}/")))
+
+    def _origin(self, token: str) -> str:
+        """A row that a token came of: where it came of a batch, one of the rows it was made of."""
+        while "@" in token:
+            batch, _, rest = token.rpartition("@")
+            product = f"{batch}@{rest[: re.search('/[0-9]+', rest).end()]}"  # type: ignore[union-attr]
+            parents = self._parents(product)
+            token = parents[0] if parents and parents[0] != product.rpartition("/")[0] else batch
+        return _row_of(token)
 
     def _parents(self, token: str) -> list[str]:
         found = self._connection.execute(
-            "SELECT parent_token_id, ordinal FROM token_parents WHERE token_id = ? LIMIT ?", (token, NAMED)
+            "SELECT parent_token_id FROM token_parents WHERE token_id = ? ORDER BY ordinal LIMIT ?", (token, NAMED)
         )
-        return [parent for parent, _ in sorted(found, key=lambda pair: pair[1])]
+        return [parent for (parent,) in found]
 
     # -- places ------------------------------------------------------------------------------------------------
 

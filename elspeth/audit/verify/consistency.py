@@ -21,7 +21,6 @@ _HASHED = (
 _REFERENCES = (
     ("tokens", "token_id", "row_id", "rows", "row_id", False),
     ("token_parents", "token_id", "token_id", "tokens", "token_id", False),
-    ("token_parents", "token_id", "parent_token_id", "tokens", "token_id", False),
     ("node_states", "state_id", "token_id", "tokens", "token_id", False),
     ("routing_events", "event_id", "state_id", "node_states", "state_id", False),
     ("token_outcomes", "outcome_id", "token_id", "tokens", "token_id", False),
@@ -59,6 +58,12 @@ def findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
         yield from _dangling(connection, run_id, table, key, column, "nodes", there)
     there = f"SELECT 1 FROM edges AS t WHERE t.run_id = '{run_id}' AND t.edge_id = r.edge_id"
     yield from _dangling(connection, run_id, "routing_events", "event_id", "edge_id", "edges", there)
+    # What a batch gave names its batch, or the members of which it was made.
+    there = (
+        "SELECT 1 FROM tokens AS t WHERE t.token_id = r.parent_token_id"
+        " UNION ALL SELECT 1 FROM batches AS b WHERE b.batch_id = r.parent_token_id"
+    )
+    yield from _dangling(connection, run_id, "token_parents", "token_id", "parent_token_id", "tokens or batches", there)
     yield from _accounts(connection, run_id, completed is not None)
 
 

@@ -132,7 +132,10 @@ def _born(life: Value) -> str:
         case "merge":
             return f"merged from {', '.join(life['parents']) or 'its branches'}:"
         case "batch":
-            return "made of the batch:"
+            of = life["parents"]
+            if not of or of[0] == life["token"].rpartition("/")[0]:
+                return "made of the batch as a whole:"
+            return f"made of {', '.join(of[:3])}{' and more' if len(of) > 3 else ''}:"
         case _:
             return f"row {int(life['token'].rpartition('/')[2]) + 1} of those it was expanded to:"
 
@@ -236,7 +239,10 @@ def _batch(batch: Value, focus: str | None) -> list[str]:
     else:
         why = _TIMES.get(batch["trigger"], batch["trigger"])
         lines.append(f"  ended at {batch['closed_at']} because {why}: {batch['status']}")
-    return lines + _below(batch["gave"], focus)
+    lines += _below(batch["gave"], focus)
+    if batch.get("gave_more"):
+        lines.append(f"  and {output.count(batch['gave_more'], 'more row')} of the batch, not told here")
+    return lines
 
 
 def _end(life: Value) -> list[str]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from elspeth.plugins.contract import Aggregation, Context, PluginOptions, Row, RowError
+from elspeth.plugins.contract import Aggregation, Context, Made, PluginOptions, Row, RowError
 
 
 class BatchReplicateOptions(PluginOptions):
@@ -33,12 +33,13 @@ class BatchReplicate(Aggregation):
     Options = BatchReplicateOptions
     options: BatchReplicateOptions
 
-    def process(self, rows: list[Row], ctx: Context) -> list[Row]:
+    def process(self, rows: list[Row], ctx: Context) -> list[Made]:
         """All copies. Raises `RowError` for a number of copies that is not allowed."""
-        result: list[Row] = []
+        result: list[Made] = []
         for index, row in enumerate(rows):
             for copy in range(self._copies(row, index)):
-                result.append({**row, "copy_index": copy} if self.options.include_copy_index else row.copy())
+                copied = {**row, "copy_index": copy} if self.options.include_copy_index else row.copy()
+                result.append(Made(copied, of=(index,)))
         return result
 
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from elspeth.plugins.contract import Aggregation, Context, PluginOptions, Row, RowError
+from elspeth.plugins.contract import Aggregation, Context, Made, PluginOptions, Row, RowError
 
 _EXACT = 2**53  # whole numbers up to here are floats without rounding
 _RESULTS = ("count", "sum", "batch_size", "mean")
@@ -40,20 +40,25 @@ class BatchStats(Aggregation):
     Options = BatchStatsOptions
     options: BatchStatsOptions
 
-    def process(self, rows: list[Row], ctx: Context) -> list[Row]:
+    def process(self, rows: list[Row], ctx: Context) -> list[Row | Made]:
         """The result rows. Raises `RowError` for a missing field, a value that is no number, or a sum out of range."""
         group_by = self.options.group_by
         names: dict[Any, Any] = {}
         numbers: dict[Any, list[int | float]] = {}
+        members: dict[Any, list[int]] = {}
         for index, row in enumerate(rows):
             group = None if group_by is None else _field(row, group_by, index)
             key = _key(group)
             if key not in numbers:
-                names[key], numbers[key] = group, []
+                names[key], numbers[key], members[key] = group, [], []
+            members[key].append(index)
             value = _field(row, self.options.value_field, index)
             if value is not None:
                 numbers[key].append(_number(value, self.options.value_field, index))
-        return [self._result(numbers[key], len(rows), names[key]) for key in numbers]
+        results = {key: self._result(numbers[key], len(rows), names[key]) for key in numbers}
+        if group_by is None:
+            return list(results.values())
+        return [Made(result, of=members[key]) for key, result in results.items()]
 
     def fields_in(self) -> frozenset[str]:
         """The field with the numbers, and the group's."""

@@ -49,6 +49,8 @@ def _tokens(
         if came_by in "./" and came_by and parents[token] != [token[: token.rindex(came_by)]]:
             yield f"token_parents: {token} comes from {parents[token]}"
         for parent in parents[token]:
+            if came_by == "@" and parents[token] == [token.rpartition("/")[0]]:
+                break  # the batch as a whole, of which `_batches` knows the members
             end = ends[parent]["outcome"] if parent in ends else None
             if end != END_OF_PARENT[came_by]:
                 yield f"token_outcomes: {parent}, from which {token} came, is {end}"
@@ -96,5 +98,7 @@ def _batches(
             yield f"token_outcomes: {token} was consumed in {end['batch_id']}, where it was not"
     for token, came_from in parents.items():
         batch = token.rpartition("/")[0]
-        if sign(token) == "@" and came_from != members[batch]:
-            yield f"token_parents: {token} does not come from the members of {batch}"
+        if sign(token) != "@" or came_from == [batch]:
+            continue
+        if not set(came_from) <= set(members[batch]):
+            yield f"token_parents: {token} does not come from {batch} or members of it"

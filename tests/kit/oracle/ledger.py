@@ -18,7 +18,6 @@ AT_A_SINK = {"completed", "routed"}
 REFERENCES = (
     ("tokens", "row_id", "rows", "row_id"),
     ("token_parents", "token_id", "tokens", "token_id"),
-    ("token_parents", "parent_token_id", "tokens", "token_id"),
     ("node_states", "token_id", "tokens", "token_id"),
     ("node_states", "node_id", "nodes", "node_id"),
     ("routing_events", "state_id", "node_states", "state_id"),
@@ -95,6 +94,12 @@ def _references(db: sqlite3.Connection, run_id: str, *, finished: bool) -> Itera
         )
         found = [row[0] for row in orphans if row[0] != DISCARD]
         yield from several([f"{table}: {column} {orphan} is not in {target}" for orphan in found])
+    strangers = db.execute(
+        "SELECT parent_token_id FROM token_parents WHERE run_id = ? EXCEPT SELECT token_id FROM tokens WHERE run_id = ?"
+        " EXCEPT SELECT batch_id FROM batches WHERE run_id = ?",
+        (run_id, run_id, run_id),
+    )
+    yield from several([f"token_parents: {row[0]} is neither a token nor a batch" for row in strangers])
 
 
 def _rows(db: sqlite3.Connection, run_id: str) -> Iterator[str]:

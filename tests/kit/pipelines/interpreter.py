@@ -254,9 +254,12 @@ class Interpreter:
         else:
             for token in batch:
                 self.result.ends[token.id] = ("consumed_in_batch", None)
-            parents = [token.id for token in batch]
+            members = batch
             batch = [Token(f"{batch_id}/{n:04d}", row) for n, row in enumerate(rows)]
-            self.result.parents.update({token.id: parents for token in batch})
+            made_of = MADE_OF[step["plugin"]](step.get("options") or {}, [token.data for token in members])
+            for token, places in zip(batch, made_of or [None] * len(batch), strict=True):
+                named = [batch_id] if places is None else [members[place].id for place in places]
+                self.result.parents[token.id] = named
         for token in batch:
             self.leave(step, token)
 
@@ -387,6 +390,30 @@ def replicate(options: dict[str, Any], rows: list[Row]) -> list[Row]:
     return result
 
 
+def of_groups(options: dict[str, Any], rows: list[Row]) -> list[list[int]] | None:
+    """For each result of `stats`, the places of the rows it sums up; None: it is about all of them."""
+    if not options.get("group_by"):
+        return None
+    groups: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(json.dumps(row[options["group_by"]]), []).append(place)
+    return list(groups.values())
+
+
+def of_copies(options: dict[str, Any], rows: list[Row]) -> list[list[int]]:
+    """For each result of `replicate`, the one row of which it is a copy."""
+    copies = [row.get(options.get("copies_field", "copies")) for row in rows]
+    return [
+        [place]
+        for place, asked in enumerate(copies)
+        for _ in range(options.get("default_copies", 1) if asked is None else asked)
+    ]
+
+
+MADE_OF: dict[str, Callable[[dict[str, Any], list[Row]], list[list[int]] | None]] = {
+    "batch_stats": of_groups,
+    "batch_replicate": of_copies,
+}
 AGGREGATIONS: dict[str, Callable[[dict[str, Any], list[Row]], list[Row]]] = {
     "batch_stats": stats,
     "batch_replicate": replicate,

@@ -9,7 +9,7 @@ import pytest
 
 from elspeth.coordinator.evidence import Conviction
 from elspeth.execution.stage_runner import FLUSH
-from elspeth.plugins.contract import Context, Row, RowError, TransientError
+from elspeth.plugins.contract import Context, Made, Row, RowError, TransientError
 from tests.unit.execution.walking import Walked, token
 
 BATCHES = """
@@ -41,7 +41,40 @@ def test_a_count_closes_a_batch_and_the_end_of_the_source_the_last_one() -> None
     members = [(r["batch_id"], r["token_id"], r["ordinal"]) for r in run.records("batch_members")]
     assert members[2:4] == [(token(2, "@b"), token(2), 0), (token(2, "@b"), token(3), 1)]
     parents = [r["parent_token_id"] for r in run.records("token_parents") if r["token_id"] == token(2, "@b/0000")]
-    assert parents == [token(2), token(3)]
+    assert parents == [token(2, "@b")]
+
+
+def parents_of(run: Walked, child: str) -> list[str]:
+    found = sorted((r["ordinal"], r["parent_token_id"]) for r in run.records("token_parents") if r["token_id"] == child)
+    return [parent for _, parent in found]
+
+
+def test_a_result_is_linked_to_exactly_the_members_that_the_plugin_names() -> None:
+    def odd_and_even(rows: list[Row], ctx: Context) -> Any:
+        return [Made({"of": "odd"}, of=[1, 3]), {"of": "all"}, Made({"of": "even"}, of=range(0, 4, 2))]
+
+    run = batching("trigger: {count: 4}", odd_and_even)
+    run.feed(*({"n": n} for n in range(4)))
+    assert run.rows["out"] == [{"of": "odd"}, {"of": "all"}, {"of": "even"}]
+    assert parents_of(run, token(0, "@b/0000")) == [token(1), token(3)]
+    assert parents_of(run, token(0, "@b/0001")) == [token(0, "@b")]
+    assert parents_of(run, token(0, "@b/0002")) == [token(0), token(2)]
+    rows = {r["token_id"]: r["row_id"] for r in run.records("tokens")}
+    assert [rows[token(0, f"@b/000{n}")] for n in range(3)] == [token(3), token(3), token(2)]
+
+
+@pytest.mark.parametrize("of", [[], [2], [-1], [0, 0], ["n"], [True], None, 1])
+def test_members_that_are_not_there_fail_the_batch(of: Any) -> None:
+    run = batching("trigger: {count: 2}", lambda rows, ctx: [Made({"x": 1}, of=of)])
+    run.feed({"n": 0}, {"n": 1})
+    assert closed(run) == [("count", "failed")]
+    assert "says a row was made of" in run.records("transform_errors")[0]["error_json"]
+
+
+def test_as_many_results_as_members_cost_as_much_as_one_member_and_one_result() -> None:
+    run = batching("trigger: {count: 3000}", lambda rows, ctx: [dict(row) for row in rows])
+    run.feed(*({"n": n} for n in range(3000)))
+    assert len(run.records("token_parents")) == 3000
 
 
 def test_a_condition_sees_the_row_the_count_and_the_age() -> None:

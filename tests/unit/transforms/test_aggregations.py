@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elspeth.plugins import registry
-from elspeth.plugins.contract import Context, RowError
+from elspeth.plugins.contract import Context, Made, RowError
 from elspeth.plugins.options import OptionProblems
 
 CTX = Context(run_id="mf3k2a9x", node_id="batch")
@@ -21,8 +21,7 @@ def made(plugin: str, rows: list[dict[str, Any]], **options: Any) -> list[dict[s
     before = copy.deepcopy(rows)
     built = registry.build(registry.find("aggregation", plugin), options, "aggregations[0]")
     try:
-        result: list[dict[str, Any]] = built.process(rows, CTX)
-        return result
+        return [result.row if isinstance(result, Made) else result for result in built.process(rows, CTX)]
     finally:
         assert rows == before
 
