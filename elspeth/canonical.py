@@ -28,6 +28,11 @@ _SORTED = orjson.OPT_SORT_KEYS
 _LONG_NUMBER = re.compile(r"\d{19}")
 
 
+MAX_DEPTH = 200
+"""How deep lists and objects may be nested in a row. What is deeper is no row: to compare or to copy it would need more
+calls within calls than there are."""
+
+
 class _NotAlike(Exception):
     """The two encoders may differ on this value: the reference one decides."""
 
@@ -40,8 +45,8 @@ def dumps(value: Any) -> bytes:
             data = orjson.dumps(value, option=_SORTED)
             if data.isascii() or "".join(value).isascii():
                 return data
-        return orjson.dumps(_alike(value), option=_SORTED)
-    except (_NotAlike, TypeError, RecursionError):  # orjson's own errors are TypeErrors
+        return orjson.dumps(_alike(value, 0), option=_SORTED)
+    except (_NotAlike, TypeError):  # orjson's own errors are TypeErrors
         return reference(value)
 
 
@@ -52,10 +57,7 @@ def sha256(value: Any) -> str:
 
 def reference(value: Any) -> bytes:
     """What `dumps` answers, from the plain encoder alone: slow, and the one that is right by construction."""
-    try:
-        return _reference(value)
-    except RecursionError:
-        raise ValueError("nested too deeply to be written as JSON") from None
+    return _reference(value, 0)
 
 
 def to_text(value: Any) -> str:
@@ -65,11 +67,8 @@ def to_text(value: Any) -> str:
             return orjson.dumps(value).decode()
         except TypeError:
             pass  # integers beyond 64 bits, lone surrogates, odd keys: told apart below
-    try:
-        _refuse_foreign(value)
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except RecursionError:
-        raise ValueError("nested too deeply to be written as JSON") from None
+    _refuse_foreign(value, 0)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     text.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError
     return text
 
@@ -89,7 +88,14 @@ def _flat(row: dict[str, Any]) -> bool:
     return foreign == {float} and all(isfinite(value) for value in values if type(value) is float)
 
 
-def _alike(value: Any) -> Any:
+def _level(depth: int) -> int:
+    """One level deeper. Raises `ValueError` where that is too deep."""
+    if depth >= MAX_DEPTH:
+        raise ValueError(f"nested too deeply to be written as JSON: more than {MAX_DEPTH} levels")
+    return depth + 1
+
+
+def _alike(value: Any, depth: int) -> Any:
     """An equal value that orjson prints canonically; raises `_NotAlike` if there may be none."""
     kind = type(value)
     if kind in _SCALARS:
@@ -101,38 +107,44 @@ def _alike(value: Any) -> Any:
             return value
         raise _NotAlike
     if kind is list or kind is tuple:
-        return [_alike(item) for item in value]
+        depth = _level(depth)
+        return [_alike(item, depth) for item in value]
     if kind is dict:
+        depth = _level(depth)
         for key in value:
             if type(key) is not str or not (key.isascii() or max(key) < "\ud800"):
                 raise _NotAlike
-        return {key: _alike(item) for key, item in value.items()}
+        return {key: _alike(item, depth) for key, item in value.items()}
     raise _NotAlike
 
 
-def _reference(value: Any) -> bytes:
+def _reference(value: Any, depth: int) -> bytes:
     if isinstance(value, dict):
+        depth = _level(depth)
         for key in value:
             if not isinstance(key, str):
                 raise ValueError(f"a key of an object is {key!r}, not text")
         ordered = sorted(value.items(), key=lambda item: item[0].encode("utf-16-be"))
-        return b"{" + b",".join(rfc8785.dumps(key) + b":" + _reference(item) for key, item in ordered) + b"}"
+        return b"{" + b",".join(rfc8785.dumps(key) + b":" + _reference(item, depth) for key, item in ordered) + b"}"
     if isinstance(value, list | tuple):
-        return b"[" + b",".join(map(_reference, value)) + b"]"
+        depth = _level(depth)
+        return b"[" + b",".join(_reference(item, depth) for item in value) + b"]"
     if isinstance(value, int) and not isinstance(value, bool):
         return str(int(value)).encode()
     return bytes(rfc8785.dumps(value))
 
 
-def _refuse_foreign(value: Any) -> None:
+def _refuse_foreign(value: Any, depth: int) -> None:
     """The json module writes keys and types of its own choosing; here they are errors."""
     if isinstance(value, dict):
+        depth = _level(depth)
         for key, item in value.items():
             if not isinstance(key, str):
                 raise ValueError(f"a key of an object is {key!r}, not text")
-            _refuse_foreign(item)
+            _refuse_foreign(item, depth)
     elif isinstance(value, list | tuple):
+        depth = _level(depth)
         for item in value:
-            _refuse_foreign(item)
+            _refuse_foreign(item, depth)
     elif value is not None and not isinstance(value, str | int | float):
         raise ValueError(f"{type(value).__name__} is not a JSON type")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from elspeth.execution.aggregate import AggregationStep
@@ -22,6 +23,10 @@ _STEPS: dict[str, Callable[[Node, Executor], Step]] = {
 }
 
 
+CALLS_ANYWHERE, CALLS_PER_NODE = 2000, 6
+"""Calls within calls that a walk may need: for rows (nested up to `canonical.MAX_DEPTH`) and plugins, and per node."""
+
+
 def compile_executor(
     graph: Graph,
     stage: int,
@@ -33,6 +38,8 @@ def compile_executor(
     touch: Callable[[int], None] = lambda _: None,
 ) -> Executor:
     """The walk through the nodes of `stage`; `plugins` maps node ids to plugins that are set up."""
+    # A token walks from node to node by calls within calls; Python's own bound would be met by some 300 nodes in a row.
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), CALLS_ANYWHERE + CALLS_PER_NODE * len(graph.nodes)))
     executor = Executor(graph, stage, plugins, recorder, context, retry=retry, touch=touch)
     waits = graph.stateful[stage]
     for node in graph.nodes:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
+import traceback
 from typing import Any
 
+from actors.channel import FrameRefused
 from actors.child import Child
 from elspeth.concealment import Concealment
 from elspeth.coordinator import protocol
 from elspeth.coordinator.protocol import Failed, Message
-from elspeth.errors import ElspethError
+from elspeth.errors import ElspethError, Temporary
 from elspeth.roles import logs
 from elspeth.roles.plan import decode_secrets
 
@@ -22,8 +24,12 @@ class Role(Child):
     """A Pykka actor in a child process of a run.
 
     An `ElspethError` is told to the main process, which decides; the process then waits to be stopped. Any other
-    exception ends the process: a restart is the cure, and the traceback the evidence.
+    exception ends the process: a restart is the cure, and the traceback the evidence. Where rows are decided that
+    would be a death, and the row in hand its suspect; so `decides` says that what is raised there is no plugin's, whose
+    exceptions are caught, but ours, and ends the run in order.
     """
+
+    decides = False
 
     niceness = 5
     """Everybody waits for the audit process in the end, so where processors are few it goes first."""
@@ -49,6 +55,12 @@ class Role(Child):
             self.take(protocol.decode(parts[0]), parts[1:])
         except ElspethError as error:
             self.fail(error)
+        except MemoryError:
+            raise
+        except Exception as error:
+            if not self.decides:
+                raise
+            self.fail(ours(error))
 
     def begin(self) -> None:
         """Get ready; called once, before the first message."""
@@ -65,3 +77,22 @@ class Role(Child):
         """Tell the main process that this role cannot go on."""
         self.failed = True
         self.send(Failed(self.concealment.error(error).to_value()))
+
+
+def ours(error: Exception) -> ElspethError:
+    """What an exception out of our own code means: no row is to blame, and the rows in hand are still to be decided."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return Temporary(f"{error.strerror}: {error.filename or 'a file of the run'}", next_step="mend it and resume")
+    what = str(error) or "no message"
+    if isinstance(error, FrameRefused | RecursionError):
+        return ElspethError(
+            f"a limit of Elspeth was reached, which is no row's fault: {what}",
+            next_step="ops/docs/reference/limits.md says what the limits are; the run can be resumed",
+        )
+    where = traceback.extract_tb(error.__traceback__)
+    place = f"{where[-1].filename.rpartition('/')[2]}, line {where[-1].lineno}" if where else "an unknown place"
+    return ElspethError(
+        f"internal error, which is no row's fault: {type(error).__name__}: {what}",
+        details=[f"raised in {place}"],
+        next_step="report this, with the lines above; the run can be resumed",
+    )

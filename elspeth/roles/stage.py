@@ -21,6 +21,8 @@ from elspeth.roles.role import Role
 class StageRole(Role):
     """Restores to the state after exactly the last durable micro-batch: references, resolved by the audit database."""
 
+    decides = True
+
     def take(self, message: Any, bodies: list[memoryview]) -> None:
         if isinstance(message, RestoreStage):
             self._restore(message)

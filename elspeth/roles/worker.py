@@ -38,6 +38,8 @@ class PoolSlot:
 class WorkerRole(Role):
     """Holds the plugins of all stateless stages. Rows do not know each other here, so any worker may have any slice."""
 
+    decides = True
+
     def begin(self) -> None:
         self._plan = decode_plan(self.argument)
         self._factory = PluginFactory(self._plan, self.port.beat)

@@ -122,9 +122,28 @@ def test_bytes_that_are_no_frame_are_refused(ends: tuple[socket.socket, socket.s
         FrameReader(ends[1]).read()
 
 
-def test_a_frame_over_the_limit_is_refused_before_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "MAX_FRAME_BYTES", 100)
-    with pytest.raises(FrameRefused, match="101 bytes in 1 parts"):
-        encode(DATA, [b"x" * 93])
-    with pytest.raises(FrameRefused):
+def test_a_message_of_too_many_parts_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(FrameRefused, match="65537 parts; the limit is 65536"):
         encode(DATA, [b""] * ((1 << 16) + 1))
+
+
+@given(
+    st.lists(st.lists(st.binary(max_size=80), max_size=9), min_size=1, max_size=5),
+    st.integers(min_value=17, max_value=120),
+    st.integers(1, 40),
+)
+@settings(max_examples=200)
+def test_a_message_over_the_limit_of_a_frame_travels_as_several_and_arrives_as_one(
+    messages: list[list[bytes]], limit: int, step: int
+) -> None:
+    left, right = channel.pair()
+    with left, right, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(channel, "MAX_FRAME_BYTES", limit)
+        stream = b"".join(bytes(buffer) for parts in messages for buffer in encode(READY, parts))
+        reader, got = FrameReader(right), []
+        for start in range(0, len(stream), step):
+            left.sendall(stream[start : start + step])
+            while (frame := reader.read()) is not None:
+                assert frame[0] == READY
+                got.append([bytes(part) for part in frame[1]])
+        assert got == messages
