@@ -33,6 +33,7 @@ class CliContext:
     dotenv: bool = True
     database: str | None = None
     json: bool = False
+    allow_all_failed: bool = False
     run_id: str | None = None
     shape: dict[str, Any] = field(default_factory=dict)
     place: str | None = None
@@ -84,6 +85,11 @@ dotenv_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, expose_value=False, callback=_keep("json"),
     help="Print the result as one JSON object on stdout.",
+)  # fmt: skip
+
+allow_all_failed_option = click.option(
+    "--allow-all-failed", is_flag=True, expose_value=False, callback=_keep("allow_all_failed"),
+    help="Exit with 0 although rows came and none of them went a normal way (otherwise 10).",
 )  # fmt: skip
 
 reason_option = click.option("--reason", metavar="TEXT", help="Why, for the audit trail, where you act on a run.")

@@ -10,8 +10,12 @@ from elspeth.graph.model import DISCARD, Graph, Node
 from elspeth.graph.steps import steps_of
 from elspeth.plugins.contract import Changes
 from elspeth.schema import RowSchema
+from elspeth.schema.values import presence
 from elspeth.settings.model import Settings
 from elspeth.settings.problems import KeyPath, Positions, Problem, suggest
+
+BATCH_FACTS = frozenset({"batch_count", "batch_age_seconds"})
+"""What a trigger's condition sees beside the fields of a row."""
 
 MAX_FLOWS = 64
 """Kinds of rows told apart at one node; where more arrive, only what holds for all is known."""
@@ -38,16 +42,24 @@ class Flow:
         return " -> ".join(self.path)
 
 
+Fields = tuple[frozenset[str], frozenset[str]]
+
+
 def check_contracts(
-    graph: Graph, settings: Settings, plugins: Mapping[str, object], positions: Positions | None = None
-) -> list[Problem]:
+    graph: Graph, settings: Settings, plugins: Mapping[str, object], positions: Positions | None = None, *,
+    headers: Mapping[str, Mapping[str, str]] | None = None, outputs: Mapping[str, Fields] | None = None,
+) -> list[Problem]:  # fmt: skip
     """Problems with fields along the paths of a graph, in topological order.
 
     A field is a problem where `required_fields` names it and nothing guarantees it, and where a condition, a schema or
     a plugin needs it while the rows of some path are known not to have it. `plugins` maps node ids to plugin objects,
     whose `fields_in`, `fields_out` and `fields_possible` are asked; behind a step without one, fields are unknown.
+
+    Once inputs and outputs were looked at, `headers` holds the header of each source that has one, and `outputs` the
+    fields that a sink's rows must and may have because of what is in its file.
     """
     check = _Check(graph, plugins, {step.id: step.path for step in steps_of(settings)}, positions or Positions())
+    check.headers, check.outputs = headers or {}, outputs or {}
     arriving: dict[str, list[Flow]] = {node.id: [] for node in graph.nodes}
     for node in graph.nodes:
         flows = [Flow(frozenset(), None, ())] if node.kind == "source" else arriving[node.id]
@@ -69,6 +81,8 @@ class _Check:
         self.paths = paths
         self.positions = positions
         self.problems: list[Problem] = []
+        self.headers: Mapping[str, Mapping[str, str]] = {}
+        self.outputs: Mapping[str, Fields] = {}
         self.conditions = {node.id: compile_expression(node.condition) for node in graph.nodes if node.condition}
 
     def after(self, node: Node, flows: list[Flow]) -> list[Flow]:
@@ -79,6 +93,10 @@ class _Check:
         if node.kind == "source":
             named = frozenset(spec.name for spec in schema.fields)  # a missing optional one is filled in when read
             closed = named | guaranteed if schema.mode == "fixed" else None
+            header = self.headers.get(node.id)
+            if header is not None:
+                named |= frozenset(header)
+                closed = named | guaranteed if closed is None else closed
             return [Flow(named | guaranteed, closed, flow.path) for flow in flows]
         if node.kind == "coalesce":
             return [_merged(node, flows)] if flows else []
@@ -91,8 +109,15 @@ class _Check:
         """Note what the rows that reach a node lack."""
         schema = _schema(node)
         path = self.paths[node.id]
+        if node.kind == "source" and node.id in self.headers:
+            self._header(node, schema, self.headers[node.id])
         if node.kind == "gate" and node.id in self.conditions:
             self._lacking(node, flows, sorted(self.conditions[node.id].required), (*path, "condition"))
+        if node.kind == "aggregation" and node.id in self.conditions:
+            asked = self.conditions[node.id].required - BATCH_FACTS
+            self._lacking(node, flows, sorted(asked), (*path, "trigger", "condition"))
+        if node.id in self.outputs:
+            self._unfitting(node, flows, *self.outputs[node.id])
         if node.kind in ("transform", "aggregation", "sink"):
             self._unproven(node, flows, schema.required_fields)
             plugin = self.plugins.get(node.id)
@@ -104,13 +129,46 @@ class _Check:
                 if schema.mode == "fixed":
                     self._unwanted(node, flows, schema)
 
+    def _header(self, node: Node, schema: RowSchema, header: Mapping[str, str]) -> None:
+        """Where the header that was found and the schema that was written cannot both be right."""
+        known = {field.name for field in schema.fields}
+        wanted = [field.name for field in schema.fields if not field.optional] + presence(schema)
+        path = (*self.paths[node.id], "options", "schema")
+        for name in dict.fromkeys(wanted):
+            if name not in header:
+                called = next((field for field, original in header.items() if original == name), "")
+                words = f" (it is called {called!r} in rows)" if called else _letters(name, header)
+                message = f"every row of {node.id!r} will be refused: its header has no {name!r}{words}"
+                self._problem(path, message, "" if called or words else name, list(header))
+        if schema.mode == "fixed":
+            for name in header:
+                if name not in known:
+                    message = (
+                        f"every row of {node.id!r} will be refused: its header has {name!r}, which is not in the schema"
+                    )
+                    self._problem(path, message, "", sorted(known))
+
+    def _unfitting(self, node: Node, flows: Iterable[Flow], needed: frozenset[str], allowed: frozenset[str]) -> None:
+        """Rows that can never be written behind what a file holds already."""
+        path = (*self.paths[node.id], "options", "path")
+        for flow in flows:
+            lacking = sorted(needed - flow.possible) if flow.possible is not None else []
+            extra = sorted(flow.certain - allowed)
+            words = [f"has no column for {', '.join(map(repr, extra))}"] if extra else []
+            words += [f"has the columns {', '.join(map(repr, lacking))}, of which they have none"] if lacking else []
+            if words:
+                message = f"the file of {node.id!r} is appended to, and for rows that come by {flow.way} it "
+                self._problem(path, message + " and ".join(words), "", sorted(allowed))
+                return
+
     def _lacking(self, node: Node, flows: Iterable[Flow], fields: Iterable[str], path: KeyPath) -> None:
         for field in fields:
             for flow in flows:
                 if flow.lacks(field):
                     has = sorted(flow.possible or ())
-                    self._problem(path, f"{node.id!r} needs the field {field!r}, and rows that come by {flow.way} have "
-                                  "none", field, has)  # fmt: skip
+                    message = f"{node.id!r} needs the field {field!r}, and rows that come by {flow.way} have none"
+                    letters = _letters(field, has)
+                    self._problem(path, message + letters, "" if letters else field, has)
                     break
 
     def _unproven(self, node: Node, flows: Iterable[Flow], fields: Iterable[str]) -> None:
@@ -141,6 +199,13 @@ class _Check:
         self.problems.append(
             self.positions.problem(path, message, found=field, allowed=", ".join(has), suggestion=suggestion)
         )
+
+
+def _letters(name: str, has: Iterable[str]) -> str:
+    for other in has:
+        if other.casefold() == name.casefold():
+            return f" (it is there in other letters: {other!r})"
+    return ""
 
 
 def _schema(node: Node) -> RowSchema:

@@ -74,8 +74,8 @@ class Invalid:
 class SourceInfo:
     """What a source can tell before it is read: size in bytes, the files behind it, header names as found.
 
-    `headers` maps the identifier used in rows to the name as it stands in the input, in input order; None where the
-    input has no header.
+    `headers` maps the identifier used in rows to the name as it stands in the input, in input order: a row has these
+    fields and no others. None where the input has no header.
     """
 
     size_bytes: int | None = None
@@ -281,6 +281,13 @@ class Sink(Plugin):
         For `mode: append` it holds size and hash of what is there. Recorded in checkpoint 0 before `open` is called.
         """
         raise NotImplementedError
+
+    def fields(self, position: Position) -> tuple[frozenset[str], frozenset[str]] | None:
+        """The fields without which a row is refused, and all that one may have, where what is there already says so.
+
+        Asked with what `inspect` answered, so that `validate` finds rows that can never be written.
+        """
+        return None
 
     def check(self, position: Position) -> None:
         """Raise `OutputDamaged` unless the output still holds everything before `position`. Looks only."""

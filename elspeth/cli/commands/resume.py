@@ -12,6 +12,7 @@ import click
 from elspeth.cli.context import (
     CliContext,
     Examples,
+    allow_all_failed_option,
     database_option,
     dotenv_option,
     json_option,
@@ -46,6 +47,7 @@ from elspeth.runs.lifecycle.fork_server import fork_server
 @click.option("--take-over", is_flag=True, help="Continue on copies of the outputs although a frozen process has them.")
 @click.option("--accept-changed-code", is_flag=True, help="Go on although plugins or Elspeth changed; it is recorded.")
 @click.option("--fail-on-rows", is_flag=True, help="Exit with 10 if rows were quarantined, discarded or failed.")
+@allow_all_failed_option
 @reason_option
 @database_option
 @dotenv_option

@@ -13,6 +13,7 @@ import click
 from elspeth.cli.context import (
     CliContext,
     Examples,
+    allow_all_failed_option,
     database_option,
     dotenv_option,
     json_option,
@@ -47,6 +48,7 @@ from elspeth.runs.lifecycle.fork_server import fork_server
 @click.option(
     "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set a key in place of the file's value."
 )
+@allow_all_failed_option
 @reason_option
 @database_option
 @dotenv_option

@@ -49,7 +49,10 @@ def run(
         return _show(context, pipeline, database, again, *_foreseen(decide))
     match decide():
         case Start() as begin:
-            return first(context, begin, children, again=again, fail_on_rows=fail_on_rows)
+            from elspeth.cli.view.plan import cautions  # beside the plan, of which only this is needed
+
+            warnings = (*map(str, pipeline.loaded.warnings), *cautions(pipeline))
+            return first(context, begin, children, again=again, fail_on_rows=fail_on_rows, warnings=warnings)
         case AlreadyDone(earlier):
             why = "; neither settings nor source changed since"
             return already(context, database, earlier, why, fail_on_rows=fail_on_rows)

@@ -93,6 +93,7 @@ def _look(pipeline: Pipeline) -> list[str]:
             lines.append(_stops(error))
     if problems:
         raise SettingsProblems(problems)
+    pipeline.check_fields()
     return lines
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
+from elspeth.audit.query.verdict import all_failed
 from elspeth.cli import output
 from elspeth.cli.context import CliContext
-from elspeth.cli.view.result import BAD_OUTCOMES, SHAPE
+from elspeth.cli.view.result import ALL_FAILED, BAD_OUTCOMES, SHAPE
 from elspeth.errors import EXIT_OK, EXIT_ROWS_FAILED
 from elspeth.runs.lifecycle import evidence_delivery
 
@@ -24,16 +25,21 @@ def already(context: CliContext, database: Path, run: Run, why: str, *, fail_on_
         rows = reader.row_count(run.run_id)
         outcomes = {name: number for name, number in reader.outcome_counts(run.run_id).items() if name != "buffered"}
         sinks = reader.sink_counts(run.run_id)
+        none_passed = all_failed(reader, run.run_id)
     bad = any(outcomes.get(name) for name in BAD_OUTCOMES)
-    code = EXIT_ROWS_FAILED if fail_on_rows and bad else EXIT_OK
+    failed = (fail_on_rows and bad) or (none_passed and not context.allow_all_failed)
+    code = EXIT_ROWS_FAILED if failed else EXIT_OK
     if context.json:
         output.result_json(
             SHAPE | {
                 "status": "completed", "run_id": run.run_id, "rows": rows, "outcomes": outcomes, "sinks": sinks,
                 "database": str(database.absolute()), "exit_code": code,
+                "all_failed": none_passed,
             }
         )  # fmt: skip
     else:
         output.report(f"Run {run.run_id} was completed at {run.completed_at}, with {output.count(rows, 'row')}{why}.")
+        if none_passed:
+            output.report(ALL_FAILED)
         output.report("\n".join(made) or "Nothing was done.")
     return code

@@ -13,13 +13,9 @@ from elspeth.audit.query.reader import AuditReader
 from elspeth.cli import output
 from elspeth.errors import ElspethError, Temporary
 from elspeth.graph import picture
-from elspeth.graph.model import Node
 from elspeth.plugins.contract import Position, Sink
 from elspeth.runs.lifecycle.pipeline import Pipeline
-from elspeth.schema import RowSchema
-from elspeth.schema.values import presence
 from elspeth.settings.model import Checkpoint
-from elspeth.settings.problems import suggest
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +110,11 @@ def plan(pipeline: Pipeline, database: Path, foreseen: Sequence[str] = ()) -> Pl
 
 
 def cautions(pipeline: Pipeline) -> list[str]:
-    """What should be known before a run, a sentence each: inputs of which no row will pass, and what may differ.
+    """What should be known before a run, a sentence each: which names differ, and what may.
 
     The bytes that come out may differ from run to run where decisions depend on anything but the input.
     """
-    lines = [line for node in pipeline.graph.of_kind("source") for line in _headers(pipeline, node)]
+    lines: list[str] = []
     if any(getattr(plugin.options, "headers", None) == "original" for plugin in pipeline.plugins.values()):
         lines += _spellings(pipeline)
     for node in pipeline.graph.nodes:
@@ -137,21 +133,6 @@ def cautions(pipeline: Pipeline) -> list[str]:
     return lines
 
 
-def _headers(pipeline: Pipeline, node: Node) -> list[str]:
-    """Where the header that was found and the schema that was written cannot both be right."""
-    info = pipeline.sources.get(node.id)
-    if info is None or info.headers is None or node.schema is None:
-        return []
-    schema = RowSchema.from_dict(node.schema)
-    known = {field.name for field in schema.fields}
-    wanted = [field.name for field in schema.fields if not field.optional] + presence(schema)
-    wrong = [f"has no {name!r}{_meant(name, info.headers)}" for name in wanted if name not in info.headers]
-    if schema.mode == "fixed":
-        wrong += [f"has {name!r}, which is not in the schema" for name in info.headers if name not in known]
-    start = f"{node.id}: every row will be refused, for the header"
-    return [f"{start} {', '.join(wrong)}."] if wrong else []
-
-
 def _spellings(pipeline: Pipeline) -> list[str]:
     """Names whose originals differ from source to source, though a sink is to write the original."""
     lines = []
@@ -162,14 +143,6 @@ def _spellings(pipeline: Pipeline) -> list[str]:
             lines.append(f"{name!r} is {', '.join(others)} in one source and {written!r} in a later one: "
                          f"`headers: original` writes {written!r}.")  # fmt: skip
     return lines
-
-
-def _meant(name: str, headers: dict[str, str]) -> str:
-    for identifier, original in headers.items():
-        if original == name:
-            return f" (it is called {identifier!r} in rows)"
-    close = suggest(name, headers)
-    return f" (did you mean {close!r}?)" if close else ""
 
 
 def _output(pipeline: Pipeline, node: str, plugin: str) -> Output:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from elspeth.audit.query.verdict import Reason
 from elspeth.cli import output
 from elspeth.errors import (
     EXIT_OK,
@@ -20,12 +21,15 @@ from elspeth.runs.lifecycle.drive import AttemptResult
 
 SHAPE: dict[str, Any] = {
     "status": "refused", "run_id": None, "rows": 0, "outcomes": {}, "sinks": {}, "duration_seconds": 0.0,
-    "database": None, "exit_code": None, "resumable": False, "next_command": None, "error": None,
+    "database": None, "exit_code": None, "resumable": False, "next_command": None, "error": None, "all_failed": False,
+    "reasons": [],
 }  # fmt: skip
 """The keys of every JSON result of `run` and `resume`, with what they hold where nothing was run."""
 
 BAD_OUTCOMES = ("quarantined", "discarded", "failed")
 """What `--fail-on-rows` looks for. Elsewhere these are results like any other."""
+
+ALL_FAILED = "Rows came, and none of them went a normal way: exit code 10 (0 with --allow-all-failed)."
 
 _STYLE = {"completed": "green", "interrupted": "yellow"}
 
@@ -48,6 +52,10 @@ class Result:
     took_over: bool = False
     notes: tuple[str, ...] = ()
     fail_on_rows: bool = False
+    all_failed: bool = False
+    allow_all_failed: bool = False
+    reasons: tuple[Reason, ...] = ()
+    explain: str = ""
 
     @property
     def error(self) -> ElspethError | None:
@@ -88,7 +96,8 @@ class Result:
         """0 for a complete run, else the code of what ended it."""
         if self.ended.error is not None:
             return self.ended.error.exit_code
-        return EXIT_ROWS_FAILED if self.fail_on_rows and self.bad else EXIT_OK
+        failed = (self.fail_on_rows and self.bad) or (self.all_failed and not self.allow_all_failed)
+        return EXIT_ROWS_FAILED if failed else EXIT_OK
 
     def to_value(self) -> dict[str, Any]:
         """The result for programs."""
@@ -108,6 +117,11 @@ class Result:
             "resumable": self.resume is not None,
             "next_command": self.resume,
             "error": error.to_value() if error else None,
+            "all_failed": self.all_failed,
+            "reasons": [
+                {"node": each.node, "reason": each.reason, "count": each.count, "token": each.token}
+                for each in self.reasons
+            ],
         }
 
     def summary(self) -> str:
@@ -147,6 +161,16 @@ class Result:
             total = sum(self.bad.values())
             listed = ", ".join(f"{number:,} {name}" for name, number in self.bad.items())
             lines.append(output.styled(f"{output.count(total, 'row')} did not go the normal way: {listed}.", "yellow"))
-            lines.append("Why: tables validation_errors, transform_errors and token_outcomes; the story of one row:")
-            lines.append(f"  elspeth explain --run {self.ended.run_id} --row N")
+        if self.reasons:
+            lines.append("Most often because:")
+            lines += [f"  {each.count:,} at {each.node}: {each.reason}, as {_which(each)}" for each in self.reasons]
+            first = self.reasons[0]
+            which = f"--row {first.row}" if first.row is not None else f"--token {first.token}"
+            lines.append(f"The story of one:\n  {self.explain} {which}")
+        if self.all_failed:
+            lines.append(output.styled(ALL_FAILED, "red"))
         return lines
+
+
+def _which(reason: Reason) -> str:
+    return f"row {reason.row}" if reason.row is not None else f"token {reason.token}"

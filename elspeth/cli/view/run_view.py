@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from actors.places.local.fork_server import ForkServer
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.query.verdict import all_failed, reasons
 from elspeth.cli import output
 from elspeth.cli.context import CliContext
 from elspeth.cli.view.error_text import render
@@ -16,7 +19,7 @@ from elspeth.cli.view.logs import Log
 from elspeth.cli.view.progress import display
 from elspeth.cli.view.result import Result
 from elspeth.coordinator.progress import Progress
-from elspeth.errors import TakenOver
+from elspeth.errors import ElspethError, TakenOver
 from elspeth.runs.lifecycle import resume, start
 from elspeth.runs.lifecycle.drive import AttemptResult
 from elspeth.runs.lifecycle.pipeline import Pipeline
@@ -31,8 +34,14 @@ class Drive(Protocol):
     ) -> AttemptResult: ...  # fmt: skip
 
 
-def first(context: CliContext, begin: start.Start, children: ForkServer, *, again: str, fail_on_rows: bool) -> int:
-    """The first attempt at a run; `again` is the command that asked for it. Answers the exit code."""
+def first(
+    context: CliContext, begin: start.Start, children: ForkServer, *, again: str, fail_on_rows: bool,
+    warnings: tuple[str, ...] = (),
+) -> int:  # fmt: skip
+    """The first attempt at a run; `again` is the command that asked for it. Answers the exit code.
+
+    `warnings` are what `validate` has to say of the pipeline.
+    """
     return _carry_out(
         context,
         begin.pipeline,
@@ -43,6 +52,7 @@ def first(context: CliContext, begin: start.Start, children: ForkServer, *, agai
         notes=tuple(f"Run {run} was given up for this one." for run, _ in begin.supersedes),
         again=again,
         fail_on_rows=fail_on_rows,
+        warnings=warnings,
     )
 
 
@@ -73,13 +83,15 @@ def resume_command(run_id: str, database: Path, context: CliContext) -> str:
 def _carry_out(
     context: CliContext, pipeline: Pipeline, run_id: str, database: Path, drive: Drive, *, attempt: int = 1,
     positions: Mapping[str, Any], took_over: bool = False, notes: tuple[str, ...] = (), again: str = "",
-    fail_on_rows: bool,
+    fail_on_rows: bool, warnings: tuple[str, ...] = (),
 ) -> int:  # fmt: skip
     """Say what begins and how to continue it, drive it with its progress on show, say how it ended."""
     context.run_id, context.concealment = run_id, pipeline.loaded.concealment
     log = Log(context.log_format, run_id, context.concealment)
     resumable = pipeline.settings.checkpoint.enabled
     command = resume_command(run_id, database, context)
+    for line in warnings:
+        log.say(f"warning: {line}", "warning")
     _announce(log, run_id, attempt, command if resumable else None, notes)
     begun = time.monotonic()
     try:
@@ -105,7 +117,10 @@ def _carry_out(
         took_over=took_over,
         notes=notes,
         fail_on_rows=fail_on_rows,
+        allow_all_failed=context.allow_all_failed,
+        explain=_explain_command(run_id, context),
     )
+    result = _judged(result)
     if context.json:
         output.result_json(result.to_value())
     else:
@@ -113,6 +128,25 @@ def _carry_out(
     if result.error is not None:
         render(result.error, context)
     return result.exit_code
+
+
+def _judged(result: Result) -> Result:
+    """The result with what only the records can tell: why rows were refused, and whether all of them were."""
+    outcomes = result.outcomes
+    passed = outcomes.get("completed", 0) + outcomes.get("routed", 0)
+    if not result.bad and (passed or result.ended.error is not None):
+        return result
+    try:
+        with AuditReader(result.database) as reader:
+            none = result.ended.error is None and all_failed(reader, result.ended.run_id)
+            return replace(result, all_failed=none, reasons=tuple(reasons(reader, result.ended.run_id)))
+    except ElspethError:
+        return result  # the run is what it is; `status` and `explain` will say what is wrong with the database
+
+
+def _explain_command(run_id: str, context: CliContext) -> str:
+    place = context.place or context.database
+    return output.command("elspeth", "explain", *(["--database", place] if place else []), "--run", run_id)
 
 
 def _announce(log: Log, run_id: str, attempt: int, command: str | None, notes: tuple[str, ...]) -> None:

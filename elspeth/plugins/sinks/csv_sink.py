@@ -101,14 +101,23 @@ class CsvSink(FileSink):
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take back header and columns; columns of a file that was there before follow from its header."""
-        columns = state.get("columns")
-        if columns is None and "header" in state:
-            known = {self._name(column): column for column in (*self._context.headers, *self._renamed())}
-            columns = [known.get(name, name) for name in state["header"]]
+        columns = self._columns_in(state)
         self._line_end_due = bool(state.get("line_end_due"))
         self._columns = None
         if columns is not None:
             self._take_columns(tuple(columns))
+
+    def _columns_in(self, state: dict[str, Any]) -> list[str] | None:
+        columns: list[str] | None = state.get("columns")
+        if columns is None and "header" in state:
+            known = {self._name(column): column for column in (*self._context.headers, *self._renamed())}
+            columns = [known.get(name, name) for name in state["header"]]
+        return columns
+
+    def fields(self, position: Position) -> tuple[frozenset[str], frozenset[str]] | None:
+        """The columns of the file that is appended to."""
+        columns = self._columns_in(position.get("format", {}))
+        return None if columns is None else (frozenset(columns) - self._optional, frozenset(columns))
 
     def state(self) -> dict[str, Any]:
         """The columns, once the header is written."""

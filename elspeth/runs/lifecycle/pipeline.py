@@ -81,6 +81,18 @@ class Pipeline:
             plugin = self.sink(node.id)
             plugin.setup(Context("", node.id, state_directory=state_directory, headers=self.headers))
             self.positions[node.id] = plugin.inspect()
+        self.check_fields()
+
+    def check_fields(self) -> None:
+        """Hold the steps against the headers that were found. Raises `SettingsProblems` for what no row could pass."""
+        headers = {node: info.headers for node, info in self.sources.items() if info.headers is not None}
+        found = ((node, self.sink(node).fields(position)) for node, position in self.positions.items())
+        outputs = {node: fields for node, fields in found if fields is not None}
+        problems = check_contracts(
+            self.graph, self.settings, self.plugins, self.loaded.positions, headers=headers, outputs=outputs
+        )
+        if problems:
+            raise SettingsProblems(problems)
 
     def node_records(self) -> Records:
         """The records of `nodes` and `edges`, without credentials."""
