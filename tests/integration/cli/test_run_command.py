@@ -33,12 +33,12 @@ def test_the_plan_shows_all_that_would_happen(threshold: Path) -> None:
     text = settings.read_text().replace("output/high_values.csv", "more/high_values.csv, mode: append")
     settings.write_text(text + "concurrency: {max_workers: 2}\n")
     (threshold / "more").mkdir()
-    (threshold / "more/high_values.csv").write_text("id,amount\n1,2000\n")
+    (threshold / "more/high_values.csv").write_text("id,customer,amount\n2,Bo,1800\n")
     shown = elspeth(*RUN, cwd=threshold, COLUMNS="120").stdout
     assert "amount_threshold  row['amount'] > 1000" in shown
     assert "input.csv  100 bytes" in shown
     assert "overwritten (3 bytes there now)" in shown
-    assert "appended to (17 bytes stay)" in shown
+    assert "appended to (29 bytes stay)" in shown
     assert "created" in shown
     assert "runs/audit.db: will be created" in shown
     assert "New folders  runs" in shown

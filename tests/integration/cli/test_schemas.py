@@ -46,10 +46,8 @@ SPELLINGS: list[tuple[str, list[dict[str, Any]]]] = [
     (f"options: {{path: input.csv}}\n    schema: {{mode: free, fields: {ONE_MAPPING}}}", TYPED),
     (f"options: {{path: input.csv, schema: {{mode: flexible, fields: {NAMED}}}}}", TYPED),
     ('options: {path: input.csv, schema: {mode: flexible, fields: ["id: int"]}}', SOME),
-    ('options: {path: input.csv, schema: {mode: fixed, fields: ["id: int"]}}', []),
     ('options: {path: input.csv, schema: {mode: free, fields: ["id: int", "more: int?"]}}',
      [{**row, "more": None} for row in SOME]),
-    ('options: {path: input.csv, schema: {mode: free, fields: ["id: int", "more: int"]}}', []),
 ]  # fmt: skip
 
 
