@@ -82,7 +82,6 @@ def test_a_schema_means_the_same_in_every_spelling_and_types_come_from_the_sourc
         errors = {error for (error,) in db.execute("SELECT error FROM validation_errors")}
     assert dict(refused) == {f"s{n:02}": 3 - len(rows) for n, (_, rows) in enumerate(SPELLINGS) if len(rows) < 3}
     assert "field 'id': expected int, found 'x'" in errors
-    assert any("field 'more': expected int, found no such field" in error for error in errors)
 
 
 MESSY = """\
