@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from elspeth import canonical
 from elspeth.coordinator.evidence import Conviction
-from elspeth.execution.executor import Executor, Exit, Refused, shares_nothing
-from elspeth.execution.stateful import BatchArchive, Reference, token_of, token_text
+from elspeth.execution.executor import Continuation, Executor, Refused, shares_nothing
+from elspeth.execution.stateful import BatchArchive, StateReference, token_of, token_text
 from elspeth.execution.token import Token, copy_data
 from elspeth.expressions import EvaluationError, compile_expression
 from elspeth.graph.model import Node
@@ -20,7 +20,7 @@ Result = tuple[Row, Sequence[int] | None]
 
 
 @dataclass(slots=True)
-class Batch:
+class OpenBatch:
     """An open batch. `opened` is the driven time (seconds) at which its first token arrived, `since` the clock's."""
 
     id: str
@@ -39,28 +39,28 @@ class AggregationStep:
         self._shares_nothing = shares_nothing(self._plugin)
         self._context = executor.context(node.id)
         self._condition = compile_expression(node.condition) if node.condition else None
-        self._batch: Batch | None = None
+        self._batch: OpenBatch | None = None
         self.active_seconds = 0.0
         self.flushed = False
         self.guard: Callable[[], Conviction | None] = lambda: None  # asked before a flush: whether it has killed
 
     def link(self) -> None:
-        self._next: Exit = self._executor.normal(self.node)
+        self._next: Continuation = self._executor.normal(self.node)
 
     # -- state -------------------------------------------------------------------------------------------------
 
-    def state(self) -> Reference | None:
+    def state(self) -> StateReference | None:
         batch = self._batch
         if batch is None:
             return None
         return {"batch": batch.id, "opened": batch.opened, "since": batch.since, "count": len(batch.tokens)}
 
-    def restore(self, state: Reference | None, archive: BatchArchive) -> None:
+    def restore(self, state: StateReference | None, archive: BatchArchive) -> None:
         self._batch = None
         if state is not None:
             members = archive.members(state["batch"])
             tokens = [token_of(token_id, text) for token_id, text in members[: state["count"]]]
-            self._batch = Batch(state["batch"], state["opened"], state["since"], tokens)
+            self._batch = OpenBatch(state["batch"], state["opened"], state["since"], tokens)
 
     def due(self) -> float | None:
         if self._batch is None or self.node.trigger_seconds is None:
@@ -72,7 +72,7 @@ class AggregationStep:
     def run(self, token: Token) -> None:
         recorder = self._executor.recorder
         if self._batch is None:
-            self._batch = Batch(f"{token.id}@{self.node.id}", self.active_seconds, recorder.now)
+            self._batch = OpenBatch(f"{token.id}@{self.node.id}", self.active_seconds, recorder.now)
         batch = self._batch
         recorder.records["batch_members"].append((batch.id, token.id, len(batch.tokens), token_text(token)))
         recorder.outcome(token, "buffered", batch=batch.id)
@@ -81,7 +81,7 @@ class AggregationStep:
         if trigger:
             self.flush(trigger)
 
-    def _triggered(self, batch: Batch, token: Token) -> str | None:
+    def _triggered(self, batch: OpenBatch, token: Token) -> str | None:
         node = self.node
         if node.trigger_count is not None and len(batch.tokens) >= node.trigger_count:
             return "count"
@@ -126,7 +126,7 @@ class AggregationStep:
         else:
             self._replace(batch, made, digests, recorder.now)
 
-    def _tried(self, batch: Batch) -> tuple[list[Result], list[str]] | Refused:
+    def _tried(self, batch: OpenBatch) -> tuple[list[Result], list[str]] | Refused:
         """What the plugin makes of the batch, after as many tries as transient errors are granted."""
         executor, context, failures = self._executor, self._context, 0
         conviction = self.guard()
@@ -144,19 +144,19 @@ class AggregationStep:
                 raise
             except TransientError as error:
                 failures += 1
-                if failures >= executor.retry.attempts:
+                if failures >= executor.retry.max_attempts:
                     return Refused.of(error)
                 self._note_try(batch, Refused.of(error), failures)
                 executor.wait(failures, context)
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises is its batch's failure
                 return error if isinstance(error, Refused) else Refused.of(error)
 
-    def _note_try(self, batch: Batch, refused: Refused, attempt: int) -> None:
+    def _note_try(self, batch: OpenBatch, refused: Refused, attempt: int) -> None:
         recorder, error = self._executor.recorder, refused.text(self.node.id)
         for token in batch.tokens:
             recorder.state(token, self.node.id, "failed", token.hash, None, recorder.now, error=error, attempt=attempt)
 
-    def _results(self, batch: Batch) -> list[Result]:
+    def _results(self, batch: OpenBatch) -> list[Result]:
         rows = [token.data if self._shares_nothing else copy_data(token.data) for token in batch.tokens]
         returned = self._plugin.process(rows, self._context)
         if not isinstance(returned, list):
@@ -169,11 +169,11 @@ class AggregationStep:
             raise Refused(f"the batch gave {len(results)} rows where {expected} were expected")
         return results
 
-    def _close(self, batch: Batch, trigger: str, status: str) -> None:
+    def _close(self, batch: OpenBatch, trigger: str, status: str) -> None:
         recorder = self._executor.recorder
         recorder.records["batches"].append((batch.id, self.node.id, trigger, status, batch.since, recorder.now))
 
-    def _pass_on(self, batch: Batch, results: list[Result], digests: list[str], started: str) -> None:
+    def _pass_on(self, batch: OpenBatch, results: list[Result], digests: list[str], started: str) -> None:
         recorder = self._executor.recorder
         for token, (row, _), digest in zip(batch.tokens, results, digests, strict=True):
             before = token.hash
@@ -186,7 +186,7 @@ class AggregationStep:
         for token in batch.tokens:
             self._next(token)
 
-    def _replace(self, batch: Batch, results: list[Result], digests: list[str], started: str) -> None:
+    def _replace(self, batch: OpenBatch, results: list[Result], digests: list[str], started: str) -> None:
         recorder, last = self._executor.recorder, batch.tokens[-1]
         step = max(token.step for token in batch.tokens)
         for token in batch.tokens:
@@ -206,7 +206,7 @@ class AggregationStep:
         for token in born:
             self._next(token)
 
-    def _fail(self, batch: Batch, refused: Refused) -> None:
+    def _fail(self, batch: OpenBatch, refused: Refused) -> None:
         """Every member goes where errors of the node go, with the batch named in the record."""
         recorder = self._executor.recorder
         refused = Refused(refused.reason, {**refused.facts, "batch": batch.id})

@@ -6,16 +6,17 @@ import sys
 from collections.abc import Callable
 
 from elspeth.execution.aggregate import AggregationStep
-from elspeth.execution.executor import Executor, RetryPolicy, Step
+from elspeth.execution.executor import CompiledNode, Executor
 from elspeth.execution.gate import GateStep
 from elspeth.execution.join import JoinStep
 from elspeth.execution.recorder import Recorder
+from elspeth.execution.retry import RetryPolicy
 from elspeth.execution.transform import TransformStep
 from elspeth.execution.waiting_join import WaitingJoinStep
 from elspeth.graph.model import Graph, Node
 from elspeth.plugins.contract import Context, Plugin
 
-_STEPS: dict[str, Callable[[Node, Executor], Step]] = {
+_STEPS: dict[str, Callable[[Node, Executor], CompiledNode]] = {
     "transform": TransformStep,
     "gate": GateStep,
     "coalesce": JoinStep,

@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 
 from elspeth.execution.recorder import Recorder
+from elspeth.execution.retry import RetryPolicy
 from elspeth.execution.token import Token, copy_data
 from elspeth.graph.model import DISCARD, Graph, Node, Target
 from elspeth.plugins.contract import Context, Plugin, RowError
 
-Exit = Callable[[Token], None]
+Continuation = Callable[[Token], None]
 
 
 class Refused(Exception):
@@ -75,20 +75,6 @@ def _as_json(facts: Any) -> str:
         return json.dumps(facts, default=str, skipkeys=True)
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How often and when a transient error is tried again; delays in seconds grow by `base` up to `longest`."""
-
-    attempts: int = 3
-    initial: float = 1.0
-    longest: float = 60.0
-    base: float = 2.0
-
-    def delay(self, failures: int) -> float:
-        """The wait after this many failures (1 and up)."""
-        return float(min(self.longest, self.initial * self.base ** (failures - 1)))
-
-
 def shares_nothing(plugin: Plugin) -> bool:
     """Whether the plugin is known to change no row that it is given, and to keep none that it gives: it is ours.
 
@@ -98,7 +84,7 @@ def shares_nothing(plugin: Plugin) -> bool:
     return type(plugin).__module__.partition(".")[0] == "elspeth"
 
 
-class Step(Protocol):
+class CompiledNode(Protocol):
     """A compiled node. `link` is called once, when the steps it leads to exist."""
 
     node: Node
@@ -134,12 +120,12 @@ class Executor:
         self.context = context
         self.retry = retry or RetryPolicy()
         self.touch = touch
-        self.steps: dict[str, Step] = {}
+        self.steps: dict[str, CompiledNode] = {}
         self.settlers: list[Callable[[str], None]] = []  # told, in order, that all branches of a token have walked
 
     # -- ways out ----------------------------------------------------------------------------------------------
 
-    def exit(self, target: Target, *, gate: bool = False) -> Exit:
+    def exit(self, target: Target, *, gate: bool = False) -> Continuation:
         """A compiled way out of a node."""
         recorder = self.recorder
         if target.node == DISCARD:
@@ -153,11 +139,11 @@ class Executor:
         step = self.steps[target.node]
         return lambda token: step.run(token)
 
-    def normal(self, node: Node) -> Exit:
+    def normal(self, node: Node) -> Continuation:
         """The way on for a row that passed the node; several targets are a fork."""
         return self.fan(node.routes["continue"], gate=False)
 
-    def fan(self, targets: tuple[Target, ...], *, gate: bool) -> Exit:
+    def fan(self, targets: tuple[Target, ...], *, gate: bool) -> Continuation:
         """One way out, or a fork into child tokens, each with a copy of the data."""
         if len(targets) == 1 and targets[0].branch is None:
             return self.exit(targets[0], gate=gate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from elspeth import canonical, ids
 from elspeth.coordinator.evidence import Conviction
 from elspeth.execution.codec import RAW_LIMIT, BadRow, Rows
-from elspeth.execution.executor import Executor, Exit, Refused
+from elspeth.execution.executor import Continuation, Executor, Refused
 from elspeth.execution.recorder import Recorder
 from elspeth.execution.token import Token
 from elspeth.graph.model import DISCARD, Graph, Node
@@ -24,7 +24,9 @@ class Ingest:
         self._run_id = run_id
         self._executor = executor
         self._sources = {node.id: node for node in graph.of_kind("source")}
-        self._first: dict[str, Exit] = {node_id: executor.normal(node) for node_id, node in self._sources.items()}
+        self._first: dict[str, Continuation] = {
+            node_id: executor.normal(node) for node_id, node in self._sources.items()
+        }
 
     def take(self, rows: Rows, at: int) -> None:
         """Row `at` of the chunk enters the graph and walks to the end of the stage."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from elspeth import canonical
-from elspeth.execution.executor import Executor, Exit, Refused
+from elspeth.execution.executor import Continuation, Executor, Refused
 from elspeth.execution.merge import merged
 from elspeth.execution.token import Token
 from elspeth.graph.model import Node
@@ -40,7 +40,7 @@ class JoinStep:
             executor.settlers.append(self.settle)
 
     def link(self) -> None:
-        self._next: Exit = self._executor.normal(self.node)
+        self._next: Continuation = self._executor.normal(self.node)
 
     # -- arrivals ----------------------------------------------------------------------------------------------
 

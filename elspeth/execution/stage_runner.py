@@ -8,9 +8,10 @@ from elspeth.coordinator.evidence import Conviction
 from elspeth.execution import codec
 from elspeth.execution.aggregate import AggregationStep
 from elspeth.execution.compile import compile_executor
-from elspeth.execution.executor import Executor, RetryPolicy
+from elspeth.execution.executor import Executor
 from elspeth.execution.recorder import Recorder
-from elspeth.execution.stateful import BatchArchive, Reference, StatefulStep
+from elspeth.execution.retry import RetryPolicy
+from elspeth.execution.stateful import BatchArchive, StatefulStep, StateReference
 from elspeth.execution.token import Token
 from elspeth.execution.waiting_join import WaitingJoinStep
 from elspeth.graph.model import Graph
@@ -54,12 +55,12 @@ class StageRunner:
         self._poison: Mapping[int, Conviction] = {}
         self._flushes = 0
 
-    def restore(self, state: dict[str, Reference]) -> None:
+    def restore(self, state: dict[str, StateReference]) -> None:
         """Return to what `state` answered; empty: nothing has passed yet."""
         for step in self._holders:
             step.restore(state.get(step.node.id), self._archive)
 
-    def state(self) -> dict[str, Reference]:
+    def state(self) -> dict[str, StateReference]:
         """What a checkpoint holds of this stage, by node: references, the same size however many tokens wait."""
         return {step.node.id: state for step in self._holders if (state := step.state()) is not None}
 

@@ -8,7 +8,7 @@ from elspeth import canonical
 from elspeth.execution.token import Token
 from elspeth.graph.model import Node
 
-Reference = dict[str, Any]
+StateReference = dict[str, Any]
 """What a checkpoint holds of such a step: some numbers and ids, the same size however many tokens wait."""
 
 
@@ -32,10 +32,10 @@ class StatefulStep(Protocol):
     active_seconds: float
     flushed: bool
 
-    def state(self) -> Reference | None:
+    def state(self) -> StateReference | None:
         """The reference from which `restore` brings back everything that waits; None where nothing ever did."""
 
-    def restore(self, state: Reference | None, archive: BatchArchive) -> None:
+    def restore(self, state: StateReference | None, archive: BatchArchive) -> None:
         """Return to a state. `archive` is what was recorded up to that moment."""
 
     def due(self) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from elspeth import canonical
-from elspeth.execution.executor import Executor, Exit, Refused, shares_nothing
+from elspeth.execution.executor import Continuation, Executor, Refused, shares_nothing
 from elspeth.execution.token import Token, copy_data
 from elspeth.graph.model import Node
 from elspeth.plugins.contract import Transform, TransientError
@@ -29,7 +29,7 @@ class TransformStep:
         )
 
     def link(self) -> None:
-        self._next: Exit = self._executor.normal(self.node)
+        self._next: Continuation = self._executor.normal(self.node)
 
     def run(self, token: Token) -> None:
         executor, recorder, node = self._executor, self._executor.recorder, self.node
@@ -62,7 +62,7 @@ class TransformStep:
             except TransientError as error:
                 refused = Refused.of(error)
                 failures += 1
-                if failures < executor.retry.attempts:
+                if failures < executor.retry.max_attempts:
                     recorder.state(
                         token, node.id, "failed", before, None, started, error=refused.text(node.id), attempt=failures
                     )

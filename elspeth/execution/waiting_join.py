@@ -8,7 +8,7 @@ from itertools import islice
 from elspeth import canonical
 from elspeth.execution.executor import Executor
 from elspeth.execution.join import JoinStep, PendingJoin
-from elspeth.execution.stateful import BatchArchive, Reference, token_of, token_text
+from elspeth.execution.stateful import BatchArchive, StateReference, token_of, token_text
 from elspeth.execution.token import Token
 from elspeth.graph.model import Node
 
@@ -41,7 +41,7 @@ class WaitingJoinStep(JoinStep):
 
     # -- state -------------------------------------------------------------------------------------------------
 
-    def state(self) -> Reference | None:
+    def state(self) -> StateReference | None:
         if not self._newest:
             return None
         self._forget_recorded()
@@ -64,7 +64,7 @@ class WaitingJoinStep(JoinStep):
             del self._decided[parent]
             self._recorded = max(self._recorded, self._meeting_id(parent))
 
-    def restore(self, state: Reference | None, archive: BatchArchive) -> None:
+    def restore(self, state: StateReference | None, archive: BatchArchive) -> None:
         self._forget_everything()
         self._archive = archive
         if state is None:

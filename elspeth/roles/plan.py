@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from elspeth.coordinator.checkpoint import Checkpoint
+from elspeth.execution.retry import RetryPolicy
 from elspeth.graph.model import Graph
 
 
@@ -20,7 +21,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     state_directory: str
     database: str
     plugin_files: tuple[str, ...] = ()
-    retry: dict[str, Any] = {}
+    retry: RetryPolicy = RetryPolicy()
     payload_base: str = "state/payloads"
     inline_limit: int = 65536
     headers: dict[str, str] = {}  # identifier -> name as found in the input

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from elspeth.audit.fencing import prove_ownership
-from elspeth.execution.executor import RetryPolicy
+from elspeth.execution.retry import RetryPolicy
 from elspeth.graph.model import Node
 from elspeth.payloads import PayloadStore
 from elspeth.plugins import registry
@@ -53,4 +53,4 @@ class PluginFactory:
 
     def retry(self) -> RetryPolicy:
         """When transient errors are tried again."""
-        return RetryPolicy(**self.plan.retry)
+        return self.plan.retry

@@ -25,7 +25,7 @@ Answer = str | JsonObject | None
 """What became of a row at a sink: None if it was taken, why it was refused, or the evidence that it kills."""
 
 
-class Output:
+class OpenOutput:
     """A sink of the pipeline: its plugin, and the number of data rows it has taken in this run."""
 
     def __init__(self, node: Node, plugin: Sink, position: Position) -> None:
@@ -48,7 +48,7 @@ class SinkRole(Role):
         self._replace = plan.replace_outputs
         self._other_files = plan.other_files
         self._nodes = _diverting_first(list(plan.graph.of_kind("sink")))
-        self._outputs: dict[str, Output] = {}
+        self._outputs: dict[str, OpenOutput] = {}
 
     def take(self, message: Any, bodies: list[memoryview]) -> None:
         if isinstance(message, Write):
@@ -76,7 +76,7 @@ class SinkRole(Role):
             plugin, position = plugins[node.id], positions[node.id]
             for cut in plugin.open(position, replace=self._replace):
                 cuts.append(TailCut(node.id, cut.path, cut.copy, cut.offset, cut.size_bytes, cut.sha256))
-            self._outputs[node.id] = Output(node, plugin, position)
+            self._outputs[node.id] = OpenOutput(node, plugin, position)
             self.port.beat()
         self.send(SinksReady(tuple(cuts)))
         crash_point("sink.after_restore")
@@ -105,7 +105,7 @@ class SinkRole(Role):
         self.send(Written(message.no, counts, outcomes), record_frames.encode(records))
         crash_point("sink.after_send")
 
-    def _answers(self, output: Output, items: SinkItems, message: Write) -> Sequence[Answer]:
+    def _answers(self, output: OpenOutput, items: SinkItems, message: Write) -> Sequence[Answer]:
         if not message.careful and not message.poison:
             return output.plugin.write(items.rows)
         answers: list[Answer] = []
@@ -123,8 +123,8 @@ class SinkRole(Role):
         return answers
 
     def _record(
-        self, output: Output, items: SinkItems, answers: Sequence[Answer], records: Records, outcomes: dict[str, int],
-        micro_batch: dict[str, SinkItems], now: str,
+        self, output: OpenOutput, items: SinkItems, answers: Sequence[Answer], records: Records,
+        outcomes: dict[str, int], micro_batch: dict[str, SinkItems], now: str,
     ) -> int:  # fmt: skip
         sink, row_number = output.node.id, output.rows
         done = records["token_outcomes"]
@@ -145,7 +145,7 @@ class SinkRole(Role):
         return taken
 
     def _divert(
-        self, output: Output, items: SinkItems, refused: list[tuple[int, str | JsonObject]], records: Records,
+        self, output: OpenOutput, items: SinkItems, refused: list[tuple[int, str | JsonObject]], records: Records,
         outcomes: dict[str, int], micro_batch: dict[str, SinkItems], now: str,
     ) -> None:  # fmt: skip
         node = output.node

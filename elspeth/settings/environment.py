@@ -15,7 +15,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class VariableReference:
     """A piece of a text that a variable gave. `default` is the text behind `:-`, None if there was none."""
 
     variable: str
@@ -23,7 +23,7 @@ class Reference:
     default: str | None = None
 
 
-Parts = tuple[str | Reference, ...]
+Parts = tuple[str | VariableReference, ...]
 
 
 class Expanded(str):
@@ -67,14 +67,14 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
         parts, _ = _parts(text, 0, environ, inside=False)
     except RecursionError:
         raise ExpansionError("defaults are nested too deeply") from None
-    if any(isinstance(part, Reference) for part in parts):
+    if any(isinstance(part, VariableReference) for part in parts):
         return Expanded(parts)
     return "".join(str(part) for part in parts)
 
 
 def _parts(text: str, start: int, environ: Mapping[str, str], *, inside: bool) -> tuple[Parts, int]:
     """The parts from `start` on, up to the end, or `inside` a default up to its closing brace; and where that is."""
-    parts: list[str | Reference] = []
+    parts: list[str | VariableReference] = []
     literal = ""
     at = start
     while at < len(text):
@@ -97,7 +97,7 @@ def _parts(text: str, start: int, environ: Mapping[str, str], *, inside: bool) -
     return tuple(parts), at
 
 
-def _reference(text: str, start: int, environ: Mapping[str, str]) -> tuple[Reference, int]:
+def _reference(text: str, start: int, environ: Mapping[str, str]) -> tuple[VariableReference, int]:
     match = _NAME.match(text, start)
     if match is None:
         raise ExpansionError(
@@ -108,16 +108,16 @@ def _reference(text: str, start: int, environ: Mapping[str, str]) -> tuple[Refer
     if text.startswith("}", at):
         if value is None:
             raise ExpansionError(f"the variable {name} is not set", name)
-        return Reference(name, value), at + 1
+        return VariableReference(name, value), at + 1
     if not text.startswith(":-", at):
         raise ExpansionError(f"`${{{name}` is not closed", name)
     depth_end = _closing(text, at + 2, name)
     raw_default = text[at + 2 : depth_end]
     if value:
-        return Reference(name, value, raw_default), depth_end + 1
+        return VariableReference(name, value, raw_default), depth_end + 1
     default, _ = _parts(text, at + 2, environ, inside=True)
     filled = "".join(part if isinstance(part, str) else part.value for part in default)
-    return Reference(name, filled, raw_default), depth_end + 1
+    return VariableReference(name, filled, raw_default), depth_end + 1
 
 
 def _closing(text: str, start: int, name: str) -> int:

@@ -15,7 +15,7 @@ from elspeth.settings import effective, environment, file, normalize, secrets
 from elspeth.settings.check import at, check, plain
 from elspeth.settings.compare import SECRETS, apply_set
 from elspeth.settings.document import parse, scalar, storable
-from elspeth.settings.environment import Expanded, ExpansionError, Reference
+from elspeth.settings.environment import Expanded, ExpansionError, VariableReference
 from elspeth.settings.error_recovery import remaining
 from elspeth.settings.model import Settings
 from elspeth.settings.overrides import Override, in_environment, place, variable_for
@@ -189,7 +189,7 @@ class _Work:
             return
         value: Any = text
         if override.variable is not None:
-            value = Expanded((Reference(override.variable, text),))
+            value = Expanded((VariableReference(override.variable, text),))
         elif "${" in text:
             self.origins[path] = override.origin
             value = self.expanded(text, path)

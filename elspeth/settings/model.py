@@ -51,7 +51,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
-class Step(Section):
+class StepSection(Section):
     """What everything that rows pass through has: a plugin's options, and where errors go.
 
     `on_error` and the like stand here wherever the file has them, beside `options` or inside.
@@ -63,7 +63,7 @@ class Step(Section):
     validate_input: bool = False
 
 
-class Source(Step):
+class Source(StepSection):
     """Where rows come from. `on_validation_failure` is a sink's name, or `discard`."""
 
     plugin: Text
@@ -72,7 +72,7 @@ class Source(Step):
     on_validation_failure: Text | None = None
 
 
-class Transform(Step):
+class Transform(StepSection):
     """A step that changes rows. `pool_size` is the number of rows in flight at once in a slow one."""
 
     plugin: Text
@@ -103,7 +103,7 @@ class Trigger(Section):
     condition: Text | None = None
 
 
-class Aggregation(Step):
+class Aggregation(StepSection):
     """A step that sees a batch of rows at once."""
 
     plugin: Text
@@ -149,7 +149,7 @@ class Coalesce(Section):
         return self
 
 
-class Sink(Step):
+class Sink(StepSection):
     """Where rows end. `on_write_failure` is another sink's name, or `discard`."""
 
     plugin: Text

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from elspeth.settings.environment import Expanded, Parts, Reference, template
+from elspeth.settings.environment import Expanded, Parts, VariableReference, template
 from elspeth.settings.problems import KeyPath
 
 FINGERPRINT_KEY = "ELSPETH_FINGERPRINT_KEY"
@@ -86,7 +86,7 @@ def find(document: Mapping[str, Any]) -> list[Secret]:
 
 def pieces(value: Expanded) -> dict[str, str]:
     """What variables gave to this text, each with its reference."""
-    return {part.value: template((part,)) for part in value.parts if isinstance(part, Reference) and part.value}
+    return {part.value: template((part,)) for part in value.parts if isinstance(part, VariableReference) and part.value}
 
 
 def fingerprint(value: str, environ: Mapping[str, str]) -> str:
@@ -153,7 +153,7 @@ def _named(path: KeyPath, value: Any) -> Secret | None:
     if not isinstance(value, Expanded):
         return Secret(path, REDACTED, {str(value): REDACTED}, literal=True) if str(value).strip() else None
     values = pieces(value)
-    literal = any(isinstance(part, Reference) and part.default for part in value.parts)
+    literal = any(isinstance(part, VariableReference) and part.default for part in value.parts)
     return Secret(path, value.template, values, literal)
 
 
@@ -163,7 +163,7 @@ def _inside(path: KeyPath, value: str) -> Secret | None:
     if not spans:
         return None
     parts: Parts = value.parts if isinstance(value, Expanded) else (value,)
-    kept: list[str | Reference] = []
+    kept: list[str | VariableReference] = []
     values: dict[str, str] = {}
     covered: set[tuple[int, int]] = set()
     literal = False
@@ -171,7 +171,7 @@ def _inside(path: KeyPath, value: str) -> Secret | None:
     for part in parts:
         text = part if isinstance(part, str) else part.value
         touching = [span for span in spans if span[0] < at + len(text) and at < span[1]]
-        if touching and isinstance(part, Reference):
+        if touching and isinstance(part, VariableReference):
             kept.append(part)
             values[text] = template((part,))
             values.update((value[start:end], template((part,))) for start, end in touching)

@@ -12,9 +12,9 @@ from elspeth.audit.store.records import Records
 from elspeth.clock import utc_now
 from elspeth.execution import codec
 from elspeth.execution.compile import compile_executor
-from elspeth.execution.executor import RetryPolicy
 from elspeth.execution.ingest import Ingest
 from elspeth.execution.recorder import Recorder
+from elspeth.execution.retry import RetryPolicy
 from elspeth.execution.stage_runner import StageRunner, run_items
 from elspeth.plugins.contract import Context, Invalid, Plugin, Row, Source
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline

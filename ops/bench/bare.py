@@ -21,7 +21,7 @@ import orjson
 
 from elspeth.audit import chain
 from elspeth.audit.store import database, schema
-from elspeth.audit.store.commit_records import Batch
+from elspeth.audit.store.commit_records import PreparedCommit
 from elspeth.clock import utc_now
 
 COMMIT_ROWS = 1000
@@ -46,7 +46,7 @@ class Audit:
     def commit(self) -> None:
         """One transaction with everything since the last."""
         digests = [chain.digest_table(name, rows) for name, rows in self.records.items() if rows]
-        batch = Batch(RUN, {name: rows for name, rows in self.records.items() if rows}, digests)
+        batch = PreparedCommit(RUN, {name: rows for name, rows in self.records.items() if rows}, digests)
         self.connection.execute("BEGIN IMMEDIATE")
         for table, records in batch.records.items():
             self.connection.executemany(batch.insert(table), [(self.number, *record) for record in records])

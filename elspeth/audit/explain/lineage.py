@@ -13,7 +13,7 @@ from typing import Any
 
 from elspeth import ids
 from elspeth.audit.explain.node_visits import UNKNOWN, NodeVisits, parsed
-from elspeth.audit.explain.payload_reader import PayloadReader, Value, bases_of
+from elspeth.audit.explain.payload_reader import Explained, PayloadReader, bases_of
 from elspeth.coordinator.checkpoint import read_checkpoint
 from elspeth.errors import ElspethError
 
@@ -49,11 +49,11 @@ class Lineage:
         self._focus = ""
         self._files: dict[str, str | None] = {}
 
-    def row(self, index: int) -> Value:
+    def row(self, index: int) -> Explained:
         """The story of the row with this index. Raises `ElspethError` if there is none."""
         return self._story(ids.row_id(self.run, index), None)
 
-    def token(self, token: str) -> Value:
+    def token(self, token: str) -> Explained:
         """The story of a token: what it came from, and what became of it. Raises `ElspethError` if there is none."""
         if not token.startswith(f"{self.run}-") or not self._one("SELECT 1 FROM tokens WHERE token_id = ?", (token,)):
             raise ElspethError(
@@ -64,7 +64,7 @@ class Lineage:
 
     # -- the story ---------------------------------------------------------------------------------------------
 
-    def _story(self, row_id: str, focus: str | None) -> Value:
+    def _story(self, row_id: str, focus: str | None) -> Explained:
         record = self._one(
             "SELECT row_index, source_node_id, source_data_hash, source_data, source_data_ref, line, created_at,"
             " commit_no FROM rows WHERE row_id = ?",
@@ -96,7 +96,7 @@ class Lineage:
             "complete": len(self._told) < MOST_TOKENS,
         }  # fmt: skip
 
-    def _drivers(self, row_id: str) -> list[Value]:
+    def _drivers(self, row_id: str) -> list[Explained]:
         """What drove the attempts that recorded something of this row, in order."""
         of_row = " UNION ".join(
             f"SELECT commit_no FROM {table} WHERE {key} >= ?1 AND {key} < ?1 || '~'"
@@ -114,14 +114,14 @@ class Lineage:
             found.append({"attempt": attempt, **facts})
         return found
 
-    def _refused(self, row_id: str) -> Value | None:
+    def _refused(self, row_id: str) -> Explained | None:
         found = self._one(
             "SELECT node_id, error, raw_data, line, destination FROM validation_errors WHERE error_id = ?",
             (f"{row_id}!",),
         )
         return dict(zip(("source", "error", "raw", "line", "destination"), found, strict=True)) if found else None
 
-    def _deaths(self, index: int) -> list[Value]:
+    def _deaths(self, index: int) -> list[Explained]:
         """When the row was suspected of killing, or convicted of having killed, the process that touched it."""
         deaths = []
         attempts = self._connection.execute("SELECT attempt FROM run_attempts WHERE run_id = ?", (self.run,)).fetchall()
@@ -140,7 +140,7 @@ class Lineage:
 
     # -- tokens ------------------------------------------------------------------------------------------------
 
-    def _tree(self, root: str, content: Value) -> Value:
+    def _tree(self, root: str, content: Explained) -> Explained:
         """The token with everything that it became, within this row."""
         below = [root]
         for (token,) in self._connection.execute(
@@ -154,16 +154,16 @@ class Lineage:
         children: dict[str, list[str]] = {}
         for token in below[1:]:
             children.setdefault(_above(token, parents[token]), []).append(token)
-        ends: dict[str, Value] = {}
+        ends: dict[str, Explained] = {}
         return self._life(root, content, children, parents, ends)
 
     def _life(
-        self, token: str, content: Value, children: dict[str, list[str]], parents: dict[str, list[str]],
-        ends: dict[str, Value],
-    ) -> Value:  # fmt: skip
+        self, token: str, content: Explained, children: dict[str, list[str]], parents: dict[str, list[str]],
+        ends: dict[str, Explained],
+    ) -> Explained:  # fmt: skip
         self._told.add(token)
         visits, ends[token] = self._visits.of(token, content)
-        life: Value = {
+        life: Explained = {
             "token": token,
             "how": _how(token),
             "parents": parents.get(token, []),
@@ -179,7 +179,7 @@ class Lineage:
             life["becomes"].append(self._life(child, origin or UNKNOWN, children, parents, ends))
         return life
 
-    def _outcome(self, token: str, life: Value) -> None:
+    def _outcome(self, token: str, life: Explained) -> None:
         for outcome, terminal, sink, row, batch, error, at in self._connection.execute(
             "SELECT outcome, is_terminal, sink_name, sink_row, batch_id, error_json, recorded_at FROM token_outcomes"
             " WHERE outcome_id = ? OR (outcome_id >= ? AND outcome_id < ?) ORDER BY outcome_id",
@@ -192,7 +192,7 @@ class Lineage:
                 life["end"] = {"outcome": outcome, "sink": sink, "file": file, "sink_row": row,
                                "error": parsed(error), "at": at}  # fmt: skip
 
-    def _batch(self, batch: str, token: str, *, consumed: bool) -> Value:
+    def _batch(self, batch: str, token: str, *, consumed: bool) -> Explained:
         record = self._one(
             "SELECT node_id, trigger_type, status, created_at, completed_at FROM batches WHERE batch_id = ?", (batch,)
         )
@@ -201,7 +201,7 @@ class Lineage:
             "SELECT count(*) FROM (SELECT 1 FROM batch_members WHERE batch_id = ? LIMIT ?)", (batch, MOST_MEMBERS + 1)
         )
         facts = record or (batch.rpartition("@")[2], None, "open", None, None)
-        products: list[Value] = []
+        products: list[Explained] = []
         untold = 0
         for product in self._products(batch, token) if consumed else ():
             if product in self._told:
@@ -276,7 +276,7 @@ class Lineage:
     def _one(self, query: str, values: tuple[Any, ...]) -> Any:
         return self._connection.execute(query, values).fetchone()
 
-    def _by_id(self, table: str, key: str, *columns: str) -> dict[str, Value]:
+    def _by_id(self, table: str, key: str, *columns: str) -> dict[str, Explained]:
         query = f"SELECT {key}, {', '.join(columns)} FROM {table} WHERE run_id = ?"
         return {
             row[0]: dict(zip(columns, row[1:], strict=True)) for row in self._connection.execute(query, (self.run,))
@@ -326,7 +326,7 @@ def _above(token: str, parents: list[str]) -> str:
     return parents[0] if parents else token[: max(map(token.rfind, "./"))]
 
 
-def _towards(life: Value, focus: str) -> Value:
+def _towards(life: Explained, focus: str) -> Explained:
     """The same tree, with only what leads to a token and what became of it; `left_out` counts the rest."""
     if life["token"] == focus:
         return life
@@ -344,6 +344,6 @@ def _towards(life: Value, focus: str) -> Value:
     return {**life, "becomes": kept, "batches": batches, "left_out": len(life["becomes"]) - len(kept)}
 
 
-def _holds(life: Value, focus: str) -> bool:
+def _holds(life: Explained, focus: str) -> bool:
     below = [*life["becomes"], *(child for batch in life["batches"] for child in batch["gave"])]
     return life["token"] == focus or any(_holds(child, focus) for child in below)

@@ -7,23 +7,27 @@ import json
 import sqlite3
 from typing import Any
 
-from elspeth.audit.explain.payload_reader import NO_LONGER_KEPT, PayloadReader, Value, differences
+from elspeth.audit.explain.payload_reader import NO_LONGER_KEPT, Explained, PayloadReader, differences
 
-UNKNOWN: Value = {"values": None, "kept": "not recorded"}
+UNKNOWN: Explained = {"values": None, "kept": "not recorded"}
 
 
 class NodeVisits:
     """Reads the passages of tokens of one run. `nodes` and `edges` are the run's, by id."""
 
     def __init__(
-        self, connection: sqlite3.Connection, contents: PayloadReader, nodes: dict[str, Value], edges: dict[str, Value]
+        self,
+        connection: sqlite3.Connection,
+        contents: PayloadReader,
+        nodes: dict[str, Explained],
+        edges: dict[str, Explained],
     ) -> None:
         self._connection = connection
         self._contents = contents
         self._nodes = nodes
         self._edges = edges
 
-    def of(self, token: str, content: Value) -> tuple[list[Value], Value]:
+    def of(self, token: str, content: Explained) -> tuple[list[Explained], Explained]:
         """The token's passages in order, and what it holds behind the last one; `content` is what it began with."""
         reach = (f"{token}:", f"{token};")
         states = self._connection.execute(
@@ -51,7 +55,7 @@ class NodeVisits:
         visits += [refusal for key, refusal in refusals.items() if key not in {state[0] for state in states}]
         return visits, content
 
-    def _visit(self, state: tuple[Any, ...], given: Value) -> tuple[Value, Value]:
+    def _visit(self, state: tuple[Any, ...], given: Explained) -> tuple[Explained, Explained]:
         (state_id, node_id, _, attempt, status, before, after, data, reference, error, started, ended, duration) = state
         node = self._nodes.get(node_id, {})
         if data is not None or reference is not None:
@@ -87,8 +91,8 @@ class NodeVisits:
         }
         return visit, returned if after is not None else given
 
-    def _routes(self, reach: tuple[str, str]) -> dict[str, list[Value]]:
-        found: dict[str, list[Value]] = {}
+    def _routes(self, reach: tuple[str, str]) -> dict[str, list[Explained]]:
+        found: dict[str, list[Explained]] = {}
         for state, edge, mode, reason in self._connection.execute(
             "SELECT state_id, edge_id, mode, reason_json FROM routing_events WHERE event_id >= ? AND event_id < ?"
             " ORDER BY event_id",
@@ -101,8 +105,8 @@ class NodeVisits:
             )  # fmt: skip
         return found
 
-    def _calls(self, reach: tuple[str, str]) -> dict[str, list[Value]]:
-        found: dict[str, list[Value]] = {}
+    def _calls(self, reach: tuple[str, str]) -> dict[str, list[Explained]]:
+        found: dict[str, list[Explained]] = {}
         for state, index, kind, status, asked, answered, latency in self._connection.execute(
             "SELECT state_id, call_index, call_type, status, request_data, response_data, latency_ms FROM calls"
             " WHERE call_id >= ? AND call_id < ? ORDER BY call_id",
@@ -114,9 +118,9 @@ class NodeVisits:
             )  # fmt: skip
         return found
 
-    def _refusals(self, token: str, reach: tuple[str, str]) -> dict[str, Value]:
+    def _refusals(self, token: str, reach: tuple[str, str]) -> dict[str, Explained]:
         """What nodes refused, by state, and what sinks refused, which pass through no state."""
-        found: dict[str, Value] = {}
+        found: dict[str, Explained] = {}
         for low, high in (reach, (f"{token}>", f"{token}?")):
             for error_id, node_id, error, destination, at in self._connection.execute(
                 "SELECT error_id, node_id, error_json, destination, created_at FROM transform_errors"
@@ -159,7 +163,7 @@ def fields_in(condition: str) -> list[str]:
     return list(found)
 
 
-def _gate(node: Value, decision: list[Value], visit: Value) -> Value:
+def _gate(node: Explained, decision: list[Explained], visit: Explained) -> Explained:
     reason = decision[0]["reason"] if decision else None
     config = parsed(node.get("config_json"))
     condition = config.get("condition") if isinstance(config, dict) else None

@@ -8,7 +8,7 @@ from typing import Any
 
 NO_LONGER_KEPT = "no longer kept"
 
-Value = dict[str, Any]
+Explained = dict[str, Any]
 
 
 class PayloadReader:
@@ -22,7 +22,7 @@ class PayloadReader:
         self._bases = bases
         self._purged = purged
 
-    def read(self, text: str | None, reference: str | None) -> Value:
+    def read(self, text: str | None, reference: str | None) -> Explained:
         """`{"values": ..., "kept": ...}`: the data, and where it was; `values` is None where it cannot be shown."""
         if text is not None:
             return {"values": json.loads(text), "kept": "inline"}
@@ -30,7 +30,7 @@ class PayloadReader:
             return {"values": None, "kept": NO_LONGER_KEPT}
         return self._payload(reference)
 
-    def _payload(self, reference: str) -> Value:
+    def _payload(self, reference: str) -> Explained:
         from elspeth.payloads import PayloadStore  # most rows are small enough to stand in the database
 
         for base in self._bases:
@@ -61,11 +61,11 @@ def bases_of(settings_json: str, working_directory: str) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((Path(working_directory) / base, base)))
 
 
-def differences(before: Any, after: Any, place: str = "") -> list[Value]:
+def differences(before: Any, after: Any, place: str = "") -> list[Explained]:
     """What a node changed: `{"field", "change", "before", "after"}` each; fields inside of fields are named by path."""
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return [] if _same(before, after) else [_change(place, "changed", before=before, after=after)]
-    found: list[Value] = []
+    found: list[Explained] = []
     for key in [*before, *(key for key in after if key not in before)]:
         name = f"{place}.{key}" if place else key
         if key not in after:
@@ -83,5 +83,5 @@ def _same(before: Any, after: Any) -> bool:
     return type(before) is type(after) and bool(before == after)
 
 
-def _change(field: str, change: str, **values: Any) -> Value:
+def _change(field: str, change: str, **values: Any) -> Explained:
     return {"field": field, "change": change, **values}

@@ -20,7 +20,7 @@ from actors.crash_points import crash_point
 from elspeth import ids
 from elspeth.audit.export.journal_file import require_journal
 from elspeth.audit.export.jsonl import CHAIN, lines
-from elspeth.audit.store.commit_records import Batch, key_columns
+from elspeth.audit.store.commit_records import PreparedCommit, key_columns
 from elspeth.audit.store.records import COLUMNS, FIXED
 from elspeth.audit.verify.table import RANGED
 from elspeth.coordinator.checkpoint import read_checkpoint
@@ -54,7 +54,7 @@ class Journal:
         """Let go of the file."""
         os.close(self._fd)
 
-    def append(self, batch: Batch, link: tuple[Any, ...], connection: sqlite3.Connection) -> None:
+    def append(self, batch: PreparedCommit, link: tuple[Any, ...], connection: sqlite3.Connection) -> None:
         """Append what one commit wrote: its records, and its row of `commits` without the run's id."""
         number = link[0]
         with self._locked():
@@ -203,7 +203,7 @@ class Journal:
             ) from error
 
 
-def _batch_lines(batch: Batch, number: int) -> Iterator[bytes]:
+def _batch_lines(batch: PreparedCommit, number: int) -> Iterator[bytes]:
     for table in FIXED:
         if table in batch.records:
             yield _lines(table, batch.run_id, batch.records[table], number)

@@ -14,9 +14,9 @@ from elspeth.audit.query.values import (
     Artifact,
     Attempt,
     CheckpointRecord,
-    Commit,
+    CommitRecord,
     EdgeRecord,
-    Event,
+    EventRecord,
     NodeRecord,
     OperatorAction,
     Run,
@@ -123,9 +123,9 @@ class AuditReader:
         """The recorded inputs and outputs of a run."""
         return self._all(Artifact, "artifacts", *_of(run_id, "artifact_id"), "artifact_id")
 
-    def events(self, run_id: str) -> list[Event]:
+    def events(self, run_id: str) -> list[EventRecord]:
         """What happened to the run and its processes, in the order in which it was recorded."""
-        return self._all(Event, "supervision_events", *_of(run_id, "event_id"), "commit_no, at, event_id")
+        return self._all(EventRecord, "supervision_events", *_of(run_id, "event_id"), "commit_no, at, event_id")
 
     def own_events(self, run_id: str, what: str) -> dict[int, str | None]:
         """The details (JSON) of an event that the run itself has at most once in an attempt, by attempt."""
@@ -140,9 +140,9 @@ class AuditReader:
         """What was done to the run from outside it, in order."""
         return self._all(OperatorAction, "operator_actions", *_of(run_id, "action_id"), "commit_no")
 
-    def commits(self, run_id: str, limit: int | None = None) -> list[Commit]:
+    def commits(self, run_id: str, limit: int | None = None) -> list[CommitRecord]:
         """The run's commits, latest first."""
-        return self._all(Commit, "commits", "run_id = ?", (run_id,), "commit_no DESC", limit)
+        return self._all(CommitRecord, "commits", "run_id = ?", (run_id,), "commit_no DESC", limit)
 
     def row_count(self, run_id: str) -> int:
         """How many source rows of a run are recorded."""

@@ -116,7 +116,7 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class EventRecord:
     """A row of `supervision_events`; `child` is None for what happened to the run itself, `detail` is JSON."""
 
     event_id: str
@@ -143,7 +143,7 @@ class OperatorAction:
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class CommitRecord:
     """A row of `commits`."""
 
     commit_no: int

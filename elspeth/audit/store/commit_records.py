@@ -25,7 +25,7 @@ def key_columns(table: str) -> tuple[str, ...]:
 
 
 @dataclass(slots=True)
-class Batch:
+class PreparedCommit:
     """What one commit will write. `records` holds tables with at least one record, each in key order."""
 
     run_id: str
@@ -42,7 +42,7 @@ class Batch:
         self.digests.append(chain.digest_table(table, checked(table, [record])))
 
 
-def prepared(run_id: str, records: Records, sent: Sequence[RecordFrames] = ()) -> Batch:
+def prepared(run_id: str, records: Records, sent: Sequence[RecordFrames] = ()) -> PreparedCommit:
     """What one commit writes: records made here, which are checked, and what roles sent, which was when it was decoded.
 
     Raises `ElspethError` naming table and value.
@@ -52,7 +52,7 @@ def prepared(run_id: str, records: Records, sent: Sequence[RecordFrames] = ()) -
     unknown = records.keys() - COLUMNS.keys()
     if unknown:
         raise ElspethError(f"there is no audit table {min(unknown)}")
-    batch = Batch(run_id)
+    batch = PreparedCommit(run_id)
     for table in COLUMNS:
         found = [parts[table] for parts in sent if table in parts]
         if records.get(table):

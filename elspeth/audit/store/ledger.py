@@ -15,7 +15,7 @@ from typing import Any
 
 from elspeth.audit import chain
 from elspeth.audit.store import database, state_events
-from elspeth.audit.store.commit_records import Batch, key_columns
+from elspeth.audit.store.commit_records import PreparedCommit, key_columns
 from elspeth.audit.store.records import Record
 from elspeth.errors import DuplicateRow, ElspethError, Temporary
 
@@ -32,7 +32,7 @@ class Ledger:
         self.path = path
         self.connection = connection
         self._key = signing_key
-        self.appended: tuple[Batch, tuple[Any, ...]] | None = None
+        self.appended: tuple[PreparedCommit, tuple[Any, ...]] | None = None
         self._file = database.identity(path)
 
     @contextmanager
@@ -61,7 +61,7 @@ class Ledger:
                 next_step="put the file back with its side files (-wal, -shm) and resume; or start the run again",
             )
 
-    def append(self, batch: Batch, attempt: int, at: str, head: tuple[int, str], *, sign: bool = False) -> int:
+    def append(self, batch: PreparedCommit, attempt: int, at: str, head: tuple[int, str], *, sign: bool = False) -> int:
         """Insert a batch as the commit after `head`, a pair of number and digest; answers its number."""
         number = head[0] + 1
         run_id = batch.run_id
@@ -90,7 +90,7 @@ class Ledger:
         self.appended = batch, (number, attempt, head[1], digest, count, at, signature)
         return number
 
-    def _insert(self, batch: Batch, table: str, records: list[Record], number: int) -> None:
+    def _insert(self, batch: PreparedCommit, table: str, records: list[Record], number: int) -> None:
         many = len(records) - len(records) % TOGETHER
         for start in range(0, many, TOGETHER):
             values = chained.from_iterable((number, *record) for record in records[start : start + TOGETHER])
@@ -126,7 +126,7 @@ class Ledger:
             )
         )
 
-    def project(self, run_id: str, changes: state_events.Changes) -> None:
+    def project(self, run_id: str, changes: state_events.StateChanges) -> None:
         """Carry a chained event's changes out on the mutable columns of `runs` and `run_attempts`."""
         for number, columns in changes.get("attempts", {}).items():
             self._update(

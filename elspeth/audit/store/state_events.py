@@ -14,17 +14,17 @@ RUN_STATE = ("status", "completed_at", "attempt", "superseded_by", "failure")
 ATTEMPT_STATE = ("ended_at", "end_reason")
 """The columns of `run_attempts` that change, the heartbeat aside."""
 
-Changes = dict[str, dict[str, Any]]
+StateChanges = dict[str, dict[str, Any]]
 """`{"runs": {column: value}, "attempts": {attempt number as text: {column: value}}}`"""
 
 
-def event(run_id: str, attempt: int, what: str, at: str, changes: Changes, **facts: Any) -> Record:
+def event(run_id: str, attempt: int, what: str, at: str, changes: StateChanges, **facts: Any) -> Record:
     """The `supervision_events` record that says: at this time, this happened to the run, and these columns changed."""
     detail = canonical.to_text({**facts, "changes": changes})
     return (ids.event_id(run_id, attempt, what), attempt, None, what, None, detail, at)
 
 
-def changes_of(detail: str | None) -> Changes | None:
+def changes_of(detail: str | None) -> StateChanges | None:
     """The changes that an event's detail holds, None if it is no such event."""
     if not isinstance(detail, str):
         return None
@@ -36,7 +36,7 @@ def changes_of(detail: str | None) -> Changes | None:
     return dict(found) if isinstance(found, Mapping) else None
 
 
-def apply(changes: Changes, run: dict[str, Any], attempts: dict[int, dict[str, Any]]) -> None:
+def apply(changes: StateChanges, run: dict[str, Any], attempts: dict[int, dict[str, Any]]) -> None:
     """Carry changes out on the mutable columns of a run and of its attempts, as far as those exist."""
     run.update(changes.get("runs", {}))
     for number, columns in changes.get("attempts", {}).items():

@@ -118,7 +118,7 @@ class AuditWriter:
             ended: dict[str, dict[str, Any]] = {}
             if self._attempt(run_id, found)["ended_at"] is None:
                 ended = {str(found): {"ended_at": at, "end_reason": f"taken over by attempt {number}"}}
-            changes: state_events.Changes = {
+            changes: state_events.StateChanges = {
                 "runs": {"status": "running", "attempt": number, "completed_at": None, "failure": None},
                 "attempts": {**ended, **_open(number)},
             }
@@ -323,7 +323,7 @@ class AuditWriter:
             raise RunInProgress(f"run {run_id} has not finished, so nothing of it is purged")
         commit_no, digest = self._ledger.head(run_id)
         what = f"{action}.{commit_no + 1:09d}"
-        changes: state_events.Changes = {"runs": dict(columns)}
+        changes: state_events.StateChanges = {"runs": dict(columns)}
         if columns.get("status", status) != "running" and self._attempt(run_id, attempt)["ended_at"] is None:
             changes["attempts"] = {str(attempt): {"ended_at": at, "end_reason": f"{action} by {user}"}}
         done = (f"{run_id}!{what}", user, uid, command_line, reason, action, canonical.to_text(dict(detail)), at)
@@ -383,7 +383,7 @@ def _open(attempt: int) -> dict[str, dict[str, Any]]:
     return {str(attempt): {"ended_at": None, "end_reason": None}}
 
 
-def _ending(attempt: int, at: str, status: Mapping[str, Any]) -> state_events.Changes:
+def _ending(attempt: int, at: str, status: Mapping[str, Any]) -> state_events.StateChanges:
     run = {column: value for column, value in status.items() if column != "end_reason"}
     reason = status.get("end_reason") or status["status"]
     return {"runs": run, "attempts": {str(attempt): {"ended_at": at, "end_reason": reason}}}

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from elspeth import canonical
-from elspeth.audit.verify.findings import Finding
+from elspeth.audit.verify.findings import Discrepancy
 
 NAMED = 10  # findings per question
 
@@ -44,7 +44,7 @@ _NODES = (
 )
 
 
-def findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
+def findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
     """What does not hold between the records of this run, a few of each kind."""
     completed = connection.execute("SELECT 1 FROM runs WHERE run_id = ? AND status = 'completed'", (run_id,)).fetchone()
     for table, key, data, digest in _HASHED:
@@ -69,7 +69,7 @@ def findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
 
 def _hashes(
     connection: sqlite3.Connection, run_id: str, table: str, key: str, data: str, digest: str
-) -> Iterator[Finding]:
+) -> Iterator[Discrepancy]:
     left = NAMED
     for name, text, expected in connection.execute(
         f"SELECT {key}, {data}, {digest} FROM {table}"
@@ -81,7 +81,7 @@ def _hashes(
         except (TypeError, ValueError):
             found = "that of no JSON"
         if found != expected:
-            yield Finding("hash", f"{table} {name}: {data} does not have the hash in {digest}", table, str(name))
+            yield Discrepancy("hash", f"{table} {name}: {data} does not have the hash in {digest}", table, str(name))
             left -= 1
             if not left:
                 return
@@ -89,16 +89,18 @@ def _hashes(
 
 def _dangling(
     connection: sqlite3.Connection, run_id: str, table: str, key: str, column: str, target: str, there: str
-) -> Iterator[Finding]:
+) -> Iterator[Discrepancy]:
     for name, value in connection.execute(
         f"SELECT r.{key}, r.{column} FROM {table} AS r WHERE r.{key} >= ? AND r.{key} < ?"
         f" AND r.{column} IS NOT NULL AND NOT EXISTS ({there}) LIMIT {NAMED}",
         (run_id, run_id + "~"),
     ):
-        yield Finding("reference", f"{table} {name}: {column} {value!r} does not exist in {target}", table, str(name))
+        yield Discrepancy(
+            "reference", f"{table} {name}: {column} {value!r} does not exist in {target}", table, str(name)
+        )
 
 
-def _accounts(connection: sqlite3.Connection, run_id: str, completed: bool) -> Iterator[Finding]:
+def _accounts(connection: sqlite3.Connection, run_id: str, completed: bool) -> Iterator[Discrepancy]:
     """Every row has its first token, and every token its one terminal outcome, under the id that says so."""
     reach = (run_id, run_id + "~")
     for (name,) in connection.execute(
@@ -106,12 +108,12 @@ def _accounts(connection: sqlite3.Connection, run_id: str, completed: bool) -> I
         f" AND NOT EXISTS (SELECT 1 FROM tokens AS t WHERE t.token_id = r.row_id) LIMIT {NAMED}",
         reach,
     ):
-        yield Finding("account", f"row {name} has no token", "rows", name)
+        yield Discrepancy("account", f"row {name} has no token", "rows", name)
     count, highest = connection.execute(
         "SELECT count(*), max(row_index) FROM rows WHERE row_id >= ? AND row_id < ?", reach
     ).fetchone()
     if count and highest != count - 1:
-        yield Finding("account", f"{count} rows are recorded, the highest row_index is {highest!r}", "rows")
+        yield Discrepancy("account", f"{count} rows are recorded, the highest row_index is {highest!r}", "rows")
     for name, outcome in connection.execute(
         "SELECT outcome_id, outcome FROM token_outcomes WHERE outcome_id >= ? AND outcome_id < ? AND CASE"
         " WHEN is_terminal = 1 AND outcome <> 'buffered' THEN outcome_id <> token_id || '='"
@@ -119,7 +121,7 @@ def _accounts(connection: sqlite3.Connection, run_id: str, completed: bool) -> I
         reach,
     ):
         sentence = f"outcome {name} ({outcome}) is not the one outcome of its token"
-        yield Finding("account", sentence, "token_outcomes", str(name))
+        yield Discrepancy("account", sentence, "token_outcomes", str(name))
     if not completed:
         return
     for (name,) in connection.execute(
@@ -127,4 +129,6 @@ def _accounts(connection: sqlite3.Connection, run_id: str, completed: bool) -> I
         f" (SELECT 1 FROM token_outcomes AS o WHERE o.outcome_id = t.token_id || '=') LIMIT {NAMED}",
         reach,
     ):
-        yield Finding("account", f"token {name} has no terminal outcome though the run is completed", "tokens", name)
+        yield Discrepancy(
+            "account", f"token {name} has no terminal outcome though the run is completed", "tokens", name
+        )

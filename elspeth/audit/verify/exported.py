@@ -18,7 +18,7 @@ from elspeth.audit.export.jsonl import BLOBS, TABLES, columns_of
 from elspeth.audit.purge import PURGE, last_action
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
-from elspeth.audit.verify.findings import Finding
+from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.outputs import references
 from elspeth.audit.verify.run import verify_run
 from elspeth.errors import ElspethError
@@ -44,7 +44,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def verify_export(directory: Path, key: bytes | None = None) -> list[Finding]:
+def verify_export(directory: Path, key: bytes | None = None) -> list[Discrepancy]:
     """Everything about an export that does not hold: its files, and what `verify_run` finds in the records.
 
     With the signing `key`, the manifest and the head of the chain must be signed with it. Raises `ElspethError` where
@@ -54,18 +54,18 @@ def verify_export(directory: Path, key: bytes | None = None) -> list[Finding]:
     return list(_findings(directory, manifest, key))
 
 
-def _findings(directory: Path, manifest: dict[str, Any], key: bytes | None) -> Iterator[Finding]:
+def _findings(directory: Path, manifest: dict[str, Any], key: bytes | None) -> Iterator[Discrepancy]:
     if key is not None:
         found = manifest.get("signature")
         if not isinstance(found, str):
-            yield Finding("signature", f"{MANIFEST} is not signed")
+            yield Discrepancy("signature", f"{MANIFEST} is not signed")
         elif not hmac.compare_digest(found.encode(), signature(key, manifest).encode()):
-            yield Finding("signature", f"{MANIFEST} is not signed with this key, or was changed since")
+            yield Discrepancy("signature", f"{MANIFEST} is not signed with this key, or was changed since")
     for table in (*TABLES, PAYLOADS):
         yield from _file_findings(directory, manifest, table)
     for path in sorted(directory.iterdir()):
         if path.name != MANIFEST and path.name not in {f"{table}.jsonl" for table in (*TABLES, PAYLOADS)}:
-            yield Finding("export", f"{path.name} does not belong to the export", None, path.name)
+            yield Discrepancy("export", f"{path.name} does not belong to the export", None, path.name)
     with tempfile.TemporaryDirectory(prefix="elspeth-verify-") as folder:
         path = Path(folder) / "audit.db"
         broken = _rebuild(directory, path)
@@ -75,31 +75,31 @@ def _findings(directory: Path, manifest: dict[str, Any], key: bytes | None) -> I
         with AuditReader(path) as reader:
             connection = reader.connection
             if not connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (manifest["run_id"],)).fetchone():
-                yield Finding("export", f"run {manifest['run_id']} is not in runs.jsonl", "runs")
+                yield Discrepancy("export", f"run {manifest['run_id']} is not in runs.jsonl", "runs")
                 return
             yield from verify_run(reader, manifest["run_id"], key, alone=True)
             yield from _head_findings(connection, manifest)
             yield from _payload_findings(directory, connection, manifest["run_id"])
 
 
-def _file_findings(directory: Path, manifest: dict[str, Any], table: str) -> Iterator[Finding]:
+def _file_findings(directory: Path, manifest: dict[str, Any], table: str) -> Iterator[Discrepancy]:
     facts, path = manifest["files"].get(table), directory / f"{table}.jsonl"
     if not isinstance(facts, dict):
-        yield Finding("export", f"{MANIFEST} says nothing about {path.name}", table)
+        yield Discrepancy("export", f"{MANIFEST} says nothing about {path.name}", table)
         return
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = path.stat().st_size
     except OSError as error:
-        yield Finding("export", f"{path.name} cannot be read: {error.strerror or error}", table)
+        yield Discrepancy("export", f"{path.name} cannot be read: {error.strerror or error}", table)
         return
     if digest != facts.get("sha256"):
         held = "" if size == facts.get("bytes") else f": it holds {size:,} bytes, {facts.get('bytes')!r} are recorded"
-        yield Finding("export", f"{path.name} is not what was exported{held}", table)
+        yield Discrepancy("export", f"{path.name} is not what was exported{held}", table)
 
 
-def _rebuild(directory: Path, path: Path) -> Finding | None:
+def _rebuild(directory: Path, path: Path) -> Discrepancy | None:
     """The tables as they were; answers what a file holds that cannot be put into one."""
     connection = sqlite3.connect(path, isolation_level=None)
     try:
@@ -113,7 +113,7 @@ def _rebuild(directory: Path, path: Path) -> Finding | None:
                     places = ", ".join("?" * len(columns_of(table)))
                     connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", block)
             except (OSError, ValueError, KeyError, sqlite3.Error, msgspec.DecodeError) as error:
-                return Finding("export", f"{table}.jsonl cannot be read as records: {error}", table)
+                return Discrepancy("export", f"{table}.jsonl cannot be read as records: {error}", table)
         connection.execute("COMMIT")
     finally:
         connection.close()
@@ -137,17 +137,19 @@ def _blocks(path: Path, columns: tuple[str, ...]) -> Iterator[list[list[Any]]]:
     yield block
 
 
-def _head_findings(connection: sqlite3.Connection, manifest: dict[str, Any]) -> Iterator[Finding]:
+def _head_findings(connection: sqlite3.Connection, manifest: dict[str, Any]) -> Iterator[Discrepancy]:
     if head(connection, manifest["run_id"]) != manifest["head"]:
-        yield Finding("chain", f"the head of the chain is not the one in {MANIFEST}", "commits")
+        yield Discrepancy("chain", f"the head of the chain is not the one in {MANIFEST}", "commits")
     for table, facts in manifest["files"].items():
         if table in TABLES and isinstance(facts, dict):
             (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
             if count != facts.get("records"):
-                yield Finding("export", f"{table}.jsonl holds {count:,} records, {facts.get('records')!r} are recorded")
+                yield Discrepancy(
+                    "export", f"{table}.jsonl holds {count:,} records, {facts.get('records')!r} are recorded"
+                )
 
 
-def _payload_findings(directory: Path, connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
+def _payload_findings(directory: Path, connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
     kept: set[str] = set()
     if not (directory / f"{PAYLOADS}.jsonl").is_file():
         return  # which has been said
@@ -157,14 +159,16 @@ def _payload_findings(directory: Path, connection: sqlite3.Connection, run_id: s
                 value = json.loads(line)
                 digest = hashlib.sha256(value["data"].encode("utf-8", "surrogateescape")).hexdigest()
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                yield Finding("export", f"{PAYLOADS}.jsonl holds a line that cannot be read: {error}", PAYLOADS)
+                yield Discrepancy("export", f"{PAYLOADS}.jsonl holds a line that cannot be read: {error}", PAYLOADS)
                 continue
             if digest != value.get("sha256"):
-                yield Finding("payload", f"payload {value.get('sha256')} was changed", PAYLOADS, value.get("sha256"))
+                yield Discrepancy(
+                    "payload", f"payload {value.get('sha256')} was changed", PAYLOADS, value.get("sha256")
+                )
             kept.add(digest)
     purged = last_action(connection, run_id, PURGE)
     for table, column, record, reference, commit_no in references(connection, run_id):
         if reference not in kept and commit_no >= purged:
-            yield Finding(
+            yield Discrepancy(
                 "payload", f"{table} {record}: {column} {reference} was not exported", table, record, commit_no
             )

@@ -21,7 +21,7 @@ Kind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Discrepancy:
     """One contradiction. `record` is the key of the record concerned, `commit_no` the commit it belongs to."""
 
     kind: Kind

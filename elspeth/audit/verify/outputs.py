@@ -14,7 +14,7 @@ from pathlib import Path
 
 from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.purge import PURGE, last_action
-from elspeth.audit.verify.findings import Finding
+from elspeth.audit.verify.findings import Discrepancy
 from elspeth.coordinator.checkpoint import read_checkpoint
 from elspeth.payloads import PayloadStore
 
@@ -23,7 +23,7 @@ BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class RecordedOutput:
     """What a run says about one of its outputs. `size` bytes from the beginning of the file have this hash."""
 
     run_id: str
@@ -41,7 +41,7 @@ class Checked:
 
     path: Path
     sentence: str
-    finding: Finding | None = None
+    finding: Discrepancy | None = None
 
 
 def check_outputs(connection: sqlite3.Connection, run_id: str) -> list[Checked]:
@@ -49,13 +49,13 @@ def check_outputs(connection: sqlite3.Connection, run_id: str) -> list[Checked]:
     runs = connection.execute("SELECT run_id, working_directory FROM runs ORDER BY started_at, run_id").fetchall()
     at = [run for run, _ in runs].index(run_id)
     mine = _written(connection, *runs[at])
-    later: dict[Path, Written] = {}
+    later: dict[Path, RecordedOutput] = {}
     for run in runs[at + 1 :]:
         later |= {written.path: written for written in _written(connection, *run)}
     return [_checked(written, later.get(written.path)) for written in mine]
 
 
-def payload_findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
+def payload_findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
     """References into the payload store behind which there is no file, or another content. Purged ones may be gone."""
     purged_before = last_action(connection, run_id, PURGE)
     settings, directory = connection.execute(
@@ -72,7 +72,7 @@ def payload_findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Fi
         if wrong is None and digest is not None:
             seen.add(digest)
         elif wrong is not None and not (wrong == _GONE and commit_no < purged_before):
-            yield Finding("payload", f"{table} {record}: {key} {reference}: {wrong}", table, record, commit_no)
+            yield Discrepancy("payload", f"{table} {record}: {key} {reference}: {wrong}", table, record, commit_no)
             left -= 1
             if not left:
                 return
@@ -115,7 +115,7 @@ def _digest_of(reference: str) -> bytes | None:
         return None
 
 
-def _written(connection: sqlite3.Connection, run_id: str, directory: str) -> list[Written]:
+def _written(connection: sqlite3.Connection, run_id: str, directory: str) -> list[RecordedOutput]:
     """What the artifacts of a finished run say, or the last checkpoint of one that is not."""
     found = connection.execute(
         "SELECT artifact_id, node_id, path, size_bytes, content_hash FROM artifacts"
@@ -124,7 +124,7 @@ def _written(connection: sqlite3.Connection, run_id: str, directory: str) -> lis
     ).fetchall()
     if found:
         return [
-            Written(run_id, record, sink, _resolved(directory, path), size, sha256, final=True)
+            RecordedOutput(run_id, record, sink, _resolved(directory, path), size, sha256, final=True)
             for record, sink, path, size, sha256 in found
         ]
     newest = connection.execute(
@@ -136,7 +136,7 @@ def _written(connection: sqlite3.Connection, run_id: str, directory: str) -> lis
         return []
     positions = read_checkpoint(newest[1], newest[0]).sink_positions
     return [
-        Written(
+        RecordedOutput(
             run_id,
             newest[0],
             sink,
@@ -154,7 +154,7 @@ def _resolved(directory: str, path: str) -> Path:
     return (Path(directory) / path).resolve()
 
 
-def _checked(mine: Written, later: Written | None) -> Checked:
+def _checked(mine: RecordedOutput, later: RecordedOutput | None) -> Checked:
     try:
         wrong = _difference(mine)
         if wrong is None:
@@ -169,13 +169,13 @@ def _checked(mine: Written, later: Written | None) -> Checked:
     return _tampered(mine, f"{wrong}; nor is it what the later run {later.run_id} wrote: that one {differs}")
 
 
-def _tampered(mine: Written, wrong: str) -> Checked:
+def _tampered(mine: RecordedOutput, wrong: str) -> Checked:
     sentence = f"{mine.path} is not what run {mine.run_id} wrote: it {wrong}"
-    return Checked(mine.path, sentence, Finding("output", sentence, "artifacts" if mine.final else "checkpoints",
+    return Checked(mine.path, sentence, Discrepancy("output", sentence, "artifacts" if mine.final else "checkpoints",
                                                 mine.record))  # fmt: skip
 
 
-def _difference(written: Written) -> str | None:
+def _difference(written: RecordedOutput) -> str | None:
     """How the file differs from the record, None if it does not."""
     try:
         size = written.path.stat().st_size

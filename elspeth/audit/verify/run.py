@@ -16,12 +16,12 @@ from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema, state_events
 from elspeth.audit.store.records import FIXED
 from elspeth.audit.verify import consistency
-from elspeth.audit.verify.findings import Finding
+from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.table import NAMED, RANGED, TableVerifier, settle_moves
 from elspeth.errors import RunNotFound
 
 
-def verify_run(reader: AuditReader, run_id: str, key: bytes | None = None, *, alone: bool = False) -> list[Finding]:
+def verify_run(reader: AuditReader, run_id: str, key: bytes | None = None, *, alone: bool = False) -> list[Discrepancy]:
     """Everything about this run (an exact id) that does not hold; an empty list means that all of it does.
 
     With the signing `key`, signatures are checked, and the head of a run that has ended must carry one. `alone`: the
@@ -40,9 +40,9 @@ def verify_run(reader: AuditReader, run_id: str, key: bytes | None = None, *, al
             connection.execute("ROLLBACK")
 
 
-def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None, alone: bool) -> Iterator[Finding]:
+def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None, alone: bool) -> Iterator[Discrepancy]:
     differences = schema.differences(connection)
-    yield from (Finding("schema", sentence) for sentence in differences)
+    yield from (Discrepancy("schema", sentence) for sentence in differences)
     if any("missing" in sentence or "altered" in sentence for sentence in differences):
         return  # the queries below would fail on it
     yield from _links(connection, run_id, key)
@@ -61,7 +61,7 @@ def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None, al
         except sqlite3.OperationalError as error:
             if "decode" not in str(error):
                 raise
-            yield Finding("changed", f"{recount.table} holds text that is not UTF-8: {error}", recount.table)
+            yield Discrepancy("changed", f"{recount.table} holds text that is not UTF-8: {error}", recount.table)
     yield from settle_moves(recounts)
     yield from _strangers(connection)
     yield from _state(connection, run_id)
@@ -71,7 +71,7 @@ def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None, al
         yield from consistency.findings(connection, run_id)
 
 
-def _links(connection: sqlite3.Connection, run_id: str, key: bytes | None) -> Iterator[Finding]:
+def _links(connection: sqlite3.Connection, run_id: str, key: bytes | None) -> Iterator[Discrepancy]:
     """Each commit follows the one before it, and its digest is the digest of what stands in the two chain tables."""
     parts = connection.execute(
         "SELECT commit_no, table_name, record_count, digest, marks, purgeable_digest, purgeable_marks"
@@ -88,14 +88,16 @@ def _links(connection: sqlite3.Connection, run_id: str, key: bytes | None) -> It
     ):
         number, attempt, before, digest, count, at, signature = last = row
         if not isinstance(number, int):
-            yield Finding("chain", f"a commit carries the number {number!r}", "commits")
+            yield Discrepancy("chain", f"a commit carries the number {number!r}", "commits")
             continue
         tables = []
         while part is not None and (not isinstance(part[0], int) or part[0] <= number):
             if part[0] == number:
                 tables.append(chain.TableDigest(*part[1:]))
             else:
-                yield Finding("chain", f"commit_tables names commit {part[0]!r}, which does not exist", "commit_tables")
+                yield Discrepancy(
+                    "chain", f"commit_tables names commit {part[0]!r}, which does not exist", "commit_tables"
+                )
             part = parts.fetchone()
         wrong = None
         if number != expected:
@@ -110,19 +112,21 @@ def _links(connection: sqlite3.Connection, run_id: str, key: bytes | None) -> It
             wrong = f"commit {number} claims {count!r} records, its tables {sum(t.record_count for t in tables)}"
         if wrong and reported < NAMED:
             reported += 1
-            yield Finding("chain", wrong, "commits", None, number)
+            yield Discrepancy("chain", wrong, "commits", None, number)
         if signature is not None and key is not None:
             right = chain.signature(key, run_id, number, digest)
             if not (isinstance(signature, str) and hmac.compare_digest(right.encode(), signature.encode())):
-                yield Finding("signature", f"commit {number} is not signed with this key", "commits", None, number)
+                yield Discrepancy("signature", f"commit {number} is not signed with this key", "commits", None, number)
         expected, previous, newest = number + 1, digest, attempt if isinstance(attempt, int) else newest
     if part is not None:
-        yield Finding("chain", f"commit {part[0]!r} is missing: only its tables are left", "commits", None, None)
+        yield Discrepancy("chain", f"commit {part[0]!r} is missing: only its tables are left", "commits", None, None)
     status = connection.execute("SELECT status FROM runs WHERE run_id = ?", (run_id,)).fetchone()[0]
     if last is None:
-        yield Finding("chain", f"run {run_id} has no commits: its chain was removed", "commits")
+        yield Discrepancy("chain", f"run {run_id} has no commits: its chain was removed", "commits")
     elif key is not None and last[-1] is None and status != "running":
-        yield Finding("signature", f"the head of the chain, commit {last[0]}, is not signed", "commits", None, last[0])
+        yield Discrepancy(
+            "signature", f"the head of the chain, commit {last[0]}, is not signed", "commits", None, last[0]
+        )
 
 
 def _digest(
@@ -134,7 +138,7 @@ def _digest(
         return None  # values of types that no commit ever had
 
 
-def _origin(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
+def _origin(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
     """Each run's first commit follows the head that another run had at that time, or nothing at all."""
     wanted: dict[str, str] = {}
     first: list[str] = []
@@ -143,7 +147,7 @@ def _origin(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
         if digest == chain.GENESIS:
             first.append(follower)
     if len(first) > 1:
-        yield Finding("chain", f"{len(first)} runs claim to be the first: {', '.join(first)}", "commits", None, 0)
+        yield Discrepancy("chain", f"{len(first)} runs claim to be the first: {', '.join(first)}", "commits", None, 0)
     wanted.pop(chain.GENESIS, None)
     if wanted:
         for (digest,) in connection.execute("SELECT digest FROM commits"):
@@ -152,7 +156,7 @@ def _origin(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
                 break
     for follower in sorted(wanted.values()):
         about = "this run" if follower == run_id else f"run {follower}"
-        yield Finding(
+        yield Discrepancy(
             "chain",
             f"the commit that {about} follows is gone: a run before it was removed or rewritten",
             "commits",
@@ -161,7 +165,7 @@ def _origin(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
         )
 
 
-def _left(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
+def _left(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
     """Records about rows of a run that was removed as a whole."""
     for table in ABOUT_ROWS:
         key = FIXED[table][0]
@@ -169,10 +173,12 @@ def _left(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
             f"SELECT {key} FROM {table} WHERE {key} >= ? AND {key} < ? LIMIT 1", (run_id, run_id + "~")
         ).fetchone()
         if row:
-            yield Finding("added", f"{table} {row[0]} is there, though run {run_id} was removed", table, str(row[0]))
+            yield Discrepancy(
+                "added", f"{table} {row[0]} is there, though run {run_id} was removed", table, str(row[0])
+            )
 
 
-def _strangers(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _strangers(connection: sqlite3.Connection) -> Iterator[Discrepancy]:
     """Records whose keys or run ids belong to no run of this database."""
     runs = [run_id for (run_id,) in connection.execute("SELECT run_id FROM runs ORDER BY run_id")]
     # The gaps between the key ranges of the runs: an index seek each, however large the tables are.
@@ -183,16 +189,16 @@ def _strangers(connection: sqlite3.Connection) -> Iterator[Finding]:
             where, values = (f"{key} >= ? AND {key} < ?", (low, high)) if high else (f"{key} >= ?", (low,))
             row = connection.execute(f"SELECT {key} FROM {table} WHERE {where} LIMIT 1", values).fetchone()
             if row:
-                yield Finding("added", f"{table} {row[0]!r} belongs to no run", table, str(row[0]))
+                yield Discrepancy("added", f"{table} {row[0]!r} belongs to no run", table, str(row[0]))
     for table in ("run_attempts", "nodes", "edges", "commits", "commit_tables"):
         row = connection.execute(
             f"SELECT run_id FROM {table} WHERE run_id NOT IN (SELECT run_id FROM runs) LIMIT 1"
         ).fetchone()
         if row:
-            yield Finding("added", f"{table} has records of {row[0]!r}, which is no run", table, str(row[0]))
+            yield Discrepancy("added", f"{table} has records of {row[0]!r}, which is no run", table, str(row[0]))
 
 
-def _state(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
+def _state(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
     """The columns that change are what the chained events say they are."""
     run: dict[str, Any] = {}
     attempts: dict[int, dict[str, Any]] = {}
@@ -206,7 +212,7 @@ def _state(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
             if changes is not None:
                 state_events.apply(changes, run, attempts)
         except (AttributeError, TypeError, ValueError):
-            yield Finding("state", f"event {event_id} cannot be read", "supervision_events", event_id)
+            yield Discrepancy("state", f"event {event_id} cannot be read", "supervision_events", event_id)
     columns = ", ".join(state_events.RUN_STATE)
     row = connection.execute(f"SELECT {columns} FROM runs WHERE run_id = ?", (run_id,)).fetchone()
     yield from _differing("runs", run_id, state_events.RUN_STATE, row, run)
@@ -218,9 +224,11 @@ def _state(connection: sqlite3.Connection, run_id: str) -> Iterator[Finding]:
         yield from _differing("run_attempts", name, state_events.ATTEMPT_STATE, values, attempts.get(number, {}))
 
 
-def _differing(table: str, name: str, columns: tuple[str, ...], found: Any, told: dict[str, Any]) -> Iterator[Finding]:
+def _differing(
+    table: str, name: str, columns: tuple[str, ...], found: Any, told: dict[str, Any]
+) -> Iterator[Discrepancy]:
     for column, value in zip(columns, found, strict=True):
         if value != told.get(column) or type(value) is not type(told.get(column)):
-            yield Finding(
+            yield Discrepancy(
                 "state", f"{table}.{column} of {name} is {value!r}, its events say {told.get(column)!r}", table, name
             )

@@ -11,7 +11,7 @@ from typing import Any
 from elspeth.audit import chain
 from elspeth.audit.store.commit_records import checked, key_columns
 from elspeth.audit.store.records import COLUMNS, FIXED, PURGEABLE, Record
-from elspeth.audit.verify.findings import Finding
+from elspeth.audit.verify.findings import Discrepancy
 from elspeth.errors import ElspethError
 
 FETCHED = 2000  # records at a time
@@ -33,12 +33,12 @@ class TableVerifier:
         self._open: dict[int, _Running] = {}
         self._done: set[int] = set()
         self._bad: dict[int, None] = {}
-        self.findings: list[Finding] = []
+        self.findings: list[Discrepancy] = []
         # Removed and added records by mark, to recognise those that were only moved to another commit.
-        self.lost: list[tuple[bytes, Finding]] = []
-        self.found: list[tuple[bytes, Finding]] = []
+        self.lost: list[tuple[bytes, Discrepancy]] = []
+        self.found: list[tuple[bytes, Discrepancy]] = []
 
-    def run(self) -> list[Finding]:
+    def run(self) -> list[Discrepancy]:
         """Everything in this table that is not as the commits wrote it."""
         for commit_no, records in self._groups():
             self._take(commit_no, records)
@@ -130,7 +130,9 @@ class TableVerifier:
                 self._add(record, commit_no, chain.marks(self._line(record)))
             if not records:
                 self.findings.append(
-                    Finding("removed", f"what commit {commit_no!r} says about {self.table} cannot be read", self.table)
+                    Discrepancy(
+                        "removed", f"what commit {commit_no!r} says about {self.table} cannot be read", self.table
+                    )
                 )
             return
         lines = [self._line(record) for record in records]
@@ -144,7 +146,7 @@ class TableVerifier:
         kept = [(record, line) for record in records if (line := self._purgeable_line(record))]
         if not kept and commit_no < self._purged_before:
             what = f"what was purged from {self.table} in commit {commit_no} has its marks still, or again"
-            self.findings.append(Finding("changed", what, "commit_tables", None, commit_no))
+            self.findings.append(Discrepancy("changed", what, "commit_tables", None, commit_no))
             return
         self._compare(
             commit_no, [record for record, _ in kept], [line for _, line in kept], expected.purgeable_marks or b""
@@ -175,20 +177,20 @@ class TableVerifier:
         for mark in gone:
             if mark not in kept:
                 sentence = f"a record of {self.table} {behind} was removed from commit {commit_no}"
-                self.lost.append((mark, Finding("removed", sentence, self.table, None, commit_no)))
+                self.lost.append((mark, Discrepancy("removed", sentence, self.table, None, commit_no)))
 
     def _add(self, record: Record, commit_no: int, mark: bytes) -> None:
         sentence = f"{self.table} {_name(self.table, record)} was added: commit {commit_no} did not write it"
-        self.found.append((mark, Finding("added", sentence, self.table, _name(self.table, record), commit_no)))
+        self.found.append((mark, Discrepancy("added", sentence, self.table, _name(self.table, record), commit_no)))
 
     def _name(self, kind: Any, record: Record, commit_no: int, what: str) -> None:
         name = _name(self.table, record)
         sentence = f"{self.table} {name} {what} (commit {commit_no})"
-        self.findings.append(Finding(kind, sentence, self.table, name, commit_no))
+        self.findings.append(Discrepancy(kind, sentence, self.table, name, commit_no))
 
     def _vague(self, commit_no: int) -> None:
         sentence = f"the records of {self.table} in commit {commit_no} are not what was written"
-        self.findings.append(Finding("changed", sentence, self.table, None, commit_no))
+        self.findings.append(Discrepancy("changed", sentence, self.table, None, commit_no))
 
     def _line(self, record: Record) -> bytes:
         try:
@@ -226,7 +228,7 @@ def _name(table: str, record: Record) -> str:
     return " ".join(str(value) for value in record[: len(key_columns(table))])
 
 
-def settle_moves(recounts: list[TableVerifier]) -> list[Finding]:
+def settle_moves(recounts: list[TableVerifier]) -> list[Discrepancy]:
     """What is missing in one commit and too much in another was moved; the rest was removed, or added."""
     findings = []
     for recount in recounts:
@@ -239,6 +241,6 @@ def settle_moves(recounts: list[TableVerifier]) -> list[Finding]:
             found.remove(match)
             there = match[1]
             sentence = f"{there.table} {there.record} was moved from commit {lost.commit_no} to {there.commit_no}"
-            findings.append(Finding("moved", sentence, there.table, there.record, lost.commit_no))
+            findings.append(Discrepancy("moved", sentence, there.table, there.record, lost.commit_no))
         findings += [finding for _, finding in found]
     return findings

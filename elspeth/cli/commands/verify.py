@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from elspeth.audit.verify.findings import Finding
+from elspeth.audit.verify.findings import Discrepancy
 from elspeth.cli import output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.errors import EXIT_FAILED, EXIT_OK, SettingsError
@@ -120,7 +120,7 @@ def _signature(key: bytes | None, found: object) -> str:
     return f"signed; not checked, since {SIGNING_KEY} is not set" if key is None else "signed, and checked"
 
 
-def _tell(context: CliContext, facts: dict[str, Any], findings: list[Finding], notes: list[str], what: str) -> int:
+def _tell(context: CliContext, facts: dict[str, Any], findings: list[Discrepancy], notes: list[str], what: str) -> int:
     code = EXIT_FAILED if findings else EXIT_OK
     if context.json:
         value = {**facts, "holds": not findings, "exit_code": code, "notes": notes}
@@ -143,7 +143,7 @@ def _tell(context: CliContext, facts: dict[str, Any], findings: list[Finding], n
     return code
 
 
-def _place(finding: Finding) -> str:
+def _place(finding: Discrepancy) -> str:
     """The commit, where the sentence does not name it."""
     if finding.commit_no is None or f"commit {finding.commit_no}" in finding.sentence:
         return ""

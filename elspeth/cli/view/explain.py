@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from elspeth.audit.explain.payload_reader import Explained
 from elspeth.cli import output
 from elspeth.visible import one_line
-
-Value = dict[str, Any]
 
 _KINDS = {"aggregation": "aggregation", "coalesce": "merge of branches", "gate": "gate", "sink": "sink"}
 _TIMES = {
@@ -23,7 +22,7 @@ _TIMES = {
 }
 
 
-def render(story: Value) -> str:
+def render(story: Explained) -> str:
     """The story as text."""
     lines = [output.styled(f"Row {story['row']} of run {story['run_id']} ({story['run_status']})", "bold"), ""]
     lines += _read(story["read"], story["refused"])
@@ -43,7 +42,7 @@ def render(story: Value) -> str:
     return "\n".join(lines)
 
 
-def _read(read: Value, refused: Value | None) -> list[str]:
+def _read(read: Explained, refused: Explained | None) -> list[str]:
     place = read["file"] or "no file"
     line = f", line {read['line']}" if read["line"] is not None else ""
     lines = [f"Read from {place}{line}, by {read['source']}, at {read['at']}"]
@@ -57,7 +56,7 @@ def _read(read: Value, refused: Value | None) -> list[str]:
     return lines
 
 
-def _driver(driver: Value) -> str:
+def _driver(driver: Explained) -> str:
     head = f"Decided in attempt {driver['attempt']}, by "
     if "elspeth" not in driver:
         return head + "what is not on record"
@@ -84,7 +83,7 @@ def _plain(value: Any) -> str:
     )
 
 
-def _death(death: Value) -> str:
+def _death(death: Explained) -> str:
     evidence = ", ".join(
         f"{name} {_plain(value)}"
         for name, value in death.items()
@@ -101,7 +100,7 @@ def _death(death: Value) -> str:
     return f"{death['at']} (attempt {death['attempt']}) {what}{f': {evidence}' if evidence else ''}"
 
 
-def _life(life: Value, focus: str | None) -> list[str]:
+def _life(life: Explained, focus: str | None) -> list[str]:
     lines = []
     waiting = list(life["batches"])
     for number, visit in enumerate(life["passages"], 1):
@@ -115,7 +114,7 @@ def _life(life: Value, focus: str | None) -> list[str]:
     return lines + _below(life["becomes"], focus)
 
 
-def _below(lives: list[Value], focus: str | None) -> list[str]:
+def _below(lives: list[Explained], focus: str | None) -> list[str]:
     lines: list[str] = []
     for place, life in enumerate(lives):
         last = place == len(lives) - 1
@@ -125,7 +124,7 @@ def _below(lives: list[Value], focus: str | None) -> list[str]:
     return lines
 
 
-def _born(life: Value) -> str:
+def _born(life: Explained) -> str:
     match life["how"]:
         case "fork":
             return f"branch {life['token'].rpartition('.')[2]}:"
@@ -140,7 +139,7 @@ def _born(life: Value) -> str:
             return f"row {int(life['token'].rpartition('/')[2]) + 1} of those it was expanded to:"
 
 
-def _visit(visit: Value, number: int, life: Value) -> list[str]:
+def _visit(visit: Explained, number: int, life: Explained) -> list[str]:
     kind = _KINDS.get(visit["kind"] or "", visit["plugin"] or visit["kind"])
     more = f", try {visit['try']}" if visit.get("try", 1) > 1 else ""
     head = f"{number}. {output.styled(visit['node'], 'cyan')} ({kind}{more})"
@@ -162,7 +161,7 @@ def _went(destination: str | None) -> list[str]:
     return [f"   so it went to {destination}"] if destination else []
 
 
-def _gate(visit: Value) -> Iterator[str]:
+def _gate(visit: Explained) -> Iterator[str]:
     gate = visit["gate"]
     if gate["values"] is None:
         values = f"its values are {visit['given_kept']}"
@@ -177,7 +176,7 @@ def _gate(visit: Value) -> Iterator[str]:
         yield f"answer: {answer}, so it went to {ways}"
 
 
-def _work(visit: Value, life: Value) -> Iterator[str]:
+def _work(visit: Explained, life: Explained) -> Iterator[str]:
     if visit["returned_hash"] is None:
         if visit["status"] == "completed":
             yield f"returned {output.count(len(life['becomes']) + life.get('left_out', 0), 'row')}: see below"
@@ -200,7 +199,7 @@ def _work(visit: Value, life: Value) -> Iterator[str]:
         yield from _values(visit["returned"], visit["returned_kept"])
 
 
-def _change(change: Value) -> str:
+def _change(change: Explained) -> str:
     match change["change"]:
         case "added":
             return output.styled(f"+ {change['field']}: {_plain(change['after'])}", "green")
@@ -211,7 +210,7 @@ def _change(change: Value) -> str:
             return output.styled(words, "yellow")
 
 
-def _call(call: Value) -> Iterator[str]:
+def _call(call: Explained) -> Iterator[str]:
     took = f", {call['latency_ms']:g} ms" if call["latency_ms"] is not None else ""
     yield f"called {call['type']} ({call['status']}{took})"
     yield f"  asked {_plain(call['request'])}"
@@ -228,7 +227,7 @@ def _error(error: Any) -> str:
     return f"{error.get('reason', 'no reason given')}{f' ({more})' if more else ''}"
 
 
-def _batch(batch: Value, focus: str | None) -> list[str]:
+def _batch(batch: Explained, focus: str | None) -> list[str]:
     size = f"more than {batch['size']:,}" if batch["size_is_more"] else f"{batch['size']:,}"
     place = f"number {batch['place']:,} of {size}" if batch["place"] else f"one of {size}"
     meets = "@" not in batch["batch"].rpartition("+")[2] and "+" in batch["batch"]
@@ -245,7 +244,7 @@ def _batch(batch: Value, focus: str | None) -> list[str]:
     return lines
 
 
-def _end(life: Value) -> list[str]:
+def _end(life: Explained) -> list[str]:
     end = life["end"]
     if end is None:
         return ["Has not ended yet."]
@@ -260,7 +259,7 @@ def _end(life: Value) -> list[str]:
     return lines
 
 
-def _ways(life: Value) -> str:
+def _ways(life: Explained) -> str:
     match life["end"]["outcome"]:
         case "forked" | "expanded" if life.get("left_out"):
             return f"; {output.count(life['left_out'], 'more token')} came of it, not told here"

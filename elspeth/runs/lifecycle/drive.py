@@ -32,6 +32,7 @@ from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.topology import AttemptOutcome, Topology
 from elspeth.errors import ENDING_SIGNALS, ElspethError, Interrupted, TakenOver, stopped_by
+from elspeth.execution.retry import RetryPolicy
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
 from elspeth.runs.lifecycle.file_roles import own_files
 from elspeth.runs.lifecycle.fork_server import fork_server
@@ -66,12 +67,9 @@ def plan_of(
         state_directory=str(state_directory(pipeline).absolute()),
         database=str(database.absolute()),
         plugin_files=tuple(str(file) for file in settings.plugins),
-        retry={
-            "attempts": retry.max_attempts,
-            "initial": retry.initial_delay_seconds,
-            "longest": retry.max_delay_seconds,
-            "base": retry.exponential_base,
-        },
+        retry=RetryPolicy(
+            retry.max_attempts, retry.initial_delay_seconds, retry.max_delay_seconds, retry.exponential_base
+        ),
         payload_base=settings.payload_store.base_path,
         inline_limit=settings.payload_store.inline_limit_bytes,
         headers=pipeline.headers,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from elspeth.audit.query.values import Attempt, Event, OperatorAction
+from elspeth.audit.query.values import Attempt, EventRecord, OperatorAction
 
 _ACTIONS = {
     "fix": "cleaned up with `doctor --fix`",
@@ -29,7 +29,9 @@ class Happening:
     sentence: str
 
 
-def history(attempts: Iterable[Attempt], events: Iterable[Event], actions: Iterable[OperatorAction]) -> list[Happening]:
+def history(
+    attempts: Iterable[Attempt], events: Iterable[EventRecord], actions: Iterable[OperatorAction]
+) -> list[Happening]:
     """Everything worth telling, oldest first. That a child was started, and marks of the flow, are left out."""
     drivers = {attempt.attempt: attempt for attempt in attempts}
     told = [Happening(action.created_at, None, _action(action)) for action in actions]
@@ -40,7 +42,7 @@ def history(attempts: Iterable[Attempt], events: Iterable[Event], actions: Itera
     return sorted(told, key=lambda happening: happening.at)
 
 
-def _event(event: Event, driver: Attempt | None) -> str | None:
+def _event(event: EventRecord, driver: Attempt | None) -> str | None:
     facts: Mapping[str, Any] = json.loads(event.detail) if event.detail else {}
     if event.child is None:
         return _of_the_run(event, driver, facts)
@@ -65,7 +67,7 @@ def _event(event: Event, driver: Attempt | None) -> str | None:
     return None
 
 
-def _of_the_run(event: Event, driver: Attempt | None, facts: Mapping[str, Any]) -> str | None:
+def _of_the_run(event: EventRecord, driver: Attempt | None, facts: Mapping[str, Any]) -> str | None:
     if event.event == "started" and driver is not None:
         where = f" in container {driver.container_id[:12]}" if driver.container_id else ""
         return f"attempt {driver.attempt} began: {driver.user}, pid {driver.pid} on {driver.host}{where}"

@@ -12,7 +12,7 @@ import psutil
 
 from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.query.values import CheckpointRecord, Event, Run
+from elspeth.audit.query.values import CheckpointRecord, EventRecord, Run
 from elspeth.runs.lifecycle.driver import Driver, recorded
 from elspeth.runs.liveness.identity import AttemptIdentity
 from elspeth.runs.liveness.run_assessment import assessment, resumable
@@ -68,7 +68,7 @@ def summary(reader: AuditReader, run: Run) -> Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessState:
+class ProcessView:
     """A process of the latest attempt. `state` is alive, stopped, gone, or unknown where it cannot be seen from here.
 
     `resident_bytes` is what it holds in memory now, `restarts` how often it was started again.
@@ -119,7 +119,7 @@ class Status:
     next_command: str
     nodes: tuple[NodeCount, ...]
     balance: Balance
-    processes: tuple[ProcessState, ...]
+    processes: tuple[ProcessView, ...]
     checkpoints: tuple[CheckpointRecord, ...]
     happenings: tuple[Happening, ...]
     drivers: Mapping[int, Driver]
@@ -174,7 +174,7 @@ def _nodes(reader: AuditReader, run: Run) -> list[NodeCount]:
     ]
 
 
-def _processes(main: AttemptIdentity, run: Run, events: list[Event]) -> list[ProcessState]:
+def _processes(main: AttemptIdentity, run: Run, events: list[EventRecord]) -> list[ProcessView]:
     latest: dict[str, Identity] = {}
     restarts: dict[str, int] = {}
     for event in events:
@@ -185,7 +185,7 @@ def _processes(main: AttemptIdentity, run: Run, events: list[Event]) -> list[Pro
     return [_process(role, identity, restarts.get(role, 0)) for role, identity in people.items()]
 
 
-def _process(role: str, identity: Identity, restarts: int) -> ProcessState:
+def _process(role: str, identity: Identity, restarts: int) -> ProcessView:
     state = identity.state()
     resident = None
     if state in ("alive", "stopped"):
@@ -193,7 +193,7 @@ def _process(role: str, identity: Identity, restarts: int) -> ProcessState:
             resident = psutil.Process(identity.pid).memory_info().rss
         except psutil.Error:  # it ended between the two looks, or may not be looked at
             state = identity.state()
-    return ProcessState(role, identity.pid, state, resident, restarts)
+    return ProcessView(role, identity.pid, state, resident, restarts)
 
 
 def _checkpoint(held: CheckpointRecord) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
 from elspeth.audit.store.records import COLUMNS, PURGEABLE
 from elspeth.audit.store.writer import AuditWriter
-from elspeth.audit.verify.findings import Finding
+from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import verify_run
 from elspeth.errors import RunNotFound
 from tests.unit.audit.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows, write_run
@@ -51,7 +51,7 @@ def tampering(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def findings(path: Path, run: str = RUN, key: bytes | None = KEY) -> list[Finding]:
+def findings(path: Path, run: str = RUN, key: bytes | None = KEY) -> list[Discrepancy]:
     with AuditReader(path) as reader:
         return verify_run(reader, run, key)
 

@@ -10,7 +10,7 @@ import pytest
 
 from elspeth import canonical
 from elspeth.execution import codec, executor
-from elspeth.execution.executor import RetryPolicy
+from elspeth.execution.retry import RetryPolicy
 from elspeth.plugins.contract import Context, Row, RowError, TransientError
 from tests.unit.execution.walking import Walked, token
 
@@ -191,7 +191,7 @@ class Clock:
 
 
 def test_waits_between_tries_grow_up_to_the_longest() -> None:
-    policy = RetryPolicy(attempts=9, initial=1.5, longest=20.0, base=2.0)
+    policy = RetryPolicy(9, initial_delay_seconds=1.5, max_delay_seconds=20.0, exponential_base=2.0)
     assert [policy.delay(failures) for failures in range(1, 7)] == [1.5, 3.0, 6.0, 12.0, 20.0, 20.0]
 
 
@@ -207,7 +207,7 @@ def test_a_wait_lasts_as_long_as_the_policy_says_and_shows_every_second_that_it_
         raise TransientError("busy")
 
     run = linear("discard", busy)
-    run.stages[0].retry = RetryPolicy(attempts=4, initial=2.5, longest=60.0, base=2.0)
+    run.stages[0].retry = RetryPolicy(4, initial_delay_seconds=2.5, max_delay_seconds=60.0, exponential_base=2.0)
     beats = [0.0]
     run.contexts["t"]._beat = lambda: beats.append(clock.now)
     run.feed({"a": 0})

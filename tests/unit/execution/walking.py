@@ -12,9 +12,9 @@ from elspeth.audit.store.records import COLUMNS
 from elspeth.coordinator.evidence import Conviction
 from elspeth.execution import codec
 from elspeth.execution.compile import compile_executor
-from elspeth.execution.executor import RetryPolicy
 from elspeth.execution.ingest import Ingest
 from elspeth.execution.recorder import Recorder
+from elspeth.execution.retry import RetryPolicy
 from elspeth.execution.stage_runner import StageRunner, run_items
 from elspeth.graph.build import build
 from elspeth.plugins import registry

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit.query.values import Attempt, Event, OperatorAction
+from elspeth.audit.query.values import Attempt, EventRecord, OperatorAction
 from elspeth.runs.views.history import history
 
 
-def event(child: str | None, what: str, pid: int | None = 7, at: str = "2026-01-01T00:00:00Z", **facts: Any) -> Event:
-    return Event(f"mf3k2a9x!0001.{what}", 1, child, what, pid, json.dumps(facts) if facts else None, at)
+def event(
+    child: str | None, what: str, pid: int | None = 7, at: str = "2026-01-01T00:00:00Z", **facts: Any
+) -> EventRecord:
+    return EventRecord(f"mf3k2a9x!0001.{what}", 1, child, what, pid, json.dumps(facts) if facts else None, at)
 
 
 def attempt(end_reason: str | None = None, container_id: str | None = None) -> Attempt:
@@ -46,7 +48,7 @@ def attempt(end_reason: str | None = None, container_id: str | None = None) -> A
         (event(None, "completed"), "the run completed"),
     ],
 )  # fmt: skip
-def test_an_event_is_told_in_a_sentence(told: Event, sentence: str) -> None:
+def test_an_event_is_told_in_a_sentence(told: EventRecord, sentence: str) -> None:
     assert [happening.sentence for happening in history([attempt()], [told], [])] == [sentence]
 
 
@@ -61,7 +63,7 @@ def test_a_container_is_named_with_its_driver() -> None:
 
 
 @pytest.mark.parametrize("quiet", [event("source", "started"), event(None, "unit"), event(None, "fix.000000003")])
-def test_what_nobody_needs_to_know_is_left_out(quiet: Event) -> None:
+def test_what_nobody_needs_to_know_is_left_out(quiet: EventRecord) -> None:
     assert history([attempt()], [quiet], []) == []
 
 
