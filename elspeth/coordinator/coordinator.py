@@ -221,8 +221,9 @@ class Coordinator(pykka.ThreadingActor):
         """Put on record what was found and done before the first row is touched."""
         topology = self._topology
         self._audit.record("run", "inspected", detail={"sizes": topology.sizes})
-        if topology.takes_over is not None:
-            self._audit.record("run", "took_over", pid=topology.takes_over.get("pid"), detail=topology.takes_over)
+        before = topology.takes_over
+        if before is not None:
+            self._audit.record("run", "took_over", pid=before.pid, detail=asdict(before))
         if topology.cautious:
             self._progress.notify(
                 "two attempts died at the same place: rows go one at a time now, to find the one to blame"

@@ -11,8 +11,18 @@ from actors.spec import ChildSpec
 from elspeth.concealment import NOTHING, Concealment
 from elspeth.coordinator.exit_reasons import Limits
 from elspeth.coordinator.policy import Policy
-from elspeth.coordinator.protocol import JsonObject
 from elspeth.errors import ElspethError
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """The attempt before this one, for the record: its process, what became of it, and how that is known."""
+
+    from_attempt: int
+    pid: int | None
+    host: str | None
+    state: str
+    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +41,7 @@ class Topology:
     cautious: bool = False
     leftovers: tuple[Identity, ...] = ()
     sizes: dict[str, int] = field(default_factory=dict)  # of the inputs as they were found, in bytes, for the record
-    takes_over: JsonObject | None = None  # for the record: the attempt before this one, its process, what became of it
+    takes_over: Predecessor | None = None
     fence: Callable[[], None] = lambda: None  # raises `TakenOver` if a later attempt drives the run
     stop_seconds: float = 8.0
     concealment: Concealment = NOTHING  # of what children say of their deaths

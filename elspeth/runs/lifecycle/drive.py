@@ -30,7 +30,7 @@ from elspeth.coordinator.exit_reasons import Limits
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
-from elspeth.coordinator.topology import AttemptOutcome, Topology
+from elspeth.coordinator.topology import AttemptOutcome, Predecessor, Topology
 from elspeth.errors import ENDING_SIGNALS, ElspethError, Interrupted, TakenOver, stopped_by
 from elspeth.execution.retry import RetryPolicy
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
@@ -107,7 +107,7 @@ def policy_of(pipeline: Pipeline) -> Policy:
 
 def topology_of(
     pipeline: Pipeline, plan: Plan, audit: AuditPlan, *, cautious: bool = False, leftovers: tuple[Identity, ...] = (),
-    takes_over: dict[str, Any] | None = None,
+    takes_over: Predecessor | None = None,
 ) -> Topology:  # fmt: skip
     """Who plays in this attempt."""
     supervisor = pipeline.settings.supervisor

@@ -18,6 +18,7 @@ from elspeth.audit.store.database import require_whole
 from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.progress import Progress
+from elspeth.coordinator.topology import Predecessor
 from elspeth.errors import ConfigurationMismatch
 from elspeth.roles.plan import AuditPlan
 from elspeth.runs.lifecycle import driver, evidence_delivery
@@ -179,13 +180,10 @@ def execute(
         return ended
 
 
-def _predecessor(assessment: RunAssessment) -> dict[str, Any]:
+def _predecessor(assessment: RunAssessment) -> Predecessor:
     """The attempt that is taken over, for the record."""
     attempt, verdict = assessment.attempt, assessment.verdict
-    return {
-        "from_attempt": attempt.attempt, "pid": attempt.pid, "host": attempt.host, "state": verdict.state,
-        "evidence": verdict.sentence,
-    }  # fmt: skip
+    return Predecessor(attempt.attempt, attempt.pid, attempt.host, verdict.state, verdict.sentence)
 
 
 def _grown(now: Mapping[str, int], then: Mapping[str, int]) -> tuple[str, ...]:

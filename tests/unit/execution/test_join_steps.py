@@ -322,6 +322,11 @@ def test_a_fork_within_a_branch_meets_inside_and_then_outside() -> None:
         token(0, ".a.c"): ("coalesced", None), token(0, ".a.d"): ("coalesced", None),
         token(0, ".a+m1"): ("coalesced", None), token(0, "+m2"): ("completed", "out"),
     }  # fmt: skip
+    branches = {r["token_id"]: r["branch_name"] for r in run.records("tokens")}
+    assert branches == {
+        token(0): None, token(0, ".a"): "a", token(0, ".b"): "b", token(0, ".a.c"): "c", token(0, ".a.d"): "d",
+        token(0, ".a+m1"): "a", token(0, "+m2"): None,
+    }  # fmt: skip
 
 
 def test_a_fork_within_a_branch_meets_outside_although_the_other_branch_waits_for_rows() -> None:
