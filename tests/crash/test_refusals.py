@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.kit.oracle.checker import check
-from tests.kit.pipelines.crash_pipelines import DECIDING, ROWS, SLOW, lay_out, write_input
-from tests.kit.processes.program import Program, Programs, wait_until
+from tests.kit.pipelines.crash_pipelines import DECIDING, ROWS, lay_out, write_input
+from tests.kit.processes.held import elspeth, held_run, make
+from tests.kit.processes.program import Program, Programs
 from tests.kit.processes.story import outputs, query, run_id, snapshot
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
@@ -59,27 +60,20 @@ def test_a_run_without_checkpoints_cannot_be_resumed(tmp_path: Path, programs: P
     programs.call(folder, *RUN, "--force-new")
 
 
-def test_a_run_that_somebody_drives_is_left_alone(tmp_path: Path, programs: Programs) -> None:
-    folder = lay_out(tmp_path / "run", SLOW)
-    alive = programs.start(folder, *RUN)
-    wait_until(lambda: database(folder).exists() and committed(folder), what="something is committed")
-    said = programs.call(folder, "resume", run_id(database(folder)), code=3).said
-    assert alive.popen.poll() is None, "the run was over too early for this test"
-    assert "Run already in progress" in said
-    ((pid, host, since),) = query(database(folder), "SELECT pid, host, started_at FROM run_attempts")
-    assert pid == alive.pid
-    assert str(pid) in said
-    assert host in said
-    assert since in said
-    alive.ends_with(0)
-    assert query(database(folder), "SELECT count(*) FROM run_attempts") == [(1,)]
-    assert query(database(folder), "SELECT count(*) FROM operator_actions") == [(0,)]
-    assert violations(folder) == []
-
-
-def committed(folder: Path) -> bool:
-    tables = query(database(folder), "SELECT count(*) FROM sqlite_master WHERE name = 'rows'")[0][0]
-    return bool(tables and query(database(folder), "SELECT count(*) FROM rows")[0][0])
+def test_a_run_that_somebody_drives_is_left_alone(tmp_path: Path) -> None:
+    with held_run(make(tmp_path)) as (process, run):
+        second = elspeth(tmp_path, "resume", run)
+        assert second.returncode == 3, second.stderr
+        assert "Run already in progress" in second.stderr
+        ((pid, host, since),) = query(database(tmp_path), "SELECT pid, host, started_at FROM run_attempts")
+        assert pid == process.pid
+        for fact in (str(pid), host, since):
+            assert fact in second.stderr
+        (tmp_path / "go").touch()
+        assert process.wait() == 0
+    assert query(database(tmp_path), "SELECT count(*) FROM run_attempts") == [(1,)]
+    assert query(database(tmp_path), "SELECT count(*) FROM operator_actions") == [(0,)]
+    assert (tmp_path / "output" / "out.csv").read_text() == (tmp_path / "data" / "input.csv").read_text()
 
 
 def violations(folder: Path) -> list[str]:
