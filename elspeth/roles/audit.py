@@ -17,6 +17,7 @@ from msgspec import structs
 
 from actors.crash_points import crash_point
 from elspeth import ids
+from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.export.journal import Journal
 from elspeth.audit.fencing import require_not_taken_over
 from elspeth.audit.store.record_frames import RecordFrames, decode
@@ -28,8 +29,6 @@ from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition, read_chec
 from elspeth.errors import ElspethError, NoCheckpoint, TakenOver
 from elspeth.roles.plan import decode_audit_plan
 from elspeth.roles.role import Role
-
-SIGNING_KEY = "ELSPETH_SIGNING_KEY"
 
 
 class AuditRole(Role):

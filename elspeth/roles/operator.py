@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from actors.crash_points import crash_point
+from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.purge import PURGE, REMOVE
 from elspeth.audit.store.writer import AuditWriter
 from elspeth.coordinator.protocol import Failed, Message
-from elspeth.roles.audit import SIGNING_KEY
 from elspeth.roles.role import Role
 
 
@@ -40,8 +40,16 @@ class RequestCarriedOut(Message, frozen=True):
     """What was asked for is done, and durable."""
 
 
+class Progressed(Message, frozen=True):
+    """A line about what is done just now; others follow, and the answer at the end."""
+
+    line: str
+
+
+Answer = RequestCarriedOut | Progressed | Failed
+
 _encode = msgspec.msgpack.Encoder().encode
-_answer: msgspec.msgpack.Decoder[RequestCarriedOut | Failed] = msgspec.msgpack.Decoder(RequestCarriedOut | Failed)
+_answer: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 _decode = msgspec.msgpack.Decoder(OperatorRequest).decode
 
 
@@ -50,8 +58,8 @@ def encode_request(request: OperatorRequest) -> bytes:
     return _encode(request)
 
 
-def decode_answer(header: bytes | memoryview) -> RequestCarriedOut | Failed:
-    """What the child answered."""
+def decode_answer(header: bytes | memoryview) -> Answer:
+    """What the child says: how far it is, and at the end that it is done or has failed."""
     return _answer.decode(header)
 
 
@@ -61,19 +69,20 @@ class OperatorRole(Role):
     def begin(self) -> None:
         request = _decode(self.argument)
         key = os.environ.get(SIGNING_KEY)
-        writer = AuditWriter(Path(request.database), signing_key=key.encode() if key else None, migrate=request.migrate)
+        who = {name: getattr(request, name) for name in ("user", "uid", "command_line", "reason")}
+        writer = AuditWriter(
+            Path(request.database), signing_key=key.encode() if key else None,
+            migrate=who if request.migrate else None, tell=lambda line: self.send(Progressed(line)),
+        )  # fmt: skip
         try:
-            _carry_out(writer, request)
+            _carry_out(writer, request, who)
         finally:
             writer.close()
         crash_point("operator.before_answer")
         self.send(RequestCarriedOut())
 
 
-def _carry_out(writer: AuditWriter, request: OperatorRequest) -> None:
-    who: dict[str, Any] = {
-        "user": request.user, "uid": request.uid, "command_line": request.command_line, "reason": request.reason,
-    }  # fmt: skip
+def _carry_out(writer: AuditWriter, request: OperatorRequest, who: dict[str, Any]) -> None:
     if request.run_id is None:
         return
     if request.action in (PURGE, REMOVE):

@@ -19,7 +19,8 @@ from typing import Any
 
 import orjson
 
-from elspeth.audit import chain
+from elspeth.audit.chain import digests
+from elspeth.audit.chain.layouts import NEWEST
 from elspeth.audit.store import database, schema
 from elspeth.audit.store.commit_records import PreparedCommit
 from elspeth.clock import utc_now
@@ -34,7 +35,7 @@ class Audit:
     def __init__(self, path: Path) -> None:
         self.connection = database.open_writer(path)
         schema.create(self.connection)
-        self.number, self.head = 0, chain.GENESIS
+        self.number, self.head = 0, digests.GENESIS
         self.clear()
 
     def clear(self) -> None:
@@ -45,23 +46,32 @@ class Audit:
 
     def commit(self) -> None:
         """One transaction with everything since the last."""
-        digests = [chain.digest_table(name, rows) for name, rows in self.records.items() if rows]
-        batch = PreparedCommit(RUN, {name: rows for name, rows in self.records.items() if rows}, digests)
+        made = [digests.digest_table(name, rows) for name, rows in self.records.items() if rows]
+        batch = PreparedCommit(RUN, {name: rows for name, rows in self.records.items() if rows}, made)
         self.connection.execute("BEGIN IMMEDIATE")
         for table, records in batch.records.items():
             self.connection.executemany(batch.insert(table), [(self.number, *record) for record in records])
         at = utc_now()
-        digest = chain.digest_commit(self.head, RUN, 1, self.number, at, batch.digests)
+        digest = digests.digest_commit(self.head, RUN, 1, self.number, at, batch.digests)
         self.connection.execute(
             "INSERT INTO commits (run_id, commit_no, attempt, previous_digest, digest, record_count, committed_at,"
-            " signature) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-            (RUN, self.number, 1, self.head, digest, sum(part.record_count for part in batch.digests), at),
+            " layout) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                RUN,
+                self.number,
+                1,
+                self.head,
+                digest,
+                sum(part.record_count for part in batch.digests),
+                at,
+                NEWEST.number,
+            ),
         )
         self.connection.executemany(
             "INSERT INTO commit_tables (run_id, commit_no, table_name, record_count, digest, marks, purgeable_digest,"
             " purgeable_marks) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (RUN, self.number, part.table, part.record_count, part.digest, part.split_points, part.purgeable_digest,
+                (RUN, self.number, part.table, part.record_count, part.digest, part.marks, part.purgeable_digest,
                  part.purgeable_marks)
                 for part in batch.digests
             ],

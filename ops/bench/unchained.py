@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from elspeth.audit import chain
-from elspeth.audit.chain import GENESIS, Lines, TableDigest
+from elspeth.audit.chain import digests
+from elspeth.audit.chain.digests import GENESIS, Lines, TableDigest
 from elspeth.audit.store.records import Record
 
 NOTHING = Lines(b"", b"", b"", b"")
@@ -26,7 +26,7 @@ def _no_digest(table: str, count: int, _pieces: Sequence[Lines]) -> TableDigest:
     return TableDigest(table, count, GENESIS, b"")
 
 
-chain.lines_of, chain.digest_lines = _no_lines, _no_digest
+digests.lines_of, digests.digest_lines = _no_lines, _no_digest
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parents[2])

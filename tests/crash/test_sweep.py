@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from elspeth.audit.chain.layouts import NEWEST
+from tests.kit.fixtures.unpack import run_ids, unpack
 from tests.kit.oracle.checker import check
 from tests.kit.pipelines.crash_pipelines import BATCHING, DECIDING, lay_out
 from tests.kit.processes.program import ROOT, Program, Programs, programs
 from tests.kit.processes.story import differences, outputs, query, run_id, story
 
 OF_OPERATORS = ("operator.", "audit.before_purge", "audit.in_purge")
-ELSEWHERE = ("main.", "supervisor.", *OF_OPERATORS)  # no child of a run
+OF_MIGRATIONS = ("audit.in_migration", "audit.after_migration")
+ELSEWHERE = ("main.", "supervisor.", *OF_OPERATORS, *OF_MIGRATIONS)  # no child of a run
 ONLY_IN_A_RESUME = {"main.before_resume_lock", "main.after_resume_lock", "audit.in_take_over"}
 ONLY_IN_BATCHES = ("stage.", "worker.before_unit", "worker.after_unit")
 
@@ -122,7 +125,7 @@ def test_the_points_are_found() -> None:
     assert set(POINTS) >= ONLY_IN_A_RESUME
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if not point.startswith(OF_OPERATORS)])
+@pytest.mark.parametrize("point", [point for point in POINTS if not point.startswith(OF_OPERATORS + OF_MIGRATIONS)])
 def test_a_run_whose_every_process_dies_is_resumed(
     point: str, tmp_path: Path, programs: Programs, undisturbed: dict[str, Undisturbed]
 ) -> None:
@@ -189,6 +192,31 @@ def test_a_purge_that_dies_can_be_repeated(point: str, tmp_path: Path, programs:
     programs.call(folder, *words)
     programs.call(folder, "verify", words[-1])
     assert query(folder / "runs/audit.db", "SELECT count(*) FROM rows WHERE source_data IS NOT NULL") == [(0,)]
+
+
+@pytest.mark.parametrize("point", OF_MIGRATIONS)
+@pytest.mark.parametrize("whole_tree", [True, False], ids=["all", "one"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_migration_that_dies_leaves_all_as_it_was_or_all_done(
+    point: str, whole_tree: bool, times: int, tmp_path: Path, programs: Programs
+) -> None:
+    whole, folder = unpack("completed", tmp_path / "whole"), unpack("interrupted", tmp_path / "run")
+    (run,) = run_ids(folder)
+    again = ("resume", run, "--working-directory", ".", "--accept-changed-code")
+    for time in range(times):
+        mark = tmp_path / f"mark{time}"
+        died = programs.start(folder, *again, **armed(point, 1, mark, whole_tree=whole_tree))
+        if time and point == "audit.after_migration":
+            died.ends_with(0)  # the first time did it
+            return
+        died.ends_with(-9 if whole_tree else 75)
+        assert mark.exists(), "the point did not fire"
+        assert query(folder / "runs/audit.db", "PRAGMA user_version") == [(1 if "in_" in point else NEWEST.number,)]
+        programs.call(folder, "verify", run)
+    programs.call(folder, *again)
+    programs.call(folder, "verify", run)
+    for name in ("large.csv", "summed.json", "refused.jsonl"):
+        assert (folder / "output" / name).read_bytes() == (whole / "output" / name).read_bytes()
 
 
 TWICE = [

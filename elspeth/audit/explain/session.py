@@ -37,7 +37,7 @@ def explain_session(path: Path, reference: str) -> Iterator[ExplainSession]:
     connection = database.open_reader(path)
     try:
         with database.worded(path):
-            schema.check(connection, path)
+            schema.check_readable(connection, path)
             yield ExplainSession(connection, _run_id(connection, path, reference))
     finally:
         connection.close()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from elspeth import __version__, canonical
+from elspeth.audit.chain.layouts import NEWEST
 from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.export.jsonl import CHAIN, TABLES, columns_of, lines, named
 from elspeth.audit.query.reader import AuditReader
@@ -69,6 +70,7 @@ def _export(connection: sqlite3.Connection, run_id: str, directory: Path, key: b
     manifest = {
         "elspeth_export": VERSION,
         "elspeth_version": __version__,
+        "layout": NEWEST.number,
         "exported_at": utc_now(),
         "run_id": run_id,
         "head": head(connection, run_id),

@@ -2,7 +2,8 @@
 
 A commit's lines end with the one of table `commits`. Everything is written under a lock, so that several runs may share
 a file: lines behind the last `commits` line are what somebody who died left of a commit, and are cut off. What is
-missing is caught up from the tables; no line is torn, none stands there twice.
+missing is caught up from the tables, and so is the last commit where it is not what they hold; no line is torn, none
+stands there twice.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from actors.crash_points import crash_point
 from elspeth import ids
 from elspeth.audit.export.journal_file import require_journal
 from elspeth.audit.export.jsonl import CHAIN, lines
+from elspeth.audit.purge import PURGE, REMOVE, last_action
 from elspeth.audit.store.commit_records import PreparedCommit, key_columns
 from elspeth.audit.store.records import COLUMNS, FIXED
 from elspeth.audit.verify.table import RANGED
@@ -62,63 +64,97 @@ class Journal:
             if last >= number:
                 return  # a later attempt has caught it up
             if last < number - 1:
-                self._catch_up(connection, last, number - 1)
+                self._catch_up(connection, self._run_id, last, number - 1)
             self._write(b"".join(_batch_lines(batch, number)) + _link(batch.run_id, link))
 
     def catch_up(self, connection: sqlite3.Connection) -> int:
-        """Append all commits that are not in the file yet; answers how many."""
+        """Append all commits that are not in the file yet; answers how many.
+
+        Asked when the file is opened: after a power cut, pages of the last commit in it may be missing although its
+        last line is there. So that commit is held against the tables, and written again where it is not the same.
+        """
         (head,) = connection.execute(
             "SELECT coalesce(max(commit_no), -1) FROM commits WHERE run_id = ?", (self._run_id,)
         ).fetchone()
         with self._locked():
             last = self._mend()
-            self._catch_up(connection, last, head)
+            last -= self._renew(connection, last)
+            self._catch_up(connection, self._run_id, last, head)
         return max(0, int(head) - last)
+
+    def _renew(self, connection: sqlite3.Connection, last: int) -> bool:
+        """Mend the last commit in the file, whose ever it is; answers whether it was our own, and is gone now."""
+        start, end, run_id, number = self._last_commit()
+        if run_id is None or any(last_action(connection, run_id, action) > number for action in (PURGE, REMOVE)):
+            return False  # what was purged since is still there: in the tables it is not
+        written = b"".join(self._from_tables(connection, run_id, number, number))
+        if not written or written == os.pread(self._fd, end - start, start):
+            return False
+        self._cut(start)
+        if run_id == self._run_id:
+            return number == last
+        self._write(written)
+        return False
+
+    def _last_commit(self) -> tuple[int, int, str | None, int]:
+        """Where the file's last commit begins and ends, its run and its number; of an empty file, no run."""
+        found: tuple[int, str, int] | None = None
+        for start, line in self._backwards():
+            link = _link_of(line)
+            if link is not None and found is not None:
+                return start + len(line), *found
+            if link is not None:
+                found = start + len(line), str(link["run_id"]), int(link["commit_no"])
+        return (0, *found) if found is not None else (0, 0, None, -1)
 
     # -- the tables --------------------------------------------------------------------------------------------
 
-    def _catch_up(self, connection: sqlite3.Connection, last: int, head: int) -> None:
+    def _catch_up(self, connection: sqlite3.Connection, run_id: str, last: int, head: int) -> None:
         for first in range(last + 1, head + 1, WINDOW):
-            upto = min(first + WINDOW - 1, head)
-            found: Commits = {number: [] for number in range(first, upto + 1)}
-            low = self._first_row(connection, first)
-            for table in FIXED:
-                self._read(connection, table, first, upto, low, found)
-            for link in connection.execute(
-                f"SELECT {', '.join(CHAIN['commits'])} FROM commits WHERE run_id = ? AND commit_no BETWEEN ? AND ?"
-                " ORDER BY commit_no",
-                (self._run_id, first, upto),
-            ):
-                self._write(b"".join(found[link[0]]) + _link(self._run_id, link))
+            for commit in self._from_tables(connection, run_id, first, min(first + WINDOW - 1, head)):
+                self._write(commit)
 
-    def _first_row(self, connection: sqlite3.Connection, first: int) -> str:
+    def _from_tables(self, connection: sqlite3.Connection, run_id: str, first: int, upto: int) -> Iterator[bytes]:
+        """Some commits of a run as they are written into the file, one after the other."""
+        found: Commits = {number: [] for number in range(first, upto + 1)}
+        low = self._first_row(connection, run_id, first)
+        for table in FIXED:
+            self._read(connection, run_id, table, first, upto, low, found)
+        for link in connection.execute(
+            f"SELECT {', '.join(CHAIN['commits'])} FROM commits WHERE run_id = ? AND commit_no BETWEEN ? AND ?"
+            " ORDER BY commit_no",
+            (run_id, first, upto),
+        ):
+            yield b"".join(found[link[0]]) + _link(run_id, link)
+
+    def _first_row(self, connection: sqlite3.Connection, run_id: str, first: int) -> str:
         """From where on in the key order of rows there can be records of this commit and later ones."""
         newest = connection.execute(
             "SELECT message, checkpoint_id FROM checkpoints"
             " WHERE checkpoint_id > ? AND checkpoint_id < ? AND commit_no < ? ORDER BY checkpoint_id DESC LIMIT 1",
-            (f"{self._run_id}#", f"{self._run_id}$", first),
+            (f"{run_id}#", f"{run_id}$", first),
         ).fetchone()
         checkpoint = read_checkpoint(*newest) if newest else None
         # A stage that keeps tokens waiting writes about earlier rows, too.
         rows = 0 if checkpoint is None or checkpoint.stage_states else checkpoint.row_count
-        return ids.row_id(self._run_id, rows)
+        return ids.row_id(run_id, rows)
 
     def _read(
-        self, connection: sqlite3.Connection, table: str, first: int, upto: int, low: str, found: Commits
+        self, connection: sqlite3.Connection, run_id: str, table: str, first: int, upto: int, low: str, found: Commits
     ) -> None:
         columns = COLUMNS.get(table) or FIXED[table]
         key = columns[0]
-        where, values = "run_id = ?", [self._run_id]
+        where, values = "run_id = ?", [run_id]
         if table in RANGED:
             about_rows = table not in ("artifacts", "supervision_events", "checkpoints", "operator_actions")
-            where, values = f"{key} >= ? AND {key} < ?", [low if about_rows else self._run_id, self._run_id + "~"]
+            where, values = f"{key} >= ? AND {key} < ?", [low if about_rows else run_id, run_id + "~"]
         selected = ", ".join(f'"{column}"' for column in columns)
         for row in connection.execute(
             f"SELECT {selected}, commit_no FROM {table} WHERE {where} AND commit_no BETWEEN ? AND ?"
             f" ORDER BY {', '.join(key_columns(table))}",
             (*values, first, upto),
         ):
-            found[row[-1]].append(_lines(table, self._run_id, [row[:-1]], row[-1]))
+            found[row[-1]].append(_lines(table, run_id, [row[:-1]], row[-1]))
 
     # -- the file ----------------------------------------------------------------------------------------------
 
@@ -126,11 +162,8 @@ class Journal:
         """Cut off what somebody who died left of a commit; answers the last commit of this run in the file, or -1."""
         whole = None
         for start, line in self._backwards():
-            if not (line.startswith(_END) and line.endswith(b"\n")):
-                continue
-            try:
-                link = json.loads(line)
-            except ValueError:
+            link = _link_of(line)
+            if link is None:
                 continue
             if whole is None:
                 whole = start + len(line)
@@ -201,6 +234,16 @@ class Journal:
                 details=["the audit database has everything; the journal is caught up when the run goes on"],
                 next_step=f"mend it, then: elspeth resume {self._run_id}",
             ) from error
+
+
+def _link_of(line: bytes) -> dict[str, Any] | None:
+    """What the line says that ends a commit; None of any other line, and of one that was not written to its end."""
+    if not (line.startswith(_END) and line.endswith(b"\n")):
+        return None
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return None
 
 
 def _batch_lines(batch: PreparedCommit, number: int) -> Iterator[bytes]:

@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
+from elspeth.audit.chain.layouts import FIRST, NEWEST
 from elspeth.audit.store.records import COLUMNS, FIXED
 
 CHAIN: dict[str, tuple[str, ...]] = {
-    "commits": ("commit_no", "attempt", "previous_digest", "digest", "record_count", "committed_at", "signature"),
+    "commits": ("commit_no", "attempt", "previous_digest", "digest", "record_count", "committed_at", "signature",
+                "layout"),
     "commit_tables": ("commit_no", "table_name", "record_count", "digest", "marks", "purgeable_digest",
                       "purgeable_marks"),
 }  # fmt: skip
@@ -34,6 +36,13 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 def columns_of(table: str) -> tuple[str, ...]:
     """The columns of a table's lines, in order."""
     return tuple(dict.fromkeys(("run_id", *TABLES[table], "commit_no")))
+
+
+def added_later(table: str) -> frozenset[str]:
+    """The columns that lines of the first layout did not have; where one is missing, it is NULL."""
+    first = {*CHAIN["commits"]} - {"layout"} if table == "commits" else FIRST.columns.get(table)
+    newest = CHAIN["commits"] if table == "commits" else NEWEST.columns.get(table, ())
+    return frozenset() if first is None else frozenset(newest) - frozenset(first)
 
 
 def named(table: str, rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ class AuditReader:
         self.connection = database.open_reader(path)
         try:
             with database.worded(path):
-                schema.check(self.connection, path)
+                schema.check_readable(self.connection, path)
         except BaseException:
             self.connection.close()
             raise

@@ -153,3 +153,4 @@ class CommitRecord:
     record_count: int
     committed_at: str
     signature: str | None
+    layout: int | None

@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
-from elspeth.audit import chain
+from elspeth.audit.chain import digests
+from elspeth.audit.chain.digests import TableDigest
+from elspeth.audit.chain.layouts import LAYOUTS, NEWEST, Layout
 from elspeth.audit.store.record_frames import RecordFrames, join, part
-from elspeth.audit.store.records import COLUMNS, FIXED, KEY_LENGTH, Record, Records, layout
+from elspeth.audit.store.records import COLUMNS, FIXED, KEY_LENGTH, Record, Records, record_type
 from elspeth.errors import ElspethError
 
 _RUN_ID = re.compile(r"[a-z0-9]{8}")
@@ -30,7 +32,7 @@ class PreparedCommit:
 
     run_id: str
     records: Records = field(default_factory=dict)
-    digests: list[chain.TableDigest] = field(default_factory=list)
+    digests: list[TableDigest] = field(default_factory=list)
 
     def insert(self, table: str, rows: int = 1) -> str:
         """The statement that inserts so many records of this table; each binds the commit's number, then its values."""
@@ -39,7 +41,7 @@ class PreparedCommit:
     def add_single(self, table: str, columns: Mapping[str, Any]) -> None:
         """Let the chain cover the unchanging columns of a row of `runs` or `run_attempts`."""
         record = tuple(columns.get(column) for column in FIXED[table])
-        self.digests.append(chain.digest_table(table, checked(table, [record])))
+        self.digests.append(digests.digest_table(table, checked(table, [record])))
 
 
 def prepared(run_id: str, records: Records, sent: Sequence[RecordFrames] = ()) -> PreparedCommit:
@@ -62,17 +64,17 @@ def prepared(run_id: str, records: Records, sent: Sequence[RecordFrames] = ()) -
             if table not in _OF_A_RUN:
                 _refuse_foreign(table, run_id, ordered)
             batch.records[table] = ordered
-            batch.digests.append(chain.digest_lines(table, len(ordered), lines))
+            batch.digests.append(digests.digest_lines(table, len(ordered), lines))
     return batch
 
 
-def checked(table: str, records: list[Record]) -> list[Record]:
+def checked(table: str, records: list[Record], layout: Layout = NEWEST) -> list[Record]:
     """The same records with values of exactly the columns' types: what is read back is then what was digested.
 
     Raises `ElspethError` where a value has another type.
     """
     try:
-        return msgspec.convert({"records": records}, _LAYOUTS[table]).records  # type: ignore[no-any-return]
+        return msgspec.convert({"records": records}, _kind(layout.number, table)).records  # type: ignore[no-any-return]
     except msgspec.ValidationError as error:
         raise ElspethError(f"an audit record does not fit table {table}: {error}") from error
 
@@ -93,9 +95,8 @@ def _refuse_foreign(table: str, run_id: str, ordered: list[Record]) -> None:
             raise ElspethError(f"{table} record {record[0]} does not belong to run {run_id}")
 
 
-def _single(table: str) -> Any:
+@cache
+def _kind(number: int, table: str) -> Any:
     # msgspec prepares a struct's type once, but a bare tuple type anew in every call.
-    return msgspec.defstruct(table, [("records", list[layout(table)])])  # type: ignore[misc]
-
-
-_LAYOUTS = {table: _single(table) for table in (*COLUMNS, "runs", "run_attempts")}
+    record = record_type(table, LAYOUTS[number].columns[table])
+    return msgspec.defstruct(table, [("records", list[record])])  # type: ignore[valid-type]

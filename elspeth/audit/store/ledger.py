@@ -13,7 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from elspeth.audit import chain
+from elspeth.audit.chain import digests, signing
+from elspeth.audit.chain.layouts import NEWEST
 from elspeth.audit.store import database, state_events
 from elspeth.audit.store.commit_records import PreparedCommit, key_columns
 from elspeth.audit.store.records import Record
@@ -61,8 +62,11 @@ class Ledger:
                 next_step="put the file back with its side files (-wal, -shm) and resume; or start the run again",
             )
 
-    def append(self, batch: PreparedCommit, attempt: int, at: str, head: tuple[int, str], *, sign: bool = False) -> int:
-        """Insert a batch as the commit after `head`, a pair of number and digest; answers its number."""
+    def append(self, batch: PreparedCommit, attempt: int, at: str, head: tuple[int, str]) -> int:
+        """Insert a batch as the commit after `head`, a pair of number and digest, signed with the key if there is one.
+
+        Answers its number.
+        """
         number = head[0] + 1
         run_id = batch.run_id
         for table, records in batch.records.items():
@@ -70,13 +74,13 @@ class Ledger:
                 self._insert(batch, table, records, number)
             except sqlite3.IntegrityError as error:
                 raise self._rejected(table, run_id, number, records, error) from error
-        digest = chain.digest_commit(head[1], run_id, attempt, number, at, batch.digests)
+        digest = digests.digest_commit(head[1], run_id, attempt, number, at, batch.digests)
         count = sum(part.record_count for part in batch.digests)
-        signature = chain.signature(self._key, run_id, number, digest) if sign and self._key else None
+        signature = signing.signature(self._key, run_id, number, digest) if self._key else None
         self.connection.execute(
             "INSERT INTO commits (run_id, commit_no, attempt, previous_digest, digest, record_count, committed_at,"
-            " signature) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (run_id, number, attempt, head[1], digest, count, at, signature),
+            " signature, layout) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (run_id, number, attempt, head[1], digest, count, at, signature, NEWEST.number),
         )
         self.connection.executemany(
             "INSERT INTO commit_tables (run_id, commit_no, table_name, record_count, digest, marks, purgeable_digest,"
@@ -87,7 +91,7 @@ class Ledger:
                 for part in sorted(batch.digests, key=lambda part: part.table)
             ],
         )  # fmt: skip
-        self.appended = batch, (number, attempt, head[1], digest, count, at, signature)
+        self.appended = batch, (number, attempt, head[1], digest, count, at, signature, NEWEST.number)
         return number
 
     def _insert(self, batch: PreparedCommit, table: str, records: list[Record], number: int) -> None:
@@ -109,11 +113,34 @@ class Ledger:
         return row[0], row[1]
 
     def last_head(self) -> str:
-        """The digest that a new run's first commit follows."""
-        row = self.connection.execute(
-            "SELECT digest FROM commits ORDER BY run_id DESC, commit_no DESC LIMIT 1"
-        ).fetchone()
-        return row[0] if row else chain.GENESIS
+        """The digest that a new run's first commit follows: the head of the run that began last.
+
+        That is the one which no other run follows. Ids do not tell, since a clock may be set back.
+        """
+        last = self.last_run()
+        return digests.GENESIS if last is None else self.head(last)[1]
+
+    def last_run(self) -> str | None:
+        """The run that began last, None without any."""
+        firsts = self.connection.execute("SELECT run_id, previous_digest FROM commits WHERE commit_no = 0").fetchall()
+        followed = {digest for _, digest in firsts}
+        runs = sorted((run_id for run_id, _ in firsts), reverse=True)
+        return next((run_id for run_id in runs if not self._is_followed(run_id, followed)), runs[0] if runs else None)
+
+    @property
+    def signs(self) -> bool:
+        """Whether there is a key, and commits are signed."""
+        return self._key is not None
+
+    def is_signed(self, run_id: str) -> bool:
+        """Whether the run's last commit is signed."""
+        query = "SELECT signature FROM commits WHERE run_id = ? ORDER BY commit_no DESC LIMIT 1"
+        row = self.connection.execute(query, (run_id,)).fetchone()
+        return row is not None and row[0] is not None
+
+    def _is_followed(self, run_id: str, followed: set[str]) -> bool:
+        query = "SELECT digest FROM commits WHERE run_id = ? ORDER BY commit_no DESC"
+        return any(digest in followed for (digest,) in self.connection.execute(query, (run_id,)))
 
     def latest_checkpoint(self, run_id: str) -> dict[str, Any] | None:
         """The row of the run's last checkpoint, None without one."""

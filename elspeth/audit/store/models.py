@@ -307,7 +307,8 @@ class Commits(Table):
     digest = TextField()
     record_count = IntegerField()
     committed_at = TextField()
-    signature = TextField(null=True)  # HMAC-SHA-256 of the digest, at the end of an attempt
+    signature = TextField(null=True)  # HMAC-SHA-256 of the digest, with the key
+    layout = IntegerField(null=True)  # in which the records were digested; NULL: the first one
 
     class Meta:
         primary_key = CompositeKey("run_id", "commit_no")

@@ -14,9 +14,9 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from elspeth.audit import chain
-from elspeth.audit.chain import Lines
-from elspeth.audit.store.records import COLUMNS, KEY_LENGTH, Record, Records, layout
+from elspeth.audit.chain import digests
+from elspeth.audit.chain.digests import Lines
+from elspeth.audit.store.records import COLUMNS, KEY_LENGTH, Record, Records, record_type
 from elspeth.errors import ElspethError
 
 
@@ -34,7 +34,7 @@ RecordFrames = dict[str, RecordFrame]
 def part(table: str, records: Sequence[Record]) -> RecordFrame:
     """These records, at least one, in key order, with their lines."""
     ordered = sorted(records, key=_KEYS[table])
-    return RecordFrame(ordered, chain.lines_of(table, ordered))
+    return RecordFrame(ordered, digests.lines_of(table, ordered))
 
 
 def join(table: str, parts: Sequence[RecordFrame]) -> tuple[list[Record], Sequence[Lines]]:
@@ -49,7 +49,7 @@ def join(table: str, parts: Sequence[RecordFrame]) -> tuple[list[Record], Sequen
     if all(key(before.records[-1]) < key(after.records[0]) for before, after in pairwise(parts)):
         return records, [part.lines for part in parts]
     records.sort(key=key)
-    return records, [chain.lines_of(table, records)]
+    return records, [digests.lines_of(table, records)]
 
 
 def encode(records: Records) -> bytes:
@@ -70,7 +70,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def _typed(table: str) -> Any:
-    records = list[layout(table)]  # type: ignore[valid-type, misc]
+    records = list[record_type(table, COLUMNS[table])]  # type: ignore[valid-type, misc]
     return msgspec.defstruct(table, [("records", records), ("lines", Lines)], array_like=True, frozen=True)
 
 

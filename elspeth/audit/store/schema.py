@@ -1,19 +1,19 @@
-"""The database's schema: created, recognised by its stamp, migrated forward, compared with what it should be."""
+"""The database's schema: created, recognised by its stamp, compared with what it should be, read though it is older."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
-from elspeth.errors import ElspethError
+from elspeth.audit.chain.layouts import NEWEST
+from elspeth.audit.store.past_schemas import PAST
+from elspeth.errors import ElspethError, NewerVersion
 
 APPLICATION_ID = 0x456C7370  # "Elsp"
-VERSION = 1
-
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
-"""Per version, what leads from it to the next. Runs inside a transaction; must not commit."""
+VERSION = NEWEST.number
+"""A schema belongs to the newest layout that is written into it."""
 
 NEXT_STEP = "name another database with --database, or start a run, which creates one"
 
@@ -33,7 +33,12 @@ def create(connection: sqlite3.Connection) -> None:
     """Create the newest schema in an empty database, in the transaction that is open."""
     for statement in statements():
         connection.execute(statement)
-    _stamp(connection, VERSION)
+    stamp(connection)
+
+
+def past(number: int) -> list[str]:
+    """The statements that created the schema of an earlier version, in order."""
+    return [statement for part in PAST[number].split(";") if (statement := part.strip())]
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:
@@ -49,16 +54,8 @@ def version(connection: sqlite3.Connection) -> int | None:
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise `ElspethError` unless this database has the schema that this program reads and writes."""
-    found = version(connection)
-    if found is None:
-        what = "is empty" if is_empty(connection) else "is a database of another program"
-        raise ElspethError(f"{path} {what}, not an audit database", next_step=NEXT_STEP)
-    if found > VERSION:
-        raise ElspethError(
-            f"{path} has schema version {found}, this program knows versions up to {VERSION}",
-            next_step="use the newer Elspeth that wrote it",
-        )
+    """Raise `ElspethError` unless this database has the schema that this program writes."""
+    found = _known(connection, path)
     if found < VERSION:
         raise ElspethError(
             f"{path} has schema version {found}, this program needs version {VERSION}",
@@ -66,25 +63,90 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def migrate(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Bring the schema forward, in the transaction that is open; answers the versions before and after.
+def check_readable(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `ElspethError` unless this database can be read here; an older one is from now on read like the newest.
 
-    Raises `ElspethError` where no migration leads from the version found.
+    `NewerVersion` is raised where a later release brought it forward.
     """
-    before = version(connection)
-    if before is None or before > VERSION or any(step not in MIGRATIONS for step in range(before, VERSION)):
-        raise ElspethError(f"nothing leads from schema version {before} to {VERSION}", next_step=NEXT_STEP)
-    for step in range(before, VERSION):
-        MIGRATIONS[step](connection)
-    _stamp(connection, VERSION)
-    return before, VERSION
+    if _known(connection, path) < VERSION:
+        _bridge(connection)
+
+
+def _known(connection: sqlite3.Connection, path: Path) -> int:
+    found = version(connection)
+    if found is None:
+        what = "is empty" if is_empty(connection) else "is a database of another program"
+        raise ElspethError(f"{path} {what}, not an audit database", next_step=NEXT_STEP)
+    if found > VERSION:
+        raise NewerVersion(
+            f"{path} has schema version {found}, this program knows versions up to {VERSION}",
+            next_step="use the newer Elspeth that wrote it",
+        )
+    if found < VERSION and found not in PAST:
+        raise ElspethError(f"{path} has schema version {found}, which no release ever made", next_step=NEXT_STEP)
+    return found
+
+
+def _bridge(connection: sqlite3.Connection) -> None:
+    """Put a view of its newest form in front of each table that had another one; the file is not touched."""
+    reference = _made(statements())
+    try:
+        wanted = {name: columns(reference, name) for name in tables(reference)}
+    finally:
+        reference.close()
+    there = tables(connection)
+    connection.execute("PRAGMA query_only = 0")
+    for name, newest in wanted.items():
+        held = columns(connection, name) if name in there else []
+        if set(newest) - set(held):
+            selected = ", ".join(f'"{column}"' if column in held else f'NULL AS "{column}"' for column in newest)
+            origin = f'FROM main."{name}"' if held else "WHERE 0"
+            connection.execute(f'CREATE TEMP VIEW "{name}" AS SELECT {selected} {origin}')
+    connection.execute("PRAGMA query_only = 1")
+
+
+def tables(connection: sqlite3.Connection) -> list[str]:
+    """The tables of a database, SQLite's own aside."""
+    rows = connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table' ORDER BY name")
+    return [name for (name,) in rows if not name.startswith("sqlite_")]
+
+
+def columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    """The columns of a table, in order."""
+    return [row[1] for row in connection.execute(f'PRAGMA main.table_info("{table}")')]
+
+
+def _made(created: Sequence[str]) -> sqlite3.Connection:
+    reference = sqlite3.connect(":memory:")
+    for statement in created:
+        reference.execute(statement)
+    return reference
+
+
+def stamp(connection: sqlite3.Connection) -> None:
+    """Mark the database as one of the newest version."""
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def altered(connection: sqlite3.Connection) -> dict[str, str]:
+    """The tables that are not as the newest schema has them, each with the statement that creates it anew."""
+    created = statements()
+    reference = _made(created)
+    try:
+        expected = _objects(reference)
+    finally:
+        reference.close()
+    found = _objects(connection)
+    names = {name: statement for statement in created for kind, name in expected if f'"{name}" (' in statement[:80]}
+    return {name: names[name] for kind, name in expected if expected[kind, name] != found.get((kind, name))}
 
 
 def differences(connection: sqlite3.Connection) -> list[str]:
     """What stands in the schema that should not, or stands otherwise, or is missing; a sentence each."""
-    reference = sqlite3.connect(":memory:")
+    stamped = version(connection)
+    reference = _made(past(stamped) if stamped is not None and stamped in PAST else statements())
     try:
-        create(reference)
         expected, found = _objects(reference), _objects(connection)
     finally:
         reference.close()
@@ -95,22 +157,18 @@ def differences(connection: sqlite3.Connection) -> list[str]:
         for kind, name in sorted(expected.keys() & found.keys())
         if expected[kind, name] != found[kind, name]
     ]
-    stamp = version(connection)
-    if stamp != VERSION:
-        sentences.append(f"the schema's stamp is {stamp}, not {VERSION}")
+    if stamped != VERSION and stamped not in PAST:
+        sentences.append(f"the schema's stamp is {stamped}, not {VERSION}")
     return sentences
 
 
 def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
     # Quotes and white space are how it was written, not what it means. SQLite's own tables (statistics) are its own.
-    rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+    rows = connection.execute(
+        "SELECT type, name, sql FROM main.sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    )
     return {(kind, name): re.sub(r'[\s"]+', "", sql or "").lower() for kind, name, sql in rows}
 
 
 def _application(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA application_id").fetchone()[0])
-
-
-def _stamp(connection: sqlite3.Connection, number: int) -> None:
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {number}")

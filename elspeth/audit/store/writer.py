@@ -12,7 +12,7 @@ from typing import Any
 
 from actors.crash_points import crash_point
 from elspeth import canonical, ids
-from elspeth.audit import purge
+from elspeth.audit import migration, purge
 from elspeth.audit.export.journal import Journal
 from elspeth.audit.store import database, memory_marks, schema, state_events
 from elspeth.audit.store.commit_records import prepared
@@ -27,20 +27,27 @@ from elspeth.errors import ElspethError, RunInProgress, RunNotFound, TakenOver
 class AuditWriter:
     """Writes to one audit database, which is created if it does not exist.
 
-    With a `signing_key`, the head is signed whenever an attempt ends. Not thread safe; hold one per process. `migrate`
-    brings an older schema forward first: only while no run is alive. Every method raises `Temporary` where the
+    With a `signing_key` every commit is signed. Not thread safe; hold one per process. `migrate` says for whom (`user`,
+    `uid`, `command_line`, `reason`) an older schema is brought forward first, only while no run is alive; `tell` is
+    given a line at each step of it. Every method raises `Temporary` where the
     database is locked, full or not writable; then nothing of that call has happened.
     """
 
     def __init__(
-        self, path: Path, *, signing_key: bytes | None = None, migrate: bool = False, now: Callable[[], str] = utc_now
+        self,
+        path: Path,
+        *,
+        signing_key: bytes | None = None,
+        migrate: Mapping[str, Any] | None = None,
+        tell: Callable[[str], None] = lambda line: None,
+        now: Callable[[], str] = utc_now,
     ) -> None:
         self.path = path
         self._now = now
         self._connection = database.open_writer(path)
         self._ledger = Ledger(path, self._connection, signing_key)
         try:
-            self._prepare_schema(migrate)
+            self._prepare_schema(migrate, tell)
         except BaseException:
             self._connection.close()
             raise
@@ -227,7 +234,7 @@ class AuditWriter:
             self._fence(run_id, attempt)
             if changes:
                 self._ledger.project(run_id, changes)
-            number = self._ledger.append(batch, attempt, at, self._ledger.head(run_id), sign=changes is not None)
+            number = self._ledger.append(batch, attempt, at, self._ledger.head(run_id))
             crash_point("audit.in_transaction")
         crash_point("audit.after_commit")
         return number
@@ -296,15 +303,28 @@ class AuditWriter:
         """Leave the database; answers whether it is one file now (False: somebody else still uses it)."""
         return database.leave_orderly(self._connection)
 
-    def _prepare_schema(self, migrate: bool) -> None:
+    def _prepare_schema(self, migrate: Mapping[str, Any] | None, tell: Callable[[str], None]) -> None:
+        converted = False
         with self._ledger.transaction():
             if schema.is_empty(self._connection):
                 schema.create(self._connection)
                 return
             found = schema.version(self._connection)
-            if migrate and found is not None and found < schema.VERSION:
-                schema.migrate(self._connection)
+            if migrate is not None and found is not None and found < schema.VERSION:
+                self._convert(migrate, tell)
+                converted = True
             schema.check(self._connection, self.path)
+        if converted:
+            migration.give_back(self._connection)
+
+    def _convert(self, who: Mapping[str, Any], tell: Callable[[str], None]) -> None:
+        """Inside of a transaction. Recorded on the run that began last, unless that would leave it half signed."""
+        before, after = migration.convert(self._connection, self.path, tell)
+        last = self._ledger.last_run()
+        if last is None or (self._ledger.is_signed(last) and not self._ledger.signs):
+            return
+        by = (str(who["user"]), who["uid"], str(who["command_line"]), who["reason"])
+        self._act(last, "migrate", *by, {}, {"from": before, "to": after}, None, purge=False)
 
     def _act(
         self, run_id: str, action: str, user: str, uid: int | None, command_line: str, reason: str | None,
@@ -331,7 +351,7 @@ class AuditWriter:
         if columns or "attempts" in changes:
             records = _with_events(records, state_events.event(run_id, attempt, what, at, changes))
             self._ledger.project(run_id, changes)
-        return self._ledger.append(prepared(run_id, records), attempt, at, (commit_no, digest), sign=True)
+        return self._ledger.append(prepared(run_id, records), attempt, at, (commit_no, digest))
 
     def _finished(self, run_id: str, status: str) -> bool:
         (ended,) = self._connection.execute(

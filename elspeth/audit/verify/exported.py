@@ -13,15 +13,16 @@ from typing import Any
 
 import msgspec
 
+from elspeth.audit.chain.layouts import FIRST, NEWEST
 from elspeth.audit.export.folder import MANIFEST, PAYLOADS, VERSION, head, signature
-from elspeth.audit.export.jsonl import BLOBS, TABLES, columns_of
+from elspeth.audit.export.jsonl import BLOBS, TABLES, added_later, columns_of
 from elspeth.audit.purge import PURGE, last_action
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.outputs import references
 from elspeth.audit.verify.run import verify_run
-from elspeth.errors import ElspethError
+from elspeth.errors import ElspethError, NewerVersion
 
 INSERTED = 2000  # records at a time
 
@@ -41,6 +42,11 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ElspethError(f"{path} is not the manifest of an export: {error}") from None
+    if manifest.get("layout", FIRST.number) > NEWEST.number:
+        raise NewerVersion(
+            f"{path} has layout {manifest['layout']}, this program knows layouts up to {NEWEST.number}",
+            next_step="use the newer Elspeth that wrote it",
+        )
     return dict(manifest)
 
 
@@ -108,7 +114,7 @@ def _rebuild(directory: Path, path: Path) -> Discrepancy | None:
         schema.create(connection)
         for table in TABLES:
             try:
-                for block in _blocks(directory / f"{table}.jsonl", columns_of(table)):
+                for block in _blocks(directory / f"{table}.jsonl", columns_of(table), added_later(table)):
                     names = ", ".join(f'"{column}"' for column in columns_of(table))
                     places = ", ".join("?" * len(columns_of(table)))
                     connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({places})", block)
@@ -120,16 +126,17 @@ def _rebuild(directory: Path, path: Path) -> Discrepancy | None:
     return None
 
 
-def _blocks(path: Path, columns: tuple[str, ...]) -> Iterator[list[list[Any]]]:
+def _blocks(path: Path, columns: tuple[str, ...], later: frozenset[str]) -> Iterator[list[list[Any]]]:
     block: list[list[Any]] = []
     with path.open("rb") as file:
         for line in file:
             value = _decode(line)
-            if value.keys() != set(columns):
+            if value.keys() | later != set(columns):
                 raise ValueError(f"a record with the columns {', '.join(value)}")
             block.append([
-                bytes.fromhex(value[column]) if column in BLOBS and isinstance(value[column], str) else value[column]
+                bytes.fromhex(found) if column in BLOBS and isinstance(found, str) else found
                 for column in columns
+                for found in (value.get(column),)
             ])  # fmt: skip
             if len(block) == INSERTED:
                 yield block

@@ -7,8 +7,10 @@ from typing import Literal
 
 Kind = Literal[
     "schema",  # the database's structure is not what it was made as
+    "integrity",  # SQLite finds the database's pages out of order
     "chain",  # the links between commits do not hold
-    "signature",  # the head is not what was signed
+    "signature",  # a commit is not signed with the key
+    "unfinished",  # with the key: the run has no end that is signed
     "changed", "added", "removed", "moved",  # a record is not what a commit wrote
     "state",  # a run's status says something else than its chained events
     "hash",  # data does not have the hash recorded beside it
@@ -16,6 +18,7 @@ Kind = Literal[
     "account",  # a row or token without its one outcome, or with more
     "output",  # a file is not what a run wrote
     "payload",  # a file of the payload store is gone, or not what its name says
+    "journal",  # a journal does not hold what was committed
     "export",  # an exported file is not what its manifest says
 ]  # fmt: skip
 

@@ -7,14 +7,17 @@ that somebody edited.
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.purge import PURGE, last_action
 from elspeth.audit.verify.findings import Discrepancy
+from elspeth.audit.verify.links import in_order
 from elspeth.coordinator.checkpoint import read_checkpoint
 from elspeth.payloads import PayloadStore
 
@@ -44,15 +47,17 @@ class Checked:
     finding: Discrepancy | None = None
 
 
-def check_outputs(connection: sqlite3.Connection, run_id: str) -> list[Checked]:
-    """Every output of the run, compared with its file."""
-    runs = connection.execute("SELECT run_id, working_directory FROM runs ORDER BY started_at, run_id").fetchall()
-    at = [run for run, _ in runs].index(run_id)
-    mine = _written(connection, *runs[at])
+def check_outputs(connection: sqlite3.Connection, run_id: str, holds: Callable[[str], bool]) -> list[Checked]:
+    """Every output of the run, compared with its file. `holds` says whether the evidence of a later run does: only then
+    is it believed that it wrote what is there now."""
+    directories = dict(connection.execute("SELECT run_id, working_directory FROM runs"))
+    runs = in_order(connection)
+    at = runs.index(run_id)
     later: dict[Path, RecordedOutput] = {}
     for run in runs[at + 1 :]:
-        later |= {written.path: written for written in _written(connection, *run)}
-    return [_checked(written, later.get(written.path)) for written in mine]
+        later |= {written.path: written for written in _written(connection, run, directories[run])}
+    mine = _written(connection, run_id, directories[run_id])
+    return [_checked(written, later.get(written.path), holds) for written in mine]
 
 
 def payload_findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
@@ -154,7 +159,7 @@ def _resolved(directory: str, path: str) -> Path:
     return (Path(directory) / path).resolve()
 
 
-def _checked(mine: RecordedOutput, later: RecordedOutput | None) -> Checked:
+def _checked(mine: RecordedOutput, later: RecordedOutput | None, holds: Callable[[str], bool]) -> Checked:
     try:
         wrong = _difference(mine)
         if wrong is None:
@@ -164,6 +169,8 @@ def _checked(mine: RecordedOutput, later: RecordedOutput | None) -> Checked:
         differs = _difference(later)
     except OSError as error:
         return _tampered(mine, f"cannot be read: {error.strerror or error}")
+    if differs is None and not holds(later.run_id):
+        return _tampered(mine, f"{wrong}; it is what the later run {later.run_id} wrote, but that one does not hold")
     if differs is None:
         return Checked(mine.path, f"{mine.path} was replaced: it is what the later run {later.run_id} wrote")
     return _tampered(mine, f"{wrong}; nor is it what the later run {later.run_id} wrote: that one {differs}")
@@ -178,15 +185,19 @@ def _tampered(mine: RecordedOutput, wrong: str) -> Checked:
 def _difference(written: RecordedOutput) -> str | None:
     """How the file differs from the record, None if it does not."""
     try:
-        size = written.path.stat().st_size
+        descriptor = os.open(written.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would let us wait
     except FileNotFoundError:
         # An output is created when the first attempt begins; before that there is nothing to be missing.
         return "is missing" if written.final or written.size else None
-    if size < written.size:
-        return f"holds {size:,} bytes, {written.size:,} are recorded"
-    digest = hashlib.sha256()
-    left = written.size
-    with written.path.open("rb") as file:
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - it is open already
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return "is no regular file"
+        size = found.st_size
+        if size < written.size:
+            return f"holds {size:,} bytes, {written.size:,} are recorded"
+        digest = hashlib.sha256()
+        left = written.size
         while left and (block := file.read(min(BLOCK, left))):
             digest.update(block)
             left -= len(block)

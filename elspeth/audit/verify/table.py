@@ -8,9 +8,10 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from elspeth.audit import chain
+from elspeth.audit.chain import digests
+from elspeth.audit.chain.layouts import NEWEST, Layout, layout_of
 from elspeth.audit.store.commit_records import checked, key_columns
-from elspeth.audit.store.records import COLUMNS, FIXED, PURGEABLE, Record
+from elspeth.audit.store.records import COLUMNS, Record
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.errors import ElspethError
 
@@ -40,6 +41,12 @@ class TableVerifier:
 
     def run(self) -> list[Discrepancy]:
         """Everything in this table that is not as the commits wrote it."""
+        if bad := self.disagreeing():
+            self._explain(bad[:NAMED])
+        return self.findings[:NAMED]
+
+    def disagreeing(self) -> list[int]:
+        """The numbers of the commits whose records in this table are not what was written."""
         for commit_no, records in self._groups():
             self._take(commit_no, records)
         self._bad.update(dict.fromkeys(self._open))
@@ -47,11 +54,7 @@ class TableVerifier:
         for (commit_no,) in self._connection.execute(query, (self._run_id, self.table)):
             if commit_no not in self._done and commit_no not in self._open:
                 self._bad[commit_no] = None
-        if self._bad:
-            self._explain(
-                sorted(self._bad, key=lambda number: (not isinstance(number, int), f"{number!r:>20}"))[:NAMED]
-            )
-        return self.findings[:NAMED]
+        return sorted(self._bad, key=lambda number: (not isinstance(number, int), f"{number!r:>20}"))
 
     def _take(self, commit_no: int, records: list[Record]) -> None:
         if commit_no in self._bad:
@@ -63,14 +66,14 @@ class TableVerifier:
                 self._done.discard(commit_no)
                 self._bad[commit_no] = None
                 return
-            running = self._open[commit_no] = _Running(expected)
+            running = self._open[commit_no] = _Running(*expected)
         try:
-            typed = checked(self.table, records)
+            typed = as_digested(self.table, records, running.layout)
         except ElspethError:
             self._bad[commit_no] = None
             return
-        running.fixed.add(chain.fixed_lines(self.table, typed))
-        running.purgeable.add(chain.purgeable_lines(self.table, typed))
+        running.fixed.add(digests.fixed_lines(self.table, typed, running.layout))
+        running.purgeable.add(digests.purgeable_lines(self.table, typed, running.layout))
         if running.fixed.count < running.expected.record_count:
             return
         del self._open[commit_no]
@@ -81,7 +84,7 @@ class TableVerifier:
 
     def _groups(self, only: list[int] | None = None) -> Groups:
         """The table's records in key order, neighbours of one commit together."""
-        columns = ", ".join(f'"{column}"' for column in COLUMNS.get(self.table) or FIXED[self.table])
+        columns = ", ".join(f'"{column}"' for column in NEWEST.columns[self.table])
         if self.table in RANGED:
             key = COLUMNS[self.table][0]
             where, values = f"{key} >= ? AND {key} < ?", [self._run_id, self._run_id + "~"]
@@ -103,15 +106,17 @@ class TableVerifier:
                         self._name("changed", record[:-2], commit_no, f"carries the run id {record[-2]!r}")
                 yield commit_no, records
 
-    def _expected(self, commit_no: Any) -> chain.TableDigest | None:
+    def _expected(self, commit_no: Any) -> tuple[digests.TableDigest, Layout] | None:
         row = self._connection.execute(
-            "SELECT table_name, record_count, digest, marks, purgeable_digest, purgeable_marks FROM commit_tables"
-            " WHERE run_id = ? AND commit_no = ? AND table_name = ?",
+            "SELECT p.table_name, p.record_count, p.digest, p.marks, p.purgeable_digest, p.purgeable_marks, c.layout"
+            " FROM commit_tables AS p JOIN commits AS c ON c.run_id = p.run_id AND c.commit_no = p.commit_no"
+            " WHERE p.run_id = ? AND p.commit_no = ? AND p.table_name = ?",
             (self._run_id, commit_no, self.table),
         ).fetchone()
-        if row is None or not (isinstance(row[1], int) and isinstance(row[3], bytes)):
+        layout = layout_of(row[-1]) if row else None
+        if layout is None or not (isinstance(row[1], int) and isinstance(row[3], bytes)):
             return None
-        return chain.TableDigest(*row)
+        return digests.TableDigest(*row[:-1]), layout
 
     def _explain(self, commits: list[int]) -> None:
         """Read the commits that do not agree once more, and name the culprits by their marks."""
@@ -124,10 +129,10 @@ class TableVerifier:
             self._explain_commit(commit_no, held[commit_no])
 
     def _explain_commit(self, commit_no: int, records: list[Record]) -> None:
-        expected = self._expected(commit_no)
-        if expected is None:
+        found = self._expected(commit_no)
+        if found is None:
             for record in records[:NAMED]:
-                self._add(record, commit_no, chain.marks(self._line(record)))
+                self._add(record, commit_no, digests.marks(self._line(record, NEWEST)))
             if not records:
                 self.findings.append(
                     Discrepancy(
@@ -135,15 +140,16 @@ class TableVerifier:
                     )
                 )
             return
-        lines = [self._line(record) for record in records]
+        expected, layout = found
+        lines = [self._line(record, layout) for record in records]
         before = len(self.findings) + len(self.found) + len(self.lost)
         self._compare(commit_no, records, lines, expected.marks)
         if len(self.findings) + len(self.found) + len(self.lost) > before:
             return
-        if expected.digest != chain.digest_of(b"".join(lines)):
+        if expected.digest != digests.digest_of(b"".join(lines)):
             self._vague(commit_no)
             return
-        kept = [(record, line) for record in records if (line := self._purgeable_line(record))]
+        kept = [(record, line) for record in records if (line := self._purgeable_line(record, layout))]
         if not kept and commit_no < self._purged_before:
             what = f"what was purged from {self.table} in commit {commit_no} has its marks still, or again"
             self.findings.append(Discrepancy("changed", what, "commit_tables", None, commit_no))
@@ -155,8 +161,8 @@ class TableVerifier:
             self._vague(commit_no)
 
     def _compare(self, commit_no: int, records: list[Record], lines: list[bytes], marks: bytes) -> None:
-        was = [marks[at : at + chain.MARK_SIZE] for at in range(0, len(marks), chain.MARK_SIZE)]
-        now = [chain.marks(line) for line in lines]
+        was = [marks[at : at + digests.MARK_SIZE] for at in range(0, len(marks), digests.MARK_SIZE)]
+        now = [digests.marks(line) for line in lines]
         start = 0
         while start < min(len(was), len(now)) and was[start] == now[start]:
             start += 1
@@ -192,25 +198,26 @@ class TableVerifier:
         sentence = f"the records of {self.table} in commit {commit_no} are not what was written"
         self.findings.append(Discrepancy("changed", sentence, self.table, None, commit_no))
 
-    def _line(self, record: Record) -> bytes:
+    def _line(self, record: Record, layout: Layout) -> bytes:
         try:
-            return chain.fixed_lines(self.table, checked(self.table, [record]))
+            return digests.fixed_lines(self.table, as_digested(self.table, [record], layout), layout)
         except ElspethError:
             return repr(record).encode() + b"\n"  # a value of a foreign type: like no line that was ever written
 
-    def _purgeable_line(self, record: Record) -> bytes:
-        return chain.purgeable_lines(self.table, checked(self.table, [record])) if self.table in PURGEABLE else b""
+    def _purgeable_line(self, record: Record, layout: Layout) -> bytes:
+        return digests.purgeable_lines(self.table, as_digested(self.table, [record], layout), layout)
 
 
 class _Running:
     """The digests of one commit's records in one table, as far as they have been read."""
 
-    __slots__ = ("expected", "fixed", "purgeable")
+    __slots__ = ("expected", "fixed", "layout", "purgeable")
 
-    def __init__(self, expected: chain.TableDigest) -> None:
+    def __init__(self, expected: digests.TableDigest, layout: Layout) -> None:
         self.expected = expected
-        self.fixed = chain.RunningDigest()
-        self.purgeable = chain.RunningDigest()
+        self.layout = layout
+        self.fixed = digests.RunningDigest()
+        self.purgeable = digests.RunningDigest()
 
     def agrees(self, purged: bool) -> bool:
         expected = self.expected
@@ -222,6 +229,22 @@ class _Running:
             self.purgeable.hexdigest() == expected.purgeable_digest
             and bytes(self.purgeable.marks) == expected.purgeable_marks
         )
+
+
+def as_digested(table: str, records: list[Record], layout: Layout) -> list[Record]:
+    """Records with the newest columns, as this layout digested them.
+
+    Raises `ElspethError` where a value has another type than was written, or stands in a column that the layout did not
+    have: nothing vouches for it.
+    """
+    if layout is not NEWEST:
+        newest, columns = NEWEST.columns[table], layout.columns[table]
+        later = [place for place, column in enumerate(newest) if column not in columns]
+        if later and any(record[place] is not None for record in records for place in later):
+            raise ElspethError(f"a record of {table} holds more than layout {layout.number} has")
+        places = [newest.index(column) for column in columns]
+        records = [tuple(record[place] for place in places) for record in records]
+    return checked(table, records, layout)
 
 
 def _name(table: str, record: Record) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.cli import output
-from elspeth.cli.commands.verify import SIGNING_KEY
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.errors import EXIT_OK
 

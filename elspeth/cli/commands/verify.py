@@ -5,21 +5,26 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.cli import output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
-from elspeth.errors import EXIT_FAILED, EXIT_OK, SettingsError
+from elspeth.errors import EXIT_FAILED, EXIT_IN_PROGRESS, EXIT_OK, SettingsError
 
-SIGNING_KEY = "ELSPETH_SIGNING_KEY"
+if TYPE_CHECKING:
+    from elspeth.audit.query.reader import AuditReader
+    from elspeth.audit.query.values import Run
 
 _WHAT = {
     "schema": "the database's structure was altered",
+    "integrity": "the database is damaged",
     "chain": "the chain of commits is broken",
     "signature": "a signature does not hold",
+    "unfinished": "it has no signed end",
     "changed": "a record was changed",
     "added": "a record was added",
     "removed": "a record was removed",
@@ -31,6 +36,7 @@ _WHAT = {
     "output": "an output was tampered with",
     "payload": "the payload store does not hold what was written",
     "export": "the export was tampered with",
+    "journal": "the journal was tampered with, or damaged",
 }
 
 
@@ -41,9 +47,10 @@ _WHAT = {
         elspeth verify latest
         elspeth verify mf3k2a9x --outputs
         elspeth verify evidence/            (a folder that elspeth export wrote; needs no database)
+        elspeth verify runs/audit.mf3k2a9x.jsonl       (a journal; needs no database)
     """,
 )
-@click.argument("target", metavar="RUN_ID|FOLDER")
+@click.argument("target", metavar="RUN_ID|FOLDER|JOURNAL")
 @click.option("--outputs", is_flag=True, help="Compare the outputs with what was recorded of them, too.")
 @database_option
 @json_option
@@ -51,15 +58,16 @@ _WHAT = {
 def command(context: CliContext, target: str, outputs: bool) -> int:
     """Recompute everything that the audit database claims about a run; exit 1 if anything does not hold.
 
-    With ELSPETH_SIGNING_KEY in the environment, signatures are checked as well.
+    With ELSPETH_SIGNING_KEY in the environment, all of the chain must be signed, and the run must have an end: one that
+    is alive is said to be unfinished (exit 3).
     """
     folder = Path(target)
     words = os.environ.get(SIGNING_KEY)
     key = words.encode() if words else None
-    if os.sep in target or folder.is_dir():
+    if os.sep in target or folder.is_dir() or folder.is_file():
         if outputs:
             raise SettingsError("--outputs needs the run's own database", next_step="elspeth verify RUN_ID --outputs")
-        return _export(context, folder, key)
+        return _journal(context, folder, key) if folder.is_file() else _export(context, folder, key)
     return _run(context, target, key, outputs)
 
 
@@ -77,6 +85,20 @@ def _export(context: CliContext, folder: Path, key: bytes | None) -> int:
     )
 
 
+def _journal(context: CliContext, path: Path, key: bytes | None) -> int:
+    from elspeth.audit.verify.journal import verify_journal
+
+    verdict = verify_journal(path, key)
+    notes = [f"{verdict.behind:,} bytes behind the last commit belong to none."] if verdict.behind else []
+    last, runs = list(verdict.runs.values())[-1], sorted(verdict.runs)
+    facts = {
+        "journal": str(path), "runs": runs, "records": sum(run.records for run in verdict.runs.values()),
+        "head": {"commit_no": last.commit_no, "digest": last.digest, "signature": last.signature},
+        "signature": _signature(key, last.signature),
+    }  # fmt: skip
+    return _tell(context, facts, verdict.findings, notes, f"the journal {path} of run {', '.join(runs)}")
+
+
 def _count(manifest: dict[str, Any]) -> int:
     return sum(facts.get("records", 0) for facts in manifest["files"].values() if isinstance(facts, dict))
 
@@ -85,6 +107,7 @@ def _run(context: CliContext, reference: str, key: bytes | None, outputs: bool) 
     from elspeth.audit import purge
     from elspeth.audit.query.locate import locate
     from elspeth.audit.query.reader import AuditReader
+    from elspeth.audit.verify.links import held_by_later
     from elspeth.audit.verify.outputs import check_outputs, payload_findings
     from elspeth.audit.verify.run import verify_run
 
@@ -96,11 +119,22 @@ def _run(context: CliContext, reference: str, key: bytes | None, outputs: bool) 
         if not any(finding.kind == "schema" for finding in findings):
             findings += payload_findings(reader.connection, run.run_id)
         notes = []
-        for checked in check_outputs(reader.connection, run.run_id) if outputs else ():
+        held: dict[str, bool] = {}
+
+        def holds(later: str) -> bool:
+            if later not in held:
+                found = verify_run(reader, later, key)
+                held[later] = all(finding.kind == "unfinished" for finding in found)
+            return held[later]
+
+        for checked in check_outputs(reader.connection, run.run_id, holds) if outputs else ():
             findings += [checked.finding] if checked.finding else []
             notes += [] if checked.finding else [checked.sentence]
         if findings and purge.was_interrupted(reader.connection, run.run_id):
             notes.append(f"A purge of run {run.run_id} was begun and did not come to its end: repeat it, then verify.")
+        if key is not None and (note := held_by_later(reader.connection, run.run_id)):
+            notes.append(note)
+        alive = _alive(reader, run) if [finding.kind for finding in findings] == ["unfinished"] else None
         heads = reader.commits(run.run_id, 1)
         (records,) = reader.connection.execute(
             "SELECT coalesce(sum(record_count), 0) FROM commits WHERE run_id = ?", (run.run_id,)
@@ -111,7 +145,30 @@ def _run(context: CliContext, reference: str, key: bytes | None, outputs: bool) 
         "head": {"commit_no": head.commit_no, "digest": head.digest, "signature": head.signature} if head else None,
         "records": records, "signature": _signature(key, head.signature if head else None),
     }  # fmt: skip
+    if alive is not None:
+        return _unfinished(context, facts, alive)
     return _tell(context, facts, findings, notes, f"run {run.run_id}")
+
+
+def _alive(reader: AuditReader, run: Run) -> str | None:
+    """What says that a process drives the run just now, None if none does."""
+    from elspeth.runs.liveness.run_assessment import assessment
+
+    verdict = assessment(reader, run, patience=0).verdict
+    return verdict.sentence if verdict.state in ("alive", "frozen") else None
+
+
+def _unfinished(context: CliContext, facts: dict[str, Any], alive: str) -> int:
+    head = facts["head"]
+    if context.json:
+        value = {**facts, "holds": None, "exit_code": EXIT_IN_PROGRESS, "notes": [alive], "findings": []}
+        output.result_json(value)
+        return EXIT_IN_PROGRESS
+    output.result(
+        f"{output.styled('Unfinished:', 'yellow')} Run already in progress: run {facts['run_id']} is alive ({alive});"
+        f" it holds as far as commit {head['commit_no']}, head {head['digest'][:12]}; verify it when it has ended"
+    )
+    return EXIT_IN_PROGRESS
 
 
 def _signature(key: bytes | None, found: object) -> str:

@@ -60,7 +60,8 @@ def _schema(path: Path) -> str:
     connection = open_reader(path)
     try:
         with worded(path):
-            schema.check(connection, path)
+            schema.check_readable(connection, path)
+            found = schema.version(connection)
             if differences := schema.differences(connection):
                 raise ElspethError(
                     f"the schema of {path} is not the one that Elspeth made", details=differences,
@@ -68,6 +69,8 @@ def _schema(path: Path) -> str:
                 )  # fmt: skip
     finally:
         connection.close()
+    if found != schema.VERSION:
+        return f"schema version {found}; the next run or resume, or doctor --fix, brings it to {schema.VERSION}"
     return f"schema version {schema.VERSION}"
 
 

@@ -7,16 +7,14 @@ from pathlib import Path
 
 from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store import schema
-from elspeth.audit.store.database import open_reader, worded
 from elspeth.clock import utc_now
 from elspeth.errors import ElspethError, RunInProgress
 from elspeth.runs.doctor.report import Act
 from elspeth.runs.doctor.survey import living_leftovers, stand
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS
-from elspeth.runs.liveness.locks import lock_path, probe
 from elspeth.runs.liveness.run_assessment import RunAssessment, resumable
-from elspeth.runs.operate.client import migrate, operate
+from elspeth.runs.operate.client import operate
+from elspeth.runs.operate.migration import bring_forward
 
 
 def fix(
@@ -30,7 +28,7 @@ def fix(
 
     A run that is only presumed dead is left to `resume`, which takes it over. What cannot be done is in the acts.
     """
-    acts = _migrated(database)
+    acts = _migrated(database, reason, tell)
     with AuditReader(database) as reader:
         for state in stand(database, [run for run in reader.runs() if resumable(run)], patience, tell):
             orphan = state.run.status == "running" and state.verdict.state == "orphaned"
@@ -40,29 +38,10 @@ def fix(
     return acts
 
 
-def _migrated(database: Path) -> list[Act]:
-    """Bring an older schema forward, unless a run lives."""
-    connection = open_reader(database)
-    try:
-        with worded(database):
-            before = schema.version(connection)
-    finally:
-        connection.close()
-    if before is None or before >= schema.VERSION:
-        return []
-    held = [path for path in lock_path(database, "", 0).parent.glob("*.lock") if probe(path).state == "held"]
-    if held:
-        raise RunInProgress(
-            f"Run already in progress: {held[0].stem}, so the schema is left at version {before}",
-            next_step="wait for its end, then: elspeth doctor --fix",
-        )
-    migrate(database)
-    with AuditReader(database) as reader:
-        latest = reader.runs(1)
-    for run in latest:
-        versions = {"from": before, "to": schema.VERSION}
-        operate(database, run_id=run.run_id, action="migrate", reason=None, changes={}, detail=versions)
-    return [Act("", "migrate", f"schema brought from version {before} to {schema.VERSION}")]
+def _migrated(database: Path, reason: str | None, tell: Callable[[str], None]) -> list[Act]:
+    """Bring an older schema forward, however large it is, unless a run lives."""
+    versions = bring_forward(database, limit=None, reason=reason, tell=tell)
+    return [Act("", "migrate", "schema brought from version {} to {}".format(*versions))] if versions else []
 
 
 def mark_failed(
@@ -87,6 +66,7 @@ def mark_failed(
         if not state.verdict.dead and not (run.status != "running" and state.verdict.state == "unknown"):
             raise _lives(state)
         killed = _kill(living_leftovers(reader, state))
+    bring_forward(database, besides=run.run_id, tell=tell)
     failure = "given up by an operator" + (f": {reason}" if reason else "")
     operate(
         database, run_id=run.run_id, action="mark_failed", reason=reason, expected_attempt=run.attempt,

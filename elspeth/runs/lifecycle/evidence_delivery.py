@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from elspeth import canonical
+from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.export.jsonl import TABLES, lines
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
@@ -23,8 +24,6 @@ from elspeth.errors import ElspethError, SettingsError
 from elspeth.plugins.contract import Context, Row, Sink
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_stored_pipeline
 from elspeth.runs.lifecycle.requirements import enter
-
-SIGNING_KEY = "ELSPETH_SIGNING_KEY"
 
 
 def journal_of(pipeline: Pipeline, database: Path, run_id: str) -> str | None:

@@ -40,6 +40,7 @@ from elspeth.runs.lifecycle.start import inputs_of
 from elspeth.runs.liveness.identity import current
 from elspeth.runs.liveness.locks import AttemptLock, lock_path
 from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, inspected_sizes, leftovers, memory_ran_out
+from elspeth.runs.operate.migration import bring_forward
 from elspeth.runs.operate.records import take_over_action
 from elspeth.settings import difference
 
@@ -130,15 +131,20 @@ def prepare(
 def execute(
     resumption: Resumption,
     *,
+    tell: Callable[[str], None] = lambda line: None,
     watch: Callable[[Progress], None] = lambda progress: None,
     on_output: Callable[[str, str], None] | None = None,
     log_format: str = "text",
     log_level: str = "WARNING",
     children: ForkServer | None = None,
 ) -> AttemptResult:
-    """Take the run over and finish it. Raises `RunInProgress` if somebody else was faster."""
+    """Take the run over and finish it; an older audit database is brought forward first.
+
+    Raises `RunInProgress` if somebody else was faster.
+    """
     run, pipeline, options = resumption.run, resumption.pipeline, resumption.options
     assert pipeline is not None
+    bring_forward(resumption.database, besides=run.run_id, tell=tell)
     number = run.attempt + 1
     identity = current(lock_path(resumption.database, run.run_id, number))
     crash_point("main.before_resume_lock")

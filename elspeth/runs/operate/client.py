@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from actors.supervisor import Supervisor
 from elspeth.audit.purge import PURGE, REMOVE
 from elspeth.coordinator.exit_reasons import not_started
 from elspeth.coordinator.protocol import Failed
-from elspeth.errors import ElspethError, from_value
-from elspeth.roles.operator import OperatorRequest, decode_answer, encode_request
+from elspeth.errors import ElspethError, Temporary, from_value
+from elspeth.roles.operator import OperatorRequest, Progressed, RequestCarriedOut, decode_answer, encode_request
 from elspeth.runs.liveness.identity import command_line, user_name
 
 HANG_SECONDS = 60.0
@@ -53,19 +53,19 @@ def operate(
     )
 
 
-def migrate(database: Path) -> None:
-    """Bring the schema of an audit database forward. Only while no run in it is alive."""
-    _ask(database, run_id=None, action="migrate", migrate=True)
+def migrate(database: Path, *, reason: str | None = None, tell: Callable[[str], None] = lambda line: None) -> None:
+    """Bring the schema of an audit database forward. Only while no run in it is alive. `tell` is given its progress."""
+    _ask(database, tell, run_id=None, action="migrate", migrate=True, reason=reason)
 
 
-def _ask(database: Path, **wanted: Any) -> None:
+def _ask(database: Path, tell: Callable[[str], None] = lambda line: None, **wanted: Any) -> None:
     if not database.is_file():
         raise ElspethError(f"there is no audit database at {database}", next_step="name it with --database")
     uid = os.getuid()
     request = OperatorRequest(
         database=str(database.absolute()), user=user_name(uid), uid=uid, command_line=command_line(), **wanted
     )
-    hang = None if request.action in (PURGE, REMOVE) else HANG_SECONDS
+    hang = None if request.migrate or request.action in (PURGE, REMOVE) else HANG_SECONDS
     spec = ChildSpec(
         "audit", "elspeth.roles.operator:OperatorRole", encode_request(request), restart="temporary", hang_seconds=hang,
         title=f"elspeth {request.run_id or 'database'} {request.action}",
@@ -77,7 +77,7 @@ def _ask(database: Path, **wanted: Any) -> None:
     proxy: Any = supervisor.proxy()
     try:
         proxy.start_child(spec).get()
-        answer = told.get()
+        answer = _answer(told, tell)
         proxy.shutdown(spec.shutdown_seconds).get()
     except OSError as error:
         raise not_started(spec.name, error) from error
@@ -86,9 +86,22 @@ def _ask(database: Path, **wanted: Any) -> None:
         listener.stop()
     if isinstance(answer, ChildDown):
         raise _died(answer, request)
-    message = decode_answer(answer.parts[0])
-    if isinstance(message, Failed):
-        raise from_value(message.error)
+    if isinstance(answer, Failed):
+        raise from_value(answer.error)
+
+
+def _answer(
+    told: queue.SimpleQueue[FrameReceived | ChildDown], tell: Callable[[str], None]
+) -> RequestCarriedOut | Failed | ChildDown:
+    """The first thing that is no report of progress."""
+    while True:
+        event = told.get()
+        if isinstance(event, ChildDown):
+            return event
+        message = decode_answer(event.parts[0])
+        if not isinstance(message, Progressed):
+            return message
+        tell(message.line)
 
 
 class _Listener(pykka.ThreadingActor):
@@ -108,6 +121,12 @@ class _Listener(pykka.ThreadingActor):
 def _died(down: ChildDown, request: OperatorRequest) -> ElspethError:
     how = down.signal or f"exit code {down.exit_code}"
     next_step = f"elspeth status {request.run_id}" if request.run_id else "elspeth doctor"
+    if request.migrate:
+        return Temporary(
+            f"the process that brought {request.database} forward died ({how}): it is as it was, or all of it is done",
+            details=down.output_tail.strip().splitlines()[-5:],
+            next_step="elspeth doctor --fix",
+        )
     if request.action in (PURGE, REMOVE):  # what is done twice is done once
         next_step = f"elspeth purge --run {request.run_id}" + (" --whole" if request.action == REMOVE else "")
     return ElspethError(

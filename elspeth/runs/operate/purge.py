@@ -19,6 +19,7 @@ from elspeth.audit.verify.outputs import references
 from elspeth.errors import ElspethError, SettingsError
 from elspeth.payloads import PayloadStore
 from elspeth.runs.operate.client import operate
+from elspeth.runs.operate.migration import bring_forward
 
 _UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
 
@@ -79,6 +80,7 @@ def purge(database: Path, run: Run, *, whole: bool, reason: str | None) -> Purge
     Raises `RunInProgress` if the run has not finished, and what `operate` raises. Interrupted at any moment, it is
     finished by being called again.
     """
+    bring_forward(database)
     with AuditReader(database) as reader:
         mine = {reference for _, _, _, reference, _ in references(reader.connection, run.run_id)}
         tails = list(_tails(reader, run))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit.chain import GENESIS
+from elspeth.audit.chain.digests import GENESIS
 from ops.bench import bare, same, trial
 
 ROWS = 2_345  # two whole commits and a part of one

@@ -82,16 +82,17 @@ def table_digests(db: sqlite3.Connection, run_id: str, table: str) -> dict[int, 
 
 def header(run_id: str, commit: dict[str, Any], parts: list[list[Any]]) -> str:
     """The digest of a commit."""
-    return canonical.sha256(
-        {
-            "previous": commit["previous_digest"],
-            "run_id": run_id,
-            "attempt": commit["attempt"],
-            "commit_no": commit["commit_no"],
-            "committed_at": commit["committed_at"],
-            "tables": sorted(parts),
-        }
-    )
+    said = {
+        "previous": commit["previous_digest"],
+        "run_id": run_id,
+        "attempt": commit["attempt"],
+        "commit_no": commit["commit_no"],
+        "committed_at": commit["committed_at"],
+        "tables": sorted(parts),
+    }
+    if commit.get("layout") is not None:  # the first layout did not say so
+        said["layout"] = commit["layout"]
+    return canonical.sha256(said)
 
 
 def violations(db: sqlite3.Connection, run_id: str, tables: list[str]) -> Iterator[str]:

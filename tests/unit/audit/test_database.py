@@ -206,31 +206,6 @@ def test_on_a_network_file_system_a_rollback_journal_is_used(path: Path, monkeyp
     assert writer.close()
 
 
-def test_a_schema_is_migrated_forward_in_one_transaction(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_run(path)
-    monkeypatch.setattr(schema, "VERSION", 2)
-
-    def add_column(connection: sqlite3.Connection) -> None:
-        connection.execute("ALTER TABLE runs ADD COLUMN mood TEXT")
-
-    def fail(connection: sqlite3.Connection) -> None:
-        add_column(connection)
-        raise RuntimeError("power cut")
-
-    for opening in (AuditWriter, AuditReader):
-        with pytest.raises(ElspethError, match="this program needs version 2"):
-            opening(path)
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: fail})
-    with pytest.raises(RuntimeError):
-        AuditWriter(path, migrate=True)
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: add_column})
-    writer = AuditWriter(path, migrate=True)
-    assert schema.version(writer._connection) == 2
-    writer.close()
-    with AuditReader(path) as reader:
-        assert reader.connection.execute("SELECT mood FROM runs").fetchone() == (None,)
-
-
 def hot(path: Path, folder: Path) -> Path:
     """A copy of the database as somebody leaves it who dies in the middle of a transaction, with a rollback journal."""
     folder.mkdir()

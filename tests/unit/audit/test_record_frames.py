@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elspeth.audit import chain
+from elspeth.audit.chain import digests
 from elspeth.audit.store import record_frames
 from elspeth.audit.store.commit_records import prepared
 from elspeth.audit.store.records import Record, Records
@@ -46,7 +46,9 @@ def test_however_records_are_spread_over_parts_their_digest_is_that_of_all(
     ]
     records, lines = record_frames.join("transform_errors", sent)
     assert records == whole
-    assert chain.digest_lines("transform_errors", len(whole), lines) == chain.digest_table("transform_errors", whole)
+    assert digests.digest_lines("transform_errors", len(whole), lines) == digests.digest_table(
+        "transform_errors", whole
+    )
 
 
 def test_parts_that_follow_each_other_keep_the_lines_they_came_with() -> None:

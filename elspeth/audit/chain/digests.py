@@ -1,33 +1,35 @@
-"""The chain of commits: what is digested, in which form, so that a later change of any record shows.
+"""The digests of the chain: lines of records, what is kept of them per commit and table, and a commit's own digest.
 
-Each record is one line of JSON: its values as stored, in the order of `records.FIXED`, as an array without spaces. The
-lines of a commit stand in key order, table by table. For each table of a commit
+Each record is one line of JSON: its values as stored, in the order of its layout's fixed columns, as an array without
+spaces. The lines of a commit stand in key order, table by table. For each table of a commit
 
     marks    four bytes per line (Adler-32, little endian): they name the culprit, they prove nothing
     digest   SHA-256 over all lines, then the marks
 
 and, where a table has purgeable columns, the same once more over lines `[key..., purgeable values...]` of the records
 in which any of these is not NULL. A commit's digest is SHA-256 over the canonical JSON of its header, which holds the
-previous commit's digest, and for each table its name, the number of records and both digests. A run's first commit
-follows the head of the latest run before it. A purge removes the purgeable values and their marks; digests stay.
+previous commit's digest, the number of the layout (but for the first one, which did not say so), and for each table
+its name, the number of records and both digests. A run's first commit follows the head of the run that began last. A
+purge removes the purgeable values and their marks; digests stay.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import sys
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from elspeth import canonical
-from elspeth.audit.store.records import COLUMNS, FIXED, KEY_LENGTH, PURGEABLE, Record
+from elspeth.audit.chain.layouts import FIRST, LAYOUTS, NEWEST, Layout
+from elspeth.audit.store.records import KEY_LENGTH, Record
 
 GENESIS = "0" * 64
 """What the first commit of a database follows."""
@@ -92,21 +94,21 @@ def marks(lines: bytes) -> bytes:
     return sums.tobytes()
 
 
-def fixed_lines(table: str, records: Sequence[Record]) -> bytes:
-    """The lines of records that hold `records.COLUMNS` (or, of runs and attempts, `records.FIXED`), in key order."""
-    project = _FIXED_PART[table]
+def fixed_lines(table: str, records: Sequence[Record], layout: Layout = NEWEST) -> bytes:
+    """The lines of records that hold the layout's columns, in key order."""
+    project = _fixed_part(layout.number, table)
     return _encode_lines(records if project is None else list(map(project, records)))
 
 
-def purgeable_lines(table: str, records: Iterable[Record]) -> bytes:
+def purgeable_lines(table: str, records: Iterable[Record], layout: Layout = NEWEST) -> bytes:
     """The lines of the purgeable parts, of the records that have any."""
-    parts = _PURGEABLE_PART.get(table)
+    parts = _purgeable_part(layout.number, table)
     return _encode_lines(parts(records)) if parts else b""
 
 
-def lines_of(table: str, records: Sequence[Record]) -> Lines:
+def lines_of(table: str, records: Sequence[Record], layout: Layout = NEWEST) -> Lines:
     """The lines of records that are in key order."""
-    fixed, purgeable = fixed_lines(table, records), purgeable_lines(table, records)
+    fixed, purgeable = fixed_lines(table, records, layout), purgeable_lines(table, records, layout)
     return Lines(fixed, marks(fixed), purgeable, marks(purgeable))
 
 
@@ -119,16 +121,17 @@ def digest_lines(table: str, count: int, pieces: Sequence[Lines]) -> TableDigest
     return TableDigest(table, count, digest, found, *purgeable)
 
 
-def digest_table(table: str, records: Sequence[Record]) -> TableDigest:
+def digest_table(table: str, records: Sequence[Record], layout: Layout = NEWEST) -> TableDigest:
     """The same from the records themselves."""
-    return digest_lines(table, len(records), [lines_of(table, records)])
+    return digest_lines(table, len(records), [lines_of(table, records, layout)])
 
 
 def digest_commit(
-    previous: str, run_id: str, attempt: int, commit_no: int, committed_at: str, tables: Iterable[TableDigest]
-) -> str:
+    previous: str, run_id: str, attempt: int, commit_no: int, committed_at: str, tables: Iterable[TableDigest],
+    layout: Layout = NEWEST,
+) -> str:  # fmt: skip
     """The digest (hex) of a commit with this header."""
-    header = {
+    header: dict[str, Any] = {
         "previous": previous,
         "run_id": run_id,
         "attempt": attempt,
@@ -136,12 +139,9 @@ def digest_commit(
         "committed_at": committed_at,
         "tables": sorted([part.table, part.record_count, part.digest, part.purgeable_digest] for part in tables),
     }
+    if layout.number != FIRST.number:
+        header["layout"] = layout.number
     return canonical.sha256(header)
-
-
-def signature(key: bytes, run_id: str, commit_no: int, digest: str) -> str:
-    """HMAC-SHA-256 (hex) of a run's head: who rebuilds the chain cannot make this without the key."""
-    return hmac.new(key, f"{run_id}/{commit_no}/{digest}".encode(), hashlib.sha256).hexdigest()
 
 
 def digest_of(lines: bytes) -> str:
@@ -158,22 +158,24 @@ def _digest(lines: Iterable[bytes], marked: Iterable[bytes]) -> tuple[str, bytes
     return whole.hexdigest(), found
 
 
-def _fixed_part(table: str) -> Callable[[Record], Any] | None:
-    if table not in PURGEABLE:
+@cache
+def _fixed_part(number: int, table: str) -> Callable[[Record], Any] | None:
+    layout = LAYOUTS[number]
+    if table not in layout.purgeable:
         return None
-    columns = COLUMNS[table]
-    return itemgetter(*(columns.index(column) for column in FIXED[table]))
+    columns = layout.columns[table]
+    return itemgetter(*(columns.index(column) for column in layout.fixed(table)))
 
 
-def _purgeable_part(table: str) -> Callable[[Iterable[Record]], list[Any]]:
-    at = [COLUMNS[table].index(column) for column in PURGEABLE[table]]
+@cache
+def _purgeable_part(number: int, table: str) -> Callable[[Iterable[Record]], list[Any]] | None:
+    layout = LAYOUTS[number]
+    if table not in layout.purgeable:
+        return None
+    at = [layout.columns[table].index(column) for column in layout.purgeable[table]]
     project = itemgetter(*range(KEY_LENGTH.get(table, 1)), *at)
     if len(at) == 1:
         (one,) = at
         return lambda records: [project(record) for record in records if record[one] is not None]
     one, two = at
     return lambda records: [project(record) for record in records if record[one] is not None or record[two] is not None]
-
-
-_FIXED_PART = {table: _fixed_part(table) for table in FIXED}
-_PURGEABLE_PART = {table: _purgeable_part(table) for table in PURGEABLE}
