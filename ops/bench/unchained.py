@@ -18,7 +18,7 @@ from elspeth.audit.store.records import Record
 NOTHING = Lines(b"", b"", b"", b"")
 
 
-def _no_lines(_table: str, _records: Sequence[Record]) -> Lines:
+def _no_lines(_table: str, _records: Sequence[Record], *_layout: object) -> Lines:
     return NOTHING
 
 

@@ -78,8 +78,8 @@ class Journal:
         ).fetchone()
         with self._locked():
             last = self._mend()
-            last -= self._renew(connection, last)
-            self._catch_up(connection, self._run_id, last, head)
+            gone = self._renew(connection, last)
+            self._catch_up(connection, self._run_id, last - gone, head)
         return max(0, int(head) - last)
 
     def _renew(self, connection: sqlite3.Connection, last: int) -> bool:
