@@ -8,6 +8,7 @@ from typing import Any
 from elspeth import canonical, ids
 from elspeth.audit.store.records import Records
 from elspeth.audit.store.writer import AuditWriter
+from elspeth.coordinator.checkpoint import Checkpoint, start_checkpoint
 
 RUN = "mf3k2a9x"
 NOW = "2026-01-02T03:04:05.678Z"
@@ -32,7 +33,7 @@ def beginning() -> Records:
             ("gate", "gate", "gate", "1.0", "deterministic", "ab", "{}", "cd", 1, 0),
         ],
         "edges": [("gate:true", "gate", "high", "true", "move")],
-        "checkpoints": [(ids.checkpoint_id(RUN, 0), 1, 0, None, None, "{}", NOW)],
+        "checkpoints": [(ids.checkpoint_id(RUN, 0), 1, 0, None, None, start_checkpoint({}).to_json(), NOW)],
     }
 
 
@@ -54,7 +55,8 @@ def rows(first: int, last: int, *, number: int = 1, run: str = RUN) -> Records:
         records["routing_events"].append((f"{row}:1", f"{row}:1", "gate:true", "move", '{"amount":1}', NOW))
         records["token_outcomes"].append((f"{row}=", row, "routed", 1, "high", index + 1, None, "{}", NOW))
     row = ids.row_id(run, last - 1)
-    records["checkpoints"].append((ids.checkpoint_id(run, number), 1, number, row, row, f'{{"rows":{last}}}', NOW))
+    message = Checkpoint(micro_batch=number, row_count=last, source_positions={}, sink_positions={}, stage_states={})
+    records["checkpoints"].append((ids.checkpoint_id(run, number), 1, number, row, row, message.to_json(), NOW))
     return records
 
 

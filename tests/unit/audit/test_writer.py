@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from pathlib import Path
@@ -130,7 +131,7 @@ def test_a_take_over_answers_the_latest_checkpoint_and_ends_the_attempt_before(b
     number, checkpoint = begun.begin_attempt(RUN, 1, ATTEMPT, {})
     assert number == 2
     assert checkpoint is not None
-    assert (checkpoint["sequence_number"], checkpoint["message"]) == (2, '{"rows":9}')
+    assert (checkpoint["sequence_number"], json.loads(checkpoint["message"])["rows"]) == (2, 9)
     assert ask(path, "SELECT attempt, end_reason FROM run_attempts") == [(1, "taken over by attempt 2"), (2, None)]
     assert begun.confirm(RUN, 2) == (3, checkpoint)
 
