@@ -41,3 +41,15 @@ def apply(changes: StateChanges, run: dict[str, Any], attempts: dict[int, dict[s
     run.update(changes.get("runs", {}))
     for number, columns in changes.get("attempts", {}).items():
         attempts.setdefault(int(number), {}).update(columns)
+
+
+def opened(attempt: int) -> dict[str, dict[str, Any]]:
+    """The changes of attempts by which this one is open."""
+    return {str(attempt): {"ended_at": None, "end_reason": None}}
+
+
+def ended(attempt: int, at: str, status: Mapping[str, Any]) -> StateChanges:
+    """The changes by which an attempt ends, and the run with it: columns of `runs` and `end_reason`."""
+    run = {column: value for column, value in status.items() if column != "end_reason"}
+    reason = status.get("end_reason") or status["status"]
+    return {"runs": run, "attempts": {str(attempt): {"ended_at": at, "end_reason": reason}}}

@@ -72,7 +72,7 @@ class AuditWriter:
         at = self._now()
         state: dict[str, Any] = {"status": "running", "attempt": 1, "completed_at": None, "superseded_by": None}
         started = state_events.event(
-            run_id, 1, "started", at, {"runs": {**state, "failure": None}, "attempts": _open(1)}
+            run_id, 1, "started", at, {"runs": {**state, "failure": None}, "attempts": state_events.opened(1)}
         )
         batch = prepared(run_id, _with_events(records, started))
         run_columns = {**run, **state, "started_at": run.get("started_at", at)}
@@ -127,7 +127,7 @@ class AuditWriter:
                 ended = {str(found): {"ended_at": at, "end_reason": f"taken over by attempt {number}"}}
             changes: state_events.StateChanges = {
                 "runs": {"status": "running", "attempt": number, "completed_at": None, "failure": None},
-                "attempts": {**ended, **_open(number)},
+                "attempts": {**ended, **state_events.opened(number)},
             }
             started = state_events.event(run_id, number, "started", at, changes)
             batch = prepared(run_id, _with_events(records, started))
@@ -226,7 +226,7 @@ class AuditWriter:
         """
         crash_point("audit.before_commit")
         at = self._now()
-        changes = _ending(attempt, at, status) if status else None
+        changes = state_events.ended(attempt, at, status) if status else None
         if status and changes:
             records = _with_events(records, state_events.event(run_id, attempt, str(status["status"]), at, changes))
         batch = prepared(run_id, records, sent)
@@ -397,16 +397,6 @@ class AuditWriter:
             (run_id, attempt),
         )
         return as_dict(cursor) or dict.fromkeys(("pid", "host", "started_at", "ended_at", "end_reason"))
-
-
-def _open(attempt: int) -> dict[str, dict[str, Any]]:
-    return {str(attempt): {"ended_at": None, "end_reason": None}}
-
-
-def _ending(attempt: int, at: str, status: Mapping[str, Any]) -> state_events.StateChanges:
-    run = {column: value for column, value in status.items() if column != "end_reason"}
-    reason = status.get("end_reason") or status["status"]
-    return {"runs": run, "attempts": {str(attempt): {"ended_at": at, "end_reason": reason}}}
 
 
 def _with_events(records: Records, event: Record) -> Records:
