@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from elspeth import canonical, ids
-from elspeth.audit.store.records import Record
+from elspeth.audit.store.records import Record, Records
 
 RUN_STATE = ("status", "completed_at", "attempt", "superseded_by", "failure")
 """The columns of `runs` that change."""
@@ -53,3 +53,8 @@ def ended(attempt: int, at: str, status: Mapping[str, Any]) -> StateChanges:
     run = {column: value for column, value in status.items() if column != "end_reason"}
     reason = status.get("end_reason") or status["status"]
     return {"runs": run, "attempts": {str(attempt): {"ended_at": at, "end_reason": reason}}}
+
+
+def with_event(records: Records, event: Record) -> Records:
+    """The records of a commit and this event among them."""
+    return {**records, "supervision_events": [*records.get("supervision_events", ()), event]}

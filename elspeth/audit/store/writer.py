@@ -19,7 +19,7 @@ from elspeth.audit.store.commit_records import prepared
 from elspeth.audit.store.ledger import Ledger, as_dict
 from elspeth.audit.store.output_claims import require_unused
 from elspeth.audit.store.record_frames import RecordFrames
-from elspeth.audit.store.records import Record, Records
+from elspeth.audit.store.records import Records
 from elspeth.clock import utc_now
 from elspeth.errors import ElspethError, RunInProgress, RunNotFound, TakenOver
 
@@ -74,7 +74,7 @@ class AuditWriter:
         started = state_events.event(
             run_id, 1, "started", at, {"runs": {**state, "failure": None}, "attempts": state_events.opened(1)}
         )
-        batch = prepared(run_id, _with_events(records, started))
+        batch = prepared(run_id, state_events.with_event(records, started))
         run_columns = {**run, **state, "started_at": run.get("started_at", at)}
         attempt_columns = {**attempt, "attempt": 1, "started_at": attempt.get("started_at", at)}
         batch.add_single("runs", run_columns)
@@ -130,7 +130,7 @@ class AuditWriter:
                 "attempts": {**ended, **state_events.opened(number)},
             }
             started = state_events.event(run_id, number, "started", at, changes)
-            batch = prepared(run_id, _with_events(records, started))
+            batch = prepared(run_id, state_events.with_event(records, started))
             columns = {**attempt, "attempt": number, "started_at": attempt.get("started_at", at)}
             batch.add_single("run_attempts", columns)
             head = self._ledger.head(run_id)
@@ -228,7 +228,9 @@ class AuditWriter:
         at = self._now()
         changes = state_events.ended(attempt, at, status) if status else None
         if status and changes:
-            records = _with_events(records, state_events.event(run_id, attempt, str(status["status"]), at, changes))
+            records = state_events.with_event(
+                records, state_events.event(run_id, attempt, str(status["status"]), at, changes)
+            )
         batch = prepared(run_id, records, sent)
         with self._ledger.transaction():
             self._fence(run_id, attempt)
@@ -349,7 +351,7 @@ class AuditWriter:
         done = (f"{run_id}!{what}", user, uid, command_line, reason, action, canonical.to_text(dict(detail)), at)
         records: Records = {"operator_actions": [done]}
         if columns or "attempts" in changes:
-            records = _with_events(records, state_events.event(run_id, attempt, what, at, changes))
+            records = state_events.with_event(records, state_events.event(run_id, attempt, what, at, changes))
             self._ledger.project(run_id, changes)
         return self._ledger.append(prepared(run_id, records), attempt, at, (commit_no, digest))
 
@@ -397,7 +399,3 @@ class AuditWriter:
             (run_id, attempt),
         )
         return as_dict(cursor) or dict.fromkeys(("pid", "host", "started_at", "ended_at", "end_reason"))
-
-
-def _with_events(records: Records, event: Record) -> Records:
-    return {**records, "supervision_events": [*records.get("supervision_events", ()), event]}

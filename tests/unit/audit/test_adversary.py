@@ -19,7 +19,7 @@ from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
 from elspeth.audit.store.commit_records import key_columns
 from elspeth.audit.store.writer import AuditWriter
-from elspeth.audit.verify.findings import Finding
+from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import verify_run
 from tests.unit.audit.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows
 
@@ -67,7 +67,7 @@ def tampering(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def findings(path: Path, key: bytes | None = KEY, run: str = RUN) -> list[Finding]:
+def findings(path: Path, key: bytes | None = KEY, run: str = RUN) -> list[Discrepancy]:
     with AuditReader(path) as reader:
         return verify_run(reader, run, key)
 
