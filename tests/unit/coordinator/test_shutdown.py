@@ -179,3 +179,8 @@ def test_a_mistake_of_ours_closes_whatever_was_going_on() -> None:
         was_closed = path.machine.phase == Phase.CLOSED
         assert path.machine.broken(mistake) == (None if was_closed else Phase.CLOSED)
         assert path.machine.error is mistake
+
+
+def test_an_audit_that_has_failed_is_not_waited_for() -> None:
+    path = run("owned", "audit failed")
+    assert (path.entered, path.machine.error, path.machine.last_word) == ([Phase.CLOSED], BAD, None)
