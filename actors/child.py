@@ -25,6 +25,8 @@ EXIT_MEMORY = 71
 """Memory ran out, or the child's memory limit was reached (EX_OSERR)."""
 EXIT_ORPHANED = 72
 """The parent is gone."""
+EXIT_REFUSED = 73
+"""The system has no room for another thread (EX_CANTCREAT)."""
 
 
 class Port:
@@ -114,7 +116,7 @@ class Child(pykka.ThreadingActor):
     the actor's thread before the first frame. `on_stop` is called when the parent asked the child to stop, after all
     frames sent before, or when the actor stops itself; then the process ends with exit code 0. A killed process never
     calls it. An exception out of any of them ends the process with the traceback on stderr and exit code 70; a
-    `MemoryError` with exit code 71.
+    `MemoryError` with exit code 71, a thread that the system refuses with 73.
 
     The inbox is not bounded: what a parent sends without waiting for answers is kept in memory here.
     """
@@ -168,12 +170,17 @@ class Child(pykka.ThreadingActor):
 
 def die() -> NoReturn:
     """End the process because of the exception being handled, with its traceback on stderr."""
-    memory = isinstance(sys.exception(), MemoryError)
+    error = sys.exception()
+    memory = isinstance(error, MemoryError)
+    refused = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
     try:
-        traceback.print_exc()
+        if refused:  # no mistake of anybody's that a traceback would help to find
+            os.write(2, b"the system has no room for another thread\n")
+        else:
+            traceback.print_exc()
     except MemoryError:
         os.write(2, b"MemoryError, and no memory left for the traceback\n")
-    os._exit(EXIT_MEMORY if memory else EXIT_SOFTWARE)
+    os._exit(EXIT_MEMORY if memory else EXIT_REFUSED if refused else EXIT_SOFTWARE)
 
 
 def _fatal(hook: Callable[[], None]) -> Callable[[], None]:

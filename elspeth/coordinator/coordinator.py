@@ -226,7 +226,8 @@ class Coordinator(pykka.ThreadingActor):
             self._audit.record("run", "took_over", pid=before.pid, detail=asdict(before))
         if topology.cautious:
             self._progress.notify(
-                "two attempts died at the same place: rows go one at a time now, to find the one to blame"
+                "two attempts died at the same place: to find the row to blame, "
+                f"the next {topology.policy.window_rows():,} rows go one at a time; then it is as fast as before"
             )
         for pid in bury(topology.leftovers):
             self._audit.record("run", "killed_leftover", pid=pid, detail={"signal": "SIGKILL"})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actors.child import EXIT_REFUSED
 from actors.events import ChildDown
 from elspeth.coordinator.evidence import Evidence
 from elspeth.coordinator.names import SOURCE
@@ -44,6 +45,8 @@ def describe(down: ChildDown, limits: Limits) -> str:
         return "memory: over supervisor.worker_memory_limit_mb"
     if down.reason == "fork_server":
         return f"{down.signal}: so died the process that children are forked from, and all of them with it"
+    if down.exit_code == EXIT_REFUSED:
+        return "the system had no room for another thread"
     return down.signal or f"exit code {down.exit_code}"
 
 
@@ -85,6 +88,12 @@ def gave_up(reason: str, exits: Sequence[ChildDown], limits: Limits) -> ElspethE
     """A child kept dying: what it died of decides whether the run failed, or lacks something."""
     if any(of_memory(down, limits) for down in exits):
         return out_of_memory(exits, limits)
+    if exits and exits[-1].exit_code == EXIT_REFUSED:
+        return Temporary(
+            f"{exits[-1].name} could not begin: the system had no room for another thread",
+            details=last_exits(exits, limits),
+            next_step="raise the limit (ulimit -u, pids.max), then resume",
+        )
     return ElspethError(
         f"restart intensity exceeded: {reason}", details=[*last_exits(exits, limits), *last_words(exits)]
     )

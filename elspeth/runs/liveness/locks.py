@@ -84,7 +84,7 @@ class AttemptLock:
             try:
                 if not _take_ofd(descriptor) or not _take_flock(descriptor, patience, pause):
                     raise _in_progress(path)
-                crash_point("lock.taken")
+                crash_point("main.lock_taken")
                 if not _leads_to(path, descriptor):  # deleted by who had it just now: this one guards nothing
                     os.close(descriptor)
                     continue
@@ -105,7 +105,7 @@ class AttemptLock:
             with contextlib.suppress(OSError):  # a folder that cannot be written keeps it, which harms nobody
                 if _leads_to(self.path, self._descriptor):
                     self.path.unlink()
-        crash_point("lock.discarded")
+        crash_point("main.lock_discarded")
         self.release()
 
     def release(self) -> None:

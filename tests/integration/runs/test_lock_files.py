@@ -38,7 +38,7 @@ def test_a_run_that_can_be_resumed_keeps_its_lock_and_all_go_in_the_end(tmp_path
     assert locks(folder) == ["other000.1.lock"]
 
 
-@pytest.mark.parametrize("point", ["lock.discarded", "main.after_shutdown"])
+@pytest.mark.parametrize("point", ["main.lock_discarded", "main.after_shutdown"])
 def test_a_death_around_the_end_leaves_a_lock_that_the_next_run_takes_away(tmp_path: Path, point: str) -> None:
     folder = lay(tmp_path / "run", 20, settings())
     with Tree.run(folder, environ={"CRASH_POINT": f"{point}:1:{tmp_path / 'mark'}"}) as tree:
