@@ -16,8 +16,8 @@ def environment() -> dict[str, str]:
     return {**kept, "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", "TERM": "dumb", "COLUMNS": "100"}
 
 
-def run(command: str, folder: Path, *, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
-    """Run a line of shell in a folder; stdout and stderr come together, as on a terminal. `timeout` in seconds."""
+def run(command: str, folder: Path, *, timeout: float = 600.0) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell in a folder; stdout and stderr come together, as on a terminal. `timeout` (seconds): a hang."""
     return subprocess.run(
         ["bash", "-c", command],
         cwd=folder,

@@ -30,7 +30,7 @@ def commands(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def mismatches(typed: Sequence[tuple[str, str]], folder: Path, *, timeout: float = 300.0) -> list[str]:
+def mismatches(typed: Sequence[tuple[str, str]], folder: Path, *, timeout: float = 900.0) -> list[str]:
     """Type these commands in one shell in a folder; each whose answer is not what is shown. `timeout` in seconds."""
     script = "\n".join(f"{command}\necho '{SEPARATOR}'" for command, _ in typed)
     done = run(f"exec 2>&1\n{SHELL}\n{script}", folder, timeout=timeout)
