@@ -24,6 +24,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from elspeth.outputs import OutputInfo
+
 API_VERSION = 1
 """The version of this contract. It grows by one when something is taken away or changes its meaning.
 
@@ -35,7 +37,7 @@ it is loaded.
 
 Row = dict[str, Any]
 Cursor = Any  # a small value that JSON can hold; what it means is the source's own business
-Position = dict[str, Any]  # likewise for sinks; file sinks use the keys path, size, sha256, rows
+Position = dict[str, Any]  # likewise for sinks: `Sink.describe` says what others may know of it
 Determinism = Literal["deterministic", "nondeterministic"]
 Delivery = Literal["exactly_once", "at_least_once"]
 
@@ -288,6 +290,14 @@ class Sink(Plugin):
         Asked with what `inspect` answered, so that `validate` finds rows that can never be written.
         """
         return None
+
+    def describe(self, position: Position) -> OutputInfo:
+        """What a position that this sink answered says of its output. Looks at nothing but the position.
+
+        A sink whose output is a file names it, with the size and SHA-256 that the position vouches for: `verify` and
+        `doctor` hold the file against them. Any other sink says nothing, or the number of rows.
+        """
+        return OutputInfo()
 
     def check(self, position: Position) -> None:
         """Raise `OutputDamaged` unless the output still holds everything before `position`. Looks only."""

@@ -27,6 +27,7 @@ from elspeth.clock import utc_now
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition, read_checkpoint
 from elspeth.errors import ElspethError, NoCheckpoint, TakenOver
+from elspeth.outputs import sink_states
 from elspeth.roles.plan import decode_audit_plan
 from elspeth.roles.role import Role
 
@@ -177,9 +178,10 @@ class AuditRole(Role):
         for source, read in checkpoint.source_positions.items():
             if source in plan.inputs and read.proof:
                 found.append(("input", source, *_input(Path(plan.inputs[source]), read)))
-        for sink, position in checkpoint.sink_positions.items():
-            if "path" in position and "sha256" in position:
-                found.append(("output", sink, position["path"], position["size"], position["sha256"]))
+        for sink, state in sink_states(checkpoint.sink_positions).items():
+            info = state.output
+            if info.path is not None and info.size is not None and info.sha256 is not None:
+                found.append(("output", sink, info.path, info.size, info.sha256))
         return [
             (f"{plan.run_id}!{kind}.{node}", node, kind, path, size, digest, now)
             for kind, node, path, size, digest in found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 from collections.abc import Sequence
 from typing import Any, cast
@@ -16,7 +17,8 @@ from elspeth.execution.codec import SinkItems
 from elspeth.execution.executor import facts_text
 from elspeth.file_identity import require_apart
 from elspeth.graph.model import DISCARD, Node
-from elspeth.plugins.contract import Position, Sink
+from elspeth.outputs import SinkState
+from elspeth.plugins.contract import Sink
 from elspeth.roles.plan import decode_plan
 from elspeth.roles.plugin_factory import PluginFactory
 from elspeth.roles.role import Role
@@ -28,10 +30,16 @@ Answer = str | JsonObject | None
 class OpenOutput:
     """A sink of the pipeline: its plugin, and the number of data rows it has taken in this run."""
 
-    def __init__(self, node: Node, plugin: Sink, position: Position) -> None:
+    def __init__(self, node: Node, plugin: Sink, rows: int) -> None:
         self.node = node
         self.plugin = plugin
-        self.rows = int(position.get("rows", 0))
+        self.rows = rows
+
+    def flush(self) -> JsonObject:
+        """Make everything durable; answers this sink's part of the checkpoint."""
+        position = self.plugin.flush()
+        info = dataclasses.replace(self.plugin.describe(position), rows=self.rows)
+        return SinkState(position, info).to_value()
 
 
 class SinkRole(Role):
@@ -56,10 +64,10 @@ class SinkRole(Role):
         elif isinstance(message, Flush):
             self._flush(message.no)
         elif isinstance(message, RestoreSinks):
-            self._restore(message.positions)
+            self._restore({node: SinkState.from_value(value) for node, value in message.positions.items()})
         self.port.at(-1)
 
-    def _restore(self, positions: dict[str, Position]) -> None:
+    def _restore(self, states: dict[str, SinkState]) -> None:
         """Return every output to its position in the checkpoint; nothing is cut before all have been checked.
 
         Whether the run is still ours comes first: after a take-over, outputs that are locked or longer are no damage.
@@ -68,15 +76,15 @@ class SinkRole(Role):
         plugins = {node.id: cast("Sink", self._factory.build(node)) for node in self._nodes}
         if not self._replace:
             for node_id, plugin in plugins.items():
-                plugin.check(positions[node_id])
+                plugin.check(states[node_id].position)
         require_apart([path for plugin in plugins.values() for path in plugin.outputs()], self._other_files)
         cuts = []
         for node in self._nodes:
             crash_point("sink.before_restore")
-            plugin, position = plugins[node.id], positions[node.id]
-            for cut in plugin.open(position, replace=self._replace):
+            plugin, state = plugins[node.id], states[node.id]
+            for cut in plugin.open(state.position, replace=self._replace):
                 cuts.append(TailCut(node.id, cut.path, cut.copy, cut.offset, cut.size_bytes, cut.sha256))
-            self._outputs[node.id] = OpenOutput(node, plugin, position)
+            self._outputs[node.id] = OpenOutput(node, plugin, state.output.rows)
             self.port.beat()
         self.send(SinksReady(tuple(cuts)))
         crash_point("sink.after_restore")
@@ -174,7 +182,7 @@ class SinkRole(Role):
         crash_point("sink.before_flush")
         positions = {}
         for output in self._outputs.values():
-            positions[output.node.id] = {**output.plugin.flush(), "rows": output.rows}
+            positions[output.node.id] = output.flush()
             self.port.beat()
         crash_point("sink.after_flush")
         self.send(Flushed(no, positions))

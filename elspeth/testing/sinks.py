@@ -7,7 +7,6 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +177,7 @@ class _Trial:
         return [file.read_bytes() for file in self._files(position)]
 
     def _files(self, position: Position) -> list[Path]:
-        with suppress(KeyError):
-            return [Path(position["path"])]
+        path = self._sink.describe(position).path
+        if path is not None:
+            return [Path(path)]
         return [path for path in self._sink.outputs() if path.is_file()]

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import yaml
 
+from elspeth.outputs import sink_states
 from elspeth.plugins import registry
 from elspeth.plugins.contract import Sink, Source
 from elspeth.runs.lifecycle.pipeline import load_pipeline
@@ -46,10 +47,10 @@ def check(folder: Path) -> tuple[int, float]:
         checks.append(partial(source.check, held["cursor"], held["proof"]))
         size += held["offset"]
     for node in pipeline.graph.of_kind("sink"):
-        position = message["sinks"][node.id]
+        state = sink_states(message["sinks"])[node.id]
         sink = cast("Sink", registry.build(registry.find("sink", node.plugin), node.options, node.id))
-        checks.append(partial(sink.check, {**position, "path": position["resolved"]}))
-        size += position["size"]
+        checks.append(partial(sink.check, {**state.position, "path": state.output.resolved}))
+        size += state.output.size or 0
     began = time.perf_counter()
     for compare in checks:
         compare()

@@ -16,6 +16,7 @@ from elspeth.audit.explain.node_visits import UNKNOWN, NodeVisits, parsed
 from elspeth.audit.explain.payload_reader import Explained, PayloadReader, bases_of
 from elspeth.coordinator.checkpoint import read_checkpoint
 from elspeth.errors import ElspethError
+from elspeth.outputs import sink_states
 
 MOST_TOKENS = 500
 """Tokens told of in one story; a row can become many."""
@@ -264,9 +265,9 @@ class Lineage:
                 " ORDER BY checkpoint_id DESC LIMIT 1",
                 (f"{self.run}#", f"{self.run}$"),
             )
-            position = read_checkpoint(*newest).sink_positions.get(node_id, {}) if newest else {}
-            if "path" in position:
-                return str(position["path"])
+            state = sink_states(read_checkpoint(*newest).sink_positions).get(node_id) if newest else None
+            if state is not None and state.output.path is not None:
+                return state.output.path
         config = parsed(self._nodes.get(node_id, {}).get("config_json"))
         path = config.get("options", {}).get("path") if isinstance(config, dict) else None
         return None if path is None else str(path)

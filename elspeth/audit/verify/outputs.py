@@ -19,6 +19,7 @@ from elspeth.audit.purge import PURGE, last_action
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.links import in_order
 from elspeth.coordinator.checkpoint import read_checkpoint
+from elspeth.outputs import sink_states
 from elspeth.payloads import PayloadStore
 
 NAMED = 10  # findings about the payload store
@@ -139,19 +140,13 @@ def _written(connection: sqlite3.Connection, run_id: str, directory: str) -> lis
     ).fetchone()
     if newest is None:
         return []
-    positions = read_checkpoint(newest[1], newest[0]).sink_positions
+    states = sink_states(read_checkpoint(newest[1], newest[0]).sink_positions)
     return [
         RecordedOutput(
-            run_id,
-            newest[0],
-            sink,
-            _resolved(directory, at.get("resolved") or at["path"]),
-            at["size"],
-            at["sha256"],
-            final=False,
+            run_id, newest[0], sink, _resolved(directory, at.resolved or at.path), at.size, at.sha256, final=False
         )
-        for sink, at in positions.items()
-        if "path" in at and "sha256" in at
+        for sink, at in ((sink, state.output) for sink, state in states.items())
+        if at.path is not None and at.size is not None and at.sha256 is not None
     ]
 
 

@@ -15,7 +15,7 @@ from elspeth.cli.loading import load
 from elspeth.cli.view.plan import cautions
 from elspeth.errors import EXIT_OK, ElspethError, SettingsError
 from elspeth.graph.steps import steps_of
-from elspeth.plugins.contract import Context, Sink, Source
+from elspeth.plugins.contract import Sink, Source
 from elspeth.runs.lifecycle.drive import state_directory
 from elspeth.runs.lifecycle.file_roles import inputs_of
 from elspeth.runs.lifecycle.pipeline import Pipeline
@@ -83,10 +83,8 @@ def _look(pipeline: Pipeline) -> list[str]:
         except ElspethError as error:
             lines.append(_stops(error))
     for node in pipeline.graph.of_kind("sink"):
-        sink = cast("Sink", pipeline.plugins[node.id])
-        sink.setup(Context("", node.id, state_directory=state_directory(pipeline), headers=pipeline.headers))
         try:
-            pipeline.positions[node.id] = sink.inspect()
+            pipeline.inspect_sink(node.id, state_directory(pipeline))
         except SettingsError as error:
             problems.append(_unusable(pipeline, places[node.id], error))
         except ElspethError as error:

@@ -13,7 +13,8 @@ from elspeth.audit.query.reader import AuditReader
 from elspeth.cli import output
 from elspeth.errors import ElspethError, Temporary
 from elspeth.graph import picture
-from elspeth.plugins.contract import Position, Sink
+from elspeth.outputs import OutputInfo
+from elspeth.plugins.contract import Sink
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.settings.model import Checkpoint
 
@@ -146,21 +147,16 @@ def _spellings(pipeline: Pipeline) -> list[str]:
 
 
 def _output(pipeline: Pipeline, node: str, plugin: str) -> Output:
-    position = pipeline.positions[node]
-    sink = pipeline.plugins[node]
-    assert isinstance(sink, Sink)
-    return Output(node, plugin, position.get("path"), _effect(position), sink.delivery.replace("_", " "))
+    info = pipeline.sinks[node].output
+    return Output(node, plugin, info.path, _effect(info), pipeline.sink(node).delivery.replace("_", " "))
 
 
-def _effect(position: Position) -> str:
-    if "path" not in position:
-        return "written to" if position else "thrown away"
-    base = position.get("base")
-    if not base:
-        return "created"
-    if "replaces" in base:
-        return f"overwritten ({output.size(base['replaces']['size'])} there now)"
-    return f"appended to ({output.size(base['size'])} stay)"
+def _effect(info: OutputInfo) -> str:
+    if info.path is None:
+        return "written to"
+    if info.replaces is not None:
+        return f"overwritten ({output.size(info.replaces.size)} there now)"
+    return f"appended to ({output.size(info.size)} stay)" if info.size else "created"
 
 
 def _file(pipeline: Pipeline, node: str) -> str | None:

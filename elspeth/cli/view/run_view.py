@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query.reader import AuditReader
@@ -20,6 +20,7 @@ from elspeth.cli.view.progress import display
 from elspeth.cli.view.result import Result
 from elspeth.coordinator.progress import Progress
 from elspeth.errors import ElspethError, TakenOver
+from elspeth.outputs import SinkState, sink_states
 from elspeth.runs.lifecycle import resume, start
 from elspeth.runs.lifecycle.drive import AttemptResult
 from elspeth.runs.lifecycle.pipeline import Pipeline
@@ -48,7 +49,7 @@ def first(
         begin.run_id,
         begin.database,
         partial(start.execute, begin, children=children, tell=Log(context.log_format).say),
-        positions=begin.pipeline.positions,
+        sinks=begin.pipeline.sinks,
         notes=tuple(f"Run {run} was given up for this one." for run, _ in begin.supersedes),
         again=again,
         fail_on_rows=fail_on_rows,
@@ -67,7 +68,7 @@ def further(context: CliContext, found: resume.Resumption, children: ForkServer,
         found.database,
         partial(resume.execute, found, children=children, tell=Log(context.log_format).say),
         attempt=found.run.attempt + 1,
-        positions=found.checkpoint.sink_positions,
+        sinks=sink_states(found.checkpoint.sink_positions),
         took_over=found.options.take_over and not found.assessment.verdict.dead,
         notes=found.notes,
         fail_on_rows=fail_on_rows,
@@ -82,7 +83,7 @@ def resume_command(run_id: str, database: Path, context: CliContext) -> str:
 
 def _carry_out(
     context: CliContext, pipeline: Pipeline, run_id: str, database: Path, drive: Drive, *, attempt: int = 1,
-    positions: Mapping[str, Any], took_over: bool = False, notes: tuple[str, ...] = (), again: str = "",
+    sinks: Mapping[str, SinkState], took_over: bool = False, notes: tuple[str, ...] = (), again: str = "",
     fail_on_rows: bool, warnings: tuple[str, ...] = (),
 ) -> int:  # fmt: skip
     """Say what begins and how to continue it, drive it with its progress on show, say how it ended."""
@@ -110,7 +111,7 @@ def _carry_out(
         ended=ended,
         database=database.absolute(),
         seconds=seconds,
-        files={node.id: str(positions.get(node.id, {}).get("path", "")) for node in pipeline.graph.of_kind("sink")},
+        files={node_id: state.output.path or "" for node_id, state in sinks.items()},
         resume=command if continues else None,
         again="" if recorded else again,
         attempt=attempt,

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from actors.crash_points import crash_point
 from elspeth.errors import ElspethError
+from elspeth.outputs import OutputInfo, Replaced
 from elspeth.plugins.contract import Context, Cut, PluginOptions, Position, Sink
 from elspeth.plugins.sinks.encodings import Encoding, find_encoding
 from elspeth.plugins.sinks.files import FileOutput
@@ -81,6 +82,18 @@ class FileSink(Sink):
         options = self.options
         position = inspect_place(options.path, options.mode, options.collision_policy or "overwrite")
         return position | {"format": self.first_state(position)}
+
+    def describe(self, position: Position) -> OutputInfo:
+        """The file, and what the position vouches for."""
+        replaces = (position.get("base") or {}).get("replaces")
+        return OutputInfo(
+            path=position["path"],
+            resolved=position.get("resolved") or position["path"],
+            size=position["size"],
+            sha256=position["sha256"],
+            rows=position["rows"],
+            replaces=Replaced(replaces["size"], replaces["mtime_ns"]) if replaces else None,
+        )
 
     def check(self, position: Position) -> None:
         """Raise `OutputDamaged` unless the file still holds everything before `position`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from elspeth.outputs import OutputInfo
 from elspeth.plugins.contract import Cut, Position, Row, Sink
 
 
@@ -15,6 +16,10 @@ class NullSink(Sink):
     def inspect(self) -> Position:
         """No rows yet."""
         return {"rows": 0}
+
+    def describe(self, position: Position) -> OutputInfo:
+        """A number of rows, and no file."""
+        return OutputInfo(rows=position["rows"])
 
     def check(self, position: Position) -> None:
         """There is nothing that could be damaged."""

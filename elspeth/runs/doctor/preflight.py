@@ -6,10 +6,10 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from elspeth.audit.query.values import NodeRecord, Run
 from elspeth.coordinator.checkpoint import Checkpoint
+from elspeth.outputs import OutputInfo, Replaced, sink_states
 from elspeth.plugins import registry
 from elspeth.runs.doctor.disk import Need, check_room, growth
 from elspeth.runs.doctor.findings import Findings
@@ -81,21 +81,20 @@ def _examine_pipeline(
             return f"sink {node_id}: what was committed is there"
 
         if findings.ask("output", output):
-            _tell_cut(node.id, checkpoint.sink_positions[node.id], findings)
+            _tell_cut(node.id, sink_states(checkpoint.sink_positions)[node.id].output, findings)
 
 
-def _tell_cut(node_id: str, position: Mapping[str, Any], findings: Findings) -> None:
+def _tell_cut(node_id: str, output: OutputInfo, findings: Findings) -> None:
     """Say what a resume cuts off: what stands behind the committed position of a file."""
-    if "resolved" not in position:
+    if output.resolved is None or output.size is None:
         return
-    path = Path(position["resolved"])
+    path = Path(output.resolved)
     try:
         facts = path.stat()
     except FileNotFoundError:
         return
-    size = position["size"]
-    found = {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns}
-    if size == 0 and found == (position.get("base") or {}).get("replaces"):
+    size = output.size
+    if size == 0 and output.replaces == Replaced(facts.st_size, facts.st_mtime_ns):
         findings.add("output", "note", f"sink {node_id}: {path} is of an earlier run and will be overwritten")
     elif facts.st_size > size:
         tail = f"{facts.st_size - size:,} bytes behind the last commit"
@@ -111,9 +110,9 @@ def _examine_room(
     done = _share_read(pipeline, checkpoint)
     needs = [Need(database, growth(database_bytes, done))]
     needs += [
-        Need(Path(position["resolved"]), growth(position["size"], done))
-        for position in checkpoint.sink_positions.values()
-        if "resolved" in position
+        Need(Path(state.output.resolved), growth(state.output.size or 0, done))
+        for state in sink_states(checkpoint.sink_positions).values()
+        if state.output.resolved is not None
     ]
     findings.ask("disk space", lambda: check_room(needs))
 

@@ -63,9 +63,9 @@ def deliver(pipeline: Pipeline, database: Path, run_id: str, state_directory: Pa
         return False
     note = state_directory / "exports" / f"{run_id}.json"
     held = json.loads(note.read_bytes()) if note.is_file() else {}
-    if held.get("done") and Path(held["position"].get("path", note)).exists():
-        return False
     plugin = _sink(pipeline, run_id, state_directory)
+    if held.get("done") and Path(plugin.describe(held["position"]).path or note).exists():
+        return False
     position = held["position"] if held and not held.get("done") else plugin.inspect()
     _keep(note, {"position": position, "done": False})
     try:

@@ -20,8 +20,9 @@ from elspeth.graph.build import build
 from elspeth.graph.contracts import check_contracts
 from elspeth.graph.model import Graph, Node
 from elspeth.graph.steps import steps_of
+from elspeth.outputs import SinkState
 from elspeth.plugins import registry
-from elspeth.plugins.contract import Context, Plugin, Position, Sink, Source, SourceInfo
+from elspeth.plugins.contract import Context, Plugin, Sink, Source, SourceInfo
 from elspeth.plugins.options import OptionProblems, effective
 from elspeth.runs.lifecycle import file_roles
 from elspeth.settings import Loaded, Positions, Problem, Settings, SettingsProblems, load, load_stored, settings_hash
@@ -34,14 +35,14 @@ CANONICAL_VERSION = "rfc8785+bigint"
 class Pipeline:
     """What `validate`, `run` and `resume` all begin with. Nothing has been written when it exists.
 
-    `sources` and `positions` are what inspection found: sizes and headers of inputs, base positions of outputs.
+    `sources` and `sinks` are what inspection found: sizes and headers of inputs, base positions of outputs.
     """
 
     loaded: Loaded
     graph: Graph
     plugins: dict[str, Plugin]
     sources: dict[str, SourceInfo] = field(default_factory=dict)
-    positions: dict[str, Position] = field(default_factory=dict)
+    sinks: dict[str, SinkState] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -78,15 +79,20 @@ class Pipeline:
         for node in self.graph.of_kind("source"):
             self.sources[node.id] = self.source(node.id).describe()
         for node in self.graph.of_kind("sink"):
-            plugin = self.sink(node.id)
-            plugin.setup(Context("", node.id, state_directory=state_directory, headers=self.headers))
-            self.positions[node.id] = plugin.inspect()
+            self.inspect_sink(node.id, state_directory)
         self.check_fields()
+
+    def inspect_sink(self, node_id: str, state_directory: Path) -> None:
+        """Look at one output without touching it. Raises what its plugin raises."""
+        plugin = self.sink(node_id)
+        plugin.setup(Context("", node_id, state_directory=state_directory, headers=self.headers))
+        position = plugin.inspect()
+        self.sinks[node_id] = SinkState(position, plugin.describe(position))
 
     def check_fields(self) -> None:
         """Hold the steps against the headers that were found. Raises `SettingsProblems` for what no row could pass."""
         headers = {node: info.headers for node, info in self.sources.items() if info.headers is not None}
-        found = ((node, self.sink(node).fields(position)) for node, position in self.positions.items())
+        found = ((node, self.sink(node).fields(state.position)) for node, state in self.sinks.items())
         outputs = {node: fields for node, fields in found if fields is not None}
         problems = check_contracts(
             self.graph, self.settings, self.plugins, self.loaded.positions, headers=headers, outputs=outputs

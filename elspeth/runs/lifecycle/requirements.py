@@ -13,6 +13,7 @@ from elspeth import __version__
 from elspeth.audit.query.values import Attempt, CheckpointRecord, NodeRecord, Run
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.errors import ConfigurationMismatch, ElspethError, NoCheckpoint, SettingsError
+from elspeth.outputs import sink_states
 from elspeth.plugins.contract import Context
 from elspeth.runs.lifecycle.drive import state_directory
 from elspeth.runs.lifecycle.driver import Driver, differences, present
@@ -149,4 +150,4 @@ def check_output(pipeline: Pipeline, node_id: str, checkpoint: Checkpoint) -> No
     """Prove that an output holds what the checkpoint says. Raises `OutputDamaged`, `Temporary`."""
     plugin = pipeline.sink(node_id)
     plugin.setup(Context("", node_id, state_directory=state_directory(pipeline), headers=pipeline.headers))
-    plugin.check(checkpoint.sink_positions[node_id])
+    plugin.check(sink_states(checkpoint.sink_positions)[node_id].position)

@@ -81,7 +81,7 @@ def execute(
                 "canonical_version": CANONICAL_VERSION,
             },
             records=pipeline.node_records() | {"supervision_events": [drives, memory_marks.record(start.run_id, 1)]},
-            checkpoint=start_checkpoint(pipeline.positions),
+            checkpoint=start_checkpoint({node: state.to_value() for node, state in pipeline.sinks.items()}),
             checkpoints=pipeline.settings.checkpoint.enabled,
             supersedes=start.supersedes,
             reason=start.reason,

@@ -12,6 +12,7 @@ from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Attempt, CheckpointRecord, Run
 from elspeth.audit.store import memory_marks
 from elspeth.errors import NewerVersion, RunInProgress
+from elspeth.outputs import sink_states
 from elspeth.runs.liveness.evidence import gather, needs_watching, watch
 from elspeth.runs.liveness.identity import AttemptIdentity
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS, Verdict, judge
@@ -82,8 +83,8 @@ def outputs_of(run: Run, checkpoint: CheckpointRecord | None) -> set[str]:
     """The output files of a run, resolved."""
     if checkpoint is None:
         return set()
-    positions = checkpoint.read().sink_positions.values()
-    return {str(position["resolved"]) for position in positions if "resolved" in position}
+    outputs = (state.output for state in sink_states(checkpoint.read().sink_positions).values())
+    return {output.resolved for output in outputs if output.resolved is not None}
 
 
 def committed_rows(checkpoint: CheckpointRecord | None) -> int | None:

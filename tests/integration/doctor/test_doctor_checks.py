@@ -69,7 +69,7 @@ def test_what_a_resume_would_cut_off_is_told(tmp_path: Path) -> None:
         (message,) = connection.execute(
             "SELECT message FROM checkpoints ORDER BY checkpoint_id DESC LIMIT 1"
         ).fetchone()
-    committed_bytes = json.loads(message)["sinks"]["output"]["size"]
+    committed_bytes = json.loads(message)["sinks"]["output"]["output"]["size"]
     with output.open("ab") as file:
         file.truncate(committed_bytes)
         file.seek(committed_bytes)

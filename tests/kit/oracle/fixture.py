@@ -148,7 +148,8 @@ class Fixture:
         positions = {}
         for sink, (rows, size) in outputs.items():
             digest = hashlib.sha256((self.folder / files[sink]).read_bytes()[:size]).hexdigest()
-            positions[sink] = {"path": files[sink], "size": size, "sha256": digest, "rows": rows}
+            output = {"path": files[sink], "size": size, "sha256": digest, "rows": rows}
+            positions[sink] = {"position": {}, "output": output}
         row_id = None if row is None else f"{RUN}-{row:09d}"
         self.add(
             "checkpoints", commit_no=number, checkpoint_id=f"{RUN}:{number}", attempt=1, sequence_number=number,

@@ -25,18 +25,15 @@ class Position(NamedTuple):
 def positions(db: sqlite3.Connection, run_id: str, working_directory: Path) -> Iterator[Position]:
     """The place of every output in every checkpoint, oldest first."""
     for row in db.execute("SELECT * FROM checkpoints WHERE run_id = ? ORDER BY sequence_number", (run_id,)):
-        for sink, found in _file_positions("", json.loads(row["message"])):
+        for sink, found in _files(json.loads(row["message"])["sinks"]):
             path = working_directory / found["path"]
             yield Position(sink, path, found["size"], found["sha256"], found["rows"], row["commit_no"])
 
 
-def _file_positions(name: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    if isinstance(value, dict):
-        if value.keys() >= {"path", "size", "sha256", "rows"}:
-            yield name, value
-        else:
-            for key, inner in value.items():
-                yield from _file_positions(key, inner)
+def _files(sinks: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, held in sinks.items():
+        if held["output"]["path"] is not None:
+            yield name, held["output"]
 
 
 def not_behind(db: sqlite3.Connection, run_id: str, recorded: list[Position]) -> Iterator[str]:
