@@ -4,42 +4,82 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+
+from elspeth.durable import create_private, sync_folder, sync_names, together, why, write_all
+from elspeth.errors import Temporary
+
+OPEN_FILES = 64
+"""Contents that wait to be brought to disk together; each holds a file open."""
+
+_REFERENCE = re.compile(r"[0-9a-f]{64}")
+
+
+class NotAReference(ValueError):
+    """Only the 64 hexadecimal digits of a SHA-256 are a reference: anything else could be the path of any file."""
+
+
+def is_reference(text: object) -> bool:
+    """Whether this can be the name of something in a payload store."""
+    return isinstance(text, str) and _REFERENCE.fullmatch(text) is not None
 
 
 class PayloadStore:
     """Content-addressed files under `base`. Writing the same content twice is writing it once.
 
-    A file appears under its name only when it is whole and on disk, so that a record may mention it.
+    A file appears under its name only when it is whole and on disk. A record may mention it once `sync` has returned:
+    contents and names of many are brought to disk together. Several threads may use one store.
     """
 
     def __init__(self, base: Path, inline_limit: int = 65536) -> None:
         self.base = base
         self.inline_limit = inline_limit
+        self._lock = threading.Lock()
+        self._unsynced: dict[str, tuple[int, Path]] = {}
+        self._folders: set[Path] = set()
 
     def path(self, reference: str) -> Path:
-        """Where the content with this SHA-256 (hex) is kept."""
+        """Where the content with this SHA-256 (hex) is kept. Raises `NotAReference`."""
+        if not is_reference(reference):
+            raise NotAReference(f"{str(reference)[:80]!r} is no reference into a payload store")
         return self.base / reference[:2] / reference[2:]
 
     def put(self, content: bytes) -> str:
-        """Keep this content; returns its reference. Raises `OSError` where it cannot be written."""
+        """Keep this content; returns its reference, good after `sync`. Raises `Temporary` if the disk is full."""
         reference = hashlib.sha256(content).hexdigest()
         path = self.path(reference)
-        if path.exists():
-            return reference
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        with self._lock, self._worded():
+            if reference in self._unsynced:
+                return reference
+            if path.exists():
+                # Perhaps of a process that died before the name was on disk.
+                self._folders.add(path.parent)
+                return reference
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fd, partial_file = create_private(path.parent, f"{path.name[:16]}.", ".partial")
+            self._unsynced[reference] = fd, partial_file
+            write_all(fd, content)
+            if len(self._unsynced) >= OPEN_FILES:
+                self._write_out()
         return reference
+
+    def sync(self) -> None:
+        """Bring everything that was put to disk, under its name. Raises `Temporary`.
+
+        Called before a record that mentions a reference leaves the process.
+        """
+        if not self._unsynced and not self._folders:
+            return
+        with self._lock, self._worded():
+            self._write_out()
+            together(partial(sync_folder, folder) for folder in sorted(self._folders))
+            sync_names(self.base)
+            self._folders.clear()
 
     def get(self, reference: str) -> bytes:
         """The content behind a reference. Raises `FileNotFoundError`, or `ValueError` if it is not what it was."""
@@ -47,3 +87,28 @@ class PayloadStore:
         if hashlib.sha256(content).hexdigest() != reference:
             raise ValueError(f"payload {reference} was changed since it was written")
         return content
+
+    def _write_out(self) -> None:
+        together(partial(os.fsync, fd) for fd, _ in self._unsynced.values())
+        while self._unsynced:
+            reference, (fd, partial_file) = self._unsynced.popitem()
+            os.close(fd)
+            path = self.path(reference)
+            partial_file.replace(path)
+            self._folders.add(path.parent)
+
+    @contextmanager
+    def _worded(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            for fd, partial_file in self._unsynced.values():
+                with suppress(OSError):
+                    os.close(fd)
+                    partial_file.unlink(missing_ok=True)
+            self._unsynced.clear()
+            raise Temporary(
+                f"Cannot write {error.filename or self.base}: {why(error)}.",
+                details=("Everything up to the last commit is kept.",),
+                next_step="Mend it, then: elspeth resume latest",
+            ) from error

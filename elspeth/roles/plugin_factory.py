@@ -24,6 +24,7 @@ class PluginFactory:
     def __init__(self, plan: Plan, beat: Any = None) -> None:
         self.plan = plan
         self._beat = beat
+        self._payloads = PayloadStore(Path(plan.payload_base), plan.inline_limit)
         os.chdir(plan.working_directory)
         registry.load_files([Path(file) for file in plan.plugin_files])
 
@@ -48,8 +49,8 @@ class PluginFactory:
         )
 
     def payloads(self) -> PayloadStore:
-        """Where large data goes."""
-        return PayloadStore(Path(self.plan.payload_base), self.plan.inline_limit)
+        """Where large data goes: one store for all recorders of the process, so that one `sync` covers them."""
+        return self._payloads
 
     def retry(self) -> RetryPolicy:
         """When transient errors are tried again."""

@@ -46,7 +46,8 @@ class StageRole(Role):
             if node.stage == self._number
         }
         self._last = len(graph.stateful) == self._number + 1
-        self._recorder = Recorder(shop.payloads(), last=self._last, conceal=self.concealment.text)
+        self._payloads = shop.payloads()
+        self._recorder = Recorder(self._payloads, last=self._last, conceal=self.concealment.text)
         self._archive = BatchStore(Path(plan.database))
         self._stage = StageRunner(
             graph, self._number, plugins, self._recorder, shop.context, self._archive, retry=shop.retry(),
@@ -70,6 +71,7 @@ class StageRole(Role):
         crash_point("stage.before_unit")
         stage.run(body, work.active_seconds, end=work.end, poison=work.poison)
         items = codec.encode_sinks(recorder.sinks) if self._last else codec.encode_items(recorder.items)
+        self._payloads.sync()
         crash_point("stage.before_send")
         self.send(
             StageDone(work.no, self._number, recorder.outcomes, stage.due, stage.flushed), items,

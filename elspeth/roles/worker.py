@@ -113,6 +113,7 @@ class WorkerRole(Role):
     def _answer(self, seq: int, start: int, stop: int, seconds: float) -> None:
         recorder = self._slot.recorder
         items = codec.encode_sinks(recorder.sinks) if self._is_last(0) else codec.encode_items(recorder.items)
+        self._factory.payloads().sync()
         crash_point("worker.before_send")
         self.send(
             SliceDecided(seq, start, stop, seconds, recorder.outcomes), items, record_frames.encode(recorder.records)
@@ -153,6 +154,7 @@ class WorkerRole(Role):
         crash_point("worker.before_unit")
         run_items(executor, body, work.poison, self._at_item)
         items = codec.encode_sinks(recorder.sinks) if self._is_last(stage) else codec.encode_items(recorder.items)
+        self._factory.payloads().sync()
         self.send(StageDone(work.no, stage, recorder.outcomes), items, record_frames.encode(recorder.records))
         crash_point("worker.after_unit")
 

@@ -31,8 +31,10 @@ class PayloadReader:
         return self._payload(reference)
 
     def _payload(self, reference: str) -> Explained:
-        from elspeth.payloads import PayloadStore  # most rows are small enough to stand in the database
+        from elspeth.payloads import PayloadStore, is_reference  # most rows are small enough to stand in the database
 
+        if not is_reference(reference):
+            return {"values": None, "kept": "unknown: what is recorded is no reference into the payload store"}
         for base in self._bases:
             try:
                 return {"values": json.loads(PayloadStore(base).get(reference)), "kept": "payload store"}

@@ -24,8 +24,9 @@ from elspeth.audit.store.commit_records import key_columns
 from elspeth.audit.verify.outputs import references
 from elspeth.audit.verify.table import RANGED
 from elspeth.clock import utc_now
+from elspeth.durable import keep, make_folder, sync_folder
 from elspeth.errors import ElspethError, SettingsError, Temporary
-from elspeth.payloads import PayloadStore
+from elspeth.payloads import PayloadStore, is_reference
 
 MANIFEST = "manifest.json"
 PAYLOADS = "payloads"
@@ -56,7 +57,7 @@ def export_run(reader: AuditReader, run_id: str, directory: Path, key: bytes | N
 
 
 def _export(connection: sqlite3.Connection, run_id: str, directory: Path, key: bytes | None) -> dict[str, Any]:
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     files = {}
     for table in TABLES:
         with _File(directory / f"{table}.jsonl") as file:
@@ -78,14 +79,9 @@ def _export(connection: sqlite3.Connection, run_id: str, directory: Path, key: b
     }
     if key is not None:
         manifest["signature"] = signature(key, manifest)
-    path = directory / MANIFEST
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as out:
-        json.dump(manifest, out, ensure_ascii=False, indent=2)
-        out.write("\n")
-        out.flush()
-        os.fsync(out.fileno())
-    partial.rename(path)
+    # The manifest vouches for the others, so their names are on disk before its own is.
+    sync_folder(directory)
+    keep(directory / MANIFEST, (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode(), mode=0o666)
     return manifest
 
 
@@ -131,8 +127,10 @@ def _payloads(connection: sqlite3.Connection, run_id: str) -> Iterator[dict[str,
     stores = [PayloadStore(base) for base in bases_of(settings, directory)]
     seen: set[str] = set()
     for _, _, _, reference, _ in references(connection, run_id):
+        if reference in seen or not is_reference(reference):
+            continue
         store = next((store for store in stores if store.path(reference).is_file()), None)
-        if reference in seen or store is None:
+        if store is None:
             continue
         seen.add(reference)
         yield {"sha256": reference, "data": store.path(reference).read_bytes().decode("utf-8", "surrogateescape")}

@@ -26,6 +26,7 @@ from elspeth.audit.store.commit_records import PreparedCommit, key_columns
 from elspeth.audit.store.records import COLUMNS, FIXED
 from elspeth.audit.verify.table import RANGED
 from elspeth.coordinator.checkpoint import read_checkpoint
+from elspeth.durable import PRIVATE, make_folder, sync_names
 from elspeth.errors import Temporary
 
 BLOCK = 1 << 16
@@ -44,8 +45,9 @@ class Journal:
         self._run_id = run_id
         self._end = -1
         with self._worded():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_folder(path.parent)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+            sync_names(path.parent)
         try:
             require_journal(path, self._fd)
         except BaseException:

@@ -20,7 +20,7 @@ from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.links import in_order
 from elspeth.coordinator.checkpoint import read_checkpoint
 from elspeth.outputs import sink_states
-from elspeth.payloads import PayloadStore
+from elspeth.payloads import PayloadStore, is_reference
 
 NAMED = 10  # findings about the payload store
 BLOCK = 1 << 20
@@ -71,10 +71,10 @@ def payload_findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Di
     left = NAMED
     seen: set[bytes] = set()
     for table, key, record, reference, commit_no in references(connection, run_id):
-        digest = _digest_of(reference)
+        digest = bytes.fromhex(reference) if is_reference(reference) else None
         if digest is not None and digest in seen:
             continue
-        wrong = _payload(bases, reference)
+        wrong = _payload(bases, reference) if digest is not None else "only 64 hexadecimal digits are a reference"
         if wrong is None and digest is not None:
             seen.add(digest)
         elif wrong is not None and not (wrong == _GONE and commit_no < purged_before):
@@ -112,13 +112,6 @@ def _payload(bases: list[Path], reference: str) -> str | None:
             return f"its content cannot be read: {error.strerror or error}"
         return None
     return _GONE
-
-
-def _digest_of(reference: str) -> bytes | None:
-    try:
-        return bytes.fromhex(reference)
-    except ValueError:
-        return None
 
 
 def _written(connection: sqlite3.Connection, run_id: str, directory: str) -> list[RecordedOutput]:

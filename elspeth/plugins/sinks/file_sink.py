@@ -28,6 +28,12 @@ class FileSinkOptions(PluginOptions):
         description="With `mode: write`, what to do when the file exists: `overwrite` (default), `fail`, or "
         "`auto_increment`, which takes the first free of results.csv, results_1.csv, ...",
     )
+    file_mode: str | None = Field(
+        None,
+        pattern="^0?[0-7]{3}$",
+        description='Who may read and write a file that is created, octal and in quotes: `"0640"`. Left out, the '
+        "umask says it. A file that is there keeps its mode.",
+    )
     encoding: str = Field("utf-8", description="Character encoding; a row it cannot express is refused.")
     headers: Literal["original"] | dict[str, str] | None = Field(
         None,
@@ -180,4 +186,10 @@ class FileSink(Sink):
         return b""
 
     def _output_at(self, position: Position) -> FileOutput:
-        return FileOutput(Path(position["path"]), self._context.state_directory / "cut", self._context.prove)
+        mode = self.options.file_mode
+        return FileOutput(
+            Path(position["path"]),
+            self._context.state_directory / "cut",
+            self._context.prove,
+            None if mode is None else int(mode, 8),
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import stat
 from collections.abc import Callable
@@ -12,30 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.crash_points import crash_point
+from elspeth.durable import create_private, foreign_link, make_folder, sync_folder, sync_names, why
 from elspeth.errors import ElspethError, OutputDamaged, RunInProgress, Temporary
 from elspeth.plugins.contract import Cut, Position
 from elspeth.plugins.sinks.prefix_hash import BLOCK, copy_beginning, deleted, disturbed, running_hash
-from elspeth.plugins.sinks.truncations import copy_tail, make_folder, sync_folder
+from elspeth.plugins.sinks.truncations import copy_tail
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-_WORDS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file would be larger than the system allows",
-    errno.EIO: "the disk reports an input/output error",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission was denied",
-    errno.EPERM: "the operation is not permitted",
-}
-
 
 def temporary(path: Path, doing: str, error: OSError) -> Temporary:
     """One sentence for what the operating system refused; `doing` is a verb such as "write"."""
-    why = _WORDS.get(error.errno or 0, (error.strerror or str(error)).lower())
     return Temporary(
-        f"Cannot {doing} {error.filename or path}: {why}.",
+        f"Cannot {doing} {error.filename or path}: {why(error)}.",
         details=("Everything up to the last commit is kept.",),
         next_step="Mend it, then: elspeth resume latest",
     )
@@ -49,8 +40,12 @@ class FileOutput:
     when they are durable.
     """
 
-    def __init__(self, path: Path, cut_folder: Path, prove: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, path: Path, cut_folder: Path, prove: Callable[[], None] = lambda: None, mode: int | None = None
+    ) -> None:
         """`path` is the file as the position names it; a symbolic link is followed once, here.
+
+        `mode` is that of a file that is created; None leaves it to the umask.
 
         `prove` is called between the lock and the first change, and raises where the run is not ours any more.
         """
@@ -58,6 +53,7 @@ class FileOutput:
         self._prove = prove
         self._target = Path(os.path.realpath(path))
         self._cut_folder = cut_folder
+        self._mode = mode
         self._fd = -1
         self._hash: _Hash
         self._size = 0
@@ -78,7 +74,7 @@ class FileOutput:
             return
         try:
             # Non-blocking, so that a pipe that took the file's place does not hang us.
-            fd = os.open(self._target, os.O_RDONLY | os.O_NONBLOCK)
+            fd = os.open(self._target, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         except FileNotFoundError:
             raise deleted(str(self.path), size) from None
         except OSError as error:
@@ -99,11 +95,14 @@ class FileOutput:
         """
         self.close()
         try:
+            self._require_own_links()
             self._create_if_missing(position["size"])
+            # Whoever made or renamed it may have died before that was on disk.
+            sync_names(self._target.parent)
             return self._open_copy(position) if replace else self._open_locked(position)
         except OSError as error:
             self.close()
-            if error.errno == errno.EISDIR:
+            if error.errno in (errno.EISDIR, errno.ELOOP):
                 raise self._no_file() from error
             raise temporary(self.path, "open", error) from error
         except ElspethError:
@@ -192,31 +191,43 @@ class FileOutput:
             next_step="Put the file back as it was and resume.",
         )
 
+    def _require_own_links(self) -> None:
+        link = foreign_link(self.path)
+        if link is not None:
+            raise OutputDamaged(
+                f"Output {self.path} leads through the link {link}, which somebody else laid.",
+                details=("Nothing was changed.",),
+                next_step=f"Remove {link}, put the file back as it was and resume.",
+            )
+
     def _create_if_missing(self, size: int) -> None:
         if self._target.exists():
             return
         if size:
             raise deleted(str(self.path), size)
         make_folder(self._target.parent)
-        os.close(os.open(self._target, os.O_RDWR | os.O_CREAT, 0o666))
-        sync_folder(self._target.parent)
+        with suppress(FileExistsError):
+            fd = os.open(self._target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, self._mode or 0o666)
+            try:
+                if self._mode is not None:
+                    os.fchmod(fd, self._mode)
+            finally:
+                os.close(fd)
         crash_point("sink.after_create")
 
-    def _lock(self, path: Path, flags: int) -> int:
-        """Open and lock `path`, and make sure that the name still means the inode that was locked."""
+    def _lock(self) -> int:
+        """Open and lock the file, and make sure that the name still means the inode that was locked."""
+        path = self._target
         while True:
-            # Non-blocking, so that a pipe that took the file's place does not hang us.
-            fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | flags, 0o666)
+            # Non-blocking, so that a pipe that took the file's place does not hang us. Links were followed before.
+            fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
             try:
                 self._require_regular(fd)
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 held, named = os.fstat(fd), path.stat()
             except BlockingIOError:
                 os.close(fd)
-                raise RunInProgress(
-                    f"Run already in progress: another process is writing {self.path}.",
-                    next_step="Wait for it, or find it: elspeth runs",
-                ) from None
+                raise self._in_progress() from None
             except (OSError, ElspethError):
                 os.close(fd)
                 raise
@@ -224,15 +235,23 @@ class FileOutput:
                 return fd
             os.close(fd)
 
+    def _in_progress(self) -> RunInProgress:
+        return RunInProgress(
+            f"Run already in progress: another process is writing {self.path}.",
+            next_step="Wait for it, or find it: elspeth runs",
+        )
+
     def _open_locked(self, position: Position) -> list[Cut]:
         size = position["size"]
-        self._fd = self._lock(self._target, 0)
+        self._fd = self._lock()
         self._prove()
         self._hash = self._read_beginning(size, position["sha256"])
         self._size = size
         cuts = self._keep_tail(self._fd, position)
         crash_point("sink.before_cut")
         os.ftruncate(self._fd, size)
+        # Not only what is written behind it makes a cut durable: there may come nothing, now as in an attempt before.
+        self._unsynced = True
         crash_point("sink.after_cut")
         return cuts
 
@@ -244,21 +263,18 @@ class FileOutput:
 
     def _open_copy(self, position: Position) -> list[Cut]:
         size = position["size"]
-        new = self._target.with_name(f".{self._target.name}.takeover")
-        old = os.open(self._target, os.O_RDONLY | os.O_NONBLOCK)
+        old = os.open(self._target, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         try:
             self._require_regular(old)
-            self._fd = self._lock(new, os.O_CREAT)
+            self._fd, new = create_private(self._target.parent, self._copies(), ".takeover")
             try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._remove_copies(new)
                 self._prove()
-                os.ftruncate(self._fd, 0)
                 self._hash = copy_beginning(old, self._fd, size, position["sha256"], str(self.path))
                 self._size = size
                 cuts = self._keep_tail(old, position)
-                facts = os.fstat(old)
-                os.fchmod(self._fd, stat.S_IMODE(facts.st_mode))
-                with suppress(PermissionError):  # only root may give a file away; then it stays ours
-                    os.fchown(self._fd, facts.st_uid, facts.st_gid)
+                _take_owner_and_mode(self._fd, os.fstat(old))
                 os.fsync(self._fd)
             except (OSError, ElspethError):
                 new.unlink(missing_ok=True)
@@ -271,6 +287,27 @@ class FileOutput:
         crash_point("sink.after_cut")
         return cuts
 
+    def _copies(self) -> str:
+        """What the names of this file's copies begin with: of a length of its own, however long the file's name is."""
+        return f".elspeth-{hashlib.sha256(os.fsencode(self._target.name)).hexdigest()[:16]}-"
+
+    def _remove_copies(self, mine: Path) -> None:
+        """Remove what take-overs left that died. Raises `RunInProgress` if one is under way."""
+        for other in mine.parent.glob(f"{self._copies()}*.takeover"):
+            if other == mine:
+                continue
+            try:
+                fd = os.open(other, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
+            except OSError:
+                continue  # just renamed or removed, or laid there by somebody else
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                other.unlink(missing_ok=True)
+            except BlockingIOError:
+                raise self._in_progress() from None
+            finally:
+                os.close(fd)
+
     def _keep_tail(self, fd: int, position: Position) -> list[Cut]:
         """Copy what stands behind the position, unless it is the old file that this run is to overwrite."""
         size = position["size"]
@@ -280,6 +317,16 @@ class FileOutput:
         if facts.st_size <= size or (size == 0 and untouched):
             return []
         return [copy_tail(fd, self._target, size, self._cut_folder)]
+
+
+def _take_owner_and_mode(fd: int, old: os.stat_result) -> None:
+    """Give a copy the owner and mode of the old file; nobody may read the one who could not read the other."""
+    for uid, gid in ((old.st_uid, old.st_gid), (-1, old.st_gid)):
+        with suppress(PermissionError):  # only root may give a file away; then it stays ours
+            os.fchown(fd, uid, gid)
+            break
+    same_group = os.fstat(fd).st_gid == old.st_gid
+    os.fchmod(fd, old.st_mode & (0o777 if same_group else 0o707))
 
 
 def _fingerprint(fd: int, size: int, sha256: str) -> object:

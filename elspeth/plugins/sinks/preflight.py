@@ -7,10 +7,15 @@ import stat
 from pathlib import Path
 from typing import Literal
 
+from elspeth.durable import foreign_link
 from elspeth.errors import SettingsError, Temporary
 from elspeth.plugins.contract import Position
 from elspeth.plugins.sinks.files import temporary
 from elspeth.plugins.sinks.prefix_hash import EMPTY, digest_file
+from elspeth.plugins.sinks.truncations import LONGEST_NAME
+
+LONGEST_PATH = 4096
+"""Bytes of a path that Linux takes, the NUL behind it counted (PATH_MAX)."""
 
 CollisionPolicy = Literal["overwrite", "fail", "auto_increment"]
 
@@ -23,6 +28,7 @@ def inspect_place(path: Path, mode: Literal["write", "append"], collision: Colli
     never work and `Temporary` for one that may once it is mended.
     """
     if collision == "auto_increment":
+        _require_possible(path)
         path = _first_free(path)
     facts = _facts(path)
     _require_folder(path)
@@ -57,7 +63,14 @@ def inspect_place(path: Path, mode: Literal["write", "append"], collision: Colli
 
 
 def _facts(path: Path) -> os.stat_result | None:
+    _require_possible(path)
     try:
+        link = foreign_link(path)
+        if link is not None:
+            raise SettingsError(
+                f"Output {path} leads through the link {link}, which somebody else laid.",
+                next_step=f"Remove {link}, or name the file it leads to.",
+            )
         facts = path.stat()
     except FileNotFoundError:
         return None
@@ -75,6 +88,26 @@ def _facts(path: Path) -> os.stat_result | None:
         f"Output {path} is a {kind}, and only a regular file can be continued after a crash.",
         next_step="Change the sink's path, or use the sink `null` to throw rows away.",
     )
+
+
+def _require_possible(path: Path) -> None:
+    """Raise `SettingsError` for a name that no file can have, whatever folders are made for it later."""
+    longest = max((os.fsencode(part) for part in path.parts), key=len, default=b"")
+    if len(longest) > LONGEST_NAME:
+        raise SettingsError(
+            f"Output {path} cannot be created: a name in it has {len(longest)} bytes, {LONGEST_NAME} are possible.",
+            next_step="Change the sink's path.",
+        )
+    if len(os.fsencode(path.absolute())) >= LONGEST_PATH:
+        raise SettingsError(
+            f"Output {path} cannot be created: its path is longer than {LONGEST_PATH - 1:,} bytes.",
+            next_step="Change the sink's path.",
+        )
+    if "\0" in str(path):
+        raise SettingsError(
+            f"Output {str(path)!r} cannot be created: no name can hold the character NUL.",
+            next_step="Change the sink's path.",
+        )
 
 
 def _require_folder(path: Path) -> None:

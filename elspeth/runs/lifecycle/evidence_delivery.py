@@ -20,6 +20,7 @@ from elspeth.audit.export.jsonl import TABLES, lines
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.store.database import worded
+from elspeth.durable import keep
 from elspeth.errors import ElspethError, SettingsError
 from elspeth.plugins.contract import Context, Row, Sink
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_stored_pipeline
@@ -158,10 +159,5 @@ def _row(table: str, record: dict[str, Any], form: str) -> Row:
 
 
 def _keep(note: Path, value: dict[str, Any]) -> None:
-    note.parent.mkdir(parents=True, exist_ok=True)
-    partial = note.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(note)
+    """Note where the export stands. Durably: one that forgot that it was begun would be appended to a second time."""
+    keep(note, json.dumps(value).encode())

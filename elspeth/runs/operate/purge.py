@@ -6,9 +6,10 @@ What was kept outside of the database goes too: payloads that no other run refer
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from elspeth.audit.explain.payload_reader import bases_of
@@ -16,8 +17,9 @@ from elspeth.audit.purge import PURGE, REMOVE, finished, last_action
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.verify.outputs import references
+from elspeth.durable import sync_folder, together
 from elspeth.errors import ElspethError, SettingsError
-from elspeth.payloads import PayloadStore
+from elspeth.payloads import PayloadStore, is_reference
 from elspeth.runs.operate.client import operate
 from elspeth.runs.operate.migration import bring_forward
 
@@ -91,10 +93,10 @@ def purge(database: Path, run: Run, *, whole: bool, reason: str | None) -> Purge
         operate(database, run_id=run.run_id, action=PURGE, reason=reason, changes={}, expected_attempt=run.attempt)
         with AuditReader(database) as reader:
             kept = _still_needed(reader, run, mine)
-        gone = sum(_unlink(places) for places in _places(run, mine - kept))
+        gone = _remove(_places(run, mine - kept))
     if whole:
         operate(database, run_id=run.run_id, action=REMOVE, reason=reason, changes={}, expected_attempt=run.attempt)
-    return Purged(run.run_id, gone, len(kept), sum(_unlink([tail]) for tail in tails))
+    return Purged(run.run_id, gone, len(kept), _remove([tail] for tail in tails))
 
 
 def _refusal(run: Run) -> str | None:
@@ -117,14 +119,14 @@ def _done(reader: AuditReader, run: Run, whole: bool) -> bool:
     if not any(base.exists() for base in bases_of(run.settings_json, run.working_directory)):
         return True
     mine = {reference for _, _, _, reference, _ in references(reader.connection, run.run_id)}
-    here = {reference for reference in mine if any(place.exists() for place in next(_places(run, {reference})))}
+    here = {reference for reference in mine if any(place.exists() for place in next(_places(run, {reference}), []))}
     return not here - _still_needed(reader, run, here)
 
 
 def _places(run: Run, references: set[str]) -> Iterator[list[Path]]:
     """Of each reference, the files where its payload may be."""
     stores = [PayloadStore(base) for base in bases_of(run.settings_json, run.working_directory)]
-    for reference in references:
+    for reference in filter(is_reference, references):  # anything else could lead to any file
         yield [store.path(reference) for store in stores]
 
 
@@ -146,11 +148,25 @@ def _still_needed(reader: AuditReader, run: Run, mine: set[str]) -> set[str]:
 
 
 def _tails(reader: AuditReader, run: Run) -> Iterator[Path]:
+    """The copies of tails that were cut off. What is recorded is believed only where such copies are: in state/cut."""
+    folders = {base.parent.resolve() / "cut" for base in bases_of(run.settings_json, run.working_directory)}
     for event in reader.events(run.run_id):
         if event.event == "cut" and event.detail:
             copy = json.loads(event.detail).get("copy")
-            if copy:
-                yield Path(run.working_directory) / copy
+            if copy and (path := Path(run.working_directory) / copy).parent.resolve() in folders:
+                yield path
+
+
+def _remove(all_places: Iterable[list[Path]]) -> int:
+    """Remove files, and make that durable: the record that says where they were may go next. Answers how many."""
+    gone = 0
+    folders: set[Path] = set()
+    for places in all_places:
+        if _unlink(places):
+            gone += 1
+        folders.update(path.parent for path in places if path.parent.is_dir())
+    together(partial(sync_folder, folder) for folder in sorted(folders))
+    return gone
 
 
 def _unlink(places: list[Path]) -> bool:

@@ -48,6 +48,20 @@ def attempt(folder: Path, replace: str, armed: str) -> int:
 
 
 @pytest.mark.parametrize("replace", ["in-place", "replace"])
+@pytest.mark.parametrize("point", ["sink.before_copy_named", "sink.after_copy_named"])
+def test_a_death_while_a_tail_is_copied_loses_none_of_it(point: str, replace: str, tmp_path: Path) -> None:
+    assert attempt(tmp_path, "in-place", f"sink.after_fsync:2:{tmp_path / 'first'}") == -signal.SIGKILL
+    tail = (tmp_path / "out").read_bytes()[json.loads((tmp_path / "committed").read_text())["size"] :]
+    assert tail
+    assert attempt(tmp_path, replace, f"{point}:1:{tmp_path / 'mark'}") == -signal.SIGKILL
+    assert attempt(tmp_path, replace, "") == 0
+    assert (tmp_path / "out").read_bytes() == EXPECTED
+    (copy,) = (tmp_path / "state/cut").iterdir()
+    assert copy.read_bytes() == tail
+    assert not list(tmp_path.glob(".elspeth-*"))
+
+
+@pytest.mark.parametrize("replace", ["in-place", "replace"])
 @pytest.mark.parametrize("point", POINTS)
 def test_a_death_at_any_named_point_does_not_show_in_the_output(point: str, replace: str, tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"what an earlier run left\n")

@@ -13,6 +13,7 @@ import pytest
 
 from elspeth.errors import OutputDamaged, RunInProgress, TakenOver
 from elspeth.plugins.contract import Context, Position
+from elspeth.plugins.sinks.files import FileOutput
 
 ROWS = [{"n": n} for n in range(3)]
 
@@ -124,8 +125,9 @@ def test_the_copy_of_a_take_over_is_locked_and_keeps_the_mode(position, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_copy_that_an_interrupted_take_over_left_behind_is_used_again(position, tmp_path: Path, make_sink) -> None:
-    (tmp_path / ".out.takeover").write_bytes(b"half a copy, longer than the output itself")
+def test_a_copy_that_an_interrupted_take_over_left_behind_is_removed(position, tmp_path: Path, make_sink) -> None:
+    name = f"{FileOutput(tmp_path / 'out', tmp_path)._copies()}0123456789abcdef.takeover"
+    (tmp_path / name).write_bytes(b"half a copy, longer than the output itself")
     make_sink("csv").open(position, replace=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out").read_bytes() == b"n\n0\n"

@@ -1,0 +1,103 @@
+"""The payload store: what a record mentions is on disk under its name, and a reference leads nowhere else."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from elspeth.audit.explain.payload_reader import PayloadReader
+from elspeth.errors import Temporary
+from elspeth.payloads import NotAReference, PayloadStore, is_reference
+from tests.kit.processes.disk import Disk
+
+CONTENT = [b"one", b"two", b"three"]
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Disk:
+    return Disk(monkeypatch, tmp_path)
+
+
+def test_after_a_sync_contents_and_names_are_on_disk(disk: Disk, tmp_path: Path) -> None:
+    store = PayloadStore(tmp_path / "state/payloads")
+    references = [store.put(content) for content in CONTENT]
+    store.sync()
+    assert disk.unsynced() == []
+    assert [store.get(reference) for reference in references] == CONTENT
+    for reference in references:
+        calls = disk.calls
+        named = calls.index(("name", str(store.path(reference))))
+        created = [path for what, path in calls[:named] if what == "create" and path.endswith(".partial")]
+        assert all(("sync", path) in calls[:named] for path in created)
+
+
+def test_a_folder_is_synced_once_for_all_that_came_into_it(disk: Disk, tmp_path: Path) -> None:
+    store = PayloadStore(tmp_path / "payloads")
+    contents = [str(number).encode() for number in range(600)]
+    references = {store.put(content) for content in contents}
+    store.sync()
+    folders = {str(store.path(reference).parent) for reference in references}
+    assert sum(what == "sync" and path in folders for what, path in disk.calls) == len(folders) < len(contents)
+    disk.calls.clear()
+    store.sync()
+    assert disk.calls == []
+
+
+def test_what_a_process_that_died_left_without_a_durable_name_gets_one(disk: Disk, tmp_path: Path) -> None:
+    dead = PayloadStore(tmp_path / "payloads")
+    reference = dead.put(b"one")
+    dead._write_out()
+    disk.calls.clear()
+    store = PayloadStore(tmp_path / "payloads")
+    assert store.put(b"one") == reference
+    store.sync()
+    assert {path for what, path in disk.calls if what == "sync"} >= {
+        str(store.path(reference).parent), str(tmp_path / "payloads"), str(tmp_path)
+    }  # fmt: skip
+
+
+def test_a_payload_is_for_its_owner_alone_and_no_link_in_its_way_is_followed(tmp_path: Path) -> None:
+    store = PayloadStore(tmp_path / "payloads")
+    reference = store.put(b"one")
+    store.sync()
+    assert stat.S_IMODE(store.path(reference).stat().st_mode) == 0o600
+    assert [path.name for path in store.path(reference).parent.iterdir()] == [reference[2:]]
+
+
+def test_a_disk_that_takes_no_more_is_said_and_nothing_half_written_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store = PayloadStore(tmp_path / "payloads")
+    reference = store.put(b"one")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Temporary, match="the disk is full"):
+        store.sync()
+    assert [path for path in (tmp_path / "payloads").rglob("*") if path.is_file()] == []
+    monkeypatch.undo()
+    assert store.put(b"one") == reference
+    store.sync()
+    assert store.get(reference) == b"one"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["../../etc/passwd", "", "ab", "A" * 64, "0" * 63, "0" * 65, "0" * 62 + "/x", "0" * 64 + "\n", "/etc/pass"],
+)
+def test_only_64_hexadecimal_digits_are_a_reference(text: str, tmp_path: Path) -> None:
+    assert not is_reference(text)
+    with pytest.raises(NotAReference):
+        PayloadStore(tmp_path).path(text)
+    shown = PayloadReader((tmp_path,), purged=False).read(None, text)
+    assert (shown["values"], "no reference" in shown["kept"]) == (None, True)
+
+
+def test_a_hash_is_a_reference() -> None:
+    assert is_reference(hashlib.sha256(b"").hexdigest())
