@@ -10,16 +10,30 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from elspeth.errors import OutputDamaged, RunInProgress
+from elspeth.errors import ElspethError, OutputDamaged, RunInProgress
 from elspeth.plugins.contract import Context, Position, Row, Sink
+from elspeth.plugins.sinks.positioned import PositionedSink
 from elspeth.testing.claims import check_basics, context_of, fail, fresh, shown, through_json
+from elspeth.testing.forked import Broken, forked
+
+LIVES = ("written", "flushed", "finished")
+"""How far a process had come with rows behind the position to which the next one comes back."""
 
 
-def check_sink(sink: Sink, rows: Sequence[Row], *, content: Callable[[], Any] | None = None) -> None:
+def check_sink(
+    sink: Sink,
+    rows: Sequence[Row],
+    *,
+    content: Callable[[], Any] | None = None,
+    damage: Callable[[], object] | None = None,
+    clear: Callable[[], object] | None = None,
+) -> None:
     """Raise `AssertionError` unless the sink keeps its contract with these rows, two or more, refused ones among them.
 
     The sink really writes where its options say: name a place in a temporary folder. `content` tells what the target
-    holds now; without it that is the bytes of the files the positions name.
+    holds now; without it that is the bytes of the files the positions name. `damage` changes a row that was written;
+    without it a file is made one byte shorter. `clear` empties a target that keeps its rows when it is opened at the
+    start again; called before each try. Processes are forked that write, and killed with SIGKILL while they do.
     """
     check_basics(sink)
     if len(rows) < 2:
@@ -27,17 +41,22 @@ def check_sink(sink: Sink, rows: Sequence[Row], *, content: Callable[[], Any] | 
     with tempfile.TemporaryDirectory() as folder:
         context = context_of(sink)
         context.state_directory = Path(folder)
-        _Trial(sink, rows, context, content).run()
+        _Trial(sink, rows, context, content, damage, clear).run()
 
 
 class _Trial:
     """One sink under check: a position to start from, and what its output holds when nothing goes wrong."""
 
-    def __init__(self, sink: Sink, rows: Sequence[Row], context: Context, content: Callable[[], Any] | None) -> None:
+    def __init__(
+        self, sink: Sink, rows: Sequence[Row], context: Context, content: Callable[[], Any] | None,
+        damage: Callable[[], object] | None, clear: Callable[[], object] | None,
+    ) -> None:  # fmt: skip
         self._sink = sink
         self._rows = list(rows)
         self._context = context
         self._content = content
+        self._damage = damage
+        self._clear = clear or (lambda: None)
         self._base: Position = {}
         self._answers: list[str | None] = []
         self._expected: Any = None
@@ -53,9 +72,12 @@ class _Trial:
         self._check_refused()
         for kept in range(len(self._rows) + 1):
             self._check_return(kept)
-        if self._files(final):
+        for kept in range(len(self._rows) + 1):
+            for when in LIVES:
+                self._check_kill(kept, when)
+        if self._files(final) or isinstance(self._sink, PositionedSink):
             self._check_lock()
-            self._check_damage()
+        self._check_damage()
 
     def _check_inspect(self) -> None:
         looker = fresh(self._sink, self._context)
@@ -96,6 +118,49 @@ class _Trial:
             fail(self._sink, "must judge rows alike after it came back", f"{answers} and before {self._answers}")
         self._compare(final, f"must come back to the position after row {kept} and go on as if nothing had happened")
 
+    def _check_kill(self, kept: int, when: str) -> None:
+        """Like `_check_return`, but the first process is one, and what ends it is SIGKILL."""
+        position, answers = self._killed(kept, when)
+        again = fresh(self._sink, self._context)
+        claim = f"must come back after a SIGKILL that came when rows were {when}"
+        try:
+            again.check(position)
+            again.open(position)
+            answers += self._write(again, self._rows[kept:])
+            final = through_json(self._sink, again.finish(), "position")
+        except RunInProgress as error:
+            fail(self._sink, "must hold a lock that ends with its process", f"after a SIGKILL it says: {error.message}")
+        except ElspethError as error:
+            fail(self._sink, claim, f"at the position after row {kept} it says: {error.message}")
+        finally:
+            again.close()
+        if answers != self._answers:
+            fail(self._sink, "must judge rows alike after it came back", f"{answers} and before {self._answers}")
+        self._compare(final, f"{claim}, to the position after row {kept}, and go on as if nothing had happened")
+
+    def _killed(self, kept: int, when: str) -> tuple[Position, list[str | None]]:
+        """The position after some rows, answered by a process that went on and was killed."""
+
+        def life(tell: Callable[[Any], None]) -> None:
+            self._clear()
+            sink = fresh(self._sink, self._context)
+            sink.open(self._base)
+            answers = self._write(sink, self._rows[:kept])
+            tell((through_json(self._sink, sink.flush(), "position"), answers))
+            self._write(sink, self._rows[kept:])
+            if when != "written":
+                sink.flush()
+            if when == "finished":
+                sink.finish()
+
+        with forked(life) as heard:
+            told = next(heard, Broken("it ended without a word"))
+            last = told if isinstance(told, Broken) else next(heard, Broken("it ended without a word"))
+        if isinstance(told, Broken) or isinstance(last, Broken):
+            fail(self._sink, "must write in another process as it does in this one", f"there it failed: {last}")
+        position, answers = told
+        return position, list(answers)
+
     def _check_lock(self) -> None:
         holder = fresh(self._sink, self._context)
         holder.open(self._base)
@@ -115,23 +180,28 @@ class _Trial:
 
     def _check_damage(self) -> None:
         position, _ = self._stand_at(len(self._rows), finish=False)
+        if self._damage is not None:
+            self._damage()
+            self._require_damaged(position, "a row that was written is another one now, and that was accepted")
+            return
         files = [file for file in self._files(position) if file.stat().st_size]
         for file in files:
             before = file.read_bytes()
             os.truncate(file, len(before) - 1)
             try:
-                fresh(self._sink, self._context).check(position)
-            except OutputDamaged:
-                continue
+                self._require_damaged(position, f"{file.name} was one byte short and that was accepted")
             finally:
                 file.write_bytes(before)
-            fail(
-                self._sink,
-                "must raise OutputDamaged when its output no longer holds what a position says",
-                f"{file.name} was one byte short and that was accepted",
-            )
+
+    def _require_damaged(self, position: Position, accepted: str) -> None:
+        try:
+            fresh(self._sink, self._context).check(position)
+        except OutputDamaged:
+            return
+        fail(self._sink, "must raise OutputDamaged when its output no longer holds what a position says", accepted)
 
     def _stand_at(self, kept: int, *, finish: bool) -> tuple[Position, list[str | None]]:
+        self._clear()
         sink = fresh(self._sink, self._context)
         try:
             sink.open(self._base)
@@ -145,6 +215,7 @@ class _Trial:
         return position, answers
 
     def _write_all(self, chunks: list[list[Row]]) -> tuple[list[str | None], Position]:
+        self._clear()
         sink = fresh(self._sink, self._context)
         try:
             sink.open(self._base)

@@ -10,9 +10,10 @@ from pydantic import Field, field_validator, model_validator
 from actors.crash_points import crash_point
 from elspeth.errors import ElspethError
 from elspeth.outputs import OutputInfo, Replaced
-from elspeth.plugins.contract import Context, Cut, PluginOptions, Position, Sink
+from elspeth.plugins.contract import Cut, PluginOptions, Position
 from elspeth.plugins.sinks.encodings import Encoding, find_encoding
 from elspeth.plugins.sinks.files import FileOutput
+from elspeth.plugins.sinks.positioned import PositionedSink
 from elspeth.plugins.sinks.preflight import CollisionPolicy, inspect_place
 
 
@@ -61,7 +62,7 @@ class FileSinkOptions(PluginOptions):
         return self
 
 
-class FileSink(Sink):
+class FileSink(PositionedSink):
     """A sink that writes one file. A format adds `write` and, where it has any, state, first and closing bytes."""
 
     options: FileSinkOptions
@@ -69,15 +70,10 @@ class FileSink(Sink):
     def __init__(self, options: FileSinkOptions) -> None:
         super().__init__(options)
         self._encoding: Encoding = find_encoding(options.encoding)
-        self._context = Context(run_id="", node_id="")
         self._position: Position = {}
         self._output: FileOutput | None = None
         self._checked: FileOutput | None = None
         self._rows = 0
-
-    def setup(self, ctx: Context) -> None:
-        """Keep the context: where cut tails go, and what the input called its fields."""
-        self._context = ctx
 
     def outputs(self) -> tuple[Path, ...]:
         """The file, as the options name it."""
@@ -106,19 +102,32 @@ class FileSink(Sink):
         self._checked = self._output_at(position)
         self._checked.check(position["size"], position["sha256"])
 
-    def open(self, position: Position, *, replace: bool = False) -> list[Cut]:
-        """Lock, check, cut back and be ready to write behind `position`; see `FileOutput.open`."""
-        self.close()
+    def lock(self, position: Position) -> None:
+        """Lock the file; see `FileOutput.lock`."""
+        self._begin(position).lock(position["size"])
+
+    def cut(self, position: Position) -> list[Cut]:
+        """Check its beginning and cut off the rest; see `FileOutput.cut`."""
+        return self.output.cut(position)
+
+    def take_over(self, position: Position) -> list[Cut]:
+        """Go on in a copy under the same name; see `FileOutput.take_over`."""
+        return self._begin(position).take_over(position, self.prove)
+
+    def resume(self, position: Position) -> None:
+        """Go on counting, and give the format its state back."""
+        self._position = position
+        self._rows = position["rows"]
+        self.restore_state(position.get("format") or {})
+
+    def _begin(self, position: Position) -> FileOutput:
+        """The output of a position; one that `check` has read is not read again."""
         output = self._checked or self._output_at(position)
         if output.path != Path(position["path"]):
             output = self._output_at(position)
         self._checked = None
-        cuts = output.open(position, replace=replace)
         self._output = output
-        self._position = position
-        self._rows = position["rows"]
-        self.restore_state(position.get("format") or {})
-        return cuts
+        return output
 
     def flush(self) -> Position:
         """Make everything written durable and return the position behind it."""
@@ -190,6 +199,5 @@ class FileSink(Sink):
         return FileOutput(
             Path(position["path"]),
             self._context.state_directory / "cut",
-            self._context.prove,
             None if mode is None else int(mode, 8),
         )

@@ -7,8 +7,8 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,24 +33,19 @@ def temporary(path: Path, doing: str, error: OSError) -> Temporary:
 
 
 class FileOutput:
-    """One output file, held by this process from `open` until it dies or closes.
+    """One output file, held by this process from `lock` until it dies or closes.
 
     The lock is `flock` on the file itself, so it ends with the process whatever kills it. The SHA-256 of everything
     written runs along, so a position costs no second reading. Bytes given to `write` become part of a position only
     when they are durable.
     """
 
-    def __init__(
-        self, path: Path, cut_folder: Path, prove: Callable[[], None] = lambda: None, mode: int | None = None
-    ) -> None:
+    def __init__(self, path: Path, cut_folder: Path, mode: int | None = None) -> None:
         """`path` is the file as the position names it; a symbolic link is followed once, here.
 
         `mode` is that of a file that is created; None leaves it to the umask.
-
-        `prove` is called between the lock and the first change, and raises where the run is not ours any more.
         """
         self.path = path
-        self._prove = prove
         self._target = Path(os.path.realpath(path))
         self._cut_folder = cut_folder
         self._mode = mode
@@ -86,28 +81,40 @@ class FileOutput:
         finally:
             os.close(fd)
 
-    def open(self, position: Position, *, replace: bool = False) -> list[Cut]:
-        """Lock the file, compare its beginning with `position`, cut off the rest and be ready to write there.
+    def lock(self, size: int) -> None:
+        """Lock the file; it is created if nothing (`size` is 0) was written to it yet.
 
-        With `replace` the beginning is copied to a new inode that takes the name, so whoever still holds the old one
-        writes into a file nobody sees. Raises `OutputDamaged`, `RunInProgress` or `Temporary`; after any of them the
-        file is as it was.
+        Raises `OutputDamaged`, `RunInProgress` or `Temporary`.
         """
-        self.close()
-        try:
-            self._require_own_links()
-            self._create_if_missing(position["size"])
-            # Whoever made or renamed it may have died before that was on disk.
-            sync_names(self._target.parent)
-            return self._open_copy(position) if replace else self._open_locked(position)
-        except OSError as error:
-            self.close()
-            if error.errno in (errno.EISDIR, errno.ELOOP):
-                raise self._no_file() from error
-            raise temporary(self.path, "open", error) from error
-        except ElspethError:
-            self.close()
-            raise
+        with self._worded():
+            self._prepare(size)
+            self._fd = self._locked()
+
+    def cut(self, position: Position) -> list[Cut]:
+        """Compare its beginning with `position`, cut off the rest and be ready to write there.
+
+        Raises `OutputDamaged` or `Temporary`; then the file is as it was.
+        """
+        size = position["size"]
+        with self._worded():
+            self._hash = self._read_beginning(size, position["sha256"])
+            self._size = size
+            cuts = self._keep_tail(self._fd, position)
+            crash_point("sink.before_cut")
+            os.ftruncate(self._fd, size)
+            # A cut is not made durable by what is written behind it: there may come nothing, as in the attempt before.
+            self._unsynced = True
+            crash_point("sink.after_cut")
+        return cuts
+
+    def take_over(self, position: Position, prove: Callable[[], None]) -> list[Cut]:
+        """Copy the beginning to a new inode that takes the name: who holds the old one writes where nobody looks.
+
+        `prove` is called before the name changes hands. Raises like `lock` and `cut`.
+        """
+        with self._worded():
+            self._prepare(position["size"])
+            return self._copied(position, prove)
 
     def write(self, data: bytes) -> None:
         """Take bytes to be written in order; they are durable after the next `flush`. Raises like `flush`."""
@@ -215,7 +222,22 @@ class FileOutput:
                 os.close(fd)
         crash_point("sink.after_create")
 
-    def _lock(self) -> int:
+    @contextmanager
+    def _worded(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.EISDIR, errno.ELOOP):
+                raise self._no_file() from error
+            raise temporary(self.path, "open", error) from error
+
+    def _prepare(self, size: int) -> None:
+        self._require_own_links()
+        self._create_if_missing(size)
+        # Whoever made or renamed it may have died before that was on disk.
+        sync_names(self._target.parent)
+
+    def _locked(self) -> int:
         """Open and lock the file, and make sure that the name still means the inode that was locked."""
         path = self._target
         while True:
@@ -241,27 +263,13 @@ class FileOutput:
             next_step="Wait for it, or find it: elspeth runs",
         )
 
-    def _open_locked(self, position: Position) -> list[Cut]:
-        size = position["size"]
-        self._fd = self._lock()
-        self._prove()
-        self._hash = self._read_beginning(size, position["sha256"])
-        self._size = size
-        cuts = self._keep_tail(self._fd, position)
-        crash_point("sink.before_cut")
-        os.ftruncate(self._fd, size)
-        # Not only what is written behind it makes a cut durable: there may come nothing, now as in an attempt before.
-        self._unsynced = True
-        crash_point("sink.after_cut")
-        return cuts
-
     def _read_beginning(self, size: int, sha256: str) -> _Hash:
         """The running hash up to `size`; what `check` read is not read again if the file was not touched since."""
         if self._proven is not None and self._proven[0] == _fingerprint(self._fd, size, sha256):
             return self._proven[1].copy()
         return running_hash(self._fd, size, sha256, str(self.path))
 
-    def _open_copy(self, position: Position) -> list[Cut]:
+    def _copied(self, position: Position, prove: Callable[[], None]) -> list[Cut]:
         size = position["size"]
         old = os.open(self._target, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         try:
@@ -270,7 +278,7 @@ class FileOutput:
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 self._remove_copies(new)
-                self._prove()
+                prove()
                 self._hash = copy_beginning(old, self._fd, size, position["sha256"], str(self.path))
                 self._size = size
                 cuts = self._keep_tail(old, position)

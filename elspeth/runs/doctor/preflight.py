@@ -77,7 +77,7 @@ def _examine_pipeline(
     for node in pipeline.graph.of_kind("sink"):
 
         def output(node_id: str = node.id) -> str:
-            requirements.check_output(pipeline, node_id, checkpoint)
+            requirements.check_output(run, pipeline, node_id, checkpoint)
             return f"sink {node_id}: what was committed is there"
 
         if findings.ask("output", output):

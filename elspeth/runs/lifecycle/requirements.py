@@ -146,8 +146,8 @@ def check_source(pipeline: Pipeline, node_id: str, checkpoint: Checkpoint) -> No
     pipeline.sources[node_id] = plugin.describe()
 
 
-def check_output(pipeline: Pipeline, node_id: str, checkpoint: Checkpoint) -> None:
+def check_output(run: Run, pipeline: Pipeline, node_id: str, checkpoint: Checkpoint) -> None:
     """Prove that an output holds what the checkpoint says. Raises `OutputDamaged`, `Temporary`."""
     plugin = pipeline.sink(node_id)
-    plugin.setup(Context("", node_id, state_directory=state_directory(pipeline), headers=pipeline.headers))
+    plugin.setup(Context(run.run_id, node_id, state_directory=state_directory(pipeline), headers=pipeline.headers))
     plugin.check(sink_states(checkpoint.sink_positions)[node_id].position)

@@ -113,7 +113,7 @@ def prepare(
     for node in pipeline.graph.of_kind("source"):
         check_source(pipeline, node.id, checkpoint)
     for node in pipeline.graph.of_kind("sink"):
-        check_output(pipeline, node.id, checkpoint)
+        check_output(run, pipeline, node.id, checkpoint)
     notes += _grown(pipeline.sizes(), sizes)
     held = state.checkpoint
     died = [

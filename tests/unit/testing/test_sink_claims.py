@@ -140,6 +140,60 @@ class EditsRows(Lines):
         return super().write_one(row)
 
 
+class LeavesItsLock(Lines):
+    """Takes a lock that somebody has to take away."""
+
+    def open(self, position: Position, *, replace: bool = False) -> list[Cut]:
+        try:
+            self.options.path.with_name("lock").touch(exist_ok=False)
+        except FileExistsError:
+            raise RunInProgress("locked") from None
+        self.mine = True
+        return super().open(position, replace=replace)
+
+    def close(self) -> None:
+        super().close()
+        if getattr(self, "mine", False):
+            self.options.path.with_name("lock").unlink()
+        self.mine = False
+
+
+class WritesWhenClosed(Lines):
+    """Says that rows are durable, and writes them when it is closed."""
+
+    def open(self, position: Position, *, replace: bool = False) -> list[Cut]:
+        cuts = super().open(position, replace=replace)
+        self.data = self.options.path.read_bytes()
+        return cuts
+
+    def write_one(self, row: Row) -> str | None:
+        if row["a"] < 0:
+            return "negative"
+        self.data += f"{row['a']}\n".encode()
+        self.rows += 1
+        return None
+
+    def flush(self) -> Position:
+        return {"size": len(self.data), "sha256": hashlib.sha256(self.data).hexdigest(), "rows": self.rows}
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.ftruncate(self.fd, 0)
+            os.write(self.fd, self.data)
+        super().close()
+
+
+class DiesOnItsOwn(Lines):
+    """Cannot work in a process that was forked."""
+
+    def open(self, position: Position, *, replace: bool = False) -> list[Cut]:
+        assert os.getpid() == MAIN, "not here"
+        return super().open(position, replace=replace)
+
+
+MAIN = os.getpid()
+
+
 @pytest.mark.parametrize(
     ("cls", "words"),
     [
@@ -151,6 +205,9 @@ class EditsRows(Lines):
         (LosesAnswers, "must answer once for each row"),
         (ShowsChunks, "must write the same whether rows come one by one or together"),
         (EditsRows, "must not change the rows it is given"),
+        (LeavesItsLock, "must hold a lock that ends with its process; after a SIGKILL it says: locked"),
+        (WritesWhenClosed, "must come back after a SIGKILL that came when rows were written"),
+        (DiesOnItsOwn, "must write in another process as it does in this one; there it failed: .*not here"),
     ],
 )
 def test_a_broken_sink_is_told_which_claim_it_breaks(cls: type[Sink], words: str, tmp_path: Path) -> None:
