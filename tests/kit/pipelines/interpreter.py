@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 from tests.kit.oracle.deciding import label_of, setting
 from tests.kit.oracle.expressions import Refused, evaluate
 from tests.kit.oracle.meanings import BUILT_IN
 from tests.kit.oracle.reading import Row, schema
+from tests.kit.pipelines.batch_meanings import AGGREGATIONS, MADE_OF, explode
 
 KINDS = ("transforms", "aggregations", "gates", "coalesce")
 
@@ -337,84 +336,3 @@ def merged(step: dict[str, Any], rows: dict[str, Row]) -> Row:
             if key not in union or policy == "last_wins":
                 union[key] = value
     return union
-
-
-def explode(options: dict[str, Any], row: Row) -> list[Row]:
-    """A row for each item of a list."""
-    name, output = options["array_field"], options.get("output_field", "item")
-    if not isinstance(row.get(name), list) or output in row or "item_index" in row:
-        raise Refused("no list, or a name is taken")
-    rest = {key: value for key, value in row.items() if key != name}
-    return [{**rest, output: item, "item_index": index} for index, item in enumerate(row[name])]
-
-
-def stats(options: dict[str, Any], rows: list[Row]) -> list[Row]:
-    """Count, sum, batch size and mean, by group."""
-    groups: dict[str, tuple[Any, list[Any]]] = {}
-    for row in rows:
-        group = row[options["group_by"]] if options.get("group_by") in row else _missing(options.get("group_by"))
-        if options["value_field"] not in row:
-            raise Refused("no value")
-        value = row[options["value_field"]]
-        if value is not None and type(value) not in (int, float):
-            raise Refused("no number")
-        groups.setdefault(json.dumps(group), (group, []))[1].append(value)
-    results = []
-    for group, values in groups.values():
-        numbers = [value for value in values if value is not None]
-        total = sum(map(Fraction, numbers))
-        whole = all(type(value) is int for value in numbers)
-        row = {"count": len(numbers), "sum": int(total) if whole else float(total), "batch_size": len(rows)}
-        row["mean"] = row["sum"] / len(numbers) if numbers else None
-        if options.get("group_by"):
-            row[options["group_by"]] = group
-        results.append(row)
-    return results
-
-
-def _missing(group_by: str | None) -> None:
-    if group_by is not None:
-        raise Refused("no group")
-
-
-def replicate(options: dict[str, Any], rows: list[Row]) -> list[Row]:
-    """Each row as often as it says."""
-    result = []
-    for row in rows:
-        copies = row.get(options.get("copies_field", "copies"))
-        copies = options.get("default_copies", 1) if copies is None else copies
-        if type(copies) is not int or not 0 <= copies <= options.get("max_copies", 100):
-            raise Refused("so many copies are not allowed")
-        for copy in range(copies):
-            result.append({**row, "copy_index": copy} if options.get("include_copy_index", True) else row)
-    return result
-
-
-def of_groups(options: dict[str, Any], rows: list[Row]) -> list[list[int]] | None:
-    """For each result of `stats`, the places of the rows it sums up; None: it is about all of them."""
-    if not options.get("group_by"):
-        return None
-    groups: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        groups.setdefault(json.dumps(row[options["group_by"]]), []).append(place)
-    return list(groups.values())
-
-
-def of_copies(options: dict[str, Any], rows: list[Row]) -> list[list[int]]:
-    """For each result of `replicate`, the one row of which it is a copy."""
-    copies = [row.get(options.get("copies_field", "copies")) for row in rows]
-    return [
-        [place]
-        for place, asked in enumerate(copies)
-        for _ in range(options.get("default_copies", 1) if asked is None else asked)
-    ]
-
-
-MADE_OF: dict[str, Callable[[dict[str, Any], list[Row]], list[list[int]] | None]] = {
-    "batch_stats": of_groups,
-    "batch_replicate": of_copies,
-}
-AGGREGATIONS: dict[str, Callable[[dict[str, Any], list[Row]], list[Row]]] = {
-    "batch_stats": stats,
-    "batch_replicate": replicate,
-}
