@@ -17,7 +17,7 @@ def environment() -> dict[str, str]:
 
 
 def run(command: str, folder: Path, *, timeout: float = 600.0) -> subprocess.CompletedProcess[str]:
-    """Run a line of shell in a folder; stdout and stderr come together, as on a terminal. `timeout` (seconds): a hang."""
+    """Run a line of shell in a folder; stdout and stderr together, as on a terminal. `timeout` in seconds: a hang."""
     return subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
