@@ -1,4 +1,4 @@
-"""The keys of what is stored stand in one place: a checkpoint's in its type."""
+"""The keys of what is stored stand in one place: a checkpoint's in its type, a position's in the sink that wrote it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from tests.docs.imports import MODULES, module_of
 from tests.docs.repository import name_of, text_of
 
-# Who may take such a value apart, by the name of the module.
+# Who else may take such a value apart, by the name of the module, and why.
+POSITIONS_ARE_KNOWN_TO = re.compile(
+    r"elspeth\.plugins\.sinks\.\w+"  # each wrote its own
+    r"|elspeth\.outputs"  # reads what was stored before sinks could describe it
+)
 CHECKPOINTS_ARE_KNOWN_TO = re.compile(r"elspeth\.coordinator\.checkpoint")
 COMMON = {"no", "rows", "sources", "sinks", "outcomes", "written"}
 """Words that are keys of other things as well."""
@@ -46,6 +50,10 @@ def test_nobody_but_its_type_reads_a_checkpoint_by_key() -> None:
     assert found("checkpoint|source_position|stage_state", CHECKPOINTS_ARE_KNOWN_TO) == []
 
 
+def test_nobody_but_the_sink_that_wrote_it_reads_a_position_by_key() -> None:
+    assert found("position", POSITIONS_ARE_KNOWN_TO) == []
+
+
 @pytest.mark.parametrize("stored", [Checkpoint, SourcePosition])
 def test_a_stored_key_that_the_code_has_another_name_for_stands_nowhere_else(stored: type[msgspec.Struct]) -> None:
     fields = msgspec.structs.fields(stored)
@@ -63,7 +71,5 @@ def test_a_stored_key_that_the_code_has_another_name_for_stands_nowhere_else(sto
 
 def test_reading_by_key_is_seen() -> None:
     text = 'a = checkpoint["no"]\nb = self.position.get("size", 0)\nc = other["no"]\nd = positions[name]\n'
-    assert [what for _, what in read_by_key(text, "checkpoint|position")] == [
-        "checkpoint['no']",
-        "self.position['size']",
-    ]
+    seen = [what for _, what in read_by_key(text, "checkpoint|position")]
+    assert seen == ["checkpoint['no']", "self.position['size']"]
