@@ -25,12 +25,12 @@ from elspeth.coordinator.audit_link import AuditLink
 from elspeth.coordinator.children import Children
 from elspeth.coordinator.leftovers import bury
 from elspeth.coordinator.machine import Machine
-from elspeth.coordinator.names import AUDIT, SOURCE
+from elspeth.coordinator.names import AUDIT, SINKS, SOURCE
 from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.shutdown import Phase, Shutdown
 from elspeth.coordinator.timers import Timers
 from elspeth.coordinator.topology import AttemptOutcome, Topology
-from elspeth.errors import ElspethError, Interrupted, Temporary, from_value
+from elspeth.errors import ElspethError, Interrupted, RunInProgress, Temporary, from_value
 from elspeth.refusals import refusal
 
 TICK_SECONDS = 0.1
@@ -53,6 +53,7 @@ class Coordinator(pykka.ThreadingActor):
         self._children = Children(topology.worker, self._not_started)
         self._for_memory: list[ChildDown] = []
         self._outcome = outcome
+        self._has_outputs = topology.takes_over is not None
 
     # -- for the owner -----------------------------------------------------------------------------------------
 
@@ -181,13 +182,19 @@ class Coordinator(pykka.ThreadingActor):
             case m.Ready():
                 self._step(ev.Restored(name))
             case m.SinksReady():
+                self._has_outputs = True
                 self._tell_cuts(name, message.cuts)
                 self._step(ev.Restored(name))
             case m.StageReady():
                 self._timers.stage_due(message.stage, message.due)
                 self._step(ev.Restored(name))
             case m.Failed():
-                self._fail(from_value(message.error), audit_failed=name == AUDIT)
+                error = from_value(message.error)
+                if self._refused(name, error):
+                    self._progress.started = False
+                    self._entered(self._shutdown.failed(error, time.monotonic(), refused=True))
+                    return
+                self._fail(error, audit_failed=name == AUDIT)
             case m.AttemptEnded():
                 self._entered(self._shutdown.last_word_written())
 
@@ -196,6 +203,11 @@ class Coordinator(pykka.ThreadingActor):
         if self._machine is not None:
             if self._shutdown.last_word is not None:
                 self._audit.end(self._shutdown.last_word)
+            if message.checkpoint.micro_batch < self._machine.durable.micro_batch:
+                self._fail(
+                    exit_reasons.less_than_committed(message.checkpoint, self._machine.durable), audit_failed=True
+                )
+                return
             self._step(ev.AuditOwns(message.checkpoint.micro_batch))
             return
         crash_point("main.after_owned")
@@ -239,6 +251,10 @@ class Coordinator(pykka.ThreadingActor):
             self._progress.notify(
                 f"cut {cut.size_bytes} bytes off {cut.path} behind the last commit; a copy is in {cut.copy}"
             )
+
+    def _refused(self, name: str, error: ElspethError) -> bool:
+        """Whether a new run was refused its outputs because somebody else writes them, before it had touched them."""
+        return name == SINKS and isinstance(error, RunInProgress) and not self._has_outputs
 
     # -- the machine -------------------------------------------------------------------------------------------
 

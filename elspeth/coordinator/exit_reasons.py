@@ -8,6 +8,7 @@ from typing import Any
 
 from actors.child import EXIT_REFUSED
 from actors.events import ChildDown
+from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.evidence import Evidence
 from elspeth.coordinator.names import SOURCE
 from elspeth.errors import ElspethError, Temporary
@@ -107,6 +108,15 @@ def last_exits(exits: Sequence[ChildDown], limits: Limits) -> list[str]:
 def last_words(exits: Sequence[ChildDown]) -> list[str]:
     """The end of what the last one printed."""
     return exits[-1].output_tail.strip().splitlines()[-_TAIL_LINES:] if exits else []
+
+
+def less_than_committed(found: Checkpoint, committed: Checkpoint) -> Temporary:
+    """An audit process that was started again finds another database than the one that took the commits."""
+    return Temporary(
+        "the audit database holds less than was committed to it: it was deleted or replaced while the run went on",
+        details=[f"rows on record there: {found.row_count:,}; committed: {committed.row_count:,}"],
+        next_step="put the database back with its side files (-wal, -shm) and resume; or start the run again",
+    )
 
 
 def not_started(child: str, error: OSError) -> Temporary:

@@ -276,12 +276,13 @@ class Heartbeat(Message, frozen=True):
 class EndAttempt(Message, frozen=True):
     """The attempt ends without a last micro-batch: say so on record, and leave the database in order.
 
-    `failure` is what the run will be said to have failed of, if it did.
+    `failure` is what the run will be said to have failed of, if it did. `closed`: there is nothing to resume.
     """
 
     status: Literal["interrupted", "failed"]
     end_reason: str
     failure: str | None = None
+    closed: bool = False
 
 
 class Owned(Message, frozen=True):

@@ -72,9 +72,12 @@ class Shutdown:
             return self._enter(Phase.CLOSED)
         return self._give_up(self._signal, now) if self._signal is not None else None
 
-    def failed(self, error: ElspethError, now: float, *, audit_failed: bool = False) -> Phase | None:
+    def failed(
+        self, error: ElspethError, now: float, *, audit_failed: bool = False, refused: bool = False
+    ) -> Phase | None:
         """Something that no restart cures. Where audit itself has failed, nobody can put it on record.
 
+        A run that was `refused` its outputs before it had one has nothing to resume, and is closed.
         After `TakenOver` there is nothing more to say: it overrides whatever the attempt was about to end for.
         """
         if self.phase == Phase.CLOSED or (self.ending and not isinstance(error, TakenOver)):
@@ -82,7 +85,7 @@ class Shutdown:
         if isinstance(error, TakenOver) or audit_failed:
             self.error = error
             return self._enter(Phase.CLOSED)
-        status = EndAttempt("failed", error.message, failure=error.message)
+        status = EndAttempt("failed", error.message, failure=error.message, closed=refused)
         if isinstance(error, Temporary):
             status = EndAttempt("interrupted", error.message, failure=error.message)
         return self._close(error, status, now)

@@ -111,7 +111,9 @@ class AuditRole(Role):
             case m.Heartbeat():
                 self._writer.heartbeat(self._plan.run_id, self._plan.attempt, message.number, utc_now())
             case m.EndAttempt():
-                status = {"status": message.status, "end_reason": message.end_reason}
+                status: m.JsonObject = {"status": message.status, "end_reason": message.end_reason}
+                if message.closed:
+                    status["completed_at"] = utc_now()
                 self._write({}, status if message.failure is None else {**status, "failure": message.failure})
                 self._leave()
                 self.send(m.AttemptEnded())

@@ -7,6 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from elspeth.plugins import registry
@@ -17,6 +18,7 @@ from tests.kit.processes.running import begin, elspeth, tree, wait_until
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 
 PLUGIN = """\
+import time
 from pathlib import Path
 from elspeth.plugins.contract import Transform
 
@@ -28,10 +30,10 @@ class Listed(Transform):
         return (Path("words.txt"),)
 
     def process(self, row, ctx):
-        if row["id"] == 2 and Path("wait").exists():
+        if row["id"] == int(Path("wait").read_text() if Path("wait").exists() else 0):
             Path("reached").touch()
             while Path("wait").exists():
-                pass
+                time.sleep(0.02)
         return row
 """
 
@@ -162,13 +164,32 @@ def test_what_is_refused_by_the_command_is_as_it_was(tmp_path: Path) -> None:
 def killed(tmp_path: Path) -> Path:
     """A run that was killed while it waited, with a journal."""
     folder = lay_out(tmp_path, journal="journal.jsonl")
-    (folder / "wait").touch()
+    (folder / "wait").write_text("2")
     process: subprocess.Popen[str] = begin(*RUN, cwd=folder)
     wait_until(lambda: (folder / "reached").exists(), process)
     process.kill()
     process.communicate()
     (folder / "wait").unlink()
     return folder
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_a_link_that_is_laid_during_a_run_is_not_followed_by_a_sink_that_starts_again(link, tmp_path: Path) -> None:
+    folder = lay_out(tmp_path)
+    (folder / "wait").write_text("1")
+    process = begin(*RUN, cwd=folder)
+    output = folder / "output/out.txt"
+    wait_until(lambda: (folder / "reached").exists() and output.exists(), process)
+    output.unlink()
+    link(folder / "words.txt", output)
+    (sinks,) = [
+        child for child in psutil.Process(process.pid).children(recursive=True) if child.cmdline()[0].endswith(" sinks")
+    ]
+    sinks.kill()
+    _, said = process.communicate()
+    assert process.returncode == 2, said
+    assert "is the reference file words.txt, so nothing is written to it" in said
+    assert (folder / "words.txt").read_text() == "a\nb\n"
 
 
 def test_a_journal_in_whose_place_something_else_lies_now_is_left_as_it_is(killed: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -189,3 +191,49 @@ def test_auto_resume_knows_a_run_whose_settings_were_stored_without_defaults(tmp
     assert done.returncode == 0, done.stderr
     assert "Nothing was done." in done.stdout or "completed at" in done.stdout
     assert len(runs(folder)) == 1
+
+
+def test_a_run_that_is_refused_its_outputs_is_closed_and_stands_in_nobody_s_way(
+    waiting: tuple[Path, subprocess.Popen[str], str],
+) -> None:
+    folder, process, expected = waiting
+    other = ("--set", "landscape.url=sqlite:///other/audit.db")
+    refused = elspeth(*RUN, *other, cwd=folder)
+    assert refused.returncode == 3, refused.stderr
+    assert "another process is writing" in refused.stderr
+    assert "elspeth resume" not in refused.stderr.partition("another process is writing")[2]
+    (folder / "go").touch()
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert (folder / "output/out.csv").read_text() == expected
+    told = json.loads(elspeth("runs", "--database", "other/audit.db", "--json", cwd=folder).stdout)
+    assert [(run["status"], run["resumable"]) for run in told["runs"]] == [("failed", False)]
+    resumed = elspeth("resume", "latest", "--database", "other/audit.db", cwd=folder)
+    assert resumed.returncode == 1
+    assert "was marked failed" in resumed.stderr
+    assert (folder / "output/out.csv").read_text() == expected
+    again = elspeth(*RUN, *other, cwd=folder)
+    assert again.returncode == 0, again.stderr
+
+
+def test_an_audit_process_that_comes_back_to_an_empty_place_does_not_begin_anew(
+    waiting: tuple[Path, subprocess.Popen[str], str],
+) -> None:
+    folder, process, _ = waiting
+
+    def rows() -> int:
+        with closing(sqlite3.connect(folder / "runs/audit.db")) as connection:
+            return int(connection.execute("SELECT count(*) FROM rows").fetchone()[0])
+
+    wait_until(lambda: rows() > 0, process)
+    with closing(sqlite3.connect(folder / "runs/audit.db")) as connection:
+        (pid,) = connection.execute(
+            "SELECT pid FROM supervision_events WHERE child = 'audit' AND event = 'started'"
+        ).fetchone()
+    shutil.rmtree(folder / "runs")
+    os.kill(pid, signal.SIGKILL)
+    (folder / "go").touch()
+    printed, said = process.communicate()
+    assert process.returncode == 75, said
+    assert "holds less than was committed to it" in said
+    assert json.loads(printed)["status"] != "completed"
