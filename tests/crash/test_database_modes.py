@@ -12,7 +12,7 @@ import pytest
 
 from tests.crash.test_sweep import armed, run_words
 from tests.kit.pipelines.crash_pipelines import DECIDING, lay_out
-from tests.kit.processes.program import Programs
+from tests.kit.processes.program import Programs, wait_until
 from tests.kit.processes.story import run_id
 
 MODES = ("audit.before_in_use", "audit.after_in_use", "audit.before_at_rest", "audit.after_at_rest")
@@ -67,7 +67,14 @@ def make_hot(database: Path) -> None:
     spare = database.with_name("spare")
     spare.mkdir()
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")
+
+        def alone() -> bool:
+            try:
+                return bool(connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",))
+            except sqlite3.OperationalError:
+                return False  # a process that was killed has not ended yet
+
+        wait_until(alone)
         connection.execute("PRAGMA cache_size = 2")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE nodes SET config_json = hex(randomblob(100000))")

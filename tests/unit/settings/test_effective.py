@@ -56,6 +56,8 @@ def test_of_every_option_it_is_known_what_held_before_there_was_one() -> None:
         assert unknown(present, frozen.STEPS[section], effective.STEPS_SINCE.get(section, {})) == [], section
     for kind, name in registry.BUILT_IN:
         plugin = f"{kind} {name}"
+        if plugin not in frozen.OPTIONS:
+            continue  # no run of 0.1.0 has one; another version of its code is not taken without the operator's word
         present = defaults(registry.find(kind, name).Options)
         assert unknown(present, frozen.OPTIONS.get(plugin, {}), effective.OPTIONS_SINCE.get(plugin, {})) == [], plugin
 
