@@ -39,6 +39,8 @@ def examine_run(
         checkpoint: Checkpoint | None = None
         with findings.noting("checkpoint"):
             checkpoint = requirements.require_checkpoint(run, state.checkpoint)
+        with findings.noting("folder"):
+            requirements.require_own_folder(run, database, state.attempt, None)
         if not findings.ask("working directory", lambda: requirements.enter(run)):
             findings.add("settings", "note", "settings, code, sources and outputs were not checked: they are elsewhere")
             return

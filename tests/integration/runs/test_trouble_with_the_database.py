@@ -113,6 +113,9 @@ def test_a_copied_folder_is_not_resumed_on_the_files_of_the_original(
         assert f"--database {copy}/runs/audit.db --working-directory {copy}" in refused.stderr
         assert f"--database {folder}/runs/audit.db" in refused.stderr
     assert (tree(folder / "output"), tree(copy / "output")) == before
+    looked = elspeth("doctor", "--patience", "0", cwd=copy)
+    assert looked.returncode == 1
+    assert "is in a copy of that folder" in looked.stdout
     done = elspeth("resume", "latest", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "output/out.csv").read_text() == expected
