@@ -323,10 +323,9 @@ class AuditWriter:
         """Inside of a transaction. Recorded on the run that began last, unless that would leave it half signed."""
         before, after = migration.convert(self._connection, self.path, tell)
         last = self._ledger.last_run()
-        if last is None or (self._ledger.is_signed(last) and not self._ledger.signs):
-            return
-        by = (str(who["user"]), who["uid"], str(who["command_line"]), who["reason"])
-        self._act(last, "migrate", *by, {}, {"from": before, "to": after}, None, purge=False)
+        if last is not None and (self._ledger.signs or not self._ledger.is_signed(last)):
+            by = (str(who["user"]), who["uid"], str(who["command_line"]), who["reason"])
+            self._act(last, "migrate", *by, {}, {"from": before, "to": after}, None, purge=False)
 
     def _act(
         self, run_id: str, action: str, user: str, uid: int | None, command_line: str, reason: str | None,
