@@ -7,8 +7,26 @@ from urllib.parse import quote
 
 from elspeth.cli import output
 from elspeth.cli.context import CliContext
+from elspeth.errors import SettingsError
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.settings import SettingsProblems
+
+DEFAULT = Path("pipeline.yaml")
+
+
+def file_of(argument: Path | None, option: Path | None) -> Path:
+    """The pipeline file that was meant: the argument, `--settings`, or `./pipeline.yaml`. Raises `SettingsError`."""
+    if argument is not None and option is not None:
+        raise SettingsError(
+            f"two pipeline files are given: {argument} and --settings {option}", next_step="leave one of them out"
+        )
+    found = argument or option
+    if found is None and not DEFAULT.exists():
+        raise SettingsError(
+            "no pipeline file is given, and there is no pipeline.yaml here",
+            next_step="elspeth run FILE, or elspeth init",
+        )
+    return found or DEFAULT
 
 
 def load(settings: Path, context: CliContext, assignments: tuple[str, ...] = ()) -> Pipeline:

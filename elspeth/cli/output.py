@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from elspeth.visible import visible, visible_json
 
+UNBOUNDED = 1 << 30
 PLAIN_WIDTH = 80
 """Columns where there is no terminal to ask."""
 
@@ -78,6 +79,11 @@ def coloured(stream: IO[str]) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def table_width() -> int:
+    """Columns for a table: those of the terminal, or of `COLUMNS`; without either, lines stay whole."""
+    return width() if "COLUMNS" in os.environ or sys.stdout.isatty() else UNBOUNDED
+
+
 def width() -> int:
     """Columns to fit into: `COLUMNS` if set, the terminal's if there is one, else 80."""
     return shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns if _asks_terminal() else PLAIN_WIDTH
@@ -91,19 +97,23 @@ def table(
     indent: int = 0,
     whole: Collection[str] = (),
 ) -> str:
-    """Rows under a head, as lines no longer than `room` columns (by default `width()`).
+    """Rows under a head, as lines no longer than `room` columns (by default `table_width()`).
 
-    Numbers stand at the right and thousands are parted. Where it gets narrow the widest columns are wrapped, but for
-    those under the heads in `whole`: what they hold is there to be typed.
+    Numbers stand at the right and thousands are parted. Where it gets narrow the widest columns are wrapped, between
+    words, but for those under the heads in `whole`: what they hold is there to be typed.
     """
     rows = list(rows)
     cells = [[_cell(value) for value in row] for row in rows]
     right = [bool(rows) and all(isinstance(row[at], int | float) for row in rows) for at in range(len(head))]
     wide = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-    least = [
-        columns if word in whole else max(map(len, word.split())) for word, columns in zip(head, wide, strict=True)
+    room = (room or table_width()) - indent - 2 * (len(head) - 1)
+    words = [
+        max(len(part) for cell in column for part in (*cell.split(), "")) for column in zip(head, *cells, strict=True)
     ]
-    _narrow(wide, least, (room or width()) - indent - 2 * (len(head) - 1))
+    # Only a word that is wider than all the room is parted.
+    for least in (words, [max(map(len, word.split())) for word in head]):
+        kept = [columns if word in whole else some for word, columns, some in zip(head, wide, least, strict=True)]
+        _narrow(wide, kept, room)
     lines = [_lines(head, wide, right)] + [_lines(row, wide, right) for row in cells]
     text = [" " * indent + line for group in lines for line in group]
     text[: len(lines[0])] = [styled(line, "bold") for line in text[: len(lines[0])]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,9 @@ from elspeth.cli.view.logs import Log
 from elspeth.errors import EXIT_FAILED, EXIT_OK, ElspethError, Temporary
 from elspeth.runs import doctor
 from elspeth.runs.doctor import Act, Finding, Report, RunReport
+
+LISTED, TOLD = 10, 2
+"""Runs in the table; and, where there are more, runs of which all is told: it is to fit a screen."""
 
 _STYLES = {"wrong": "red", "note": "yellow", "ok": "green"}
 _VERDICTS = {"alive": "green", "stopped": "yellow"}
@@ -108,9 +112,13 @@ def _words(report: Report, context: CliContext) -> Iterator[str]:
     if report.runs:
         yield ""
         rows = [(run.assessment.run.run_id, run.assessment.run.status, _verdict(run), run.evidence, _place(run))
-                for run in report.runs]  # fmt: skip
+                for run in report.runs[:LISTED]]  # fmt: skip
         yield output.table(["run", "status", "verdict", "because", "continues at"], rows)
-    for run in report.runs:
+        if rest := report.runs[LISTED:]:
+            kinds = Counter(_verdict(run) for run in rest).most_common()
+            listed = ", ".join(f"{number:,} {verdict}" for verdict, number in kinds)
+            yield f"and {output.count(len(rest), 'older run')}: {listed}. All of them are told with --json."
+    for run in report.runs[: LISTED if len(report.runs) <= LISTED else TOLD]:
         yield ""
         yield output.styled(f"{run.assessment.run.run_id} is {_verdict(run)}", _VERDICTS.get(run.state, "red"))
         yield from _findings(run.findings, context)
@@ -154,6 +162,7 @@ def _act(act: Act) -> str:
 
 def _sum(report: Report) -> str:
     wrong = sum(run.wrong for run in report.runs)
+    undone = sum(bool(act.error) for act in report.acts)
     if report.healthy:
         waiting = sum(run.state == "stopped" for run in report.runs)
         rest = f" {output.count(waiting, 'run')} can be resumed." if waiting else ""
@@ -162,6 +171,8 @@ def _sum(report: Report) -> str:
         return output.styled(
             f"{output.count(wrong, 'unfinished run')} {'needs' if wrong == 1 else 'need'} attention.", "red"
         )
+    if undone and not any(finding.level == "wrong" for finding in report.findings):
+        return output.styled(f"{output.count(undone, 'thing')} could not be done.", "red")
     return output.styled("The audit database needs attention.", "red")
 
 

@@ -27,14 +27,16 @@ from elspeth.runs.lifecycle.fork_server import fork_server
     "run",
     cls=Examples,
     epilog="""
-        elspeth run --settings pipeline.yaml
+        elspeth run pipeline.yaml
         elspeth run --settings pipeline.yaml --execute
         elspeth run --settings pipeline.yaml --execute --set concurrency.max_workers=2 --json
     """,
 )
+@click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
 @click.option(
-    "--settings", "settings", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The pipeline file."
-)
+    "--settings", "option", type=click.Path(path_type=Path), metavar="FILE",
+    help="The pipeline file, if it is not given as an argument; ./pipeline.yaml without either.",
+)  # fmt: skip
 @click.option("--execute", is_flag=True, help="Run it. Without this, check everything and show what would be done.")
 @click.option(
     "--auto-resume", is_flag=True,
@@ -55,18 +57,20 @@ from elspeth.runs.lifecycle.fork_server import fork_server
 @json_option
 @pass_context
 def command(
-    context: CliContext, settings: Path, execute: bool, auto_resume: bool, force_new: bool, fail_on_rows: bool,
-    assignments: tuple[str, ...], reason: str | None,
+    context: CliContext, file: Path | None, option: Path | None, execute: bool, auto_resume: bool,
+    force_new: bool, fail_on_rows: bool, assignments: tuple[str, ...], reason: str | None,
 ) -> int:  # fmt: skip
     """Run a pipeline, or show what running it would do.
 
     Without --execute everything is checked and the plan is shown; nothing is written. With --execute the command to
     continue the run, should anything stop it, is printed before the first row.
     """
+    from elspeth.cli.loading import file_of
+
     with fork_server() if execute else nullcontext() as children:
         from elspeth.cli.commands.run_action import run
 
         return run(
-            context, settings, assignments, children, auto_resume=auto_resume, force_new=force_new,
+            context, file_of(file, option), assignments, children, auto_resume=auto_resume, force_new=force_new,
             fail_on_rows=fail_on_rows, reason=reason,
         )  # fmt: skip

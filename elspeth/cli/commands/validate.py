@@ -11,7 +11,7 @@ import click
 
 from elspeth.cli import output
 from elspeth.cli.context import CliContext, Examples, dotenv_option, json_option, pass_context
-from elspeth.cli.loading import load
+from elspeth.cli.loading import file_of, load
 from elspeth.cli.view.plan import cautions
 from elspeth.errors import EXIT_OK, ElspethError, SettingsError
 from elspeth.graph.steps import steps_of
@@ -26,27 +26,30 @@ from elspeth.settings import Problem, SettingsProblems
     "validate",
     cls=Examples,
     epilog="""
-        elspeth validate --settings pipeline.yaml
+        elspeth validate pipeline.yaml
         elspeth validate --settings pipeline.yaml --set landscape.url=sqlite:///./other.db
         elspeth validate --settings pipeline.yaml --json --no-dotenv
     """,
 )
+@click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
 @click.option(
-    "--settings", "settings", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The pipeline file."
-)
+    "--settings", "option", type=click.Path(path_type=Path), metavar="FILE",
+    help="The pipeline file, if it is not given as an argument; ./pipeline.yaml without either.",
+)  # fmt: skip
 @click.option(
     "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set a key in place of the file's value."
 )
 @dotenv_option
 @json_option
 @pass_context
-def command(context: CliContext, settings: Path, assignments: tuple[str, ...]) -> int:
+def command(context: CliContext, file: Path | None, option: Path | None, assignments: tuple[str, ...]) -> int:
     """Check a pipeline file: keys, types, plugins and their options, wiring, fields, files written twice.
 
     Every problem is told with its line. Nothing is run or written. An input that is not there yet is a warning: it
     would stop a run now, but the file may be right all the same. One that is there and has a header that cannot be used
     (two names that become one identifier, for instance) is a problem.
     """
+    settings = file_of(file, option)
     context.shape = {"status": "invalid", "settings": str(settings), "problems": [], "warnings": []}
     try:
         pipeline = load(settings, context, assignments)
@@ -96,7 +99,8 @@ def _look(pipeline: Pipeline) -> list[str]:
 
 
 def _unusable(pipeline: Pipeline, place: tuple[str | int, ...], error: SettingsError) -> Problem:
-    return pipeline.loaded.positions.problem(place, error.message, found="; ".join(error.details))
+    message = f"{error.message}. {error.next_step}" if error.next_step else error.message
+    return pipeline.loaded.positions.problem(place, message.rstrip("."), found="; ".join(error.details))
 
 
 def _stops(error: ElspethError) -> str:

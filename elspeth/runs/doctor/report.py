@@ -45,6 +45,11 @@ class RunReport:
     def next_command(self) -> str:
         """What the operator types now. Without a checkpoint a dead run can only be given up."""
         run_id = self.assessment.run.run_id
+        if self.state not in ("alive", "frozen", "unknown"):
+            # What would stop a resume comes first, or the command would only be refused.
+            for finding in self.findings:
+                if finding.level == "wrong" and finding.next_step.startswith("elspeth "):
+                    return finding.next_step
         if self.assessment.checkpoint is None and self.state in ("orphaned", "presumed_dead", "stopped"):
             return f"elspeth doctor --mark-failed {run_id}"
         return self.assessment.next_command

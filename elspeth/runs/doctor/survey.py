@@ -24,6 +24,10 @@ DYING_SECONDS = 2.0
 """The children of a main process that just died end by themselves; this long they are given before they count."""
 
 
+THOROUGH = 20
+"""Of so many runs, the latest, all is looked at that could stop a resume; of older ones, who drives them."""
+
+
 def examine(
     database: Path,
     *,
@@ -47,7 +51,10 @@ def examine(
         if runs:
             check_writable(database, found)
         shares = _shares(reader, database)
-        for state in stand(database, runs, patience, tell):
+        for place, state in enumerate(stand(database, runs, patience, tell)):
+            if place >= THOROUGH:
+                reports.append(RunReport(state, ()))
+                continue
             nodes = {node.node_id: node for node in reader.nodes(state.run.run_id)}
             remains = living_leftovers(reader, state)
             share = shares.get(state.run.run_id, 0)

@@ -48,6 +48,19 @@ def test_a_table_fits_the_room_it_is_given(room: int) -> None:
     assert max(map(len, shown.splitlines())) <= room
 
 
+def test_a_table_is_wrapped_between_words_and_not_at_all_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    long = "output/a_rather_long_name.csv"
+    rows = [("name", f"{long} and {long} and {long}"), ("other", "y")]
+    shown = output.table(["kind", "file"], rows, room=45)
+    assert shown.count(long) == 3
+    assert max(map(len, shown.splitlines())) <= 45
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert len(output.table(["kind", "file"], rows).splitlines()) == 3
+
+
 def test_a_wrapped_cell_loses_nothing() -> None:
     text = "one two three four five six seven"
     shown = output.table(["n", "text"], [("1", text)], room=20)
