@@ -187,6 +187,20 @@ class Source(Plugin):
         Called before `read(cursor)`, on the same object, so that a running hash can be kept.
         """
 
+    def raw(self) -> str | None:
+        """The piece of input that the row yielded last was made of, as it was read; None where nobody can tell.
+
+        Asked for when the row is refused: it is the evidence.
+        """
+        return None
+
+    def said_at_end(self) -> str | None:
+        """A sentence if there is more input by now than was read. Called once, when `read` has come to its end.
+
+        Raises `elspeth.errors.SourceChanged` if the row yielded last was not whole and goes on now.
+        """
+        return None
+
     def describe(self) -> SourceInfo:
         """Facts for the plan, the progress display and the artifact record. Raises `SettingsError` if unreadable."""
         return SourceInfo()

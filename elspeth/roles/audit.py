@@ -26,10 +26,13 @@ from elspeth.audit.store.writer import AuditWriter
 from elspeth.clock import utc_now
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition, read_checkpoint
-from elspeth.errors import ElspethError, NoCheckpoint, TakenOver
+from elspeth.errors import ElspethError, NoCheckpoint, SourceChanged, TakenOver
 from elspeth.outputs import sink_states
 from elspeth.roles.plan import decode_audit_plan
 from elspeth.roles.role import Role
+
+AT_END = "end"
+"""How the cursor of a file ends where its last line had no line end (see `plugins.sources.files`)."""
 
 
 class AuditRole(Role):
@@ -129,6 +132,7 @@ class AuditRole(Role):
             records = {"supervision_events": [self._mark(upto)]}
         status: m.JsonObject | None = None
         if message.final:
+            self._require_whole(message.checkpoint)
             status = {"status": "completed", "completed_at": utc_now(), "failure": None}
             records["artifacts"] = self._artifacts(message.checkpoint)
         self._write(records, status, sent)
@@ -139,6 +143,27 @@ class AuditRole(Role):
             crash_point("audit.before_close")
             self._leave()
             crash_point("audit.after_close")
+
+    def _require_whole(self, checkpoint: Checkpoint) -> None:
+        """The last look at the inputs: one that goes on behind a line taken without its end was not read to its end.
+
+        Then the run is not complete. What was not committed yet is left to a resume.
+        """
+        for source, read in checkpoint.source_positions.items():
+            path = self._plan.inputs.get(source)
+            cursor = read.cursor
+            if path is None or not isinstance(cursor, list) or cursor[-1:] != [AT_END] or not Path(path).exists():
+                continue
+            more = Path(path).stat().st_size - int(cursor[0])
+            if more > 0:
+                error = SourceChanged(
+                    f"Source file {path} has grown, but its last line had no line end and was processed as it stood",
+                    details=[f"{more:,} bytes were added behind byte {cursor[0]:,} while the run was at work"],
+                    next_step="Take the added bytes away and resume, or start a fresh run with --force-new.",
+                )
+                self._write({}, {"status": "failed", "failure": error.message, "end_reason": error.message})
+                self._leave()
+                raise error
 
     def _leave(self) -> None:
         """Nothing more will be written: the database becomes one file, if nobody else uses it."""

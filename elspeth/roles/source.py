@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from elspeth.roles.plan import decode_plan
 from elspeth.roles.plugin_factory import PluginFactory
 from elspeth.roles.role import Role
 from elspeth.schema import RowSchema, SchemaError, compile_reader
+
+logger = logging.getLogger(__name__)
 
 SPLIT_ROWS = 32
 """A chunk can be split, and a commit can stop, every so many rows."""
@@ -133,14 +136,14 @@ class SourceRole(Role):
             self._lines.append(line)
         if isinstance(item, Invalid):
             self._rows.append(None)
-            self._bad[place] = BadRow(item.raw, self.concealment.text(item.error), item.line, item.fields)
+            self._bad[place] = BadRow(_line(item.raw), self.concealment.text(item.error), item.line, item.fields)
         elif source.read is None:
             self._rows.append(item)
         else:
             try:
                 self._rows.append(source.read(item))
             except SchemaError as error:
-                raw = canonical.to_text(item)[:RAW_LIMIT]
+                raw = _line(source.plugin.raw() or canonical.to_text(item))[:RAW_LIMIT]
                 self._rows.append(None)
                 self._bad[place] = BadRow(raw, str(error), line, item)
         source.cursor = self._cursor = cursor
@@ -192,6 +195,9 @@ class SourceRole(Role):
         """Say that a source has ended; False if it was the last."""
         crash_point("source.before_end")
         plugin = source.plugin
+        grown = plugin.said_at_end()
+        if grown is not None:
+            logger.warning(grown)
         last = source.node.id == self._nodes[-1].id
         split_point = SplitPoint(0, source.cursor, plugin.proof())
         offset = plugin.offset(source.cursor) if source.cursor is not None else 0
@@ -204,6 +210,11 @@ class SourceRole(Role):
         self._next_source()
         self._done = last
         return not last
+
+
+def _line(raw: str) -> str:
+    """A line as it was read, without what ends it."""
+    return raw.removesuffix("\n").removesuffix("\r")
 
 
 class _Flusher:

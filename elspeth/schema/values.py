@@ -3,7 +3,8 @@
 How text becomes a value (surrounding white space is ignored for all types but str and any):
 
     int     an optional sign and ASCII digits; "1.0", "1e3" and "1_000" are no int
-    float   what JSON or Python writes for a finite number; NaN and infinity are refused
+    float   what JSON or Python writes for a finite number; NaN and infinity are refused, and so are digits that a float
+            cannot hold: 0.1 is fine, 9007199254740993 is not
     bool    true, false, yes, no, 1, 0 in any case
     str     stays as it is
     any     stays as it is
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from elspeth.schema.spec import FieldSpec, RowSchema, show
@@ -55,9 +57,13 @@ def float_of(text: str) -> float:
     value = float(text)
     if value - value != 0.0 or "_" in text or not text.isascii():  # NaN and infinity have no difference to themselves
         raise ValueError
+    # Up to 15 digits always come back as they were written; beyond, the decimal values decide.
+    if (len(text) > _SURE_DIGITS or "e" in text.lower()) and Decimal(text) != Decimal(repr(value)):
+        raise ValueError
     return value
 
 
+_SURE_DIGITS = 15
 _BOOLS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 

@@ -115,7 +115,11 @@ def cautions(pipeline: Pipeline) -> list[str]:
 
     The bytes that come out may differ from run to run where decisions depend on anything but the input.
     """
-    lines: list[str] = []
+    lines = [
+        f"{source}: its file {', '.join(map(str, info.files))} is empty (0 bytes)."
+        for source, info in pipeline.sources.items()
+        if info.size_bytes == 0 and info.files
+    ]
     if any(getattr(plugin.options, "headers", None) == "original" for plugin in pipeline.plugins.values()):
         lines += _spellings(pipeline)
     for node in pipeline.graph.nodes:

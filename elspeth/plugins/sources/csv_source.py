@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from elspeth.errors import SettingsError
 from elspeth.plugins.contract import Cursor, Invalid, PluginOptions, Row, SourceInfo
 from elspeth.plugins.sources.csv_records import Broken, RecordFeed
-from elspeth.plugins.sources.files import AT_END, FileOptions, FileSource, HashedFile
+from elspeth.plugins.sources.files import AT_END, HEAD_BYTES, FileOptions, FileSource, HashedFile
 from elspeth.plugins.sources.lines import Encoding, check_encoding, detect
 from elspeth.schema import normalise_headers
 
@@ -76,11 +76,42 @@ class CsvSource(FileSource):
     """
 
     name = "csv"
+    _taken: list[bytes] = []  # the lines of the row read last
+    _encoding: Encoding | None = None
     Options: ClassVar[type[PluginOptions]] = CsvOptions
 
     def describe(self) -> SourceInfo:
-        size = self._prefix.size()
-        return SourceInfo(size_bytes=size, files=(self.path,), headers=self._layout().headers)
+        info = super().describe()
+        if self.options.columns is not None:
+            return replace(info, headers=self._layout().headers)
+        self._refuse_oddities([])
+        headers = self._layout().headers
+        self._refuse_oddities(list((headers or {}).values()))
+        return replace(info, headers=headers)
+
+    def _refuse_oddities(self, names: list[str]) -> None:
+        """Raise `SettingsError` for what can be read and is hardly meant: CR line ends, another delimiter, `sep=`."""
+        options = self.options
+        head = self._prefix.head(HEAD_BYTES)
+        encoding = detect(options.encoding, head, self.path)
+        text = encoding.forgiving(head[encoding.bom_bytes :])
+        problem = ""
+        if text.startswith("sep=") and not options.skip_rows:
+            other = text[4:5].strip() or "tab"
+            problem = "begins with Excel's line `sep=`"
+            advice = f"Set skip_rows: 1 and delimiter: {other!r}."
+        elif "\r" in text and "\n" not in text:
+            problem, advice = "ends its lines with a carriage return alone", "Convert it to line feeds: tr '\\r' '\\n'"
+        elif len(names) == 1:
+            other = next((mark for mark in ";\t|," if mark in names[0] and mark != options.delimiter), "")
+            problem = f"has a header of one field, {names[0]!r}, with {other!r} in it" if other else ""
+            word = "tab" if other == "\t" else other
+            advice = f"Set delimiter: {word!r}. If it is one column, name it with columns and skip_rows: 1."
+        if problem:
+            raise SettingsError(f"Source file {self.path} {problem}", next_step=advice)
+
+    def raw(self) -> str | None:
+        return self._encoding.shown(b"".join(self._taken)) if self._encoding else None
 
     def read(self, cursor: Cursor | None) -> Iterator[tuple[Row | Invalid, Cursor]]:
         layout = self._layout()
@@ -96,7 +127,8 @@ class CsvSource(FileSource):
         names, encoding = tuple(layout.headers), layout.encoding
         width, newline, nulls = len(names), encoding.newline, frozenset(self.options.null_values)
         feed = RecordFeed(file, encoding, self.options.max_row_bytes, self._dialect(), apart=apart)
-        taken = feed.taken
+        taken = self._taken = feed.taken
+        self._encoding = encoding
         records = feed.records()
         at: Cursor
         while True:
@@ -113,7 +145,8 @@ class CsvSource(FileSource):
                 self._further_lines = 0
                 feed.offset = file.mark = offset
                 at = _cursor(offset, line, feed.apart, ended=dropped.ended)
-                yield Invalid(encoding.shown(dropped.raw), dropped.problem, line), at
+                self._unfinished = not dropped.ended
+                yield Invalid(encoding.shown(dropped.raw), dropped.problem, line, dict.fromkeys(names)), at
                 continue
             raw = taken[0] if len(taken) == 1 else b"".join(taken)
             offset += len(raw)
@@ -124,6 +157,7 @@ class CsvSource(FileSource):
             file.mark = offset
             self._further_lines = len(taken) - 1
             ended = raw.endswith(newline)
+            self._unfinished = not ended
             at = [offset, line] if ended and offset >= feed.apart else _cursor(offset, line, feed.apart, ended=ended)
             if len(fields) == width and not feed.flaw:
                 row: Row = dict(zip(names, fields, strict=True))
@@ -133,7 +167,10 @@ class CsvSource(FileSource):
             else:
                 problem = feed.flaw or f"has {_count(len(fields))} where {width} are expected"
                 feed.flaw = ""
-                kept = dict(zip(names, fields, strict=False)) if len(raw) <= _FIELDS_BYTES else None
+                # Whatever is wrong with it, a refused row has all the fields of the header, so that all have one shape.
+                kept = dict.fromkeys(names) | (
+                    dict(zip(names, fields, strict=False)) if len(raw) <= _FIELDS_BYTES else {}
+                )
                 yield Invalid(encoding.shown(raw), problem, line - len(taken) + 1, kept), at
 
     def _dialect(self) -> dict[str, Any]:
@@ -144,7 +181,7 @@ class CsvSource(FileSource):
     def _layout(self) -> _Layout:
         options = self.options
         file = HashedFile(self.path)
-        encoding = detect(options.encoding, file.head(4), self.path)
+        encoding = detect(options.encoding, file.head(64), self.path)
         line = 0
         with file.start(encoding.bom_bytes):
             feed = RecordFeed(file, encoding, options.max_row_bytes, self._dialect())

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,19 @@ from elspeth.plugins.contract import Cursor, PluginOptions, Source, SourceInfo
 BLOCK_BYTES = 1 << 20
 RAW_BYTES = 4096  # of a piece that is no row, this much is kept as evidence
 AT_END = "end"
+HEAD_BYTES = 4096
+_KINDS = (
+    (b"PK\x03\x04", "a zip file or an Excel workbook", "Unpack it, or save the sheet as CSV."),
+    (b"PK\x05\x06", "an empty zip file", "Put the input there."),
+    (b"\x1f\x8b", "compressed with gzip", "Unpack it with: gunzip"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "Unpack it with: unzstd"),
+    (b"BZh", "compressed with bzip2", "Unpack it with: bunzip2"),
+    (b"\xfd7zXZ\x00", "compressed with xz", "Unpack it with: unxz"),
+    (b"PAR1", "a Parquet file", "Convert it to CSV or JSON lines."),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "Save the sheet as CSV."),
+    (b"SQLite format 3\x00", "an SQLite database", "Export the table as CSV or JSON lines."),
+    (b"%PDF-", "a PDF document", "Give a file of rows."),
+)
 _PUT_BACK = "Put the file back as it was and resume, or start a fresh run with --force-new."
 
 
@@ -30,6 +43,9 @@ class FileOptions(PluginOptions):
     """Options of every source that reads a file."""
 
     path: Path = Field(description="The file to read, relative to the working directory.")
+    on_empty: Literal["warn", "refuse"] = Field(
+        default="warn", description="What a file without a byte in it is: said, or refused before anything is written."
+    )
 
 
 class FileSource(Source):
@@ -42,6 +58,7 @@ class FileSource(Source):
         self.path: Path = options.path
         self._prefix = HashedFile(self.path)
         self._further_lines = 0  # of the row read last, behind its first one
+        self._unfinished = False  # whether the row read last had no end of its own
 
     def proof(self) -> str:
         return self._prefix.digest()
@@ -50,7 +67,26 @@ class FileSource(Source):
         self._prefix.verify(cursor, proof)
 
     def describe(self) -> SourceInfo:
-        return SourceInfo(size_bytes=self._prefix.size(), files=(self.path,))
+        size = self._prefix.size()
+        if not size and self.options.on_empty == "refuse":
+            raise SettingsError(
+                f"Source file {self.path} is empty (0 bytes), and its on_empty is refuse",
+                next_step="Put the input there, or set on_empty: warn.",
+            )
+        refuse_other_kinds(self._prefix.head(HEAD_BYTES), self.path)
+        return SourceInfo(size_bytes=size, files=(self.path,))
+
+    def said_at_end(self) -> str | None:
+        more = self._prefix.size() - self._prefix.read_bytes
+        if more > 0 and self._unfinished:
+            raise SourceChanged(
+                f"Source file {self.path} has grown, but its last line had no line end and was processed as it stood",
+                details=(f"{more:,} bytes were added while it was read",),
+                next_step=_PUT_BACK,
+            )
+        if more > 0:
+            return f"source file {self.path} has grown by {more:,} bytes since its end was read; they are not looked at"
+        return None
 
     def line(self, cursor: Cursor) -> int:
         return int(cursor[1]) - self._further_lines
@@ -75,6 +111,7 @@ class HashedFile:
         self._hashed = 0  # bytes
         self._held: deque[memoryview] = deque()  # read, and not hashed yet
         self._file: FileIO | None = None
+        self.read_bytes = 0  # how far it has been read
 
     def size(self) -> int:
         """Bytes in the file now. Raises `SettingsError` if it cannot be read."""
@@ -100,6 +137,7 @@ class HashedFile:
             if self._hashed != offset:
                 self._hash_from_start(self._file, offset)
             self._file.seek(offset)
+            self.read_bytes = offset
         except ElspethError:
             self.close()
             raise
@@ -118,6 +156,7 @@ class HashedFile:
         block = self._read(self._file, BLOCK_BYTES)
         if block:
             self._held.append(memoryview(block))
+            self.read_bytes += len(block)
         return block
 
     def digest(self) -> str:
@@ -232,6 +271,14 @@ class HashedFile:
         if last != b"\n":
             return (f"line {lines + 1:,} now runs across byte {offset:,}, where processing had stopped",)
         return ("the number of lines is the same; something inside them differs",)
+
+
+def refuse_other_kinds(head: bytes, path: Path) -> None:
+    """Raise `SettingsError` if a file that begins so is of a kind that holds no lines of text."""
+    for mark, kind, advice in _KINDS:
+        # A word of text may begin like one of the short marks; compressed data soon has a byte that no text has.
+        if head.startswith(mark) and (len(mark) > 3 or min(head) < 9):
+            raise SettingsError(f"Source file {path} is {kind}, not text", next_step=advice)
 
 
 def _unreadable(path: Path, error: OSError) -> ElspethError:

@@ -16,6 +16,7 @@ from elspeth.plugins.sources.files import AT_END, RAW_BYTES, FileOptions, FileSo
 from elspeth.plugins.sources.json_elements import ElementReader, Truncated, Unexpected
 from elspeth.plugins.sources.lines import Encoding, Overlong, detect, plain_lines
 
+_KEYS = re.compile(rb'"\s*:')
 _MANY_DIGITS = re.compile(rb"\d{19}")
 _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "an array", type(None): "null"}
 
@@ -31,6 +32,9 @@ class JsonOptions(FileOptions):
         default=None, min_length=1, description="Where the array is in an object, keys with dots between: `data.items`."
     )
     encoding: Literal["utf-8", "utf-8-sig"] = Field(default="utf-8", description="JSON is UTF-8; a mark is fine.")
+    duplicate_keys: Literal["refuse", "last"] = Field(
+        default="refuse", description="An object with a key twice is no row, or has the key's last value."
+    )
     max_row_bytes: int = Field(default=16 << 20, gt=0, description="A longer row is invalid; this bounds memory.")
 
     @model_validator(mode="after")
@@ -48,7 +52,7 @@ class JsonOptions(FileOptions):
 
 
 class JsonSource(FileSource):
-    """JSON objects as rows, values as they are; a key that appears twice has its last value.
+    """JSON objects as rows, values as they are; one with a key twice is refused, unless `duplicate_keys` is `last`.
 
     NaN, infinity and numbers beyond the range of a float are refused; whole numbers keep all their digits. What is no
     object comes as `Invalid`. An array that ends in the middle, or breaks JSON's grammar between two elements, gives
@@ -56,12 +60,20 @@ class JsonSource(FileSource):
     """
 
     name = "json"
+    _raw: tuple[bytes, Encoding] | None = None  # the row read last
     Options: ClassVar[type[PluginOptions]] = JsonOptions
 
     def describe(self) -> SourceInfo:
         info = super().describe()
-        if not self.options.by_line and info.size_bytes:
-            encoding = self._encoding()
+        encoding = self._encoding()
+        if self.options.by_line:
+            beginning = self._prefix.head(64)[encoding.bom_bytes :]
+            if beginning.partition(b"\n")[0].strip() == b"[":
+                raise SettingsError(
+                    f"Source file {self.path} is one JSON array, and every line is read as a row of its own",
+                    next_step="Set format: json.",
+                )
+        elif info.size_bytes:
             first = self._prefix.head(4096)[encoding.bom_bytes :].lstrip()[:1]
             wanted = b"{" if self.options.data_key else b"["
             if first and first != wanted:
@@ -95,8 +107,9 @@ class JsonSource(FileSource):
                 ended = raw.endswith(b"\n")
                 if raw.isspace():
                     continue
-                item = _row(raw, encoding, line)
+                item = self._row(raw, encoding, line)
             file.mark = offset
+            self._unfinished = not ended
             at: list[Any] = [offset, line] if ended else [offset, line, AT_END]
             yield item, at
 
@@ -118,7 +131,7 @@ class JsonSource(FileSource):
                 if element.overlong:
                     item: Row | Invalid = _too_long(encoding, element.raw, element.size, limit, element.line)
                 else:
-                    item = _row(element.raw, encoding, element.line)
+                    item = self._row(element.raw, encoding, element.line)
                 file.mark = reader.offset
                 self._further_lines = reader.line - element.line
                 yield item, [reader.offset, reader.line]
@@ -147,8 +160,20 @@ class JsonSource(FileSource):
         if not self.options.data_key and reader.peek():
             raise Unexpected("nothing may follow the array")
 
+    def _row(self, raw: bytes, encoding: Encoding, line: int) -> Row | Invalid:
+        self._raw = raw, encoding
+        item = _row(raw, encoding, line)
+        if item.__class__ is dict and self.options.duplicate_keys == "refuse":
+            twice = _twice(raw, item)
+            if twice is not None:
+                return Invalid(encoding.shown(raw), f"has the key {twice!r} twice", line)
+        return item
+
+    def raw(self) -> str | None:
+        return self._raw[1].shown(self._raw[0]) if self._raw else None
+
     def _encoding(self) -> Encoding:
-        return detect(self.options.encoding, self._prefix.head(4), self.path)
+        return detect(self.options.encoding, self._prefix.head(64), self.path)
 
     def _no_array(self, found: str) -> SettingsError:
         key = self.options.data_key
@@ -157,6 +182,31 @@ class JsonSource(FileSource):
             f"Source file {self.path} holds {what}: {found}",
             next_step="Set data_key to where the array is, or format: jsonl if every line is an object.",
         )
+
+
+def _twice(raw: bytes, row: Any) -> str | None:
+    """A key that stands twice in one of the objects of this text, of which `row` is the value.
+
+    Every key is a quote and a colon, so where there are no more of these than keys, none was lost.
+    """
+    if len(_KEYS.findall(raw)) == _keys(row):
+        return None
+    found: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = dict(items)
+        if len(names) < len(items):
+            found.extend(name for place, (name, _) in enumerate(items) if name in dict(items[:place]))
+        return names
+
+    json.loads(raw, object_pairs_hook=pairs)
+    return found[0] if found else None
+
+
+def _keys(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(_keys(item) for item in value.values() if item.__class__ in (dict, list))
+    return sum(_keys(item) for item in value if item.__class__ in (dict, list))
 
 
 def _row(raw: bytes, encoding: Encoding, line: int) -> Row | Invalid:

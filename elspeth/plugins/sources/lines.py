@@ -85,6 +85,16 @@ def detect(name: str, head: bytes, path: Path) -> Encoding:
             f"Source file {path} begins with the byte-order mark of UTF-16, but its encoding is set to {name}",
             next_step="Set encoding: utf-16.",
         )
+    if marked == "utf-8" and codec != "utf-8":
+        raise SettingsError(
+            f"Source file {path} begins with the mark of UTF-8, but its encoding is set to {name}",
+            next_step="Set encoding: utf-8 (the mark is passed over).",
+        )
+    if marked is None and not codec.startswith("utf-16") and (guess := _wide(head)):
+        raise SettingsError(
+            f"Source file {path} is text in two bytes per character, but its encoding is set to {name}",
+            next_step=f"Set encoding: {guess}, or convert the file to utf-8.",
+        )
     if codec == "utf-16":
         if head and marked not in ("utf-16-le", "utf-16-be"):
             raise SettingsError(
@@ -95,6 +105,14 @@ def detect(name: str, head: bytes, path: Path) -> Encoding:
     bom = len(_BOMS[codec]) if marked == codec else 0
     unit = 2 if codec.startswith("utf-16") else 1
     return Encoding(codec, bom, "\n".encode(codec), unit)
+
+
+def _wide(head: bytes) -> str:
+    """The encoding of text without a mark of which every other byte is NUL, or nothing."""
+    even, odd = head[:64:2], head[1:64:2]
+    if len(odd) > 1 and not any(odd) and all(even):
+        return "utf-16-le"
+    return "utf-16-be" if len(odd) > 1 and not any(even) and all(odd) else ""
 
 
 def batches(file: HashedFile, encoding: Encoding, limit: int) -> Iterator[list[bytes | Overlong | None]]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from elspeth.plugins.contract import Cursor, Invalid, PluginOptions, Row
+from elspeth.plugins.contract import Cursor, Invalid, PluginOptions, Row, SourceInfo
 from elspeth.plugins.sources.files import AT_END, FileOptions, FileSource
 from elspeth.plugins.sources.lines import Overlong, check_encoding, detect, plain_lines
 
@@ -38,6 +38,11 @@ class TextSource(FileSource):
 
     name = "text"
     Options: ClassVar[type[PluginOptions]] = TextOptions
+
+    def describe(self) -> SourceInfo:
+        info = super().describe()
+        detect(self.options.encoding, self._prefix.head(64), self.path)
+        return info
 
     def read(self, cursor: Cursor | None) -> Iterator[tuple[Row | Invalid, Cursor]]:
         options = self.options
@@ -74,5 +79,6 @@ class TextSource(FileSource):
                         else:
                             item = {column: text.strip() if strip else text}
                 file.mark = offset
+                self._unfinished = not ended
                 at: list[Any] = [offset, line] if ended else [offset, line, AT_END]
                 yield item, at
