@@ -21,7 +21,7 @@ IN_CODE = [
 
 
 def test_the_page_lists_what_a_user_can_run_into() -> None:
-    named = " ".join(name for name, *_ in LINES).lower()
+    named = " ".join(f"{name} {value}" for name, value, *_ in LINES).lower()
     for word in ("frame", "row", "nesting", "steps", "batch", "evidence", "second"):
         assert word in named
 

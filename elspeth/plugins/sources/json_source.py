@@ -66,14 +66,7 @@ class JsonSource(FileSource):
     def describe(self) -> SourceInfo:
         info = super().describe()
         encoding = self._encoding()
-        if self.options.by_line:
-            beginning = self._prefix.head(64)[encoding.bom_bytes :]
-            if beginning.partition(b"\n")[0].strip() == b"[":
-                raise SettingsError(
-                    f"Source file {self.path} is one JSON array, and every line is read as a row of its own",
-                    next_step="Set format: json.",
-                )
-        elif info.size_bytes:
+        if not self.options.by_line and info.size_bytes:
             first = self._prefix.head(4096)[encoding.bom_bytes :].lstrip()[:1]
             wanted = b"{" if self.options.data_key else b"["
             if first and first != wanted:

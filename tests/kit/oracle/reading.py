@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,7 +73,7 @@ def _csv(options: dict[str, Any], path: Path) -> Iterator[Read]:
                 raise CannotRecompute(f"{path.name}: names in the header that are no identifiers")
             header = [mapping.get(name, name) for name in values]
             continue
-        row: Row = dict(zip(header, values, strict=False))
+        row: Row = dict.fromkeys(header) | dict(zip(header, values, strict=False))
         valid = len(values) == len(header) and not any("\0" in value for value in values)
         if valid:
             row = {key: None if value in nulls else value for key, value in row.items()}
@@ -84,10 +85,10 @@ def _json(options: dict[str, Any], path: Path) -> Iterator[Read]:
     if options.get("format", path.suffix[1:]) in ("jsonl", "ndjson"):
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
-                yield _element(line, number)
+                yield _element(line, number, options)
         return
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_pairs(options))
         for key in filter(None, (options.get("data_key") or "").split(".")):
             data = data[key]
     except (ValueError, LookupError) as problem:
@@ -96,9 +97,21 @@ def _json(options: dict[str, Any], path: Path) -> Iterator[Read]:
         yield Read(value if isinstance(value, dict) else {}, isinstance(value, dict), None)
 
 
-def _element(text: str, line: int) -> Read:
+def _pairs(options: dict[str, Any]) -> Callable[[list[tuple[str, Any]]], Any]:
+    """An object as it is read: one with a key twice is none, unless the last value is asked for."""
+
+    def pairs(items: list[tuple[str, Any]]) -> Any:
+        row = dict(items)
+        if len(row) < len(items) and options.get("duplicate_keys", "refuse") == "refuse":
+            raise ValueError(f"a key stands twice in {items}")
+        return row
+
+    return pairs
+
+
+def _element(text: str, line: int, options: dict[str, Any]) -> Read:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_pairs(options))
     except ValueError:
         return Read({}, False, line)
     return Read(value if isinstance(value, dict) else {}, isinstance(value, dict), line)
@@ -128,6 +141,9 @@ def _int(value: Any) -> int:
 def _float(value: Any) -> float:
     number = float(_ascii(value) if isinstance(value, str) else _only(value, int, float))
     if not math.isfinite(number) or (type(value) is int and number != value):
+        raise ValueError(value)
+    # A text says a decimal number, and the float that is kept must be written as the same one.
+    if isinstance(value, str) and Fraction(value.strip()) != Fraction(repr(number)):
         raise ValueError(value)
     return number
 

@@ -14,5 +14,5 @@ def test_texts_named_as_missing_become_none_in_every_column(tmp_path: Path) -> N
     first, second, ragged, last = (row for row, _ in CsvSource(options).read(None))
     assert first == {"flight": "1", "delay": None, "gate": "NAB"}
     assert second == {"flight": "2", "delay": "5", "gate": None}
-    assert ragged.fields == {"flight": "NA"}
+    assert ragged.fields == {"flight": "NA", "delay": None, "gate": None}
     assert last == {"flight": "3", "delay": "", "gate": "B1"}

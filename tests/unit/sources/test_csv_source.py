@@ -101,7 +101,7 @@ def test_empty_lines_are_passed_over_but_counted(rows_of: Any) -> None:
 
 def test_ragged_lines_are_invalid_with_their_line_and_text(rows_of: Any) -> None:
     rows = rows_of('a,b\n1\n"x\ny",2\n1,2,3\n4,5\n')
-    assert rows[0] == Invalid("1\n", "has 1 field where 2 are expected", 2, {"a": "1"})
+    assert rows[0] == Invalid("1\n", "has 1 field where 2 are expected", 2, {"a": "1", "b": None})
     assert rows[1] == {"a": "x\ny", "b": "2"}
     assert rows[2] == Invalid("1,2,3\n", "has 3 fields where 2 are expected", 5, {"a": "1", "b": "2"})
     assert rows[3] == {"a": "4", "b": "5"}
@@ -128,7 +128,8 @@ def test_a_stray_quote_costs_its_line_only(rows_of: Any) -> None:
 
 def test_a_quote_that_is_never_closed_does_not_swallow_the_file(rows_of: Any) -> None:
     rows = rows_of('a,b\n1,"open\n' + "".join(f"{i},x\n" for i in range(50)))
-    assert rows[0] == Invalid('1,"open\n', "a quote is opened and not closed before the end of the file", 2)
+    nothing = {"a": None, "b": None}
+    assert rows[0] == Invalid('1,"open\n', "a quote is opened and not closed before the end of the file", 2, nothing)
     assert rows[1:] == [{"a": str(i), "b": "x"} for i in range(50)]
 
 

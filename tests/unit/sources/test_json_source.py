@@ -66,8 +66,10 @@ def test_whole_numbers_keep_all_their_digits(rows_of: Any) -> None:
     ]
 
 
-def test_of_a_key_that_appears_twice_the_last_value_counts(rows_of: Any) -> None:
-    assert rows_of('[{"a": 1, "a": 2}]') == [{"a": 2}]
+def test_an_object_with_a_key_twice_is_no_row_unless_the_last_value_is_asked_for(rows_of: Any) -> None:
+    (refused,) = rows_of('[{"a": 1, "a": 2}]')
+    assert refused.error == "has the key 'a' twice"
+    assert rows_of('[{"a": 1, "a": 2}]', duplicate_keys="last") == [{"a": 2}]
 
 
 @pytest.mark.parametrize("bad", ["NaN", "Infinity", "-Infinity", "1e400", '"\\ud800"', "01", "tru", "'x'", "9" * 5000])
