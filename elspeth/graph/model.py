@@ -88,6 +88,13 @@ class Graph(msgspec.Struct, frozen=True):
                 return node
         raise KeyError(node_id)
 
+    def takes_refused(self, node_id: str) -> bool:
+        """Whether rows that a source refused go to this sink, and others as well."""
+        refused = any(node.on_error and node.on_error.node == node_id for node in self.of_kind("source"))
+        others = (target for node in self.nodes for targets in node.routes.values() for target in targets)
+        errors = (node.on_error for node in self.nodes if node.on_error and node.kind != "source")
+        return refused and any(target.node == node_id for target in (*others, *errors))
+
     def of_kind(self, *kinds: NodeKind) -> tuple[Node, ...]:
         """The nodes of these kinds, in topological order."""
         return tuple(node for node in self.nodes if node.kind in kinds)

@@ -36,6 +36,9 @@ it is loaded.
 """
 
 Row = dict[str, Any]
+REFUSED = ("_line", "_error", "_raw")
+"""What a row that its source refused has beside its own fields: where it stood, why, and the line as it was read."""
+
 Cursor = Any  # a small value that JSON can hold; what it means is the source's own business
 Position = dict[str, Any]  # likewise for sinks: `Sink.describe` says what others may know of it
 Determinism = Literal["deterministic", "nondeterministic"]
@@ -89,10 +92,11 @@ class SourceInfo:
 class Context:
     """What a plugin may know of the run, instead of taking it from the world.
 
-    `random` is seeded from run, node and row: a replay sees the same numbers. `now` is the time the row was read (ISO
-    8601, UTC; of a batch, its last row), kept when a process is restarted; a row that no commit holds is read again
-    when the run is resumed. `idempotency_key` is the same for every try at the same row. Call `progress()` in long
-    work: a node that calls it is slow, not hung.
+    `random` is seeded from run, node and row: a replay sees the same numbers. `now` is the time the row was read
+    (ISO 8601, UTC; of a batch, its last row), kept when a process is restarted; a row that no commit holds is read
+    again when the run is resumed. `takes_refused` tells a sink that rows which a source refused come to it as well
+    as others: those have the fields `REFUSED` beside their own. `idempotency_key` is the same for every try at the
+    same row. Call `progress()` in long work: a node that calls it is slow, not hung.
     """
 
     run_id: str
@@ -102,6 +106,7 @@ class Context:
     attempt: int = 1
     state_directory: Path = Path("state")
     headers: dict[str, str] = field(default_factory=dict)
+    takes_refused: bool = False
     _beat: Any = None
     _prove: Any = None
     _random: random.Random | None = None

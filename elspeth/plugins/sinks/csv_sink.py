@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from elspeth.errors import SettingsError
-from elspeth.plugins.contract import Position, Row, RowError
+from elspeth.plugins.contract import REFUSED, Position, Row, RowError
 from elspeth.plugins.sinks.csv_text import line, read_header
 from elspeth.plugins.sinks.file_sink import FileSink, FileSinkOptions
 from elspeth.schema import RowSchema
@@ -143,6 +143,9 @@ class CsvSink(FileSink):
         """Write the header and, in the same piece, the first row that is taken."""
         extra = () if self._fixed else tuple(key for key in row if key not in self._declared)
         columns = self._declared + extra
+        if self._context.takes_refused and not self._fixed:
+            # Rows of two shapes: those that were not refused leave the evidence empty.
+            columns = (*(name for name in columns if name not in REFUSED), *REFUSED)
         try:
             if not columns:
                 raise RowError("the row has no fields, so there is no header to write")
@@ -195,6 +198,11 @@ class CsvSink(FileSink):
     def _line(self, row: Row, columns: tuple[str, ...]) -> bytes:
         missing = [column for column in columns if column not in row and column not in self._optional]
         extra = [key for key in row if key not in columns]
+        if REFUSED[0] in row and REFUSED[-1] in row:  # refused by its source: it has what could be told apart
+            missing = []
+            extra = [key for key in extra if key not in REFUSED]
+        elif self._context.takes_refused:
+            missing = [column for column in missing if column not in REFUSED]
         if missing or extra:
             raise RowError(_misfit(missing, extra))
         values = [row.get(column) for column in columns]

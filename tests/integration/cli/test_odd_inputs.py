@@ -105,6 +105,36 @@ def test_refused_rows_of_every_kind_go_into_one_csv(tmp_path: Path) -> None:
     assert [line.split(",")[:3] for line in lines[1:]] == [["", "", "2"], ["2", "n/a", "3"], ["4", "", "5"]]
 
 
+MIXED = b'id,amount\nx,6\n1,"A" B\n2,n/a\n3,5\n4\n'
+COERCE = "transforms: [{plugin: type_coerce, options: {conversions: [{field: id, to: int}]}, on_error: aside}]\nsinks:"
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ("", [["id", "amount", "_line"], ["x", "6", ""], ["", "", "3"], ["2", "n/a", "4"], ["4", "", "6"]]),
+        (
+            ', schema: {mode: fixed, fields: ["id: str", "amount: str"]}',
+            [["id", "amount"], ["x", "6"], ["", ""], ["2", "n/a"], ["4", ""]],
+        ),
+    ],
+)
+def test_one_csv_takes_what_the_source_and_what_a_step_refused(
+    tmp_path: Path, schema: str, expected: list[list[str]]
+) -> None:
+    lay(tmp_path, "in.csv", MIXED, "csv", ', schema: {mode: free, fields: ["amount: int"]}')
+    settings = tmp_path / "pipeline.yaml"
+    text = settings.read_text().replace("sinks:", COERCE)
+    before, after = "plugin: json, options: {path: aside.jsonl", f"plugin: csv, options: {{path: aside.csv{schema}"
+    settings.write_text(text.replace(before, after))
+    assert elspeth(*RUN, cwd=tmp_path).returncode == 0
+    lines = [line.split(",")[:3] for line in (tmp_path / "aside.csv").read_text().splitlines()]
+    assert lines == expected
+    with sqlite3.connect(tmp_path / "audit.db") as database:
+        outcomes = dict(database.execute("SELECT outcome, count(*) FROM token_outcomes GROUP BY outcome"))
+    assert outcomes == {"quarantined": 4, "completed": 1}
+
+
 @pytest.mark.parametrize(("option", "refused"), [("", 2), (", duplicate_keys: last", 0)])
 def test_a_key_that_stands_twice_is_no_row_unless_the_last_value_is_asked_for(
     tmp_path: Path, option: str, refused: int
