@@ -103,8 +103,7 @@ class AuditWriter:
         """Take the run over: answers the new attempt's number and the row of its latest checkpoint, None without one.
 
         A compare-and-swap: raises `RunInProgress` unless `expected_attempt` is the latest attempt still, and
-        `ElspethError` if the run is completed or was given up. From now on every commit of an earlier attempt is
-        refused.
+        `ElspethError` if the run is completed or was given up. From now on no commit of an earlier attempt succeeds.
         """
         at = self._now()
         number = expected_attempt + 1
