@@ -73,7 +73,11 @@ def checkpoint(database: Path, sinks: dict[str, Any]) -> None:
 
 def sentences(database: Path) -> list[str]:
     with AuditReader(database) as reader:
-        return [checked.finding.sentence for checked in check_outputs(reader.connection, RUN) if checked.finding]
+        return [
+            checked.finding.sentence
+            for checked in check_outputs(reader.connection, RUN, lambda _: True)
+            if checked.finding
+        ]
 
 
 def test_a_sink_that_uses_sha256_for_something_else_is_not_called_damaged(tmp_path: Path) -> None:
