@@ -95,9 +95,9 @@ def test_a_misspelt_command_is_refused_with_the_one_that_was_meant(capsys: pytes
     assert told.out == ""
 
 
-def test_a_missing_option_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(["run"]) == 2
-    assert "Missing option '--settings'" in capsys.readouterr().err
+def test_a_missing_argument_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["resume"]) == 2
+    assert "Missing argument 'RUN_ID'" in capsys.readouterr().err
 
 
 def test_without_a_command_the_help_is_shown_as_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
