@@ -202,6 +202,6 @@ def test_without_fail_on_rows_the_same_run_is_a_success_that_says_so(
 ) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "rows.csv").write_text("n,t\nx,good\n")
+    (folder / "rows.csv").write_text("n,t\nx,good\n1,good\n")
     (folder / "pipeline.yaml").write_text(ROUTES % ("discard", "discard", "discard", ""))
     assert "1 discarded" in programs.call(folder, *RUN, code=0).said
