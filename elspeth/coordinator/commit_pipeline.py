@@ -160,7 +160,7 @@ class CommitPipeline:
             return [ev.Restart(event.child, counted)]
         assert micro_batch is not None
         restart = ev.Restart(event.child, counted=False)
-        if not micro_batch.blame(consumer.stage, event.position, event.evidence, self._policy.poison_attempts):
+        if not micro_batch.blame(consumer.stage, event.position, event.suspicion, self._policy.poison_attempts):
             return [restart]
         return [ev.Convicted(None, micro_batch.poison[consumer.stage][event.position]), restart]
 

@@ -120,15 +120,15 @@ class Coordinator(pykka.ThreadingActor):
             if event.name == AUDIT:
                 self._entered(self._shutdown.audit_gone())
             return
-        evidence = exit_reasons.evidence(event, self._topology.limits)
-        self._progress.notify(f"{event.name} (pid {event.identity.pid}) died: {evidence.reason}")
+        suspicion = exit_reasons.suspicion(event, self._topology.limits)
+        self._progress.notify(f"{event.name} (pid {event.identity.pid}) died: {suspicion.reason}")
         if self._machine is None:
             self._children.restart(event.name, counted=True)
             return
-        if evidence.memory:
+        if suspicion.memory:
             self._for_memory = [*self._for_memory[-2:], event]
         position = -1 if event.name == SOURCE else event.position
-        self._step(ev.Died(event.name, position, event.detail, evidence, event.fork_server))
+        self._step(ev.Died(event.name, position, event.detail, suspicion, event.fork_server))
 
     def _ended_badly(self, event: ChildDown) -> None:
         """What a child did last, when all seemed done, failed: that is not a run that went well."""
@@ -227,7 +227,7 @@ class Coordinator(pykka.ThreadingActor):
             self._children.start(spec)
         self._children.start_worker()
         self._children.start(topology.source)
-        crash_point("main.after_cast")
+        crash_point("main.after_children")
 
     def _tell_beginning(self) -> None:
         """Put on record what was found and done before the first row is touched."""
@@ -280,10 +280,10 @@ class Coordinator(pykka.ThreadingActor):
                 self._children.restart(child, counted)
             case ev.Recycle(child):
                 self._children.recycle(child)
-            case ev.Suspect(token, row_index, deaths, evidence):
-                detail = {"row_index": row_index, "deaths": deaths, **evidence.facts()}
-                if evidence.of_this_attempt or not self._topology.cautious:
-                    self._progress.notify(f"row {row_index} is suspected ({evidence.reason}); it goes alone now")
+            case ev.Suspect(token, row_index, deaths, suspicion):
+                detail = {"row_index": row_index, "deaths": deaths, **suspicion.facts()}
+                if suspicion.of_this_attempt or not self._topology.cautious:
+                    self._progress.notify(f"row {row_index} is suspected ({suspicion.reason}); it goes alone now")
                 self._audit.record_now("workers", "suspect", detail=detail, token=token)
             case ev.Convicted(row_index, conviction):
                 self._progress.poisoned += 1

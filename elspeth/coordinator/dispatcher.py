@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import deque
 
 from elspeth.coordinator import events as ev
+from elspeth.coordinator.blame import Suspicion
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
-from elspeth.coordinator.evidence import Evidence
 from elspeth.coordinator.in_flight import ChunkSlice, MicroBatch, WorkerState
 from elspeth.coordinator.memory_trial import MemoryTrial
 from elspeth.coordinator.names import SOURCE
@@ -80,15 +80,15 @@ class Dispatcher:
             before, suspect, rest = self._isolate(chunk_slice, row)
             suspect.deaths = suspect.inherited = self._suspects.pop(row)
             if suspect.deaths >= self._policy.poison_attempts:
-                self._convict(suspect, Evidence(reason="killed the processes of earlier attempts"))
+                self._convict(suspect, Suspicion(reason="killed the processes of earlier attempts"))
             else:
-                self._suspicion(suspect, Evidence(reason="suspected in an earlier attempt"))
+                self._suspicion(suspect, Suspicion(reason="suspected in an earlier attempt"))
             parts += [*before, suspect]
             if not rest:
                 return parts
             chunk_slice = rest[0]
         if chunk_slice.row_index < self._cautious_end and not chunk_slice.done:
-            self._suspicion(chunk_slice, Evidence(reason="recorded before it is touched"))
+            self._suspicion(chunk_slice, Suspicion(reason="recorded before it is touched"))
         return [*parts, chunk_slice]
 
     @staticmethod
@@ -220,17 +220,17 @@ class Dispatcher:
             if event.memory and self._trial.died(chunk_slice):
                 return True  # it waits for how others fare, or they for it
             if chunk_slice.deaths < self._policy.poison_attempts:
-                self._suspicion(chunk_slice, event.evidence)
+                self._suspicion(chunk_slice, event.suspicion)
             elif chunk_slice.memory:
-                self._trial.accuse(chunk_slice, event.evidence)
+                self._trial.accuse(chunk_slice, event.suspicion)
             else:
-                self._convict(chunk_slice, event.evidence)
+                self._convict(chunk_slice, event.suspicion)
             return True
         at = self.pending.index(chunk_slice)
         if event.position in rows:
             before, suspect, rest = self._isolate(chunk_slice, event.position)
             suspect.exclusive = event.memory or bool(event.fork_server)
-            self._suspicion(suspect, event.evidence)
+            self._suspicion(suspect, event.suspicion)
             self.pending[at : at + 1] = [*before, suspect, *rest]
             return True
         if self._policy.pool_size > 1 and len(rows) > 1 and not event.memory:
@@ -249,25 +249,25 @@ class Dispatcher:
         micro_batch.exclusive |= bool(event.fork_server)
         if not micro_batch.alone:
             micro_batch.alone = True
-        elif micro_batch.blame(micro_batch.stage, event.position, event.evidence, self._policy.poison_attempts):
+        elif micro_batch.blame(micro_batch.stage, event.position, event.suspicion, self._policy.poison_attempts):
             self._blames.append(ev.Convicted(None, micro_batch.poison[micro_batch.stage][event.position]))
         return True
 
-    def _suspicion(self, chunk_slice: ChunkSlice, evidence: Evidence) -> None:
+    def _suspicion(self, chunk_slice: ChunkSlice, suspicion: Suspicion) -> None:
         self._tokens += 1
         chunk_slice.blame = self._tokens
         self._blames.append(
-            ev.Suspect(self._tokens, chunk_slice.row_index, chunk_slice.deaths - chunk_slice.inherited, evidence)
+            ev.Suspect(self._tokens, chunk_slice.row_index, chunk_slice.deaths - chunk_slice.inherited, suspicion)
         )
 
-    def _convict(self, chunk_slice: ChunkSlice, evidence: Evidence) -> None:
-        chunk_slice.poison = evidence.convict(chunk_slice.deaths)
+    def _convict(self, chunk_slice: ChunkSlice, suspicion: Suspicion) -> None:
+        chunk_slice.poison = suspicion.convict(chunk_slice.deaths)
         chunk_slice.alone = chunk_slice.exclusive = False
         self._blames.append(ev.Convicted(chunk_slice.row_index, chunk_slice.poison))
 
-    def _convict_all(self, convicted: list[tuple[ChunkSlice, Evidence]]) -> None:
-        for chunk_slice, evidence in convicted:
-            self._convict(chunk_slice, evidence)
+    def _convict_all(self, convicted: list[tuple[ChunkSlice, Suspicion]]) -> None:
+        for chunk_slice, suspicion in convicted:
+            self._convict(chunk_slice, suspicion)
 
     def noted(self, token: int) -> None:
         for chunk_slice in self.pending:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from elspeth.coordinator.evidence import Conviction, Evidence
+from elspeth.coordinator.blame import Conviction, Suspicion
 from elspeth.coordinator.in_flight import Body
 from elspeth.coordinator.protocol import Chunk, JsonObject, Message, SliceDecided, StageDone, Written
 
@@ -33,13 +33,13 @@ class Died(Struct, frozen=True):
     child: str
     position: int = -1
     detail: int = 0
-    evidence: Evidence = Evidence(reason="died")
+    suspicion: Suspicion = Suspicion(reason="died")
     fork_server: int = 0
 
     @property
     def memory(self) -> bool:
         """Whether it died for want of memory that no setting of ours bounds, so that it may not be the row's doing."""
-        return self.evidence.memory
+        return self.suspicion.memory
 
 
 class ChunkArrived(Struct, frozen=True):
@@ -148,7 +148,7 @@ class Suspect(Struct, frozen=True):
     token: int
     row_index: int
     deaths: int
-    evidence: Evidence
+    suspicion: Suspicion
 
 
 class Convicted(Struct, frozen=True):

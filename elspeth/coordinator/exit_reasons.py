@@ -8,8 +8,8 @@ from typing import Any
 
 from actors.child import EXIT_REFUSED
 from actors.events import ChildDown
+from elspeth.coordinator.blame import Suspicion
 from elspeth.coordinator.checkpoint import Checkpoint
-from elspeth.coordinator.evidence import Evidence
 from elspeth.coordinator.names import SOURCE
 from elspeth.errors import ElspethError, Temporary
 
@@ -51,9 +51,9 @@ def describe(down: ChildDown, limits: Limits) -> str:
     return down.signal or f"exit code {down.exit_code}"
 
 
-def evidence(down: ChildDown, limits: Limits) -> Evidence:
+def suspicion(down: ChildDown, limits: Limits) -> Suspicion:
     """What speaks against the item that it was touching."""
-    return Evidence(
+    return Suspicion(
         reason=describe(down, limits), detail=down.detail, signal=down.signal, exit_code=down.exit_code,
         memory=of_memory(down, limits),
     )  # fmt: skip

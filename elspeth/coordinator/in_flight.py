@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from elspeth.coordinator.blame import Conviction, Suspicion
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
-from elspeth.coordinator.evidence import Conviction, Evidence
 from elspeth.coordinator.protocol import JsonObject, SplitPoint
 
 Body = Any  # bytes that the machine carries and never looks into
@@ -97,12 +97,12 @@ class MicroBatch:
         """Whether the stage (or the sinks, the one after the last) has answered for this micro-batch."""
         return self.complete or self.stage > stage
 
-    def blame(self, stage: int, place: int, evidence: Evidence, attempts: int) -> bool:
+    def blame(self, stage: int, place: int, suspicion: Suspicion, attempts: int) -> bool:
         """A process died on this item; True if that was its last chance, and it is to be set aside from now on."""
         deaths = self.deaths[stage, place] = self.deaths.get((stage, place), 0) + 1
         if deaths < attempts:
             return False
-        conviction = evidence.convict(deaths, unit=self.no, stage=stage, place=place)
+        conviction = suspicion.convict(deaths, micro_batch=self.no, stage=stage, place=place)
         self.poison.setdefault(stage, {})[place] = conviction
         return True
 

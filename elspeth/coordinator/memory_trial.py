@@ -8,7 +8,7 @@ outside: no row is blamed.
 
 from __future__ import annotations
 
-from elspeth.coordinator.evidence import Evidence
+from elspeth.coordinator.blame import Suspicion
 from elspeth.coordinator.in_flight import ChunkSlice
 
 WITNESSES = 2
@@ -19,15 +19,15 @@ class MemoryTrial:
     """The rows that are held until it is known whose doing their deaths were."""
 
     def __init__(self) -> None:
-        self._accused: tuple[ChunkSlice, Evidence] | None = None
+        self._accused: tuple[ChunkSlice, Suspicion] | None = None
         self._dead: list[ChunkSlice] = []  # others that died as it did
         self._verdict: list[int] = []
         self._enough = False  # a row came through alone, earlier in this attempt
 
-    def accuse(self, chunk_slice: ChunkSlice, evidence: Evidence) -> None:
+    def accuse(self, chunk_slice: ChunkSlice, suspicion: Suspicion) -> None:
         """Its last chance is spent: it waits for how another row fares."""
         chunk_slice.held = True
-        self._accused = (chunk_slice, evidence)
+        self._accused = (chunk_slice, suspicion)
 
     def died(self, chunk_slice: ChunkSlice) -> bool:
         """A row died alone for want of memory; True if that was a witness's death, which says nothing of itself."""
@@ -39,7 +39,7 @@ class MemoryTrial:
             self.give_up()
         return True
 
-    def survived(self) -> list[tuple[ChunkSlice, Evidence]]:
+    def survived(self) -> list[tuple[ChunkSlice, Suspicion]]:
         """A row came through alone: who is convicted by that. Witnesses that died become suspects of their own."""
         self._enough = True
         if self._accused is None:
@@ -54,7 +54,7 @@ class MemoryTrial:
         """Whether another row is to be tried now."""
         return self._accused is not None and not self._verdict
 
-    def nobody_left(self) -> list[tuple[ChunkSlice, Evidence]]:
+    def nobody_left(self) -> list[tuple[ChunkSlice, Suspicion]]:
         """There is no other row to try: one that came through before has to do, else no row is to blame.
 
         Answers who is convicted.

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from elspeth.coordinator.blame import Conviction
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
-from elspeth.coordinator.evidence import Conviction
 from elspeth.errors import ErrorValue
 
 JsonObject = dict[str, Any]

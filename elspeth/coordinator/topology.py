@@ -22,7 +22,7 @@ class Predecessor:
     pid: int | None
     host: str | None
     state: str
-    evidence: str
+    suspicion: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""What workers do with rows: a token walks the graph, and all that happens to it becomes a record. No processes."""
+"""What workers do with rows: a token goes through the graph, and what happens to it becomes a record. No processes."""

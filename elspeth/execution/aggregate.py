@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from elspeth import canonical
-from elspeth.coordinator.evidence import Conviction
+from elspeth.coordinator.blame import Conviction
 from elspeth.execution.executor import Continuation, Executor, Refused, shares_nothing
 from elspeth.execution.stateful import BatchArchive, StateReference, token_of, token_text
 from elspeth.execution.token import Token, copy_data

@@ -25,7 +25,7 @@ _STEPS: dict[str, Callable[[Node, Executor], CompiledNode]] = {
 
 
 CALLS_ANYWHERE, CALLS_PER_NODE = 2000, 6
-"""Calls within calls that a walk may need: for rows (nested up to `canonical.MAX_DEPTH`) and plugins, and per node."""
+"""Calls within calls that a token may need: for rows (nested up to `canonical.MAX_DEPTH`) and plugins, and per node."""
 
 
 def compile_executor(
@@ -38,8 +38,8 @@ def compile_executor(
     retry: RetryPolicy | None = None,
     touch: Callable[[int], None] = lambda _: None,
 ) -> Executor:
-    """The walk through the nodes of `stage`; `plugins` maps node ids to plugins that are set up."""
-    # A token walks from node to node by calls within calls; Python's own bound would be met by some 300 nodes in a row.
+    """The executor of the nodes of `stage`; `plugins` maps node ids to plugins that are set up."""
+    # A token goes from node to node by calls within calls; Python's own bound would be met by some 300 nodes in a row.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), CALLS_ANYWHERE + CALLS_PER_NODE * len(graph.nodes)))
     executor = Executor(graph, stage, plugins, recorder, context, retry=retry, touch=touch)
     waits = graph.stateful[stage]

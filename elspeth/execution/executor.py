@@ -1,4 +1,4 @@
-"""The walk of tokens through the nodes of one stage: compiled steps that call one another, depth first.
+"""The way of tokens through the nodes of one stage: compiled steps that call one another, depth first.
 
 The order in which items leave is the order in which the executor meets them, row by row: it does not depend on where
 chunks begin, nor on how many workers there are.
@@ -121,7 +121,7 @@ class Executor:
         self.retry = retry or RetryPolicy()
         self.touch = touch
         self.steps: dict[str, CompiledNode] = {}
-        self.settlers: list[Callable[[str], None]] = []  # told, in order, that all branches of a token have walked
+        self.on_branches_done: list[Callable[[str], None]] = []  # called in order: all branches of a token are through
 
     # -- ways out ----------------------------------------------------------------------------------------------
 
@@ -159,8 +159,8 @@ class Executor:
                 children.append((child, leave))
             for child, leave in children:
                 leave(child)
-            for settle in self.settlers:
-                settle(token.id)
+            for branches_done in self.on_branches_done:
+                branches_done(token.id)
 
         return fork
 

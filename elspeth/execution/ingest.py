@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elspeth import canonical, ids
-from elspeth.coordinator.evidence import Conviction
+from elspeth.coordinator.blame import Conviction
 from elspeth.execution.codec import RAW_LIMIT, BadRow, Rows
 from elspeth.execution.executor import Continuation, Executor, Refused
 from elspeth.execution.recorder import Recorder
@@ -18,7 +18,7 @@ def refused_row(bad: BadRow) -> Row:
 
 
 class Ingest:
-    """Turns rows of a chunk into tokens that walk the first stage."""
+    """Turns rows of a chunk into tokens that run through the first stage."""
 
     def __init__(self, run_id: str, graph: Graph, executor: Executor) -> None:
         self._run_id = run_id
@@ -29,7 +29,7 @@ class Ingest:
         }
 
     def take(self, rows: Rows, at: int) -> None:
-        """Row `at` of the chunk enters the graph and walks to the end of the stage."""
+        """Row `at` of the chunk enters the graph and goes to the end of the stage."""
         token = self._admit(rows, at)
         if token is not None:
             self._first[rows.source](token)

@@ -28,8 +28,8 @@ class PendingJoin:
 class JoinStep:
     """Merges branches by the node's policy.
 
-    In a stateless stage all branches of a token walk one after another, in the order of the fork, so *first* and *late*
-    mean that order; what has not arrived when the last of them has walked will never arrive.
+    In a stateless stage all branches of a token run one after another, in the order of the fork, so *first* and *late*
+    mean that order; what has not arrived when the last of them is through will never arrive.
     """
 
     def __init__(self, node: Node, executor: Executor) -> None:
@@ -37,7 +37,7 @@ class JoinStep:
         self._executor = executor
         self._joins: dict[str, PendingJoin] = {}
         if not executor.graph.stateful[executor.stage]:
-            executor.settlers.append(self.settle)
+            executor.on_branches_done.append(self.branches_done)
 
     def link(self) -> None:
         self._next: Continuation = self._executor.normal(self.node)
@@ -77,8 +77,8 @@ class JoinStep:
             return count >= (node.quorum_count or len(node.branches))
         return count == len(node.branches)
 
-    def settle(self, parent: str) -> None:
-        """All branches of this token have walked to their ends: nothing more will arrive."""
+    def branches_done(self, parent: str) -> None:
+        """All branches of this token have come to their ends: nothing more will arrive."""
         join = self._joins.pop(parent, None)
         if join is not None and not join.met:
             self._give_up(join)

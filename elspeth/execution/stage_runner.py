@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from elspeth.coordinator.evidence import Conviction
+from elspeth.coordinator.blame import Conviction
 from elspeth.execution import codec
 from elspeth.execution.aggregate import AggregationStep
 from elspeth.execution.compile import compile_executor
@@ -108,7 +108,7 @@ class StageRunner:
 def run_items(
     executor: Executor, body: bytes | memoryview | None, poison: Mapping[int, Conviction], touch: Callable[[int], None]
 ) -> None:
-    """Walk every item of `body` through the stage, in order; `touch` is told the item's place before it is run.
+    """Run every item of `body` through the stage, in order; `touch` is told the item's place before it is run.
 
     `poison` holds the items, by their place, that are set aside instead.
     """

@@ -19,14 +19,14 @@ class BatchArchive(Protocol):
         """Token id and data of everybody in a batch, in the order of their arrival."""
 
     def waiting(self, node_id: str, first: str, last: str) -> list[tuple[str, str, str]]:
-        """Meeting, token id and data of all who wait at a coalesce, for pending joins whose ids lie in this range."""
+        """Pending join, token id and data of all who wait at a coalesce, for pending joins with ids in this range."""
 
     def decided(self, batch_id: str) -> bool:
         """Whether this batch or pending join is closed."""
 
 
 class StatefulStep(Protocol):
-    """A step of an ordered stage. `driven` is the time the run has been driven (seconds); `flushed`: a batch closed."""
+    """A step of an ordered stage. `active_seconds`: how long the run was driven; `flushed`: a batch closed."""
 
     node: Node
     active_seconds: float
@@ -39,7 +39,7 @@ class StatefulStep(Protocol):
         """Return to a state. `archive` is what was recorded up to that moment."""
 
     def due(self) -> float | None:
-        """The driven time at which something times out."""
+        """The value of `active_seconds` at which something times out."""
 
     def tick(self) -> None:
         """Let time-outs that are due fire."""

@@ -58,11 +58,11 @@ class WaitingJoinStep(JoinStep):
         if len(self._decided) <= REMEMBERED or self._archive is None:
             return
         oldest = list(islice(self._decided, REMEMBERED // 2))
-        if not self._archive.decided(self._meeting_id(oldest[-1])):
+        if not self._archive.decided(self._join_id(oldest[-1])):
             return  # commits keep the order, so if the last of them is on record, all are
         for parent in oldest:
             del self._decided[parent]
-            self._recorded = max(self._recorded, self._meeting_id(parent))
+            self._recorded = max(self._recorded, self._join_id(parent))
 
     def restore(self, state: StateReference | None, archive: BatchArchive) -> None:
         self._forget_everything()
@@ -74,14 +74,14 @@ class WaitingJoinStep(JoinStep):
         if not state["waiting"]:
             return
         found = []
-        for meeting_id, token_id, text in archive.waiting(self.node.id, state["first"], state["last"]):
+        for join_id, token_id, text in archive.waiting(self.node.id, state["first"], state["last"]):
             arrival, opened, since, member = canonical.from_text(text)
-            found.append((arrival, meeting_id, opened, since, token_of(token_id, member)))
-        for _, meeting_id, opened, since, token in sorted(found, key=lambda item: item[0]):
-            parent = self._parent(meeting_id)
+            found.append((arrival, join_id, opened, since, token_of(token_id, member)))
+        for _, join_id, opened, since, token in sorted(found, key=lambda item: item[0]):
+            parent = self._parent(join_id)
             if parent not in self._joins:
                 self._joins[parent] = PendingJoin(parent, opened=opened, since=since)
-                heapq.heappush(self._ids, meeting_id)
+                heapq.heappush(self._ids, join_id)
             self._joins[parent].arrived[token.fork[-1][1]] = token
 
     def due(self) -> float | None:
@@ -89,37 +89,37 @@ class WaitingJoinStep(JoinStep):
             return None
         return next(iter(self._joins.values())).opened + self.node.timeout_seconds
 
-    def _meeting_id(self, parent: str) -> str:
+    def _join_id(self, parent: str) -> str:
         return f"{parent}+{self.node.id}"
 
-    def _parent(self, meeting_id: str) -> str:
-        return meeting_id[: -len(self.node.id) - 1]
+    def _parent(self, join_id: str) -> str:
+        return join_id[: -len(self.node.id) - 1]
 
     # -- arrivals ----------------------------------------------------------------------------------------------
 
     def _arrive(self, token: Token, parent: str, branch: str) -> None:
-        meeting_id = self._meeting_id(parent)
+        join_id = self._join_id(parent)
         join = self._joins.get(parent)
-        if join is None and self._is_decided(parent, meeting_id):
+        if join is None and self._is_decided(parent, join_id):
             self._late(token, parent, branch)
             return
         recorder = self._executor.recorder
         if join is None:
             join = self._joins[parent] = PendingJoin(parent, opened=self.active_seconds, since=recorder.now)
-            heapq.heappush(self._ids, meeting_id)
-            self._newest = max(self._newest, meeting_id)
+            heapq.heappush(self._ids, join_id)
+            self._newest = max(self._newest, join_id)
         elif branch in join.arrived:
             self._late(token, parent, branch)
             return
         join.arrived[branch] = token
         self._arrivals += 1
         text = canonical.to_text([self._arrivals, join.opened, join.since, token_text(token)])
-        recorder.records["batch_members"].append((meeting_id, token.id, len(join.arrived) - 1, text))
-        recorder.outcome(token, "buffered", batch=meeting_id)
+        recorder.records["batch_members"].append((join_id, token.id, len(join.arrived) - 1, text))
+        recorder.outcome(token, "buffered", batch=join_id)
         if self._enough(join):
             self._decide(join, self.node.policy)
 
-    def _is_decided(self, parent: str, meeting_id: str) -> bool:
+    def _is_decided(self, parent: str, join_id: str) -> bool:
         out = self._decided.get(parent)
         if out is not None:
             if out > 1:
@@ -127,7 +127,7 @@ class WaitingJoinStep(JoinStep):
             else:
                 del self._decided[parent]
             return True
-        return meeting_id <= self._recorded and self._archive is not None and self._archive.decided(meeting_id)
+        return join_id <= self._recorded and self._archive is not None and self._archive.decided(join_id)
 
     # -- ends --------------------------------------------------------------------------------------------------
 
@@ -152,9 +152,9 @@ class WaitingJoinStep(JoinStep):
         out = len(self.node.branches) - len(join.arrived)
         if out:
             self._decided[join.parent] = out
-        meeting_id = self._meeting_id(join.parent)
+        join_id = self._join_id(join.parent)
         given_up = trigger in ("timeout", "end_of_source")
         end = self._give_up if given_up else self._merge
         recorder = self._executor.recorder
-        status = "completed" if end(join, meeting_id) else "failed"
-        recorder.records["batches"].append((meeting_id, self.node.id, trigger, status, join.since, recorder.now))
+        status = "completed" if end(join, join_id) else "failed"
+        recorder.records["batches"].append((join_id, self.node.id, trigger, status, join.since, recorder.now))

@@ -59,13 +59,13 @@ def _incoming(wiring: Wiring) -> dict[str, list[Link]]:
 def _joins(wiring: Wiring) -> dict[str, set[str]]:
     """For every coalesce the gates whose forks meet there; notes branches that cannot."""
     incoming = _incoming(wiring)
-    meetings: dict[str, set[str]] = {}
+    forks: dict[str, set[str]] = {}
     for step in wiring.steps:
         if step.kind == "coalesce":
-            meetings[step.id], wrong = forks_behind(step, incoming, wiring)
+            forks[step.id], wrong = forks_behind(step, incoming, wiring)
             for sentence in wrong:
                 wiring.problem(step.at("branches"), sentence)
-    return meetings
+    return forks
 
 
 def _graph(wiring: Wiring, schemas: dict[str, RowSchema], forks: dict[str, set[str]]) -> Graph:

@@ -48,7 +48,7 @@ class AuditRole(Role):
         key = os.environ.get(SIGNING_KEY)
         self._writer = AuditWriter(Path(plan.database), signing_key=key.encode() if key else None)
         self._over = False
-        self._units: dict[int, list[RecordFrames]] = {}
+        self._micro_batches: dict[int, list[RecordFrames]] = {}
         self._events: list[m.SupervisionEvent] = []
         checkpoint = self._own()
         self._journal = Journal(Path(plan.journal), plan.run_id) if plan.journal else None
@@ -78,7 +78,7 @@ class AuditRole(Role):
         if row is None:
             if plan.checkpoint is None:
                 raise NoCheckpoint(f"No checkpoint available: run {plan.run_id} has none")
-            return structs.replace(plan.checkpoint, micro_batch=writer.last_unit(plan.run_id, plan.attempt))
+            return structs.replace(plan.checkpoint, micro_batch=writer.last_micro_batch(plan.run_id, plan.attempt))
         return read_checkpoint(row["message"], row["checkpoint_id"])
 
     def _checkpoint(self, checkpoint: Checkpoint) -> Record:
@@ -102,7 +102,7 @@ class AuditRole(Role):
         match message:
             case m.MicroBatchRecords():
                 crash_point("audit.before_record")
-                self._units[message.no] = [decode(body) for body in bodies]
+                self._micro_batches[message.no] = [decode(body) for body in bodies]
             case m.Commit():
                 self._commit(message)
             case m.RecordEvent():
@@ -123,7 +123,7 @@ class AuditRole(Role):
 
     def _commit(self, message: m.Commit) -> None:
         upto = message.checkpoint.micro_batch
-        sent = [parts for no in sorted(self._units) if no <= upto for parts in self._units.pop(no)]
+        sent = [parts for no in sorted(self._micro_batches) if no <= upto for parts in self._micro_batches.pop(no)]
         self.port.beat()
         records: Records
         if self._plan.checkpoints:

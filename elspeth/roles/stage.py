@@ -68,7 +68,7 @@ class StageRole(Role):
         recorder, stage = self._recorder, self._stage
         recorder.clear()
         self._no = work.no
-        crash_point("stage.before_unit")
+        crash_point("stage.before_micro_batch")
         stage.run(body, work.active_seconds, end=work.end, poison=work.poison)
         items = codec.encode_sinks(recorder.sinks) if self._last else codec.encode_items(recorder.items)
         self._payloads.sync()

@@ -27,7 +27,7 @@ SLICE_SECONDS = 0.05
 
 
 class PoolSlot:
-    """One thread's way of deciding rows: a walk of its own, and the recorder it writes into."""
+    """One thread's way of deciding rows: an executor of its own, and the recorder it writes into."""
 
     def __init__(self, run_id: str, executor: Executor) -> None:
         self.executor = executor
@@ -151,12 +151,12 @@ class WorkerRole(Role):
             executor = self._later[stage] = self._executor(stage)
         recorder = executor.recorder
         recorder.clear()
-        crash_point("worker.before_unit")
+        crash_point("worker.before_micro_batch")
         run_items(executor, body, work.poison, self._at_item)
         items = codec.encode_sinks(recorder.sinks) if self._is_last(stage) else codec.encode_items(recorder.items)
         self._factory.payloads().sync()
         self.send(StageDone(work.no, stage, recorder.outcomes), items, record_frames.encode(recorder.records))
-        crash_point("worker.after_unit")
+        crash_point("worker.after_micro_batch")
 
     def _at_item(self, place: int) -> None:
         self._row = place

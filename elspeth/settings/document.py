@@ -51,7 +51,7 @@ def parse(text: str, file: str) -> Document:
         document.problems.append(Problem(file, None, "", "is nested too deeply", allowed=f"{MAX_DEPTH} levels"))
     else:
         if node is not None:
-            document.data = _Walk(document, loader, file).value(node, ())
+            document.data = _Constructor(document, loader, file).value(node, ())
     return document
 
 
@@ -70,7 +70,7 @@ def scalar(text: str) -> Any:
     return text if document.problems or isinstance(document.data, dict) else document.data
 
 
-class _Walk:
+class _Constructor:
     """Turns the tree of nodes into data."""
 
     def __init__(self, document: Document, loader: yaml.SafeLoader, file: str) -> None:

@@ -127,14 +127,14 @@ class InProcess:
             for stage, ordered in enumerate(graph.stateful)
             if ordered
         }
-        self._walks = {
+        self._executors = {
             stage: compile_executor(
                 graph, stage, self._deciding, self._recorders[stage], self._context, retry=self._retry
             )
             for stage, ordered in enumerate(graph.stateful)
             if not ordered
         }
-        self._ingest = Ingest(self._run_id, graph, self._walks[0])
+        self._ingest = Ingest(self._run_id, graph, self._executors[0])
         for stage, ordered_stage in self._ordered.items():
             ordered_stage.restore(states.get(str(stage), {}))
 
@@ -161,7 +161,7 @@ class InProcess:
             if ordered is not None:
                 ordered.run(body, self.seconds, end=end)
             else:
-                run_items(self._walks[stage], body, {}, lambda _: None)
+                run_items(self._executors[stage], body, {}, lambda _: None)
             body = self._collect(stage)
         for sink, items in codec.decode_sinks(body).items():
             self.rows[sink].extend(items.rows)

@@ -88,11 +88,11 @@ def threshold(source: Path, checkpoint: str, workers: int = 1) -> dict[str, Any]
 
 
 def laborious(source: Path, transform: str, options: dict[str, Any], *, workers: int = 1) -> dict[str, Any]:
-    """A pipeline with one transform of `labour.py`, and one output."""
+    """A pipeline with one transform of `workload.py`, and one output."""
     settings = threshold(source, "every_n", workers)
     pool = {"pool_size": options.pop("pool_size")} if "pool_size" in options else {}
     del settings["gates"], settings["sinks"]["high_values"]
-    settings["plugins"] = [str(HERE / "labour.py")]
+    settings["plugins"] = [str(HERE / "workload.py")]
     settings["transforms"] = [{"plugin": transform, "options": options, **pool}]
     return settings
 

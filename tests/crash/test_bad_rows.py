@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.kit.oracle.checker import check
 from tests.kit.processes.program import Programs
-from tests.kit.processes.story import query, run_id
+from tests.kit.processes.recorded_run import query, run_id
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 RAW_LIMIT = 64 * 1024

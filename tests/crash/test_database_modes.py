@@ -13,7 +13,7 @@ import pytest
 from tests.crash.test_sweep import armed, run_words
 from tests.kit.pipelines.crash_pipelines import DECIDING, lay_out
 from tests.kit.processes.program import Programs, wait_until
-from tests.kit.processes.story import run_id
+from tests.kit.processes.recorded_run import run_id
 
 MODES = ("audit.before_in_use", "audit.after_in_use", "audit.before_at_rest", "audit.after_at_rest")
 SHELL = shutil.which("sqlite3")

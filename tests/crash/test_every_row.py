@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.kit.pipelines.crash_pipelines import DECIDING, lay_out
 from tests.kit.processes.program import Programs
-from tests.kit.processes.story import query
+from tests.kit.processes.recorded_run import query
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 ROWS = 40

@@ -14,7 +14,7 @@ import pytest
 
 from tests.kit.oracle.checker import check
 from tests.kit.processes.program import ROOT, Program, Programs
-from tests.kit.processes.story import differences, outputs, query, run_id, story
+from tests.kit.processes.recorded_run import comparable_records, differences, outputs, query, run_id
 
 EXAMPLE = ROOT / "ops/examples/flights"
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
@@ -94,6 +94,8 @@ def test_flights_killed_ten_times_are_the_flights_undisturbed(
     counts = "SELECT (SELECT count(*) FROM rows), (SELECT count(*) FROM token_outcomes WHERE is_terminal = 1)"
     assert query(database, counts) == [(rows, rows)], f"seed {seed}"
     run = run_id(database)
-    assert differences(story(database, run), story(other, run_id(other))) == [], f"seed {seed}"
+    assert differences(comparable_records(database, run), comparable_records(other, run_id(other))) == [], (
+        f"seed {seed}"
+    )
     if rows == ALL:
         assert check(folder / "pipeline.yaml", database, run, working_directory=folder) == []

@@ -11,7 +11,7 @@ from tests.kit.oracle.checker import check
 from tests.kit.pipelines.crash_pipelines import DECIDING, ROWS, lay_out, write_input
 from tests.kit.processes.held import elspeth, held_run, make
 from tests.kit.processes.program import Program, Programs
-from tests.kit.processes.story import outputs, query, run_id, snapshot
+from tests.kit.processes.recorded_run import outputs, query, run_id, snapshot
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 

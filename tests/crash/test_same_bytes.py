@@ -9,7 +9,7 @@ import pytest
 from tests.kit.oracle.checker import check
 from tests.kit.pipelines.crash_pipelines import DECIDING, lay_out
 from tests.kit.processes.program import Programs, programs
-from tests.kit.processes.story import differences, outputs, query, run_id, story
+from tests.kit.processes.recorded_run import comparable_records, differences, outputs, query, run_id
 
 ROWS = 600
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
@@ -42,7 +42,7 @@ def told(folder: Path, text: str, programs: Programs) -> Told:
     run = run_id(database)
     transforms = {"delay": lambda options, row: row}
     assert check(folder / "pipeline.yaml", database, run, working_directory=folder, transforms=transforms) == []
-    return outputs(folder), story(database, run)
+    return outputs(folder), comparable_records(database, run)
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,14 @@ from tests.kit.fixtures.unpack import run_ids, unpack
 from tests.kit.oracle.checker import check
 from tests.kit.pipelines.crash_pipelines import BATCHING, DECIDING, lay_out
 from tests.kit.processes.program import ROOT, Program, Programs, programs
-from tests.kit.processes.story import differences, outputs, query, run_id, story
+from tests.kit.processes.recorded_run import comparable_records, differences, outputs, query, run_id
 
 OF_OPERATORS = ("operator.", "audit.before_purge", "audit.in_purge")
 OF_MIGRATIONS = ("audit.in_migration", "audit.after_migration")
 ELSEWHERE = ("main.", "supervisor.", *OF_OPERATORS, *OF_MIGRATIONS)  # no child of a run
 ONLY_IN_A_RESUME = {"main.before_resume_lock", "main.after_resume_lock", "audit.in_take_over", "sink.before_copy_named",
                     "sink.after_copy_named"}  # fmt: skip
-ONLY_IN_BATCHES = ("stage.", "worker.before_unit", "worker.after_unit")
+ONLY_IN_BATCHES = ("stage.", "worker.before_micro_batch", "worker.after_micro_batch")
 
 # Where a moment comes again and again: at which of its passings the process dies. The others come once or twice.
 IN_MIDSTREAM = {
@@ -30,9 +30,9 @@ IN_MIDSTREAM = {
     "sink.before_write": 6, "sink.after_write": 6, "sink.after_send": 6, "sink.before_flush": 4,
     "sink.after_flush": 4, "sink.after_flushed": 4, "sink.before_fsync": 7, "sink.after_fsync": 7,
     "source.before_read": 6, "source.after_read": 190, "source.before_send": 6, "source.after_send": 6,
-    "stage.before_unit": 6, "stage.before_send": 6, "stage.after_send": 6, "stage.before_flush": 4,
+    "stage.before_micro_batch": 6, "stage.before_send": 6, "stage.after_send": 6, "stage.before_flush": 4,
     "stage.after_flush": 4, "worker.before_row": 90, "worker.after_row": 90, "worker.before_send": 3,
-    "worker.after_send": 3, "worker.before_unit": 3, "worker.after_unit": 3, "supervisor.before_start": 3,
+    "worker.after_send": 3, "worker.before_micro_batch": 3, "worker.after_micro_batch": 3, "supervisor.before_start": 3,
     "supervisor.after_start": 3, "fork_server.before_fork": 3, "fork_server.after_fork": 3,
     "fork_server.after_answer": 3,
 }  # fmt: skip
@@ -43,7 +43,7 @@ def points() -> list[str]:
     found = set()
     for package in ("actors", "elspeth"):
         for path in (ROOT / package).rglob("*.py"):
-            if path.name != "crashpoints.py":
+            if path.name != "crash_points.py":
                 found |= set(re.findall(r'crash_point\("([^"]+)"\)', path.read_text(encoding="utf-8")))
     return sorted(found)
 
@@ -56,7 +56,7 @@ class Undisturbed:
     """What a run leaves behind when nothing dies."""
 
     outputs: dict[str, str]
-    story: dict[str, list[tuple[object, ...]]]
+    comparable_records: dict[str, list[tuple[object, ...]]]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturb
             started.call(folder, "run", "--settings", "pipeline.yaml", "--execute")
             run = run_id(folder / "runs/audit.db")
             assert violations(folder, settings) == []
-            found[settings] = Undisturbed(outputs(folder), story(folder / "runs/audit.db", run))
+            found[settings] = Undisturbed(outputs(folder), comparable_records(folder / "runs/audit.db", run))
     return found
 
 
@@ -113,7 +113,7 @@ def assert_as_if_nothing_had_died(folder: Path, settings: str, undisturbed: dict
     assert violations(folder, settings) == []
     assert outputs(folder) == expected.outputs
     database = folder / "runs/audit.db"
-    assert differences(story(database, run_id(database)), expected.story) == []
+    assert differences(comparable_records(database, run_id(database)), expected.comparable_records) == []
 
 
 def passings(point: str) -> list[int]:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.kit.pipelines.crash_pipelines import DECIDING, lay_out
 from tests.kit.processes.program import ROOT, Programs
-from tests.kit.processes.story import run_id
+from tests.kit.processes.recorded_run import run_id
 
 SETTINGS = "plugins: [table_sink.py]\n" + DECIDING.replace(
     "low: {plugin: csv, options: {path: output/low.csv}}", "low: {plugin: table, options: {path: low.db, table: low}}"

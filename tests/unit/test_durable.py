@@ -13,8 +13,8 @@ from elspeth.audit.export.folder import export_run
 from elspeth.audit.query.reader import AuditReader
 from elspeth.durable import keep, together
 from elspeth.runs.lifecycle import evidence_delivery
+from tests.kit.fixtures.sample_run import RUN, write_run
 from tests.kit.processes.disk import Disk
-from tests.unit.audit.sample_run import RUN, write_run
 
 
 def test_a_file_is_kept_in_this_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

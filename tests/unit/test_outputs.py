@@ -18,7 +18,7 @@ from elspeth.coordinator.checkpoint import read_checkpoint, start_checkpoint
 from elspeth.outputs import OutputInfo, Replaced, SinkState, sink_states
 from elspeth.plugins.contract import Sink
 from elspeth.plugins.sinks.csv_sink import CsvSink
-from tests.unit.audit.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
+from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
 
 DIGEST = hashlib.sha256(b"a,b\n").hexdigest()
 

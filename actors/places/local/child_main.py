@@ -55,7 +55,7 @@ class _Host:
 
     def run(self, target: str) -> NoReturn:
         _, (argument,) = self._next()
-        crash_point("host.before_actor")
+        crash_point("child.before_actor")
         self._pulse.words[BUSY] = 1  # an import, or an `on_start`, that hangs is a hang; the actor clears it
         module, _, attribute = target.partition(":")
         cls = getattr(importlib.import_module(module), attribute)

@@ -13,7 +13,7 @@ UNKNOWN: Explained = {"values": None, "kept": "not recorded"}
 
 
 class NodeVisits:
-    """Reads the passages of tokens of one run. `nodes` and `edges` are the run's, by id."""
+    """Reads the visits of tokens to nodes of one run. `nodes` and `edges` are the run's, by id."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class NodeVisits:
         self._edges = edges
 
     def of(self, token: str, content: Explained) -> tuple[list[Explained], Explained]:
-        """The token's passages in order, and what it holds behind the last one; `content` is what it began with."""
+        """The token's visits in order, and what it holds behind the last one; `content` is what it began with."""
         reach = (f"{token}:", f"{token};")
         states = self._connection.execute(
             "SELECT state_id, node_id, step_index, attempt, status, input_hash, output_hash, output_data,"

@@ -169,8 +169,8 @@ class AuditWriter:
         ).fetchone()[0]
         return int(found[len(events_from) - 6 :]) if found else 0
 
-    def last_unit(self, run_id: str, attempt: int) -> int:
-        """The last unit that this attempt committed, where checkpoints are switched off; 0 without any."""
+    def last_micro_batch(self, run_id: str, attempt: int) -> int:
+        """The last micro-batch that this attempt committed, where checkpoints are switched off; 0 without any."""
         prefix = ids.event_id(run_id, attempt, "unit.")
         found = self._connection.execute(
             "SELECT max(event_id) FROM supervision_events WHERE event_id > ? AND event_id < ?", (prefix, prefix + "~")

@@ -15,7 +15,7 @@ from elspeth.audit.store import database, schema, state_events
 from elspeth.audit.store.records import FIXED
 from elspeth.audit.verify import consistency, links
 from elspeth.audit.verify.findings import Discrepancy
-from elspeth.audit.verify.table import NAMED, RANGED, TableVerifier, settle_moves
+from elspeth.audit.verify.table import NAMED, RANGED, TableVerifier, pair_moves
 from elspeth.errors import RunNotFound
 
 
@@ -62,7 +62,7 @@ def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None, al
             if "decode" not in str(error):
                 raise
             yield Discrepancy("changed", f"{recount.table} holds text that is not UTF-8: {error}", recount.table)
-    yield from settle_moves(recounts)
+    yield from pair_moves(recounts)
     yield from _strangers(connection)
     yield from _state(connection, run_id)
     yield from _attempts(connection, run_id)

@@ -251,7 +251,7 @@ def _name(table: str, record: Record) -> str:
     return " ".join(str(value) for value in record[: len(key_columns(table))])
 
 
-def settle_moves(recounts: list[TableVerifier]) -> list[Discrepancy]:
+def pair_moves(recounts: list[TableVerifier]) -> list[Discrepancy]:
     """What is missing in one commit and too much in another was moved; the rest was removed, or added."""
     findings = []
     for recount in recounts:

@@ -151,7 +151,7 @@ class HashedFile:
 
     def block(self) -> bytes:
         """The next bytes, empty at the end of the file. Raises `Temporary` if the disk fails."""
-        self._settle()
+        self._hash_to_mark()
         assert self._file is not None, "start comes first"
         block = self._read(self._file, BLOCK_BYTES)
         if block:
@@ -161,7 +161,7 @@ class HashedFile:
 
     def digest(self) -> str:
         """SHA-256 (hex) of everything before the mark."""
-        self._settle()
+        self._hash_to_mark()
         return self._hash.hexdigest()
 
     def verify(self, cursor: Cursor, proof: str) -> None:
@@ -191,7 +191,7 @@ class HashedFile:
         """Let go of the file and what was read ahead; the digest up to the mark can still be told."""
         if self._file is None:
             return
-        self._settle()
+        self._hash_to_mark()
         self._held.clear()
         self._file.close()
         self._file = None
@@ -233,7 +233,7 @@ class HashedFile:
             size -= len(block)
             yield block
 
-    def _settle(self) -> None:
+    def _hash_to_mark(self) -> None:
         """Hash up to the mark."""
         while self._hashed < self.mark:
             if not self._held:

@@ -40,7 +40,7 @@ class RunAssessment:
         return f"elspeth resume {run_id}"
 
     def in_progress(self, why: str = "") -> RunInProgress:
-        """The refusal that this standing asks for."""
+        """The refusal that this assessment asks for."""
         attempt = self.attempt
         since = f"pid {attempt.pid} on {attempt.host}, since {attempt.started_at}"
         return RunInProgress(

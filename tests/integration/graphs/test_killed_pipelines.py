@@ -18,9 +18,9 @@ from tests.kit.pipelines.interpreter import Interpreter
 from tests.kit.processes import program
 
 KILLS_A_CHILD = (
-    "worker.after_row", "worker.before_send", "worker.after_send", "worker.after_unit", "stage.before_unit",
-    "stage.before_send", "sink.before_write", "sink.after_write", "sink.after_flush", "audit.in_transaction",
-    "audit.after_commit", "audit.before_durable", "source.before_send", "source.after_end",
+    "worker.after_row", "worker.before_send", "worker.after_send", "worker.after_micro_batch",
+    "stage.before_micro_batch", "stage.before_send", "sink.before_write", "sink.after_write", "sink.after_flush",
+    "audit.in_transaction", "audit.after_commit", "audit.before_durable", "source.before_send", "source.after_end",
 )  # fmt: skip
 KILLS_THE_RUN = ("main.after_durable", "main.before_durable")
 RUNS = 8

@@ -13,9 +13,9 @@ from typing import Any
 
 from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
+from elspeth.coordinator.blame import Suspicion
 from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.event_outbox import EventOutbox
-from elspeth.coordinator.evidence import Evidence
 from elspeth.coordinator.machine import Machine
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
 from elspeth.coordinator.policy import Policy
@@ -140,7 +140,7 @@ class World:
         child.state, child.job, child.memory, child.at = "down", None, None, (-1, 0)
         child.inbox.clear()
         where = -1 if name == SOURCE else position
-        child.outbox.append(ev.Died(name, where, detail, Evidence(reason="killed", memory=memory), fork_server))
+        child.outbox.append(ev.Died(name, where, detail, Suspicion(reason="killed", memory=memory), fork_server))
 
     def end_of_attempt(self) -> None:
         """The main process dies, and everybody with it."""

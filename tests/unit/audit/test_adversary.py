@@ -21,7 +21,7 @@ from elspeth.audit.store.commit_records import key_columns
 from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import verify_run
-from tests.unit.audit.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows
+from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows
 
 LATER = "mf3k2b00"
 AUDITED = [table for table in NEWEST.columns if table != "runs"]
@@ -294,7 +294,7 @@ def test_row_data_erased_together_with_its_marks_is_found_without_a_purge(table:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A database with data in every column that a purge takes."""
-    from tests.unit.audit.sample_run import write_run
+    from tests.kit.fixtures.sample_run import write_run
 
     write_run(tmp_path / "whole.db")
     return tmp_path / "whole.db"

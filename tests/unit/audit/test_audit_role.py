@@ -15,7 +15,7 @@ from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import Checkpoint, start_checkpoint
 from elspeth.roles.audit import AuditRole
 from elspeth.roles.plan import AuditPlan, encode_plan
-from tests.unit.audit.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
+from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
 
 QUESTIONS: dict[type[m.Message], str] = {
     m.Owned: "SELECT 'attempt ' || attempt FROM runs",

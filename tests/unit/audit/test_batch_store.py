@@ -8,7 +8,7 @@ import pytest
 
 from elspeth.audit.batch_store import BatchStore
 from elspeth.audit.store.writer import AuditWriter
-from tests.unit.audit.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
+from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
 
 BATCH = f"{RUN}-000000005@sum"
 ARRIVED = [f"{RUN}-000000005", f"{RUN}-000000002", f"{RUN}-000000009", f"{RUN}-000000001"]

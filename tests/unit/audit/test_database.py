@@ -14,7 +14,7 @@ from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema
 from elspeth.audit.store.writer import AuditWriter
 from elspeth.errors import ElspethError, RunInProgress, SettingsError, Temporary
-from tests.unit.audit.sample_run import ATTEMPT, RUN, RUN_COLUMNS, beginning, rows, write_run
+from tests.kit.fixtures.sample_run import ATTEMPT, RUN, RUN_COLUMNS, beginning, rows, write_run
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.journal import JournalVerdict, verify_journal
 from elspeth.errors import ElspethError, NewerVersion
+from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, extras, rows
 from tests.kit.fixtures.unpack import layouts, run_ids, unpack
-from tests.unit.audit.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, extras, rows
 
 OTHER = "mf3k2b00"
 AT_THE_END = {table: records for table, records in extras().items() if table in ("artifacts", "supervision_events")}

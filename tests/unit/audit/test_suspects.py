@@ -8,7 +8,7 @@ import pytest
 from elspeth import canonical, ids
 from elspeth.audit.store.records import Records
 from elspeth.audit.store.writer import AuditWriter
-from tests.unit.audit.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
+from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import verify_run
 from elspeth.errors import RunNotFound
-from tests.unit.audit.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows, write_run
+from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows, write_run
 
 EXEMPT = {("run_attempts", "heartbeat_number"), ("run_attempts", "heartbeat_at")}
 

@@ -21,7 +21,7 @@ from elspeth.errors import (
     TakenOver,
     Temporary,
 )
-from tests.unit.audit.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning, rows, write_run
+from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning, rows, write_run
 
 
 def ask(path: Path, query: str, *values: Any) -> list[Any]:

@@ -6,8 +6,8 @@ import pytest
 
 from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
+from elspeth.coordinator.blame import Suspicion
 from elspeth.coordinator.checkpoint import start_checkpoint
-from elspeth.coordinator.evidence import Evidence
 from elspeth.coordinator.machine import Machine
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
 from elspeth.coordinator.policy import Frequency, Policy
@@ -142,7 +142,7 @@ def test_a_tick_in_which_a_batch_was_flushed_is_committed_once() -> None:
 def test_what_is_refused_in_one_stage_is_not_refused_in_the_next() -> None:
     flow = Flow(Policy(poison_attempts=1), (False, True))
     flow.release(2)
-    flow.tell(ev.Died("stage-1", 1, 1, Evidence(reason="SIGSEGV")))
+    flow.tell(ev.Died("stage-1", 1, 1, Suspicion(reason="SIGSEGV")))
     flow.tell(ev.Started("stage-1"))
     flow.tell(ev.Restored("stage-1"))
     assert list(flow.take(m.StageWork)[-1].poison) == [1]  # type: ignore[attr-defined]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from elspeth.coordinator.evidence import Conviction
+from elspeth.coordinator.blame import Conviction
 from elspeth.execution.stage_runner import FLUSH
 from elspeth.plugins.contract import Context, Made, Row, RowError, TransientError
-from tests.unit.execution.walking import Walked, token
+from tests.kit.pipelines.single_steps import StepsUnderTest, token
 
 BATCHES = """
 source: {plugin: "null", on_validation_failure: errors}
@@ -20,13 +20,13 @@ default_sink: out
 """
 
 
-def batching(options: str, process: Any = None) -> Walked:
+def batching(options: str, process: Any = None) -> StepsUnderTest:
     if "on_error" not in options:
         options += ", on_error: errors"
-    return Walked(BATCHES % options, b=process or (lambda rows, ctx: [{"of": [row.get("n") for row in rows]}]))
+    return StepsUnderTest(BATCHES % options, b=process or (lambda rows, ctx: [{"of": [row.get("n") for row in rows]}]))
 
 
-def closed(run: Walked) -> list[tuple[str, str]]:
+def closed(run: StepsUnderTest) -> list[tuple[str, str]]:
     return [(r["trigger_type"], r["status"]) for r in run.records("batches")]
 
 
@@ -44,7 +44,7 @@ def test_a_count_closes_a_batch_and_the_end_of_the_source_the_last_one() -> None
     assert parents == [token(2, "@b")]
 
 
-def parents_of(run: Walked, child: str) -> list[str]:
+def parents_of(run: StepsUnderTest, child: str) -> list[str]:
     found = sorted((r["ordinal"], r["parent_token_id"]) for r in run.records("token_parents") if r["token_id"] == child)
     return [parent for _, parent in found]
 

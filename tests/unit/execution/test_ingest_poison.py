@@ -1,6 +1,6 @@
 """A row that is set aside instead of being run."""
 
-from elspeth.coordinator.evidence import Conviction
+from elspeth.coordinator.blame import Conviction
 from elspeth.execution.codec import Rows
 from elspeth.execution.compile import compile_executor
 from elspeth.execution.ingest import Ingest

@@ -10,7 +10,7 @@ import pytest
 from elspeth.execution import waiting_join
 from elspeth.plugins.contract import Context, Row, RowError
 from elspeth.testing.recorded import Recorded
-from tests.unit.execution.walking import Walked, token
+from tests.kit.pipelines.single_steps import StepsUnderTest, token
 
 AT_ONCE = """
 source: {plugin: "null", on_success: rows, on_validation_failure: discard}
@@ -46,8 +46,8 @@ def says(name: str) -> Any:
     return process
 
 
-def at_once(options: str, refuse: str = "") -> Walked:
-    run = Walked(AT_ONCE % options, ta=says("a"), tb=says("b"), tc=says("c"))
+def at_once(options: str, refuse: str = "") -> StepsUnderTest:
+    run = StepsUnderTest(AT_ONCE % options, ta=says("a"), tb=says("b"), tc=says("c"))
     run.feed({"n": 1, "refuse": refuse})
     return run
 
@@ -57,7 +57,7 @@ def test_branches_share_nothing_that_can_change() -> None:
         row["deep"]["list"].append("spoiled")
         return row
 
-    run = Walked(AT_ONCE % "policy: require_all, merge: nested", ta=spoils)
+    run = StepsUnderTest(AT_ONCE % "policy: require_all, merge: nested", ta=spoils)
     run.feed({"deep": {"list": []}})
     [row] = run.rows["out"]
     assert row["a"]["deep"]["list"] == ["spoiled"]
@@ -134,8 +134,8 @@ def test_a_late_branch_says_so_on_its_token() -> None:
 # -- across rows
 
 
-def holding(options: str, archive: Recorded | None = None) -> Walked:
-    return Walked(HOLDING % options, archive, ta=says("a"))
+def holding(options: str, archive: Recorded | None = None) -> StepsUnderTest:
+    return StepsUnderTest(HOLDING % options, archive, ta=says("a"))
 
 
 def test_a_branch_waits_for_rows_to_come() -> None:
@@ -194,7 +194,7 @@ def test_a_restored_stage_goes_on_as_if_nothing_had_happened(policy: str) -> Non
 
 
 def test_the_reference_stays_small_however_many_branches_wait() -> None:
-    run = Walked((HOLDING % "policy: require_all").replace("count: 3", "count: 100000"))
+    run = StepsUnderTest((HOLDING % "policy: require_all").replace("count: 3", "count: 100000"))
     for _ in range(3):
         run.feed(*({"n": n} for n in range(1000)))
     assert run.state()["1"]["m"]["waiting"] == 3000
@@ -205,7 +205,7 @@ def test_branches_that_never_come_are_not_kept_in_mind_and_late_ones_still_found
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(waiting_join, "REMEMBERED", 10)
-    run = Walked((HOLDING % "policy: first").replace("count: 3", "count: 1000"))
+    run = StepsUnderTest((HOLDING % "policy: first").replace("count: 3", "count: 1000"))
     for n in range(100):
         run.feed({"n": n})
         run.state()
@@ -233,7 +233,7 @@ class Committing(Recorded):
 def test_what_is_decided_and_not_committed_yet_is_kept_in_mind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting_join, "REMEMBERED", 10)
     archive = Committing()
-    run = Walked((HOLDING % "policy: first").replace("count: 3", "count: 50"), archive)
+    run = StepsUnderTest((HOLDING % "policy: first").replace("count: 3", "count: 50"), archive)
     for n in range(49):
         run.feed({"n": n})
         run.state()  # the flush, behind which no commit happens
@@ -245,7 +245,7 @@ def test_what_is_decided_and_not_committed_yet_is_kept_in_mind(monkeypatch: pyte
 def test_more_decided_joins_than_are_kept_in_mind_are_each_decided_once() -> None:
     count = waiting_join.REMEMBERED + 200
     archive = Committing()
-    run = Walked((HOLDING % "policy: first").replace("count: 3", f"count: {count}"), archive)
+    run = StepsUnderTest((HOLDING % "policy: first").replace("count: 3", f"count: {count}"), archive)
     for start in range(0, count - 100, 100):
         run.feed(*({"n": n} for n in range(start, start + 100)))
         archive.commit()
@@ -263,9 +263,9 @@ OUT_OF_ORDER = HOLDING.replace("on_success: rb, on_error: discard, trigger", "on
 """Row 0 reaches the join behind rows 1 and 2: its first branch is refused, and the second is held back for them."""
 
 
-def out_of_order(archive: Recorded | None = None) -> Walked:
+def out_of_order(archive: Recorded | None = None) -> StepsUnderTest:
     options = "policy: best_effort, timeout_seconds: 10"
-    return Walked(OUT_OF_ORDER % options, archive, ta=says("a"), tb=says("b"))
+    return StepsUnderTest(OUT_OF_ORDER % options, archive, ta=says("a"), tb=says("b"))
 
 
 def test_joins_that_opened_in_another_order_than_that_of_their_ids_keep_it_through_a_restart() -> None:
@@ -311,7 +311,7 @@ BOTH = (
 
 
 def test_a_fork_within_a_branch_meets_inside_and_then_outside() -> None:
-    run = Walked(NESTED % ("rc", "rd", "", BOTH % "rb"), tb=says("b"), tc=says("c"), td=says("d"))
+    run = StepsUnderTest(NESTED % ("rc", "rd", "", BOTH % "rb"), tb=says("b"), tc=says("c"), td=says("d"))
     run.feed({"n": 1})
     row = {"n": 1}
     assert run.rows["out"] == [
@@ -335,12 +335,12 @@ def test_a_fork_within_a_branch_meets_outside_although_the_other_branch_waits_fo
         "trigger: {count: 2}, output_mode: passthrough, options: {include_copy_index: false}}]"
     )
     settings = NESTED % ("rc", "rd", hold, BOTH % "hb")
-    undisturbed = Walked(settings, tc=says("c"), td=says("d"))
-    run = Walked(settings, tc=says("c"), td=says("d"))
+    undisturbed = StepsUnderTest(settings, tc=says("c"), td=says("d"))
+    run = StepsUnderTest(settings, tc=says("c"), td=says("d"))
     for n in range(4):
         undisturbed.feed({"n": n})
         run.feed({"n": n})
-        again = Walked(settings, run.archive, tc=says("c"), td=says("d"))
+        again = StepsUnderTest(settings, run.archive, tc=says("c"), td=says("d"))
         again.rows, again.ends, again._read = run.rows, run.ends, run._read
         again.restore(json.loads(json.dumps(run.state())))
         run = again

@@ -13,7 +13,7 @@ from elspeth.plugins.contract import Row
 from elspeth.roles.role import ours
 from elspeth.roles.stage import StageRole
 from elspeth.roles.worker import WorkerRole
-from tests.unit.execution.walking import Walked, token
+from tests.kit.pipelines.single_steps import StepsUnderTest, token
 
 GATE = """{name: g%d, condition: "row['n'] >= 0", routes: {"true": continue, "false": out}}"""
 
@@ -50,7 +50,7 @@ def test_a_bug_is_called_one_with_its_place() -> None:
 @pytest.mark.parametrize("gates", [500, 1200])
 def test_a_row_passes_as_many_gates_as_there_are(gates: int) -> None:
     steps = ", ".join(GATE % number for number in range(gates))
-    run = Walked(f"""
+    run = StepsUnderTest(f"""
         source: {{plugin: "null", on_validation_failure: discard}}
         gates: [{steps}]
         sinks: {{out: {{plugin: "null"}}}}
@@ -76,7 +76,7 @@ def test_rows_may_be_nested_so_deep_and_no_deeper_whoever_writes_them() -> None:
 
 
 def test_a_row_that_a_step_makes_too_deep_fails_alone() -> None:
-    run = Walked(
+    run = StepsUnderTest(
         """
         source: {plugin: "null", on_validation_failure: discard}
         transforms: [{name: t, plugin: passthrough, on_error: errors}]

@@ -12,7 +12,7 @@ from elspeth import canonical
 from elspeth.execution import codec, executor
 from elspeth.execution.retry import RetryPolicy
 from elspeth.plugins.contract import Context, Row, RowError, TransientError
-from tests.unit.execution.walking import Walked, token
+from tests.kit.pipelines.single_steps import StepsUnderTest, token
 
 LINEAR = """
 source: {plugin: "null", on_validation_failure: %s}
@@ -22,9 +22,9 @@ default_sink: out
 """
 
 
-def linear(on_error: str | None, process: Any) -> Walked:
+def linear(on_error: str | None, process: Any) -> StepsUnderTest:
     words = f", on_error: {on_error}" if on_error else ""
-    return Walked(LINEAR % ("errors", words), t=process)
+    return StepsUnderTest(LINEAR % ("errors", words), t=process)
 
 
 def refusing(row: Row, ctx: Context) -> Row:
@@ -138,7 +138,7 @@ default_sink: out
 
 
 def test_the_value_of_the_condition_names_the_route() -> None:
-    run = Walked(GATE % ", on_error: errors")
+    run = StepsUnderTest(GATE % ", on_error: errors")
     run.feed({"a": "x"}, {"a": 2}, {"a": None}, {"a": "y"}, {"a": "z"}, {})
     ends = [run.ends[token(n)] for n in range(6)]
     assert ends == [
@@ -151,7 +151,7 @@ def test_the_value_of_the_condition_names_the_route() -> None:
 
 
 def test_input_is_held_to_the_steps_schema_if_it_asks_for_it() -> None:
-    run = Walked("""
+    run = StepsUnderTest("""
 source: {plugin: "null", on_validation_failure: discard}
 transforms:
   - {name: t, plugin: passthrough, validate_input: true, on_error: discard,
@@ -218,7 +218,7 @@ def test_a_wait_lasts_as_long_as_the_policy_says_and_shows_every_second_that_it_
 # -- plugins that change what is not theirs any more
 
 
-def held(run: Walked) -> None:
+def held(run: StepsUnderTest) -> None:
     """What came out is what is on record about it."""
     recorded = [r["output_hash"] for r in run.records("node_states") if r["node_id"] == "t"]
     assert recorded == [canonical.sha256(row) for row in run.rows["out"]]

@@ -20,7 +20,7 @@ from elspeth.errors import SettingsError
 from elspeth.plugins.contract import Invalid
 from elspeth.plugins.sources import csv_records, files
 from elspeth.plugins.sources.csv_source import CsvOptions, CsvSource
-from tests.unit.sources.claims import check_resumable, most_held
+from tests.kit.pipelines.source_claims import check_resumable, most_held
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from elspeth.errors import SettingsError, SourceChanged
 from elspeth.plugins.contract import Invalid
 from elspeth.plugins.sources import files
 from elspeth.plugins.sources.json_source import JsonOptions, JsonSource
-from tests.unit.sources.claims import check_resumable, most_held
+from tests.kit.pipelines.source_claims import check_resumable, most_held
 
 
 @pytest.fixture

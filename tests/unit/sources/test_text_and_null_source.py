@@ -17,7 +17,7 @@ from elspeth.plugins.contract import Invalid, PluginOptions, SourceInfo
 from elspeth.plugins.sources import files
 from elspeth.plugins.sources.null_source import NullSource
 from elspeth.plugins.sources.text_source import TextOptions, TextSource
-from tests.unit.sources.claims import check_resumable
+from tests.kit.pipelines.source_claims import check_resumable
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def run_id(database: Path) -> str:
     return str(found)
 
 
-def story(database: Path, run: str) -> dict[str, list[tuple[Any, ...]]]:
+def comparable_records(database: Path, run: str) -> dict[str, list[tuple[Any, ...]]]:
     """The records of a run by table, in key order, the run's id replaced by a word."""
     told = {}
     for table in TABLES:
@@ -47,7 +47,7 @@ def _plain(value: Any, run: str) -> Any:
 
 
 def differences(found: dict[str, list[tuple[Any, ...]]], expected: dict[str, list[tuple[Any, ...]]]) -> list[str]:
-    """Where two stories part: per table, how many records there are and the first that only one of them has."""
+    """Where the records of two runs differ: per table, how many there are and the first that only one run has."""
     told = []
     for table, records in expected.items():
         if found[table] != records:

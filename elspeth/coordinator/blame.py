@@ -1,4 +1,4 @@
-"""Why an item is suspected, and why it was set aside: what a death leaves behind."""
+"""Who is blamed for a process's death: why an item is suspected, and why it was set aside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 
-class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Suspicion(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """How the process died that was touching an item; of earlier attempts only the `reason` is known.
 
     `detail` is the number of the node that had it, or of the micro-batch it was in; `signal` and `exit_code` say how
@@ -28,27 +28,28 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return self.signal is not UNSET
 
     def convict(
-        self, attempts: int, *, unit: int | UnsetType = UNSET, stage: int | UnsetType = UNSET,
+        self, attempts: int, *, micro_batch: int | UnsetType = UNSET, stage: int | UnsetType = UNSET,
         place: int | UnsetType = UNSET,
     ) -> Conviction:  # fmt: skip
-        """The verdict after so many deaths on it alone; `unit`, `stage` and `place` say where an item is found."""
+        """The verdict after so many deaths on it alone; the three others say where an item is found."""
         return Conviction(
             reason=self.reason, detail=self.detail, signal=self.signal, exit_code=self.exit_code, attempts=attempts,
-            unit=unit, stage=stage, place=place,
+            micro_batch=micro_batch, stage=stage, place=place,
         )  # fmt: skip
 
     def facts(self) -> dict[str, Any]:
-        """The evidence as plain data, for the record: what is known, and nothing else."""
+        """The suspicion as plain data, for the record: what is known, and nothing else."""
         return dict(msgspec.to_builtins(self))
 
 
-class Conviction(Evidence, frozen=True, omit_defaults=True, kw_only=True):
+class Conviction(Suspicion, frozen=True, omit_defaults=True, kw_only=True):
     """An item that is not run any more but set aside: `attempts` processes died on it alone.
 
-    A row says where it is by itself; of an item of a micro-batch (`unit`) only the `stage` and its `place` are known.
+    A row says where it is by itself; of an item only its `micro_batch` (stored as "unit"), the `stage` and its
+    `place` there are known.
     """
 
     attempts: int
-    unit: int | UnsetType = UNSET
+    micro_batch: int | UnsetType = msgspec.field(default=UNSET, name="unit")
     stage: int | UnsetType = UNSET
     place: int | UnsetType = UNSET

@@ -1,4 +1,4 @@
-"""Settings, plugins and rows for tests of single steps: a graph is built, rows walk it in this process."""
+"""Settings, plugins and rows for tests of single steps: a graph is built, rows take its steps in this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 from elspeth.audit.store import record_frames
 from elspeth.audit.store.records import COLUMNS
-from elspeth.coordinator.evidence import Conviction
+from elspeth.coordinator.blame import Conviction
 from elspeth.execution import codec
 from elspeth.execution.compile import compile_executor
 from elspeth.execution.ingest import Ingest
@@ -50,7 +50,7 @@ class Batching(Aggregation):
         return self._process(rows, ctx)
 
 
-class Walked:
+class StepsUnderTest:
     """A pipeline under test. `does` gives the behaviour of steps by name; other steps are what their plugin says."""
 
     def __init__(self, settings: str, archive: Recorded | None = None, **does: Process) -> None:
@@ -95,7 +95,7 @@ class Walked:
         return {str(n): stage.state() for n, stage in enumerate(self.stages) if isinstance(stage, StageRunner)}
 
     def feed(self, *rows: Row | None, bad: dict[int, codec.BadRow] | None = None, end: bool = False) -> None:
-        """A chunk of rows walks through all stages."""
+        """A chunk of rows goes through all stages."""
         chunk = codec.Rows("source", self._read, "2026-01-01T00:00:00.000Z", list(rows), bad or {}, None)
         self._read += len(rows)
         chunk = codec.decode_rows(codec.encode_rows(chunk))
