@@ -27,7 +27,12 @@ Whoever adds an option adds it here: a test asks for it."""
 STEPS_SINCE: dict[str, dict[str, Any]] = {}
 """The same for steps, by section, shaped like `STEPS`."""
 
-OPTIONS_SINCE: dict[str, dict[str, Any]] = {f"sink {name}": {"file_mode": None} for name in ("csv", "json", "text")}
+OPTIONS_SINCE: dict[str, dict[str, Any]] = {
+    "source csv": {"on_empty": "warn"},
+    "source json": {"on_empty": "warn", "duplicate_keys": "last"},
+    "source text": {"on_empty": "warn"},
+    **{f"sink {name}": {"file_mode": None} for name in ("csv", "json", "text")},
+}
 """The same for options of built-in plugins, by kind and name, shaped like `OPTIONS`."""
 
 _KINDS = {"source": "source", "sources": "source", "transforms": "transform", "aggregations": "aggregation",
