@@ -9,12 +9,10 @@ import pytest
 
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.verify.run import verify_run
-from tests.kit.fixtures.unpack import KEY, NAMES, layouts, run_ids, unpack
+from tests.kit.fixtures.unpack import KEY, NAMES, layouts, results, run_ids, unpack
 from tests.kit.processes.running import elspeth
 
 pytestmark = pytest.mark.parametrize("layout", layouts())
-
-OUTPUTS = ("large.csv", "summed.json", "refused.jsonl")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,8 +42,7 @@ def test_a_kept_run_is_resumed_to_the_bytes_that_it_would_have_written(layout: i
     (run,) = run_ids(folder)
     done = elspeth("resume", run, "--working-directory", ".", "--accept-changed-code", cwd=folder)
     assert done.returncode == 0, done.stderr
-    for name in OUTPUTS:
-        assert (folder / "output" / name).read_bytes() == (whole / "output" / name).read_bytes()
+    assert results(folder) == results(whole)
     assert elspeth("verify", run, cwd=folder).returncode == 0
     journal = (folder / "runs" / f"audit.{run}.jsonl").read_text().splitlines()
     numbers = [line["commit_no"] for line in map(json.loads, journal) if line["table"] == "commits"]
