@@ -75,7 +75,5 @@ def test_refused_rows_that_are_discarded_are_on_record(tmp_path: Path, programs:
     (folder / "input.csv").write_text("id,note\n1,good\ntwo,bad\n", encoding="utf-8")
     programs.call(folder, *RUN)
     database = folder / "runs/audit.db"
-    assert query(database, "SELECT line, raw_data, destination FROM validation_errors") == [
-        (3, '{"id":"two","note":"bad"}', "discard")
-    ]
+    assert query(database, "SELECT line, raw_data, destination FROM validation_errors") == [(3, "two,bad", "discard")]
     assert query(database, "SELECT count(*) FROM token_outcomes WHERE outcome = 'discarded'") == [(1,)]

@@ -61,7 +61,7 @@ def test_killed_and_resumed_it_ends_as_the_settings_say(
     folder = tmp_path / "run"
     folder.mkdir()
     settings, document, inputs = that_waits(folder, number)
-    words = ["run", "--settings", str(settings), "--execute"]
+    words = ["run", "--settings", str(settings), "--execute", "--allow-all-failed"]
     deaths: list[str] = []
     for point in [rng.choice(KILLS_THE_RUN), rng.choice(KILLS_THE_RUN), rng.choice(KILLS_A_CHILD)]:
         split_point = folder / f"mark{len(deaths)}"
@@ -71,7 +71,7 @@ def test_killed_and_resumed_it_ends_as_the_settings_say(
         if code == 0:
             break
         assert code == -9, f"{deaths}\n{running.said}"
-        words = ["resume", "latest", "--database", str(folder / "runs" / "audit.db")]
+        words = ["resume", "latest", "--database", str(folder / "runs" / "audit.db"), "--allow-all-failed"]
     assert code == 0, deaths
     database = folder / "runs" / "audit.db"
     db = sqlite3.connect(database)
