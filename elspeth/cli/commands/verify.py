@@ -44,8 +44,7 @@ _WHAT = {
     "verify",
     cls=Examples,
     epilog="""
-        elspeth verify latest
-        elspeth verify mf3k2a9x --outputs
+        elspeth verify latest --outputs
         elspeth verify evidence/            (a folder that elspeth export wrote; needs no database)
         elspeth verify runs/audit.mf3k2a9x.jsonl       (a journal; needs no database)
     """,
