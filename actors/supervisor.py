@@ -62,7 +62,7 @@ class Supervisor(pykka.ThreadingActor):
     any thread.
 
     `tick_seconds` is how often children are looked at. After `watchdog_seconds` without a tick (counted by themselves;
-    None: never) the children kill this process. With `tell_ticks` the listener is asked a `Tick` and the watchdog sees
+    None: never) the children kill this process. With `send_ticks` the listener is asked a `Tick` and the watchdog sees
     a beat only while it answers, so that a listener that hangs counts as a hang of the process.
 
     Children are forked from `fork_server`, which stays its owner's to close. Without one, and after the death of one,
@@ -83,7 +83,7 @@ class Supervisor(pykka.ThreadingActor):
         on_output: Callable[[str, str], None],
         tick_seconds: float = 0.25,
         watchdog_seconds: float | None = 120.0,
-        tell_ticks: bool = False,
+        send_ticks: bool = False,
         fork_server: ForkServer | None = None,
         strategy: Strategy = "one_for_one",
     ) -> None:
@@ -92,7 +92,7 @@ class Supervisor(pykka.ThreadingActor):
         self._supervision = Supervision(strategy, intensity)
         self._tick_seconds = tick_seconds
         self._watchdog_seconds = watchdog_seconds
-        self._tell_ticks = tell_ticks
+        self._send_ticks = send_ticks
         self._answer: pykka.Future[Any] | None = None
         self._ticks = 0
         self._children: dict[str, Supervised] = {}  # in start order
@@ -322,7 +322,7 @@ class Supervisor(pykka.ThreadingActor):
 
     def _beat(self) -> None:
         """Show the children's watchdogs that this process gets on; and, if wanted, that the listener does."""
-        if self._tell_ticks:
+        if self._send_ticks:
             if self._answer is not None:
                 try:
                     self._answer.get(timeout=0)

@@ -183,7 +183,7 @@ class Coordinator(pykka.ThreadingActor):
                 self._step(ev.Restored(name))
             case m.SinksReady():
                 self._has_outputs = True
-                self._tell_cuts(name, message.cuts)
+                self._record_cuts(name, message.cuts)
                 self._step(ev.Restored(name))
             case m.StageReady():
                 self._timers.stage_due(message.stage, message.due)
@@ -218,7 +218,7 @@ class Coordinator(pykka.ThreadingActor):
             topology.policy, topology.stateful, message.checkpoint, suspects=dict(message.suspects),
             cautious_rows=topology.policy.window_rows() if topology.cautious else 0,  # more cannot have been in flight
         )  # fmt: skip
-        self._tell_beginning()
+        self._record_beginning()
         phase = self._shutdown.owned(time.monotonic())
         if phase is not None:
             self._entered(phase)
@@ -229,7 +229,7 @@ class Coordinator(pykka.ThreadingActor):
         self._children.start(topology.source)
         crash_point("main.after_children")
 
-    def _tell_beginning(self) -> None:
+    def _record_beginning(self) -> None:
         """Put on record what was found and done before the first row is touched."""
         topology = self._topology
         self._audit.record("run", "inspected", detail={"sizes": topology.sizes})
@@ -245,7 +245,7 @@ class Coordinator(pykka.ThreadingActor):
             self._audit.record("run", "killed_leftover", pid=pid, detail={"signal": "SIGKILL"})
             self._progress.notify(f"killed process {pid}, left over from an earlier attempt")
 
-    def _tell_cuts(self, name: str, cuts: Sequence[m.TailCut]) -> None:
+    def _record_cuts(self, name: str, cuts: Sequence[m.TailCut]) -> None:
         for cut in cuts:
             self._audit.record(name, "cut", detail=structs.asdict(cut))
             self._progress.notify(

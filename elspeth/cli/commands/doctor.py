@@ -69,20 +69,20 @@ def command(context: CliContext, fix: bool, mark_failed: str | None, patience: f
     try:
         database = locate(context.database, os.environ, Path.cwd())
     except Temporary as error:  # it is there and cannot be read now: that is what is wrong
-        return _tell(context, Report(Path(context.database or "."), (Finding.of("database", error),), ()))
+        return _render(context, Report(Path(context.database or "."), (Finding.of("database", error),), ()))
     if mark_failed is not None:
         return _gave_up(
-            context, doctor.mark_failed(database, mark_failed, reason=reason, patience=patience, tell=log.say)
+            context, doctor.mark_failed(database, mark_failed, reason=reason, patience=patience, notify=log.notify)
         )
     acts: tuple[Act, ...] = ()
     with contextlib.redirect_stdout(sys.stderr):  # plugin files are loaded, and may print
         if fix:
-            acts = tuple(doctor.fix(database, reason=reason, patience=patience, tell=log.say))
-        report = doctor.examine(database, dotenv=context.dotenv, patience=patience, tell=log.say)
-    return _tell(context, replace(report, acts=acts))
+            acts = tuple(doctor.fix(database, reason=reason, patience=patience, notify=log.notify))
+        report = doctor.survey_database(database, dotenv=context.dotenv, patience=patience, notify=log.notify)
+    return _render(context, replace(report, acts=acts))
 
 
-def _tell(context: CliContext, report: Report) -> int:
+def _render(context: CliContext, report: Report) -> int:
     code = EXIT_OK if report.healthy else EXIT_FAILED
     if context.json:
         value = report.to_value()

@@ -37,7 +37,7 @@ def resume(
     database = locate(context.database, os.environ, Path.cwd())
     context.shape = SHAPE | {"database": str(database.absolute())}
     try:
-        found = prepare(database, run_id, options, tell=Log(context.log_format).say)
+        found = prepare(database, run_id, options, notify=Log(context.log_format).notify)
     except SettingsProblems as error:
         if options.settings is None or {problem.file for problem in error.problems} != {str(options.settings)}:
             raise  # what was stored with the run, not the file given

@@ -41,7 +41,7 @@ def run(
     def decide() -> Start | Resumption | AlreadyDone:
         return choose(
             pipeline, auto_resume=auto_resume, force_new=force_new, dotenv=context.dotenv, reason=reason,
-            tell=Log(context.log_format).say,
+            notify=Log(context.log_format).notify,
         )  # fmt: skip
 
     if children is None:

@@ -79,7 +79,7 @@ def _export(context: CliContext, folder: Path, key: bytes | None) -> int:
         "head": manifest["head"], "records": _count(manifest),
         "signature": _signature(key, manifest.get("signature")),
     }  # fmt: skip
-    return _tell(
+    return _render(
         context, facts, exported.verify_export(folder, key), [], f"the export {folder} of run {facts['run_id']}"
     )
 
@@ -95,7 +95,7 @@ def _journal(context: CliContext, path: Path, key: bytes | None) -> int:
         "head": {"commit_no": last.commit_no, "digest": last.digest, "signature": last.signature},
         "signature": _signature(key, last.signature),
     }  # fmt: skip
-    return _tell(context, facts, verdict.findings, notes, f"the journal {path} of run {', '.join(runs)}")
+    return _render(context, facts, verdict.findings, notes, f"the journal {path} of run {', '.join(runs)}")
 
 
 def _count(manifest: dict[str, Any]) -> int:
@@ -146,7 +146,7 @@ def _run(context: CliContext, reference: str, key: bytes | None, outputs: bool) 
     }  # fmt: skip
     if alive is not None:
         return _unfinished(context, facts, alive)
-    return _tell(context, facts, findings, notes, f"run {run.run_id}")
+    return _render(context, facts, findings, notes, f"run {run.run_id}")
 
 
 def _alive(reader: AuditReader, run: Run) -> str | None:
@@ -176,7 +176,9 @@ def _signature(key: bytes | None, found: object) -> str:
     return f"signed; not checked, since {SIGNING_KEY} is not set" if key is None else "signed, and checked"
 
 
-def _tell(context: CliContext, facts: dict[str, Any], findings: list[Discrepancy], notes: list[str], what: str) -> int:
+def _render(
+    context: CliContext, facts: dict[str, Any], findings: list[Discrepancy], notes: list[str], what: str
+) -> int:
     code = EXIT_FAILED if findings else EXIT_OK
     if context.json:
         value = {**facts, "holds": not findings, "exit_code": code, "notes": notes}

@@ -23,7 +23,7 @@ class Display:
     def __call__(self, progress: Progress) -> None:
         self._log.flush()
         while progress.lines:
-            self._log.say(progress.lines.popleft(), "warning")
+            self._log.notify(progress.lines.popleft(), "warning")
         now = time.monotonic()
         if not progress.started:
             return

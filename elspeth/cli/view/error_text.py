@@ -28,7 +28,7 @@ def render(error: ElspethError, context: CliContext) -> None:
     log = Log(context.log_format, context.run_id)
     if not log.for_people:
         trace = {"traceback": _traceback(error, context)} if context.verbose else {}
-        log.say(error.message, "error", details=list(error.details), next_step=step, **trace)
+        log.notify(error.message, "error", details=list(error.details), next_step=step, **trace)
         return
     stopped = isinstance(error, Interrupted)
     head = output.styled("Stopped:" if stopped else "Error:", "yellow" if stopped else "red", sys.stderr)

@@ -61,11 +61,11 @@ class Log:
         lost = self._arrived - self._shown
         if lost > 0 and not self._waiting:
             self._shown += lost
-            self.say(f"{lost:,} lines of children were not shown: stderr did not take them", "warning")
+            self.notify(f"{lost:,} lines of children were not shown: stderr did not take them", "warning")
         for child, left_out in self._limit.overdue(self._clock(), end=end):
-            self.say(f"{child}: {output.count(left_out, 'more line')} of what it printed not shown", "warning")
+            self.notify(f"{child}: {output.count(left_out, 'more line')} of what it printed not shown", "warning")
 
-    def say(self, message: str, level: str = "info", /, **facts: object) -> None:
+    def notify(self, message: str, level: str = "info", /, **facts: object) -> None:
         """A line of the main process. `facts` are added where lines are for programs."""
         self._print(_now(), MAIN, level, message, facts=facts)
 

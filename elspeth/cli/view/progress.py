@@ -27,7 +27,7 @@ def display(log: Log) -> Iterator[Display]:
         return
     yield Display(
         log,
-        lambda progress, rate_meter: log.say(words(progress, rate_meter), "info", **facts(progress, rate_meter)),
+        lambda progress, rate_meter: log.notify(words(progress, rate_meter), "info", **facts(progress, rate_meter)),
         LINE_SECONDS,
     )
 

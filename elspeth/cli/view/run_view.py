@@ -48,7 +48,7 @@ def first(
         begin.pipeline,
         begin.run_id,
         begin.database,
-        partial(start.execute, begin, children=children, tell=Log(context.log_format).say),
+        partial(start.execute, begin, children=children, notify=Log(context.log_format).notify),
         sinks=begin.pipeline.sinks,
         notes=tuple(f"Run {run} was given up for this one." for run, _ in begin.supersedes),
         again=again,
@@ -66,7 +66,7 @@ def further(context: CliContext, found: resume.Resumption, children: ForkServer,
         found.pipeline,
         found.run.run_id,
         found.database,
-        partial(resume.execute, found, children=children, tell=Log(context.log_format).say),
+        partial(resume.execute, found, children=children, notify=Log(context.log_format).notify),
         attempt=found.run.attempt + 1,
         sinks=sink_states(found.checkpoint.sink_positions),
         took_over=found.options.take_over and not found.assessment.verdict.dead,
@@ -92,7 +92,7 @@ def _carry_out(
     resumable = pipeline.settings.checkpoint.enabled
     command = resume_command(run_id, database, context)
     for line in warnings:
-        log.say(f"warning: {line}", "warning")
+        log.notify(f"warning: {line}", "warning")
     _announce(log, run_id, attempt, command if resumable else None, notes)
     begun = time.monotonic()
     try:
@@ -151,10 +151,10 @@ def _explain_command(run_id: str, context: CliContext) -> str:
 
 
 def _announce(log: Log, run_id: str, attempt: int, command: str | None, notes: tuple[str, ...]) -> None:
-    log.say(f"Run {run_id}" + (f", attempt {attempt}" if attempt > 1 else ""), attempt=attempt, next_command=command)
+    log.notify(f"Run {run_id}" + (f", attempt {attempt}" if attempt > 1 else ""), attempt=attempt, next_command=command)
     for note in notes:
-        log.say(note, "warning")
+        log.notify(note, "warning")
     if command is None:
-        log.say("It cannot be resumed: its settings say checkpoint.enabled: false.", "warning")
+        log.notify("It cannot be resumed: its settings say checkpoint.enabled: false.", "warning")
     elif log.for_people:
-        log.say(f"If it is stopped before its end, continue it with:\n  {command}")
+        log.notify(f"If it is stopped before its end, continue it with:\n  {command}")

@@ -19,7 +19,7 @@ from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.liveness.run_assessment import RunAssessment
 
 
-def examine_run(
+def preflight_run(
     state: RunAssessment,
     nodes: Mapping[str, NodeRecord],
     drivers: Mapping[int, Driver],
@@ -50,12 +50,12 @@ def examine_run(
         if pipeline is None:
             return
         findings.add("settings", "ok", "the stored settings can be used, and their variables are set")
-        _examine_pipeline(run, pipeline, nodes, drivers, checkpoint, findings)
+        _preflight_pipeline(run, pipeline, nodes, drivers, checkpoint, findings)
         if checkpoint is not None:
-            _examine_room(pipeline, checkpoint, database, database_bytes, findings)
+            _preflight_room(pipeline, checkpoint, database, database_bytes, findings)
 
 
-def _examine_pipeline(
+def _preflight_pipeline(
     run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord], drivers: Mapping[int, Driver],
     checkpoint: Checkpoint | None, findings: Findings,
 ) -> None:  # fmt: skip
@@ -83,10 +83,10 @@ def _examine_pipeline(
             return f"sink {node_id}: what was committed is there"
 
         if findings.ask("output", output):
-            _tell_cut(node.id, sink_states(checkpoint.sink_positions)[node.id].output, findings)
+            _note_cut(node.id, sink_states(checkpoint.sink_positions)[node.id].output, findings)
 
 
-def _tell_cut(node_id: str, output: OutputInfo, findings: Findings) -> None:
+def _note_cut(node_id: str, output: OutputInfo, findings: Findings) -> None:
     """Say what a resume cuts off: what stands behind the committed position of a file."""
     if output.resolved is None or output.size is None:
         return
@@ -106,7 +106,7 @@ def _tell_cut(node_id: str, output: OutputInfo, findings: Findings) -> None:
         )  # fmt: skip
 
 
-def _examine_room(
+def _preflight_room(
     pipeline: Pipeline, checkpoint: Checkpoint, database: Path, database_bytes: int, findings: Findings
 ) -> None:
     done = _share_read(pipeline, checkpoint)

@@ -22,15 +22,15 @@ def fix(
     *,
     reason: str | None = None,
     patience: float = HEARTBEAT_TIMEOUT_SECONDS,
-    tell: Callable[[str], None] = lambda line: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> list[Act]:
     """Mark every orphan `interrupted` and kill the processes left over from it; each act is on record.
 
     A run that is only presumed dead is left to `resume`, which takes it over. What cannot be done is in the acts.
     """
-    acts = _migrated(database, reason, tell)
+    acts = _migrated(database, reason, notify)
     with AuditReader(database) as reader:
-        for state in stand(database, [run for run in reader.runs() if resumable(run)], patience, tell):
+        for state in stand(database, [run for run in reader.runs() if resumable(run)], patience, notify):
             orphan = state.run.status == "running" and state.verdict.state == "orphaned"
             remains = living_leftovers(reader, state)
             if orphan or remains:
@@ -38,9 +38,9 @@ def fix(
     return acts
 
 
-def _migrated(database: Path, reason: str | None, tell: Callable[[str], None]) -> list[Act]:
+def _migrated(database: Path, reason: str | None, notify: Callable[[str], None]) -> list[Act]:
     """Bring an older schema forward, however large it is, unless a run lives."""
-    versions = bring_forward(database, limit=None, reason=reason, tell=tell)
+    versions = bring_forward(database, limit=None, reason=reason, notify=notify)
     return [Act("", "migrate", "schema brought from version {} to {}".format(*versions))] if versions else []
 
 
@@ -50,7 +50,7 @@ def mark_failed(
     *,
     reason: str | None = None,
     patience: float = HEARTBEAT_TIMEOUT_SECONDS,
-    tell: Callable[[str], None] = lambda line: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> Act:
     """Give a run up: it is marked `failed`, cannot be resumed, and what is left of its processes is killed.
 
@@ -62,11 +62,11 @@ def mark_failed(
             raise ElspethError(f"run {run.run_id} is completed, there is nothing to give up")
         if run.status == "failed" and run.completed_at is not None:
             return Act(run.run_id, "mark_failed", f"marked failed already: {run.failure or 'no reason given'}")
-        (state,) = stand(database, [run], patience, tell)
+        (state,) = stand(database, [run], patience, notify)
         if not state.verdict.dead and not (run.status != "running" and state.verdict.state == "unknown"):
             raise _lives(state)
         killed = _kill(living_leftovers(reader, state))
-    bring_forward(database, besides=run.run_id, tell=tell)
+    bring_forward(database, besides=run.run_id, notify=notify)
     failure = "given up by an operator" + (f": {reason}" if reason else "")
     operate(
         database, run_id=run.run_id, action="mark_failed", reason=reason, expected_attempt=run.attempt,

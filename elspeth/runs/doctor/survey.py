@@ -1,4 +1,4 @@
-"""Examines an audit database: which runs are stuck, what would stop a resume of each, and what to type."""
+"""Surveys an audit database: which runs are stuck, what would stop a resume of each, and what to type."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import NodeRecord, Run
 from elspeth.runs.doctor.database import check_database, check_writable
 from elspeth.runs.doctor.findings import Findings
-from elspeth.runs.doctor.preflight import examine_run
+from elspeth.runs.doctor.preflight import preflight_run
 from elspeth.runs.doctor.report import Report, RunReport
 from elspeth.runs.lifecycle.driver import Driver, recorded
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS
@@ -28,18 +28,18 @@ THOROUGH = 20
 """Of so many runs, the latest, all is looked at that could stop a resume; of older ones, who drives them."""
 
 
-def examine(
+def survey_database(
     database: Path,
     *,
     environ: Mapping[str, str] = os.environ,
     dotenv: bool = True,
     patience: float = HEARTBEAT_TIMEOUT_SECONDS,
-    tell: Callable[[str], None] = lambda line: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Look at the database and at every run in it that is not finished. Changes nothing, raises nothing it can report.
 
     `patience` is how long, in seconds, heartbeats are watched, all at once, where nothing else can tell whether a run
-    lives. `tell` is given lines for a person who waits.
+    lives. `notify` is given lines for a person who waits.
     """
     database = database.absolute()
     found = Findings()
@@ -51,7 +51,7 @@ def examine(
         if runs:
             check_writable(database, found)
         shares = _shares(reader, database)
-        for place, state in enumerate(stand(database, runs, patience, tell)):
+        for place, state in enumerate(stand(database, runs, patience, notify)):
             if place >= THOROUGH:
                 reports.append(RunReport(state, ()))
                 continue
@@ -59,12 +59,12 @@ def examine(
             remains = living_leftovers(reader, state)
             share = shares.get(state.run.run_id, 0)
             drivers = recorded(reader, state.run.run_id)
-            reports.append(_examined(state, nodes, drivers, remains, database, share, environ, dotenv))
+            reports.append(_surveyed(state, nodes, drivers, remains, database, share, environ, dotenv))
     return Report(database, tuple(found), tuple(reports))
 
 
 def stand(
-    database: Path, runs: Sequence[Run], patience: float, tell: Callable[[str], None] = lambda line: None
+    database: Path, runs: Sequence[Run], patience: float, notify: Callable[[str], None] = lambda line: None
 ) -> list[RunAssessment]:
     """What is true of each of these runs; all heartbeats that need it are watched at the same time."""
 
@@ -72,7 +72,7 @@ def stand(
         # A run that has ended in order needs no watching: only a lock or a process in sight speaks against its end.
         with AuditReader(database) as reader:
             wanted = patience if run.status == "running" else 0.0
-            return assessment(reader, run, patience=wanted, thorough=True, tell=tell)
+            return assessment(reader, run, patience=wanted, thorough=True, notify=notify)
 
     if not runs:
         return []
@@ -95,7 +95,7 @@ def _lives(identity: Identity) -> bool:
     return identity.state() in ("alive", "stopped")
 
 
-def _examined(
+def _surveyed(
     state: RunAssessment, nodes: Mapping[str, NodeRecord], drivers: Mapping[int, Driver], remains: Sequence[Identity],
     database: Path, share: int, environ: Mapping[str, str], dotenv: bool,
 ) -> RunReport:  # fmt: skip
@@ -114,7 +114,7 @@ def _examined(
             "processes", "wrong", f"process {one.pid} is left over from an earlier attempt and may hold outputs",
             next_step="elspeth doctor --fix",
         )  # fmt: skip
-    examine_run(
+    preflight_run(
         state, nodes, drivers, findings, database=database, database_bytes=share, environ=environ, dotenv=dotenv
     )  # fmt: skip
     return replace(report, findings=tuple(findings))

@@ -79,11 +79,11 @@ class Resumption:
 
 
 def prepare(
-    database: Path, reference: str, options: ResumeOptions, *, tell: Callable[[str], None] = lambda line: None
+    database: Path, reference: str, options: ResumeOptions, *, notify: Callable[[str], None] = lambda line: None
 ) -> Resumption:
     """Find the run and check all that a resume depends on: nobody drives it, settings, code, sources, outputs.
 
-    Changes the working directory to the recorded one. `tell` is given lines for a person who waits.
+    Changes the working directory to the recorded one. `notify` is given lines for a person who waits.
     """
     database = database.absolute()
     require_whole(database)
@@ -92,7 +92,7 @@ def prepare(
         if run.status != "completed":
             require_own_folder(run, database, reader.attempts(run.run_id)[-1], options.working_directory)
         patience = 0 if run.status == "completed" else 60.0
-        state = assessment(reader, run, patience=patience, thorough=options.take_over, tell=tell)
+        state = assessment(reader, run, patience=patience, thorough=options.take_over, notify=notify)
         if run.status == "completed":
             return Resumption(run, database, options, state, None)
         require_unfinished(run)
@@ -131,7 +131,7 @@ def prepare(
 def execute(
     resumption: Resumption,
     *,
-    tell: Callable[[str], None] = lambda line: None,
+    notify: Callable[[str], None] = lambda line: None,
     watch: Callable[[Progress], None] = lambda progress: None,
     on_output: Callable[[str, str], None] | None = None,
     log_format: str = "text",
@@ -144,7 +144,7 @@ def execute(
     """
     run, pipeline, options = resumption.run, resumption.pipeline, resumption.options
     assert pipeline is not None
-    bring_forward(resumption.database, besides=run.run_id, tell=tell)
+    bring_forward(resumption.database, besides=run.run_id, notify=notify)
     number = run.attempt + 1
     identity = current(lock_path(resumption.database, run.run_id, number))
     crash_point("main.before_resume_lock")

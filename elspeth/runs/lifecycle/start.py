@@ -49,7 +49,7 @@ def prepare(pipeline: Pipeline) -> Start:
 def execute(
     start: Start,
     *,
-    tell: Callable[[str], None] = lambda line: None,
+    notify: Callable[[str], None] = lambda line: None,
     watch: Callable[[Progress], None] = lambda progress: None,
     on_output: Callable[[str, str], None] | None = None,
     log_format: str = "text",
@@ -58,7 +58,7 @@ def execute(
 ) -> AttemptResult:
     """Run it. The lock of the attempt is held from before the first record until this process ends or this returns."""
     pipeline, database = start.pipeline, start.database
-    bring_forward(database, tell=tell)
+    bring_forward(database, notify=notify)
     identity = current(lock_path(database, start.run_id, 1))
     crash_point("main.before_lock")
     with AttemptLock.acquire(identity) as lock:

@@ -38,7 +38,7 @@ def choose(
     force_new: bool = False,
     dotenv: bool = True,
     reason: str | None = None,
-    tell: Callable[[str], None] = lambda line: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> Start | Resumption | AlreadyDone:
     """Decide, before anything is touched.
 
@@ -58,13 +58,13 @@ def choose(
             mine = _outputs(pipeline)
             for run in filter(resumable, reader.runs()):
                 if run in runs or mine & outputs_of(run, reader.checkpoint(run.run_id)):
-                    in_the_way.append(assessment(reader, run, patience=60.0 if auto_resume else 0.0, tell=tell))
+                    in_the_way.append(assessment(reader, run, patience=60.0 if auto_resume else 0.0, notify=notify))
             if not in_the_way and auto_resume and last is not None and _unchanged(reader, last, pipeline):
                 return AlreadyDone(last)
     if in_the_way and force_new:
         return _force(pipeline, in_the_way, reason)
     if in_the_way and auto_resume and _same_pipeline(in_the_way[0].run, pipeline):
-        return _resume(pipeline, database, in_the_way[0], dotenv, tell)
+        return _resume(pipeline, database, in_the_way[0], dotenv, notify)
     if in_the_way:
         raise _refusal(in_the_way[0])
     return start.prepare(pipeline)
@@ -115,7 +115,7 @@ def _force(pipeline: Pipeline, in_the_way: list[RunAssessment], reason: str | No
 
 
 def _resume(
-    pipeline: Pipeline, database: Path, found: RunAssessment, dotenv: bool, tell: Callable[[str], None]
+    pipeline: Pipeline, database: Path, found: RunAssessment, dotenv: bool, notify: Callable[[str], None]
 ) -> Resumption:
     keys = difference(json.loads(found.run.settings_json), pipeline.loaded.document)
     if keys:
@@ -124,7 +124,7 @@ def _resume(
             details=[f"differs: {key}" for key in keys],
             next_step=f"elspeth resume {found.run.run_id}  (with the stored settings), or run with --force-new",
         )
-    return resume.prepare(database, found.run.run_id, ResumeOptions(dotenv=dotenv), tell=tell)
+    return resume.prepare(database, found.run.run_id, ResumeOptions(dotenv=dotenv), notify=notify)
 
 
 def _unchanged(reader: AuditReader, last: Run, pipeline: Pipeline) -> bool:

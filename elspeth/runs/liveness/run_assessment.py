@@ -56,7 +56,7 @@ def assessment(
     *,
     patience: float = HEARTBEAT_TIMEOUT_SECONDS,
     thorough: bool = False,
-    tell: Callable[[str], None] = lambda line: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> RunAssessment:
     """Judge the latest attempt of a run; watches its heartbeat for `patience` seconds where nothing else can tell.
 
@@ -66,7 +66,7 @@ def assessment(
     identity = AttemptIdentity.from_columns(dataclasses.asdict(attempt))
     evidence = gather(identity, database=reader.path)
     if needs_watching(evidence, thorough=thorough) and patience > 0:
-        tell(f"watching the heartbeat of {attempt.host} for up to {patience:g} s")
+        notify(f"watching the heartbeat of {attempt.host} for up to {patience:g} s")
         evidence = watch(evidence, lambda: reader.heartbeat(run.run_id, attempt.attempt), seconds=patience)
         # Who is less patient may learn that it moves, but not that it stands still.
         evidence = dataclasses.replace(evidence, timeout_seconds=max(patience, HEARTBEAT_TIMEOUT_SECONDS))

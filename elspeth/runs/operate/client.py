@@ -53,12 +53,12 @@ def operate(
     )
 
 
-def migrate(database: Path, *, reason: str | None = None, tell: Callable[[str], None] = lambda line: None) -> None:
-    """Bring the schema of an audit database forward. Only while no run in it is alive. `tell` is given its progress."""
-    _ask(database, tell, run_id=None, action="migrate", migrate=True, reason=reason)
+def migrate(database: Path, *, reason: str | None = None, notify: Callable[[str], None] = lambda line: None) -> None:
+    """Bring the schema of an audit database forward, while no run in it is alive. `notify` is given its progress."""
+    _ask(database, notify, run_id=None, action="migrate", migrate=True, reason=reason)
 
 
-def _ask(database: Path, tell: Callable[[str], None] = lambda line: None, **wanted: Any) -> None:
+def _ask(database: Path, notify: Callable[[str], None] = lambda line: None, **wanted: Any) -> None:
     if not database.is_file():
         raise ElspethError(f"there is no audit database at {database}", next_step="name it with --database")
     uid = os.getuid()
@@ -77,7 +77,7 @@ def _ask(database: Path, tell: Callable[[str], None] = lambda line: None, **want
     proxy: Any = supervisor.proxy()
     try:
         proxy.start_child(spec).get()
-        answer = _answer(told, tell)
+        answer = _answer(told, notify)
         proxy.shutdown(spec.shutdown_seconds).get()
     except OSError as error:
         raise not_started(spec.name, error) from error
@@ -91,7 +91,7 @@ def _ask(database: Path, tell: Callable[[str], None] = lambda line: None, **want
 
 
 def _answer(
-    told: queue.SimpleQueue[FrameReceived | ChildDown], tell: Callable[[str], None]
+    told: queue.SimpleQueue[FrameReceived | ChildDown], notify: Callable[[str], None]
 ) -> RequestCarriedOut | Failed | ChildDown:
     """The first thing that is no report of progress."""
     while True:
@@ -101,7 +101,7 @@ def _answer(
         message = decode_answer(event.parts[0])
         if not isinstance(message, Progressed):
             return message
-        tell(message.line)
+        notify(message.line)
 
 
 class _Listener(pykka.ThreadingActor):

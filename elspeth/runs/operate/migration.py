@@ -23,7 +23,7 @@ Tell = Callable[[str], None]
 
 def bring_forward(
     database: Path, *, limit: int | None = LIMIT, besides: str | None = None, reason: str | None = None,
-    tell: Tell = lambda line: None,
+    notify: Tell = lambda line: None,
 ) -> tuple[int, int] | None:  # fmt: skip
     """Bring an older database forward; answers the versions before and after, None if there was no need to.
 
@@ -42,14 +42,14 @@ def bring_forward(
             details=[f"it must be brought to version {schema.VERSION} first, which takes its time and room"],
             next_step="elspeth doctor --fix",
         )
-    if alive := _alive(database, besides, tell):
+    if alive := _alive(database, besides, notify):
         raise Temporary(
             f"{database} has schema version {before} and is in use, so it is not brought to {schema.VERSION} now",
             details=[f"a run in it is alive: {alive}"],
             next_step="wait for its end, then do this again",
         )
-    tell(f"The audit database {database} is brought from version {before} to {schema.VERSION}.")
-    migrate(database, reason=reason, tell=tell)
+    notify(f"The audit database {database} is brought from version {before} to {schema.VERSION}.")
+    migrate(database, reason=reason, notify=notify)
     return before, schema.VERSION
 
 
@@ -65,7 +65,7 @@ def _version(database: Path) -> int | None:
         connection.close()
 
 
-def _alive(database: Path, besides: str | None, tell: Tell) -> str | None:
+def _alive(database: Path, besides: str | None, notify: Tell) -> str | None:
     """Who drives a run in this database, or may do so: as a sentence."""
     for path in sorted(lock_path(database, "", 0).parent.glob("*.lock")):
         if path.name.split(".")[0] != besides and probe(path).state == "held":
@@ -73,7 +73,7 @@ def _alive(database: Path, besides: str | None, tell: Tell) -> str | None:
     with AuditReader(database) as reader:
         for run in reader.runs():
             if run.status == "running" and run.run_id != besides:
-                verdict = assessment(reader, run, patience=PATIENCE_SECONDS, tell=tell).verdict
+                verdict = assessment(reader, run, patience=PATIENCE_SECONDS, notify=notify).verdict
                 if not verdict.dead and verdict.state != "frozen":
                     return f"{run.run_id} ({verdict.sentence})"
     return None

@@ -144,7 +144,7 @@ def test_a_listener_that_asks_for_ticks_gets_them() -> None:
             ticks.append(message)
 
     listener = Counting.start()
-    ref = Supervisor.start(listener, RestartIntensity(), lambda *_: None, tick_seconds=0.01, tell_ticks=True)
+    ref = Supervisor.start(listener, RestartIntensity(), lambda *_: None, tick_seconds=0.01, send_ticks=True)
     wait_until(lambda: len(ticks) >= 3)
     ref.proxy().shutdown(1).get()
     ref.stop()

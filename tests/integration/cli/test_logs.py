@@ -26,7 +26,7 @@ def test_lines_for_programs_are_one_json_object_each(capsys: pytest.CaptureFixtu
     log.from_child("sinks", '{"level": "warning", "message": "a log line", "at": "2026-01-01T00:00:00.000Z"}')
     log.from_child("sinks", '{"amount": 5}')
     log.flush()
-    log.say("done", "info", rows=8)
+    log.notify("done", "info", rows=8)
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert all({"at", "run_id", "role", "level", "message"} <= set(line) for line in lines)
     assert [(line["role"], line["level"], line["message"]) for line in lines] == [

@@ -87,7 +87,7 @@ def test_a_process_left_over_is_found_and_killed_and_that_is_on_record(
     database: Path, sleeper: subprocess.Popen[bytes]
 ) -> None:
     record_child(database, Identity.of(sleeper.pid))
-    (run,) = library.examine(database).runs
+    (run,) = library.survey_database(database).runs
     told = [finding for finding in run.findings if finding.check == "processes"]
     assert told[0].message.startswith(f"process {sleeper.pid} is left over")
     (act,) = library.fix(database)
@@ -115,7 +115,7 @@ def test_a_run_that_is_only_presumed_dead_is_left_to_a_resume(tmp_path: Path) ->
 
 
 def test_a_dead_run_without_a_checkpoint_can_only_be_given_up(database: Path) -> None:
-    (run,) = library.examine(database).runs
+    (run,) = library.survey_database(database).runs
     assert [finding.message for finding in run.findings if finding.check == "checkpoint"] == [
         f"No checkpoint available: run {RUN} wrote none, so there is nothing to continue from"
     ]
@@ -133,7 +133,7 @@ def test_a_run_that_was_given_up_cannot_be_resumed(database: Path) -> None:
     refused = elspeth(database.parent.parent, "resume", RUN)
     assert refused.returncode == 1
     assert f"run {RUN} was marked failed: given up by an operator" in refused.stderr
-    assert library.examine(database).runs == ()
+    assert library.survey_database(database).runs == ()
 
 
 def test_giving_up_twice_changes_nothing(database: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_completed_run_is_not_given_up(database: Path) -> None:
 def test_an_older_schema_that_nothing_leads_forward_from_is_said_so(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA user_version = 0")
-    report = library.examine(database)
+    report = library.survey_database(database)
     assert "schema version 0, this program needs version 1" in report.findings[-1].message
     with pytest.raises(ElspethError, match="nothing leads from schema version 0"):
         library.fix(database)

@@ -14,7 +14,7 @@ from tests.kit.processes.family import Family, wait_until
 if __name__ == "__main__":
     watchdog = float(sys.argv[1]) or None
     deaf = sys.argv[2:] == ["deaf"]
-    with Family(watchdog_seconds=watchdog, tell_ticks=deaf) as family:
+    with Family(watchdog_seconds=watchdog, send_ticks=deaf) as family:
         pids = [family.start(name) for name in ("busy", "idle", "stopped")]
         family.send("busy", b"spin")
         os.kill(pids[2], signal.SIGSTOP)
