@@ -43,7 +43,7 @@ class RunReport:
 
     @property
     def next_command(self) -> str:
-        """What the operator types now. Without a checkpoint a dead run can only be given up."""
+        """What the operator types now: what the first finding that stops a resume asks for, else the resume."""
         run_id = self.assessment.run.run_id
         if self.state not in ("alive", "frozen", "unknown"):
             # What would stop a resume comes first, or the command would only be refused.

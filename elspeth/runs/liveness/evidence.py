@@ -55,7 +55,10 @@ def needs_watching(evidence: Evidence, *, thorough: bool = False) -> bool:
     """
     if evidence.lock == "unreachable" and evidence.same_host and not evidence.same_boot and not evidence.in_container:
         return False  # of an earlier boot of this machine nobody is left
-    return evidence.lock != "free" and (evidence.process == "unseen" or (thorough and evidence.process != "stopped"))
+    if evidence.lock == "free" or evidence.process == "stopped":
+        return False
+    there = evidence.process == "running" or evidence.lock == "held"
+    return evidence.process == "unseen" or (thorough and there)
 
 
 def watch(

@@ -44,7 +44,7 @@ def starts(words: Sequence[str], monkeypatch: pytest.MonkeyPatch, folder: Path) 
         (["run", "--settings", "pipeline.yaml", "--execute"], True),
         (["resume", "latest"], True),
         (["run", "--settings", "pipeline.yaml"], False),
-        (["run", "--execute"], False),  # without a pipeline
+        (["run", "--execute"], True),  # of ./pipeline.yaml
         (["run", "--settings", "pipeline.yaml", "--execute", "--no-such-option"], False),
         (["validate", "--settings", "pipeline.yaml"], False),
         (["status", "latest"], False),

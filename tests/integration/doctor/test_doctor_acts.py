@@ -19,7 +19,7 @@ from elspeth import ids
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.run import verify_run
-from elspeth.errors import ElspethError, RunInProgress
+from elspeth.errors import ElspethError, RunInProgress, Temporary
 from elspeth.runs import doctor as library
 from elspeth.runs.liveness.identity import current
 from elspeth.runs.liveness.locks import AttemptLock, lock_path
@@ -114,12 +114,11 @@ def test_a_run_that_is_only_presumed_dead_is_left_to_a_resume(tmp_path: Path) ->
         assert reader.run(RUN).status == "running"
 
 
-def test_a_dead_run_without_a_checkpoint_can_only_be_given_up(database: Path) -> None:
+def test_a_dead_run_without_a_checkpoint_can_only_be_started_anew(database: Path) -> None:
     (run,) = library.survey_database(database).runs
-    assert [finding.message for finding in run.findings if finding.check == "checkpoint"] == [
-        f"No checkpoint available: run {RUN} wrote none, so there is nothing to continue from"
-    ]
-    assert run.next_command == f"elspeth doctor --mark-failed {RUN}"
+    (found,) = [finding for finding in run.findings if finding.check == "checkpoint"]
+    assert found.message == f"No checkpoint available: run {RUN} wrote none, so there is nothing to continue from"
+    assert run.next_command == found.next_step == "elspeth run --settings pipeline.yaml --execute --force-new"
 
 
 def test_a_run_that_was_given_up_cannot_be_resumed(database: Path) -> None:
@@ -168,16 +167,16 @@ def test_an_older_schema_that_nothing_leads_forward_from_is_said_so(database: Pa
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA user_version = 0")
     report = library.survey_database(database)
-    assert "schema version 0, this program needs version 1" in report.findings[-1].message
-    with pytest.raises(ElspethError, match="nothing leads from schema version 0"):
+    assert "schema version 0, which no release ever made" in report.findings[-1].message
+    with pytest.raises(ElspethError, match="schema version 0, which no release ever made"):
         library.fix(database)
 
 
 def test_a_schema_is_not_brought_forward_under_a_living_run(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
-        connection.execute("PRAGMA user_version = 0")
+        connection.execute("PRAGMA user_version = 1")
     with (
         AttemptLock.acquire(current(lock_path(database, RUN, 1))),
-        pytest.raises(RunInProgress, match="the schema is left at version 0"),
+        pytest.raises(Temporary, match="schema version 1 and is in use, so it is not brought to 2 now"),
     ):
         library.fix(database)
