@@ -8,12 +8,14 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema
 from elspeth.audit.store.writer import AuditWriter
 from elspeth.errors import ElspethError, RunInProgress, SettingsError, Temporary
+from elspeth.outputs import OutputInfo, SinkState
 from tests.kit.fixtures.sample_run import ATTEMPT, RUN, RUN_COLUMNS, beginning, rows, write_run
 
 
@@ -297,7 +299,8 @@ def test_a_damaged_database_is_named_and_a_large_one_is_not_looked_over_where_th
 
 def test_of_two_runs_that_start_at_once_with_one_output_the_second_leaves_no_trace(path: Path) -> None:
     def start(run_id: str, output: str, **more: object) -> None:
-        message = json.dumps({"sinks": {"out": {"resolved": output}}})
+        state = msgspec.to_builtins(SinkState({}, OutputInfo(path=output, resolved=output)))
+        message = json.dumps({"sinks": {"out": state}})
         checkpoint = (f"{run_id}#000000000", 1, 0, None, None, message, "2026-01-01T00:00:00.000Z")
         writer.create_run(RUN_COLUMNS | {"run_id": run_id}, ATTEMPT, {"checkpoints": [checkpoint]}, **more)  # type: ignore[arg-type]
 
