@@ -27,13 +27,16 @@ Whoever adds an option adds it here: a test asks for it."""
 STEPS_SINCE: dict[str, dict[str, Any]] = {}
 """The same for steps, by section, shaped like `STEPS`."""
 
-OPTIONS_SINCE: dict[str, dict[str, Any]] = {
+OPTIONS_SINCE: dict[str, dict[str, Any]] = {}
+"""The same for options of built-in plugins, by kind and name, shaped like `OPTIONS`."""
+
+OPTIONS_WITH_FORMAT_2: dict[str, dict[str, Any]] = {
     "source csv": {"on_empty": "warn"},
     "source json": {"on_empty": "warn", "duplicate_keys": "last"},
     "source text": {"on_empty": "warn"},
     **{f"sink {name}": {"file_mode": None} for name in ("csv", "json", "text")},
 }
-"""The same for options of built-in plugins, by kind and name, shaped like `OPTIONS`."""
+"""Options that were there when the first document of format 2 was written: only those of format 1 lack them."""
 
 _KINDS = {"source": "source", "sources": "source", "transforms": "transform", "aggregations": "aggregation",
           "sinks": "sink"}  # fmt: skip
@@ -63,6 +66,7 @@ def as_stored(document: Mapping[str, Any]) -> dict[str, Any]:
     result = copy.deepcopy({key: value for key, value in document.items() if key != FORMAT})
     if found == 1:
         result = _with(result, defaults_0_1_0.SECTIONS, defaults_0_1_0.STEPS, defaults_0_1_0.OPTIONS)
+        result = _with(result, {}, {}, OPTIONS_WITH_FORMAT_2)
     return _with(result, SECTIONS_SINCE, STEPS_SINCE, OPTIONS_SINCE)
 
 

@@ -59,7 +59,8 @@ def test_of_every_option_it_is_known_what_held_before_there_was_one() -> None:
         if plugin not in frozen.OPTIONS:
             continue  # no run of 0.1.0 has one; another version of its code is not taken without the operator's word
         present = defaults(registry.find(kind, name).Options)
-        assert unknown(present, frozen.OPTIONS.get(plugin, {}), effective.OPTIONS_SINCE.get(plugin, {})) == [], plugin
+        since = (table.get(plugin, {}) for table in (effective.OPTIONS_WITH_FORMAT_2, effective.OPTIONS_SINCE))
+        assert unknown(present, frozen.OPTIONS.get(plugin, {}), *since) == [], plugin
 
 
 def test_a_document_holds_every_option_of_sections_and_steps(good, loaded) -> None:
