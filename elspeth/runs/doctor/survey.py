@@ -51,7 +51,7 @@ def survey_database(
         if runs:
             check_writable(database, found)
         shares = _shares(reader, database)
-        for place, state in enumerate(stand(database, runs, patience, notify)):
+        for place, state in enumerate(stand(database, runs, patience, notify, thorough=True)):
             if place >= THOROUGH:
                 reports.append(RunReport(state, ()))
                 continue
@@ -64,15 +64,23 @@ def survey_database(
 
 
 def stand(
-    database: Path, runs: Sequence[Run], patience: float, notify: Callable[[str], None] = lambda line: None
+    database: Path,
+    runs: Sequence[Run],
+    patience: float,
+    notify: Callable[[str], None] = lambda line: None,
+    *,
+    thorough: bool = False,
 ) -> list[RunAssessment]:
-    """What is true of each of these runs; all heartbeats that need it are watched at the same time."""
+    """What is true of each of these runs; all heartbeats that need it are watched at the same time.
+
+    A `thorough` look tells a frozen driver from one that lives; whoever only asks whether it is dead does without.
+    """
 
     def judged(run: Run) -> RunAssessment:
         # A run that has ended in order needs no watching: only a lock or a process in sight speaks against its end.
         with AuditReader(database) as reader:
             wanted = patience if run.status == "running" else 0.0
-            return assessment(reader, run, patience=wanted, thorough=True, notify=notify)
+            return assessment(reader, run, patience=wanted, thorough=thorough, notify=notify)
 
     if not runs:
         return []
