@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
+
+from pydantic import Field, model_validator
 
 from elspeth.plugins.aggregations.statistics import moments
+from elspeth.plugins.aggregations.statistics.base import Statistic, StatisticOptions, Text
 from elspeth.plugins.aggregations.statistics.errors import RowProblem, batch_error
 from elspeth.plugins.aggregations.statistics.values import (
     Group,
@@ -60,6 +63,67 @@ def described_sides(baseline: str, other: str) -> dict[str, str]:
             "stdev": "Sample standard deviation of the scores of {who}, over n - 1 (Bessel); null for one score.",
         }.items()
     }
+
+
+COMPARED = {
+    "variant_field": "Name of the field with the variant.",
+    "score_field": "Name of the field with the score.",
+    "baseline_variant": "The variant that is compared with.",
+    "variant": "The variant that is compared.",
+    "batch_size": "Rows of the whole batch.",
+    **described_sides("baseline", "variant"),
+    "mean_delta": "Difference of the means, variant - baseline.",
+}
+"""What every row of a `VariantComparison` begins with."""
+
+
+class ComparisonOptions(StatisticOptions):
+    """Which scores are compared. A comparison adds `baseline_variant`: with whose."""
+
+    variant_field: Text = Field(description="The field that says to which variant a row belongs.")
+    score_field: Text = Field(description="The field with the numbers that are compared; null does not count.")
+    baseline_variant: Any = Field(
+        default=None, description="The variant that the others are compared with; left out, the first of the batch."
+    )
+
+    @model_validator(mode="after")
+    def _two_fields(self) -> Self:
+        self.differ("variant_field", "score_field")
+        return self
+
+
+class VariantComparison(Statistic):
+    """Base of what compares each variant of a batch with a baseline: one row per variant that is not the baseline."""
+
+    options: ComparisonOptions
+
+    def measures(self, baseline: Sample, variant: Sample, delta: float) -> Row:
+        """What is said of two samples beside `COMPARED`; `delta` is the difference of their means."""
+        raise NotImplementedError
+
+    def compute(self, rows: list[Row]) -> list[Row]:
+        """One row per variant that is not the baseline, in order of first appearance."""
+        options = self.options
+        baseline, others = samples(rows, options.variant_field, options.score_field, options.baseline_variant)
+        return [self._compared(baseline, other, len(rows)) for other in others]
+
+    def named_fields(self) -> frozenset[str]:
+        """The fields with variant and score."""
+        return frozenset({self.options.variant_field, self.options.score_field})
+
+    def _compared(self, baseline: Sample, variant: Sample, batch_size: int) -> Row:
+        delta = moments.difference(variant.mean, baseline.mean, "mean_delta")
+        return {
+            "variant_field": self.options.variant_field,
+            "score_field": self.options.score_field,
+            "baseline_variant": baseline.variant,
+            "variant": variant.variant,
+            "batch_size": batch_size,
+            **baseline.described("baseline"),
+            **variant.described("variant"),
+            "mean_delta": delta,
+            **self.measures(baseline, variant, delta),
+        }
 
 
 def baseline_of(groups: dict[Key, Group], wanted: Any, noun: str) -> Key:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from elspeth.plugins.aggregations.statistics import moments
-from elspeth.plugins.aggregations.statistics.base import Label, Statistic, StatisticOptions, Text
-from elspeth.plugins.aggregations.statistics.comparison import Sample, described_sides, samples
+from elspeth.plugins.aggregations.statistics.base import Label
+from elspeth.plugins.aggregations.statistics.comparison import COMPARED, ComparisonOptions, Sample, VariantComparison
 from elspeth.plugins.aggregations.statistics.errors import computed
 from elspeth.plugins.contract import Row
 
@@ -21,22 +21,15 @@ _INDICES = {
 }
 
 
-class BatchEffectSizeOptions(StatisticOptions):
+class BatchEffectSizeOptions(ComparisonOptions):
     """Which scores are compared, and with whose."""
 
-    variant_field: Text = Field(description="The field that says to which variant a row belongs.")
-    score_field: Text = Field(description="The field with the numbers that are compared; null does not count.")
     baseline_variant: Label = Field(
         default=None, description="The variant that the others are compared with; left out, the first of the batch."
     )
 
-    @model_validator(mode="after")
-    def _two_fields(self) -> BatchEffectSizeOptions:
-        self.differ("variant_field", "score_field")
-        return self
 
-
-class BatchEffectSize(Statistic):
+class BatchEffectSize(VariantComparison):
     """Tells the effect size of each variant against a baseline: Cohen's d and Hedges' g; one row per other variant.
 
     d is the difference of the means over the pooled standard deviation (Cohen, Statistical Power Analysis for the
@@ -48,13 +41,7 @@ class BatchEffectSize(Statistic):
     Options = BatchEffectSizeOptions
     options: BatchEffectSizeOptions
     result_fields = {
-        "variant_field": "Name of the field with the variant.",
-        "score_field": "Name of the field with the score.",
-        "baseline_variant": "The variant that is compared with.",
-        "variant": "The variant that is compared.",
-        "batch_size": "Rows of the whole batch.",
-        **described_sides("baseline", "variant"),
-        "mean_delta": "Difference of the means, variant - baseline.",
+        **COMPARED,
         "pooled_stdev": "Pooled standard deviation (Cohen 1988): sqrt(((n1 - 1)s1^2 + (n2 - 1)s2^2)/(n1 + n2 - 2)).",
         "cohens_d": "Cohen's d (Cohen 1988): mean_delta/pooled_stdev; null where that is null or 0.",
         "hedges_g": "Hedges' g (Hedges 1981): d(1 - 3/(4(n1 + n2) - 9)); null where d is null.",
@@ -62,18 +49,8 @@ class BatchEffectSize(Statistic):
     }
     sometimes = frozenset(_INDICES)
 
-    def compute(self, rows: list[Row]) -> list[Row]:
-        """One row per variant that is not the baseline, in order of first appearance."""
-        options = self.options
-        baseline, others = samples(rows, options.variant_field, options.score_field, options.baseline_variant)
-        return [self._compared(baseline, other, len(rows)) for other in others]
-
-    def named_fields(self) -> frozenset[str]:
-        """The fields with variant and score."""
-        return frozenset({self.options.variant_field, self.options.score_field})
-
-    def _compared(self, baseline: Sample, variant: Sample, batch_size: int) -> Row:
-        delta = moments.difference(variant.mean, baseline.mean, "mean_delta")
+    def measures(self, baseline: Sample, variant: Sample, delta: float) -> Row:
+        """What this comparison measures, in the order of its `result_fields`."""
         pooled = pooled_stdev(baseline, variant)
         d = None if pooled is None else moments.ratio(delta, pooled, "cohens_d")
         indices = {
@@ -83,14 +60,6 @@ class BatchEffectSize(Statistic):
             if where
         }
         return {
-            "variant_field": self.options.variant_field,
-            "score_field": self.options.score_field,
-            "baseline_variant": baseline.variant,
-            "variant": variant.variant,
-            "batch_size": batch_size,
-            **baseline.described("baseline"),
-            **variant.described("variant"),
-            "mean_delta": delta,
             "pooled_stdev": pooled,
             "cohens_d": d,
             "hedges_g": None if d is None else hedges_g(d, baseline.count + variant.count),
