@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import verify_run
 from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows
+from tests.kit.fixtures.tampering import tampering
 
 LATER = "mf3k2b00"
 AUDITED = [table for table in NEWEST.columns if table != "runs"]
@@ -59,12 +58,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(finished, tmp_path / "audit.db"))
-
-
-@contextmanager
-def tampering(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        yield connection
 
 
 def findings(path: Path, key: bytes | None = KEY, run: str = RUN) -> list[Discrepancy]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import verify_run
 from elspeth.errors import RunNotFound
 from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows, write_run
+from tests.kit.fixtures.tampering import tampering
 
 EXEMPT = {("run_attempts", "heartbeat_number"), ("run_attempts", "heartbeat_at")}
 
@@ -43,12 +43,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(finished, tmp_path / "audit.db"))
-
-
-@contextmanager
-def tampering(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        yield connection
 
 
 def findings(path: Path, run: str = RUN, key: bytes | None = KEY) -> list[Discrepancy]:

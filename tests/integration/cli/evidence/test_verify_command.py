@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from elspeth.audit.store import schema
 from elspeth.audit.store.records import COLUMNS
 from elspeth.audit.store.writer import AuditWriter
 from tests.integration.cli.evidence.conftest import KEY, Ask, Evidence
+from tests.kit.fixtures.tampering import tampering
 from tests.kit.processes.running import EXAMPLES, elspeth
 from tests.unit.audit import sample_run
 
@@ -60,12 +60,6 @@ def evidence(acted_upon: Evidence, tmp_path: Path) -> Evidence:
     """A copy that may be changed."""
     shutil.copy(acted_upon.database, tmp_path / "audit.db")
     return Evidence(tmp_path, acted_upon.runs)
-
-
-@contextmanager
-def tampering(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        yield connection
 
 
 def found(ask: Ask, evidence: Evidence, run: str) -> list[dict[str, Any]]:
