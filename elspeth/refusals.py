@@ -8,6 +8,9 @@ import os
 from actors.places.local.oom import address_space_limit
 from elspeth.errors import Temporary
 
+_UNMAPPED = ("failed to map segment", "cannot allocate memory", "cannot map zero-fill pages")
+"""What the dynamic linker says of a library for which there is no memory, in an `ImportError` without a number."""
+
 _CAUSES = {
     errno.EAGAIN: ("the system has no room for another process or thread", "raise the limit (ulimit -u, pids.max)"),
     errno.ENOMEM: ("there is no memory left for it", "give it more memory (ulimit -v, the container's limit)"),
@@ -24,7 +27,7 @@ _CAUSES = {
 
 def refusal(error: BaseException) -> Temporary | None:
     """The error in words, if it says what the system lacks or forbids; None if it is something else."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _is_short_of_memory(error):
         return Temporary(f"out of memory: {_CAUSES[errno.ENOMEM][0]}", next_step=_step(errno.ENOMEM))
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         return _no_thread(address_space_limit())
@@ -37,6 +40,12 @@ def refusal(error: BaseException) -> Temporary | None:
         return None
     words = f"out of memory: {_CAUSES[errno.ENOMEM][0]}" if error.errno == errno.ENOMEM else _CAUSES[error.errno][0]
     return Temporary(f"{path}: {words}" if path else words, next_step=_step(error.errno))
+
+
+def _is_short_of_memory(error: BaseException) -> bool:
+    if isinstance(error, SystemError):  # parts of Python itself forget to say MemoryError
+        return "without exception set" in str(error) and address_space_limit() is not None
+    return isinstance(error, ImportError) and any(words in str(error).lower() for words in _UNMAPPED)
 
 
 def _no_thread(limit: int | None) -> Temporary:

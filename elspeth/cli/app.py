@@ -112,11 +112,17 @@ def _stopped(number: int, _frame: FrameType | None) -> None:
 
 
 def _fail(error: errors.ElspethError, context: CliContext) -> int:
-    from elspeth.cli.view import error_text  # what words an error needs is imported when there is one
+    try:
+        from elspeth.cli.view import error_text  # what words an error needs is imported when there is one
 
-    if context.json:
-        output.result_json(error_text.refusal(error, context))
-    error_text.render(error, context)
+        if context.json:
+            output.result_json(error_text.refusal(error, context))
+        error_text.render(error, context)
+    except Exception as second:
+        if refusal(second) is None:
+            raise
+        # Where memory or open files are used up, the words' modules may not come in any more either.
+        output.message(f"Error: {error.message}\nNext: {error.next_step}")
     return error.exit_code
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from elspeth import ids
 from elspeth.audit.explain.node_visits import UNKNOWN, NodeVisits, parsed
 from elspeth.audit.explain.payload_reader import Explained, PayloadReader, bases_of
-from elspeth.coordinator.checkpoint import read_checkpoint
 from elspeth.errors import ElspethError
 from elspeth.outputs import sink_states
 
@@ -260,6 +259,9 @@ class Lineage:
         if artifact is not None:
             return str(artifact[0])
         if kind == "output":
+            # Only where a run has not ended, since reading checkpoints takes imports that no other answer needs.
+            from elspeth.coordinator.checkpoint import read_checkpoint
+
             newest = self._one(
                 "SELECT message, checkpoint_id FROM checkpoints WHERE checkpoint_id > ? AND checkpoint_id < ?"
                 " ORDER BY checkpoint_id DESC LIMIT 1",

@@ -14,9 +14,9 @@ from elspeth.audit.store import schema
 from elspeth.audit.store.records import COLUMNS
 from elspeth.audit.store.writer import AuditWriter
 from tests.integration.cli.evidence.conftest import KEY, Ask, Evidence
+from tests.kit.fixtures import sample_run
 from tests.kit.fixtures.tampering import tampering
 from tests.kit.processes.running import EXAMPLES, elspeth
-from tests.unit.audit import sample_run
 
 EXEMPT = {("run_attempts", "heartbeat_number"), ("run_attempts", "heartbeat_at")}
 
