@@ -133,21 +133,23 @@ class Supervisor(pykka.ThreadingActor):
         """
         self._kill(self._child(name), f"killed:{reason}")
 
-    def restart_child(self, name: str, counted: bool = True) -> bool:
-        """Start a child that is down again, with the spec it had.
+    def restart_child(self, name: str, counted: bool = True, spec: ChildSpec | None = None) -> bool:
+        """Start a child that is down again, with the spec it had or another one of its name.
 
         A restart that is not `counted` was not the child's fault and leaves the intensity alone. False if the intensity
         is spent: a `GaveUp` is told and the child stays down. Raises `LifecycleError` if it is not down, `OSError` if
         the system refuses (no room for another process); it is down then as before.
         """
         child = self._child(name)
+        if spec is not None and spec.name != name:
+            raise ValueError(f"child {name!r} cannot be restarted as {spec.name!r}")
         if child.state is State.GIVEN_UP:
             return False
         transition(child.state, Event.START)  # raises where it is not down
         if counted and (gave_up := self._spend(child)) is not None:
             self._give_up(gave_up)
             return False
-        self._launch(child.spec)
+        self._launch(spec or child.spec)
         return True
 
     def shutdown(self, seconds: float) -> None:

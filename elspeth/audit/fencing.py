@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 from elspeth.audit.store import database
-from elspeth.errors import TakenOver
+from elspeth.errors import TakenOver, Temporary
 
 
 def prove_ownership(path: Path, run_id: str, attempt: int) -> None:
-    """Raise `TakenOver` unless this attempt is the latest to drive the run."""
-    with database.worded(path):
-        connection = database.open_reader(path)
-        try:
-            row = connection.execute("SELECT attempt FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        finally:
-            connection.close()
-    if row is None or row[0] != attempt:
-        raise _taken_over(run_id, row[0] if row else "none", attempt)
+    """Raise `TakenOver` unless this attempt is the latest to drive the run, `Temporary` where neither is on record."""
+    owner = require_on_record(path, run_id, attempt)
+    if owner != attempt:
+        raise _taken_over(run_id, owner, attempt)
 
 
 def require_not_taken_over(path: Path, run_id: str, attempt: int) -> None:
@@ -26,21 +20,44 @@ def require_not_taken_over(path: Path, run_id: str, attempt: int) -> None:
 
     Looks without changing anything, not even the journal mode, which a writer sets when it opens the database.
     """
+    owner = _owner(path, run_id)
+    if owner is not None and owner > attempt:
+        raise _taken_over(run_id, owner, attempt)
+
+
+def require_on_record(path: Path, run_id: str, attempt: int) -> int:
+    """The latest attempt of the run. Raises `Temporary` unless that is this attempt or a later one.
+
+    Asked before anybody opens the database to write, which would create one where there is none.
+    """
+    owner = _owner(path, run_id)
+    if owner is None or owner < attempt:
+        what = f"run {run_id}" if owner is None else f"attempt {attempt} of run {run_id}"
+        raise Temporary(
+            f"the audit database {path} {f'holds no {what}' if path.exists() else 'is gone'}: it was deleted, moved or"
+            " replaced while the run went on",
+            details=[f"{what} was on record; nothing was written to what is in its place now"],
+            next_step="put the database back with its side files (-wal, -shm) and resume; or start the run again",
+        )
+    return owner
+
+
+def _owner(path: Path, run_id: str) -> int | None:
+    """The latest attempt of the run; None where it is not on record here, or there is no database of ours."""
     if not path.is_file():
-        return
+        return None
     with database.worded(path):
         connection = database.open_reader(path)
         try:
-            row = connection.execute("SELECT attempt FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        except sqlite3.OperationalError:
-            return  # no tables yet, or none of ours: whoever opens it to write finds the words
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone():
+                return None  # no tables yet, or none of ours: whoever opens it to write finds the words
+            found = connection.execute("SELECT attempt FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         finally:
             connection.close()
-    if row is not None and row[0] > attempt:
-        raise _taken_over(run_id, row[0], attempt)
+    return int(found[0]) if found else None
 
 
-def _taken_over(run_id: str, owner: object, attempt: int) -> TakenOver:
+def _taken_over(run_id: str, owner: int, attempt: int) -> TakenOver:
     return TakenOver(
         f"run {run_id} was taken over by attempt {owner}; this is attempt {attempt}",
         next_step=f"elspeth status {run_id}",

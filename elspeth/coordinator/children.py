@@ -18,6 +18,7 @@ class Children:
         self._refused = refused
         self._supervisor: Any = None
         self._workers = 0
+        self._successors: dict[str, ChildSpec] = {}
         self._recycled: set[str] = set()
 
     def connect(self, supervisor: Any) -> None:
@@ -36,10 +37,14 @@ class Children:
         self._workers += 1
         self.start(self._worker(self._workers))
 
+    def succeed(self, spec: ChildSpec) -> None:
+        """From now on whoever takes the place of the child of this name is started so."""
+        self._successors[spec.name] = spec
+
     def restart(self, child: str, counted: bool) -> None:
         """Start a successor. `counted` says whether the death counts against the restart intensity."""
         try:
-            self._supervisor.restart_child(child, counted).get()
+            self._supervisor.restart_child(child, counted, self._successors.get(child)).get()
         except OSError as error:
             self._refused(child, exit_reasons.not_started(child, error))
 

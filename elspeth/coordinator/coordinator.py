@@ -146,7 +146,8 @@ class Coordinator(pykka.ThreadingActor):
         self._fail(exit_reasons.gave_up(reason, exits, limits))
         if name == AUDIT and self._shutdown.phase == Phase.CLOSING:
             self._shutdown.audit_began_again(time.monotonic())
-            self._children.start(self._topology.audit)  # once more, for the last word only
+            topology = self._topology  # once more, for the last word only
+            self._children.start(topology.audit if self._machine is None else topology.audit_successor)
 
     # -- frames ------------------------------------------------------------------------------------------------
 
@@ -212,6 +213,7 @@ class Coordinator(pykka.ThreadingActor):
             return
         crash_point("main.after_owned")
         topology = self._topology
+        self._children.succeed(topology.audit_successor)
         self._progress.owned(message)
         self._timers.owned(message.checkpoint.active_seconds, time.monotonic())
         self._machine = Machine(

@@ -30,6 +30,7 @@ class Topology:
     """The children of a run: how each is started, and how much they may be given."""
 
     audit: ChildSpec
+    audit_successor: ChildSpec  # once the attempt is on record: it begins nothing, and creates no database
     sinks: ChildSpec
     source: ChildSpec
     stages: dict[int, ChildSpec]

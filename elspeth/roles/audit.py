@@ -19,7 +19,7 @@ from actors.crash_points import crash_point
 from elspeth import ids
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.export.journal import Journal
-from elspeth.audit.fencing import require_not_taken_over
+from elspeth.audit.fencing import require_not_taken_over, require_on_record
 from elspeth.audit.store.record_frames import RecordFrames, decode
 from elspeth.audit.store.records import Record, Records
 from elspeth.audit.store.writer import AuditWriter
@@ -45,6 +45,8 @@ class AuditRole(Role):
         self._over = True
         os.chdir(plan.working_directory)
         require_not_taken_over(Path(plan.database), plan.run_id, plan.attempt)
+        if plan.on_record or plan.run is None:
+            require_on_record(Path(plan.database), plan.run_id, plan.attempt if plan.on_record else plan.attempt - 1)
         key = os.environ.get(SIGNING_KEY)
         self._writer = AuditWriter(Path(plan.database), signing_key=key.encode() if key else None)
         self._over = False

@@ -36,7 +36,7 @@ class AuditPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What the audit process is told: the database, and the attempt that it has to prove or to begin.
 
     `run` is given for the first attempt of a run: columns of `runs`. `records` go into the commit that begins the
-    attempt.
+    attempt. `on_record`: the attempt has begun, so there is nothing to begin and no database to create.
     """
 
     run_id: str
@@ -54,6 +54,7 @@ class AuditPlan(msgspec.Struct, frozen=True, kw_only=True):
     working_directory: str = "."
     log_format: str = "text"
     log_level: str = "WARNING"
+    on_record: bool = False
 
 
 class _Secrets(msgspec.Struct):

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 import pykka
+from msgspec import structs
 
 from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
@@ -128,6 +129,7 @@ def topology_of(
     stateful = pipeline.graph.stateful
     return Topology(
         audit=spec(AUDIT, "audit:AuditRole", encode_plan(audit)),
+        audit_successor=spec(AUDIT, "audit:AuditRole", encode_plan(structs.replace(audit, on_record=True))),
         sinks=spec(SINKS, "sink:SinkRole", argument, shutdown_seconds=2.0),
         source=spec(SOURCE, "source:SourceRole", argument, shutdown_seconds=0.2),
         stages={

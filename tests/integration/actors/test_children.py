@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -162,6 +163,19 @@ def test_a_restarted_child_is_a_new_incarnation_with_the_same_spec() -> None:
         assert family.supervisor.restart_child("ping").get() is True
         assert family.await_frames("ping", 3)[2] == [b"hello", b"again"]
         assert [up.incarnation for up in family.ups("ping")] == [1, 2]
+
+
+def test_a_restarted_child_may_be_given_another_spec_of_its_name_and_keeps_it() -> None:
+    with Family() as family:
+        family.start(argument=b"first")
+        other = ChildSpec("ping", "tests.kit.processes.ping:Ping", b"later", "temporary")
+        for death in range(2):
+            family.send("ping", b"die")
+            family.await_down(count=death + 1)
+            with pytest.raises(ValueError, match="cannot be restarted as 'pong'"):
+                family.supervisor.restart_child("ping", True, replace(other, name="pong")).get()
+            assert family.supervisor.restart_child("ping", True, None if death else other).get() is True
+            assert family.await_frames("ping", 2 * death + 3)[-1] == [b"hello", b"later"]
 
 
 def test_frames_for_a_dead_incarnation_are_dropped() -> None:

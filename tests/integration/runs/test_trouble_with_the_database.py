@@ -9,9 +9,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.kit.fixtures.unpack import unpack
@@ -52,7 +54,7 @@ def test_a_run_whose_database_goes_does_not_complete(
     (folder / "go").touch()
     printed, said = process.communicate()
     assert process.returncode == 75, said
-    assert "while it was written to" in said
+    assert "while it was written to" in said or "while the run went on" in said  # by audit, or by sinks
     assert json.loads(printed)["status"] != "completed"
     if what == "moved":
         (folder / "elsewhere").rename(folder / "runs")
@@ -219,24 +221,66 @@ def test_a_run_that_is_refused_its_outputs_is_closed_and_stands_in_nobody_s_way(
     assert again.returncode == 0, again.stderr
 
 
-def test_an_audit_process_that_comes_back_to_an_empty_place_does_not_begin_anew(
-    waiting: tuple[Path, subprocess.Popen[str], str],
-) -> None:
-    folder, process, _ = waiting
+def child_of(process: subprocess.Popen[str], name: str) -> int:
+    """The pid of a child of this run by its name."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    (found,) = [child.pid for child in children if " ".join(child.cmdline()).split()[-1:] == [name]]
+    return found
 
-    def rows() -> int:
-        with closing(sqlite3.connect(folder / "runs/audit.db")) as connection:
-            return int(connection.execute("SELECT count(*) FROM rows").fetchone()[0])
 
-    wait_until(lambda: rows() > 0, process)
-    with closing(sqlite3.connect(folder / "runs/audit.db")) as connection:
-        (pid,) = connection.execute(
-            "SELECT pid FROM supervision_events WHERE child = 'audit' AND event = 'started'"
-        ).fetchone()
+def nothing(folder: Path) -> None:
     shutil.rmtree(folder / "runs")
+
+
+def moved(folder: Path) -> None:
+    (folder / "runs").rename(folder / "elsewhere")
+
+
+def moved_alone(folder: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    for path in (folder / "runs").glob("audit.db*"):
+        path.rename(folder / "elsewhere" / path.name)
+
+
+def an_empty_file(folder: Path) -> None:
+    moved_alone(folder)
+    (folder / "runs/audit.db").touch()
+
+
+def a_database_of_other_runs(folder: Path) -> None:
+    moved_alone(folder)
+    kept = unpack("completed", folder / "kept")
+    (kept / "runs/audit.db").rename(folder / "runs/audit.db")
+
+
+@pytest.mark.parametrize("resumed", [False, True], ids=["run", "resume"])
+@pytest.mark.parametrize(
+    "place", [nothing, moved, moved_alone, an_empty_file, a_database_of_other_runs], ids=lambda place: place.__name__
+)
+def test_an_audit_process_that_comes_back_to_an_empty_place_ends_the_run_and_writes_nothing_there(
+    place: Callable[[Path], None], resumed: bool, waiting: tuple[Path, subprocess.Popen[str], str]
+) -> None:
+    folder, process, expected = waiting
+
+    if resumed:
+        process.kill()
+        process.communicate()
+        (folder / "reached").unlink()
+        process = begin("resume", "latest", "--json", cwd=folder)
+        wait_until(lambda: (folder / "reached").exists(), process)
+    pid = child_of(process, "audit")
+    os.kill(pid, signal.SIGSTOP)  # it writes nothing while the place is changed
+    place(folder)
+    before = tree(folder / "runs")
     os.kill(pid, signal.SIGKILL)
     (folder / "go").touch()
     printed, said = process.communicate()
     assert process.returncode == 75, said
-    assert "holds less than was committed to it" in said
+    assert "it was deleted, moved or replaced while the run went on" in said
     assert json.loads(printed)["status"] != "completed"
+    assert tree(folder / "runs") == before
+    if place is moved:
+        (folder / "elsewhere").rename(folder / "runs")
+        done = elspeth("resume", "latest", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert (folder / "output/out.csv").read_text() == expected

@@ -37,7 +37,7 @@ class Refusing(pykka.ThreadingActor):
 def begun(error: OSError) -> Iterator[AttemptOutcome]:
     """The outcome of an attempt whose first child is refused."""
     spec = ChildSpec("audit", "elspeth.roles.audit:AuditRole")
-    topology = Topology(spec, spec, spec, {}, lambda _: spec, Policy(), (False,))
+    topology = Topology(spec, spec, spec, spec, {}, lambda _: spec, Policy(), (False,))
     outcome = AttemptOutcome()
     supervisor, coordinator = Refusing.start(error), Coordinator.start(topology, Progress({}), outcome)
     try:
