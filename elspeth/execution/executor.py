@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 import orjson
@@ -17,7 +17,8 @@ from elspeth.execution.recorder import Recorder
 from elspeth.execution.retry import RetryPolicy
 from elspeth.execution.token import Token, copy_data
 from elspeth.graph.model import DISCARD, Graph, Node, Target
-from elspeth.plugins.contract import Context, Plugin, RowError
+from elspeth.plugins.contract import ERROR_FIELDS, Context, Plugin, Row, RowError
+from elspeth.schema import RowSchema
 
 Continuation = Callable[[Token], None]
 
@@ -72,7 +73,30 @@ def _as_json(facts: Any) -> str:
     try:
         return orjson.dumps(facts, default=str).decode()
     except TypeError:  # integers beyond 64 bits, text that is not Unicode, keys that are not text
-        return json.dumps(facts, default=str, skipkeys=True)
+        text = json.dumps(facts, default=str, skipkeys=True, ensure_ascii=False)
+        return text.encode(errors="replace").decode()
+
+
+def with_error(sink: Node, row: Row, refused_by: str, reason: str) -> Row:
+    """A refused row as its sink takes it: with `ERROR_FIELDS`, as far as a fixed schema of the sink names them.
+
+    A row that has such fields of its own, because it was refused in an earlier run perhaps, has them anew.
+    """
+    if not sink.error_fields:
+        return row
+    # A sink must be able to write the reason, whatever a plugin put into it.
+    text = str(_cut(reason)).encode(errors="backslashreplace").decode()
+    added = dict(zip(ERROR_FIELDS, (text, refused_by), strict=True))
+    return without_unnamed(sink, {**{name: row[name] for name in row if name not in added}, **added}, ERROR_FIELDS)
+
+
+def without_unnamed(sink: Node, row: Row, evidence: Collection[str]) -> Row:
+    """The row without the fields of `evidence` that the sink's schema, being fixed, does not name."""
+    schema = RowSchema.from_dict(sink.schema) if sink.schema and sink.error_fields else None
+    if schema is None or schema.mode != "fixed":
+        return row
+    named = {field.name for field in schema.fields}
+    return {name: value for name, value in row.items() if name in named or name not in evidence}
 
 
 def shares_nothing(plugin: Plugin) -> bool:
@@ -177,7 +201,8 @@ class Executor:
         if target.node == DISCARD:
             recorder.outcome(token, "discarded", error=error, batch=batch)
         else:
-            recorder.to_sink(target.node, token, "quarantined", error)
+            row = with_error(self.graph.node(target.node), token.data, node.id, recorder.conceal(refused.reason))
+            recorder.to_sink(target.node, token, "quarantined", error, row)
 
     def set_aside(self, node: Node, token: Token, evidence: dict[str, Any]) -> None:
         """The token has killed the processes that touched it at this node: it goes where the node's errors go."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from elspeth import canonical, ids
 from elspeth.coordinator.blame import Conviction
 from elspeth.execution.codec import RAW_LIMIT, BadRow, Rows
-from elspeth.execution.executor import Continuation, Executor, Refused
+from elspeth.execution.executor import Continuation, Executor, Refused, without_unnamed
 from elspeth.execution.recorder import Recorder
 from elspeth.execution.token import Token
 from elspeth.graph.model import DISCARD, Graph, Node
-from elspeth.plugins.contract import Row
+from elspeth.plugins.contract import REFUSED, Row
 
 
 def refused_row(bad: BadRow) -> Row:
@@ -84,7 +84,8 @@ class Ingest:
         elif target.node == DISCARD:
             recorder.outcome(token, "discarded", error=error)
         else:
-            recorder.to_sink(target.node, token, "quarantined", error)
+            data = without_unnamed(self._executor.graph.node(target.node), row, REFUSED)
+            recorder.to_sink(target.node, token, "quarantined", error, data)
 
     def poison(self, rows: Rows, at: int, conviction: Conviction) -> None:
         """Row `at` has killed the processes that touched it: it is not run, but recorded and set aside."""

@@ -31,7 +31,7 @@ class Recorder:
         last: bool = True,
         conceal: Callable[[str], str] = lambda text: text,
     ) -> None:
-        self._conceal = conceal
+        self.conceal = conceal
         self._payloads = payloads
         self._last = last
         self.clear()
@@ -83,7 +83,7 @@ class Recorder:
         state_id = f"{token.id}:{step}" if attempt == 1 else f"{token.id}:{step}.{attempt}"
         duration = self.lap()
         text, reference = (None, None) if data is None else self.keep(data)
-        error = error and self._conceal(error)
+        error = error and self.conceal(error)
         self.records["node_states"].append(
             (state_id, token.id, node, step, attempt, status, before, after, text, reference, error, started, self.now,
              duration)
@@ -95,7 +95,7 @@ class Recorder:
     ) -> None:
         """The token ends here (or, if `buffered`, waits)."""
         terminal = 0 if outcome == "buffered" else 1
-        error = error and self._conceal(error)
+        error = error and self.conceal(error)
         outcome_id = f"{token.id}=" if terminal else f"{token.id}~{token.step}"  # a token may wait at several steps
         self.records["token_outcomes"].append(
             (outcome_id, token.id, outcome, terminal, sink, None, batch, error, self.now)
@@ -114,12 +114,12 @@ class Recorder:
 
     def error(self, token: Token, node: str, error: str, destination: str | None, at: str) -> None:
         """A node refused the token."""
-        record = (f"{at}!", token.id, node, self._conceal(error), destination, self.now)
+        record = (f"{at}!", token.id, node, self.conceal(error), destination, self.now)
         self.records["transform_errors"].append(record)
 
     def to_sink(self, sink: str, token: Token, outcome: str, error: str | None = None, data: Row | None = None) -> None:
         """The token is on its way to a sink, which has the last word on its outcome."""
-        error = error and self._conceal(error)
+        error = error and self.conceal(error)
         row = token.data if data is None else data
         if not self._last:
             self.items.append(
@@ -153,7 +153,7 @@ class Recorder:
 
     def take(self) -> Recorder:
         """What has been collected, as a recorder of its own; this one starts anew."""
-        taken = Recorder(last=self._last, conceal=self._conceal)
+        taken = Recorder(last=self._last, conceal=self.conceal)
         taken.records, taken.sinks, taken.items, taken.outcomes = self.records, self.sinks, self.items, self.outcomes
         self.clear()
         return taken

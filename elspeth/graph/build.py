@@ -146,6 +146,8 @@ def _node(step: Step, place: int, stage: int, links: list[Link], schema: RowSche
         more["options"] = section.options
         more["validate_input"] = section.validate_input
     match section:
+        case Sink():
+            more["error_fields"] = section.error_fields
         case Transform():
             more["pool_size"] = section.pool_size
         case Gate():

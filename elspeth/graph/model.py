@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from elspeth.plugins.contract import ERROR_FIELDS, REFUSED
+
 NodeKind = Literal["source", "transform", "gate", "aggregation", "coalesce", "sink"]
 EdgeMode = Literal["move", "copy", "divert"]
 
@@ -61,6 +63,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     select_branch: str | None = None
 
     # sinks
+    error_fields: bool = False  # whether rows that steps refused come with `ERROR_FIELDS`
     default: bool = False  # the end of the normal way: a row that lands here is `completed`, elsewhere `routed`
 
 
@@ -94,6 +97,14 @@ class Graph(msgspec.Struct, frozen=True):
         others = (target for node in self.nodes for targets in node.routes.values() for target in targets)
         errors = (node.on_error for node in self.nodes if node.on_error and node.kind != "source")
         return refused and any(target.node == node_id for target in (*others, *errors))
+
+    def evidence(self, node_id: str) -> tuple[str, ...]:
+        """The fields that refused rows have at this sink and others there need not have, in the order of columns."""
+        fields: tuple[str, ...] = REFUSED if self.takes_refused(node_id) else ()
+        errors = (node.on_error for node in self.nodes if node.on_error and node.kind != "source")
+        if any(target.node == node_id for target in errors) and self.node(node_id).error_fields:
+            fields += tuple(name for name in ERROR_FIELDS if name not in fields)
+        return fields
 
     def of_kind(self, *kinds: NodeKind) -> tuple[Node, ...]:
         """The nodes of these kinds, in topological order."""

@@ -39,6 +39,9 @@ Row = dict[str, Any]
 REFUSED = ("_line", "_error", "_raw")
 """What a row that its source refused has beside its own fields: where it stood, why, and the line as it was read."""
 
+ERROR_FIELDS = ("_error", "_node")
+"""What a row that a step or a sink refused has beside its own fields: why, and the name of who refused it."""
+
 Cursor = Any  # a small value that JSON can hold; what it means is the source's own business
 Position = dict[str, Any]  # likewise for sinks: `Sink.describe` says what others may know of it
 Determinism = Literal["deterministic", "nondeterministic"]
@@ -95,8 +98,10 @@ class Context:
     `random` is seeded from run, node and row: a replay sees the same numbers. `now` is the time the row was read
     (ISO 8601, UTC; of a batch, its last row), kept when a process is restarted; a row that no commit holds is read
     again when the run is resumed. `takes_refused` tells a sink that rows which a source refused come to it as well
-    as others: those have the fields `REFUSED` beside their own. `idempotency_key` is the same for every try at the
-    same row. Call `progress()` in long work: a node that calls it is slow, not hung.
+    as others: those have the fields `REFUSED` beside their own. `evidence` names the fields that only refused rows
+    have where rows of several kinds come to one sink, and `ERROR_FIELDS` wherever steps send what they refuse.
+    `idempotency_key` is the same for every try at the same row. Call `progress()` in long work: a node that calls it
+    is slow, not hung.
     """
 
     run_id: str
@@ -107,6 +112,7 @@ class Context:
     state_directory: Path = Path("state")
     headers: dict[str, str] = field(default_factory=dict)
     takes_refused: bool = False
+    evidence: tuple[str, ...] = ()
     _beat: Any = None
     _prove: Any = None
     _random: random.Random | None = None

@@ -45,6 +45,7 @@ class PluginFactory:
             state_directory=Path(plan.state_directory),
             headers=plan.headers,
             takes_refused=plan.graph.takes_refused(node_id),
+            evidence=plan.graph.evidence(node_id),
             _beat=self._beat,
             _prove=lambda: prove_ownership(Path(plan.database), plan.run_id, plan.attempt),
         )

@@ -14,11 +14,11 @@ from elspeth.clock import utc_now
 from elspeth.coordinator.protocol import Flush, Flushed, JsonObject, RestoreSinks, SinksReady, TailCut, Write, Written
 from elspeth.execution import codec
 from elspeth.execution.codec import SinkItems
-from elspeth.execution.executor import facts_text
+from elspeth.execution.executor import facts_text, with_error
 from elspeth.file_identity import require_apart
 from elspeth.graph.model import DISCARD, Node
 from elspeth.outputs import SinkState
-from elspeth.plugins.contract import Sink
+from elspeth.plugins.contract import ERROR_FIELDS, Sink
 from elspeth.roles.plan import decode_plan
 from elspeth.roles.plugin_factory import PluginFactory
 from elspeth.roles.role import Role
@@ -174,7 +174,10 @@ class SinkRole(Role):
             diverted.tokens.append(token)
             diverted.outcomes.append("quarantined")
             diverted.errors.append(error)
-            diverted.rows.append(items.rows[place])
+            row = items.rows[place]
+            if items.outcomes[place] != "quarantined" or ERROR_FIELDS[0] not in row:  # else it keeps the first reason
+                row = with_error(self._outputs[target].node, row, node.id, self.concealment.text(str(facts["reason"])))
+            diverted.rows.append(row)
         if diverted.order and target is not None:
             micro_batch[target] = _merged(micro_batch.get(target), diverted)
 

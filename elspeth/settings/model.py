@@ -150,10 +150,14 @@ class Coalesce(Section):
 
 
 class Sink(StepSection):
-    """Where rows end. `on_write_failure` is another sink's name, or `discard`."""
+    """Where rows end. `on_write_failure` is another sink's name, or `discard`.
+
+    `error_fields`: rows that a step or another sink refused, and sent here, carry `_error` and `_node`.
+    """
 
     plugin: Text
     on_write_failure: Text | None = None
+    error_fields: bool = True
 
 
 class Export(Section):

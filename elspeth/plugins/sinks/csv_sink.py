@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from elspeth.errors import SettingsError
-from elspeth.plugins.contract import REFUSED, Position, Row, RowError
+from elspeth.plugins.contract import ERROR_FIELDS, REFUSED, Position, Row, RowError
 from elspeth.plugins.sinks.csv_text import line, read_header
 from elspeth.plugins.sinks.file_sink import FileSink, FileSinkOptions
 from elspeth.schema import RowSchema
@@ -117,7 +117,9 @@ class CsvSink(FileSink):
     def fields(self, position: Position) -> tuple[frozenset[str], frozenset[str]] | None:
         """The columns of the file that is appended to."""
         columns = self._columns_in(position.get("format", {}))
-        return None if columns is None else (frozenset(columns) - self._optional, frozenset(columns))
+        if columns is None:
+            return None
+        return frozenset(columns) - self._optional - frozenset(self._context.evidence), frozenset(columns)
 
     def state(self) -> dict[str, Any]:
         """The columns, once the header is written."""
@@ -143,9 +145,10 @@ class CsvSink(FileSink):
         """Write the header and, in the same piece, the first row that is taken."""
         extra = () if self._fixed else tuple(key for key in row if key not in self._declared)
         columns = self._declared + extra
-        if self._context.takes_refused and not self._fixed:
-            # Rows of two shapes: those that were not refused leave the evidence empty.
-            columns = (*(name for name in columns if name not in REFUSED), *REFUSED)
+        evidence = self._context.evidence
+        if evidence and not self._fixed:
+            # Rows of several shapes: those that were not refused leave the evidence empty.
+            columns = (*(name for name in columns if name not in evidence), *evidence)
         try:
             if not columns:
                 raise RowError("the row has no fields, so there is no header to write")
@@ -198,14 +201,18 @@ class CsvSink(FileSink):
     def _line(self, row: Row, columns: tuple[str, ...]) -> bytes:
         missing = [column for column in columns if column not in row and column not in self._optional]
         extra = [key for key in row if key not in columns]
-        if REFUSED[0] in row and REFUSED[-1] in row:  # refused by its source: it has what could be told apart
+        evidence = self._context.evidence
+        if _is_refused(row, evidence):  # it has what there was when it was refused
             missing = []
-            extra = [key for key in extra if key not in REFUSED]
-        elif self._context.takes_refused:
-            missing = [column for column in missing if column not in REFUSED]
+            extra = [key for key in extra if key not in REFUSED and key not in evidence]
+        elif evidence:
+            missing = [column for column in missing if column not in evidence]
         if missing or extra:
             raise RowError(_misfit(missing, extra))
         values = [row.get(column) for column in columns]
+        if "_error" in evidence and "_error" in columns and isinstance(row.get("_error"), str):
+            # A reason in letters that the encoding lacks must not cost the row.
+            values[columns.index("_error")] = row["_error"].encode(self.codec, "backslashreplace").decode(self.codec)
         return line(values, columns, self.options.delimiter, self.options.line_terminator, self.codec)
 
     def _header(self, columns: tuple[str, ...]) -> bytes:
@@ -240,6 +247,11 @@ class CsvSink(FileSink):
     def _renamed(self) -> tuple[str, ...]:
         headers = self.options.headers
         return tuple(headers) if isinstance(headers, dict) else ()
+
+
+def _is_refused(row: Row, evidence: tuple[str, ...]) -> bool:
+    by_source = REFUSED[0] in row and REFUSED[-1] in row
+    return by_source or (ERROR_FIELDS[-1] in evidence and all(name in row for name in ERROR_FIELDS))
 
 
 def _misfit(missing: list[str], extra: list[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from elspeth.plugins.contract import Position, Row, RowError
+from elspeth.plugins.contract import ERROR_FIELDS, Position, Row, RowError
 from elspeth.plugins.sinks.file_sink import FileSink, FileSinkOptions
 
 
@@ -66,9 +66,11 @@ class TextSink(FileSink):
     def _line(self, row: Row) -> bytes:
         name = self.options.field
         if name is None:
-            if len(row) != 1:
-                raise RowError(f"the row has {len(row)} fields, and the sink's option `field` does not say which")
-            (name,) = row
+            with_errors = ERROR_FIELDS[-1] in self._context.evidence
+            own = [key for key in row if not with_errors or key not in ERROR_FIELDS] or list(row)
+            if len(own) != 1:
+                raise RowError(f"the row has {len(own)} fields, and the sink's option `field` does not say which")
+            (name,) = own
         if name not in row:
             raise RowError(f"the row has no field {name}")
         value = row[name]

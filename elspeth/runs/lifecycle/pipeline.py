@@ -85,9 +85,16 @@ class Pipeline:
     def inspect_sink(self, node_id: str, state_directory: Path) -> None:
         """Look at one output without touching it. Raises what its plugin raises."""
         plugin = self.sink(node_id)
-        plugin.setup(Context("", node_id, state_directory=state_directory, headers=self.headers))
+        plugin.setup(self.sink_context("", node_id, state_directory))
         position = plugin.inspect()
         self.sinks[node_id] = SinkState(position, plugin.describe(position))
+
+    def sink_context(self, run_id: str, node_id: str, state_directory: Path) -> Context:
+        """What a sink is told when nothing is written yet."""
+        return Context(
+            run_id, node_id, state_directory=state_directory, headers=self.headers,
+            takes_refused=self.graph.takes_refused(node_id), evidence=self.graph.evidence(node_id),
+        )  # fmt: skip
 
     def check_fields(self) -> None:
         """Hold the steps against the headers that were found. Raises `SettingsProblems` for what no row could pass."""

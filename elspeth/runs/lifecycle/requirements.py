@@ -14,7 +14,6 @@ from elspeth.audit.query.values import Attempt, CheckpointRecord, NodeRecord, Ru
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.errors import ConfigurationMismatch, ElspethError, NoCheckpoint, SettingsError
 from elspeth.outputs import sink_states
-from elspeth.plugins.contract import Context
 from elspeth.runs.lifecycle.drive import state_directory
 from elspeth.runs.lifecycle.driver import Driver, differences, present
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_stored_pipeline
@@ -149,5 +148,5 @@ def check_source(pipeline: Pipeline, node_id: str, checkpoint: Checkpoint) -> No
 def check_output(run: Run, pipeline: Pipeline, node_id: str, checkpoint: Checkpoint) -> None:
     """Prove that an output holds what the checkpoint says. Raises `OutputDamaged`, `Temporary`."""
     plugin = pipeline.sink(node_id)
-    plugin.setup(Context(run.run_id, node_id, state_directory=state_directory(pipeline), headers=pipeline.headers))
+    plugin.setup(pipeline.sink_context(run.run_id, node_id, state_directory(pipeline)))
     plugin.check(sink_states(checkpoint.sink_positions)[node_id].position)

@@ -16,7 +16,7 @@ from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.settings import SettingsProblems
 from elspeth.testing.in_process import RUN_ID, InProcess, read
 from tests.kit.pipelines.generator import pipeline, place
-from tests.kit.pipelines.interpreter import Interpreter, Result
+from tests.kit.pipelines.interpreter import Interpreter, Result, comparable
 
 SEEDS = 400
 BLOCKS = 8
@@ -24,7 +24,7 @@ BLOCKS = 8
 
 def shown(row: dict[str, Any]) -> str:
     """A row with its keys in order and its types visible."""
-    return json.dumps({"_refused": True} if "_raw" in row else row)
+    return json.dumps(comparable(row))
 
 
 def chunks_of(found: Pipeline, rng: Random) -> list[codec.Rows]:

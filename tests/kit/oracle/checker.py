@@ -177,8 +177,10 @@ class _Comparison:
             return  # none or several: reported with the accounts
         record = records[0]
         refusals = 1 if way.states and way.states[-1].returned is None else 0
-        while way.sink is not None and not self.outputs[way.sink].take(way.row, exact=piece.valid):
+        exact = piece.valid and not refusals  # a refused row carries the product's own words
+        while way.sink is not None and not self.outputs[way.sink].take(way.row, exact=exact):
             refusals += 1
+            exact = False
             way = self.pipeline.error(way.states, setting(self.pipeline.sinks[way.sink], "on_write_failure"), way.row)
         due = (way.outcome, way.sink, len(self.outputs[way.sink].rows) if way.sink else None)
         found = (record["outcome"], record["sink_name"], record["sink_row"])

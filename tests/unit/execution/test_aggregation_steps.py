@@ -235,4 +235,4 @@ def test_members_of_a_batch_that_fails_go_where_errors_go_as_they_came() -> None
 
     run = batching("trigger: {count: 2}", spoiling)
     run.feed({"n": 0}, {"n": 1})
-    assert run.rows["errors"] == [{"n": 0}, {"n": 1}]
+    assert run.rows["errors"] == [{"n": n, "_error": "asked for", "_node": "b"} for n in (0, 1)]

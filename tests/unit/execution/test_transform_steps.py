@@ -39,7 +39,8 @@ def test_a_refused_row_goes_where_errors_of_the_step_go_with_node_and_reason(on_
     run = linear(on_error, refusing)
     run.feed({"a": 3})
     assert run.ends == {token(0): end}
-    assert run.rows["errors"] == ([{"a": 3}] if on_error == "errors" else [])
+    refused = {"a": 3, "_error": "the amount is odd", "_node": "t"}
+    assert run.rows["errors"] == ([refused] if on_error == "errors" else [])
     [record] = run.records("transform_errors")
     assert json.loads(record["error_json"]) == {"node": "t", "reason": "the amount is odd", "amount": 3}
     assert (record["node_id"], record["token_id"], record["destination"]) == ("t", token(0), on_error)
@@ -285,7 +286,7 @@ def test_a_row_that_is_changed_before_it_is_refused_goes_where_errors_go_as_it_c
 
     run = linear("errors", spoiling)
     run.feed({"a": 3})
-    assert run.rows["errors"] == [{"a": 3}]
+    assert run.rows["errors"] == [{"a": 3, "_error": "the amount is odd", "_node": "t"}]
 
 
 def test_a_row_that_is_changed_before_a_transient_error_is_as_it_was_at_the_next_try() -> None:
