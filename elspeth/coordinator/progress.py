@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 from elspeth.concealment import NOTHING, Concealment
+from elspeth.coordinator.checkpoint import SourcePosition
 from elspeth.coordinator.protocol import Chunk, Owned
 
 
@@ -13,7 +14,8 @@ class Progress:
     """Counts of the run, and lines that a person should see.
 
     `rows_read` and `rows_done` count rows over the whole run, `rows_before` those of earlier attempts; `offset` of
-    `size` bytes of the input are read (None where nobody can tell).
+    `size` bytes of the input are read (None where nobody can tell). `sources` is where each source stands by the last
+    commit.
     """
 
     def __init__(self, size: int | None = None, concealment: Concealment = NOTHING) -> None:
@@ -26,6 +28,7 @@ class Progress:
         self.rows_done = 0
         self.rows_committed = 0
         self.commits = 0
+        self.sources: dict[str, SourcePosition] = {}
         self.outcomes: dict[str, int] = {}
         self.sinks: dict[str, int] = {}
         self.restarts = 0
@@ -54,3 +57,4 @@ class Progress:
         self.outcomes, self.sinks = pipeline.outcomes, pipeline.written_rows
         self.rows_done = pipeline.rows_done
         self.rows_committed = pipeline.durable.row_count
+        self.sources = pipeline.durable.source_positions

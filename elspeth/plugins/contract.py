@@ -212,6 +212,20 @@ class Source(Plugin):
         """
         return None
 
+    def end(self) -> Cursor | None:
+        """The cursor of an input that gave no row, where who comes back must notice what was added; None: nobody must.
+
+        Called when `read` has come to its end without a row.
+        """
+        return None
+
+    def grown(self, cursor: Cursor | None) -> str | None:
+        """A sentence if there is input behind the last row, at `cursor`, although `read` had come to its end there.
+
+        Asked when a run is complete, of an object that has read nothing perhaps; None for `cursor`: there was no row.
+        """
+        return None
+
     def describe(self) -> SourceInfo:
         """Facts for the plan, the progress display and the artifact record. Raises `SettingsError` if unreadable."""
         return SourceInfo()

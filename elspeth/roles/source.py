@@ -199,6 +199,8 @@ class SourceRole(Role):
         if grown is not None:
             logger.warning(grown)
         last = source.node.id == self._nodes[-1].id
+        if source.cursor is None:
+            source.cursor = plugin.end()
         split_point = SplitPoint(0, source.cursor, plugin.proof())
         offset = plugin.offset(source.cursor) if source.cursor is not None else 0
         chunk = Chunk(self._seq, self._row_index, 0, source.node.id, (split_point,), offset, ended=True, last=last)

@@ -22,7 +22,7 @@ from elspeth.runs.lifecycle.drive import AttemptResult
 SHAPE: dict[str, Any] = {
     "status": "refused", "run_id": None, "rows": 0, "outcomes": {}, "sinks": {}, "duration_seconds": 0.0,
     "database": None, "exit_code": None, "resumable": False, "next_command": None, "error": None, "all_failed": False,
-    "reasons": [],
+    "reasons": [], "notes": [],
 }  # fmt: skip
 """The keys of every JSON result of `run` and `resume`, with what they hold where nothing was run."""
 
@@ -118,6 +118,7 @@ class Result:
             "next_command": self.resume,
             "error": error.to_value() if error else None,
             "all_failed": self.all_failed,
+            "notes": list(self.notes),
             "reasons": [
                 {"node": each.node, "reason": each.reason, "count": each.count, "token": each.token}
                 for each in self.reasons

@@ -107,6 +107,9 @@ def _carry_out(
     # Without checkpoint 0 there is no run yet that could be continued.
     recorded = ended.progress.started or attempt > 1
     continues = resumable and recorded and ended.error is not None and not isinstance(ended.error, TakenOver)
+    if ended.error is None:
+        grown = pipeline.grown(ended.progress.sources)
+        notes += tuple(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in grown)
     result = Result(
         ended=ended,
         database=database.absolute(),

@@ -63,6 +63,7 @@ class _Layout:
     headers: dict[str, str] | None  # None: the file ends before a header
     offset: int
     line: int
+    open: bool = False  # whether the header is the last line, and has no end
 
 
 class CsvSource(FileSource):
@@ -78,6 +79,7 @@ class CsvSource(FileSource):
     name = "csv"
     _taken: list[bytes] = []  # the lines of the row read last
     _encoding: Encoding | None = None
+    _end: Cursor | None = None  # behind a header that had no end when reading began
     Options: ClassVar[type[PluginOptions]] = CsvOptions
 
     def describe(self) -> SourceInfo:
@@ -116,9 +118,21 @@ class CsvSource(FileSource):
     def read(self, cursor: Cursor | None) -> Iterator[tuple[Row | Invalid, Cursor]]:
         layout = self._layout()
         offset, line, *state = cursor or (layout.offset, layout.line)
-        with self._prefix.start(offset, at_end=state == [AT_END]) as file:
+        if cursor is None and layout.open:
+            self._unfinished = True
+            self._end = [offset, line, AT_END]
+        with self._prefix.start(offset, at_end=state == [AT_END] or self._end is not None) as file:
             if layout.headers is not None and state != [AT_END]:
                 yield from self._rows(file, layout, offset, line, state[0] if state else 0)
+
+    def end(self) -> Cursor | None:
+        return self._end
+
+    def _begins_at(self) -> int:
+        return self._layout().offset
+
+    def _no_rows(self) -> bytes:
+        return b"\r\n\0"  # a line of spaces is a row of one field; the NUL is half of a line end in UTF-16
 
     def _rows(
         self, file: HashedFile, layout: _Layout, offset: int, line: int, apart: int
@@ -193,8 +207,11 @@ class CsvSource(FileSource):
                     if feed.flaw:
                         raise Broken(feed.flaw)
                     if fields:
-                        offset = feed.offset + sum(map(len, feed.taken))
-                        return _Layout(encoding, self._headers(fields), offset, line + len(feed.taken))
+                        header = b"".join(feed.taken)
+                        return _Layout(
+                            encoding, self._headers(fields), feed.offset + len(header), line + len(feed.taken),
+                            not header.endswith(encoding.newline),
+                        )  # fmt: skip
             except (csv.Error, Broken, ValueError) as error:
                 raise SettingsError(
                     f"Source file {self.path}: its header, in line {line + 1}, cannot be used: {error}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
 from collections import deque
 from collections.abc import Iterator
 from io import FileIO
@@ -84,9 +85,27 @@ class FileSource(Source):
                 details=(f"{more:,} bytes were added while it was read",),
                 next_step=_PUT_BACK,
             )
-        if more > 0:
-            return f"source file {self.path} has grown by {more:,} bytes since its end was read; they are not looked at"
-        return None
+        return self._grown_by(more) if more > 0 else None
+
+    def grown(self, cursor: Cursor | None) -> str | None:
+        offset = self._begins_at() if cursor is None else int(cursor[0])
+        size = 0
+        seen = False
+        for block in self._prefix.behind(offset):
+            size += len(block)
+            seen = seen or bool(block.strip(self._no_rows()))
+        return self._grown_by(size) if seen else None
+
+    def _begins_at(self) -> int:
+        """Where the first row begins, bytes."""
+        return 0
+
+    def _no_rows(self) -> bytes:
+        """The bytes of which lines are made that are passed over."""
+        return b""
+
+    def _grown_by(self, size: int) -> str:
+        return f"source file {self.path} has grown by {size:,} bytes since its end was read; they are not looked at"
 
     def line(self, cursor: Cursor) -> int:
         return int(cursor[1]) - self._further_lines
@@ -122,6 +141,12 @@ class HashedFile:
         """The first `size` bytes, or all there are. Raises `SettingsError`."""
         with self._open() as file:
             return b"".join(self._blocks(file, size))
+
+    def behind(self, offset: int) -> Iterator[bytes]:
+        """The blocks behind `offset` as they are now; whatever is being read is not disturbed. Raises like `size`."""
+        with self._open() as file:
+            file.seek(offset)
+            yield from self._blocks(file, sys.maxsize)
 
     def start(self, offset: int, *, at_end: bool = False) -> HashedFile:
         """Be ready to give the blocks behind `offset`; use it in a `with` statement, which closes the file.

@@ -17,6 +17,7 @@ from elspeth.plugins.sources.json_elements import ElementReader, Truncated, Unex
 from elspeth.plugins.sources.lines import Encoding, Overlong, detect, plain_lines
 
 _KEYS = re.compile(rb'"\s*:')
+_BLANK = b" \t\r\n\v\f"
 _MANY_DIGITS = re.compile(rb"\d{19}")
 _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "an array", type(None): "null"}
 
@@ -72,6 +73,26 @@ class JsonSource(FileSource):
             if first and first != wanted:
                 raise self._no_array(f"it begins with {first.decode('latin-1')!r}")
         return info
+
+    def said_at_end(self) -> str | None:
+        return None if self.options.data_key else super().said_at_end()  # what follows the array is not looked at
+
+    def grown(self, cursor: Cursor | None) -> str | None:
+        if self.options.by_line or self.options.data_key:
+            return super().grown(cursor) if self.options.by_line else None
+        offset = self._begins_at() if cursor is None else int(cursor[0])
+        size, left = 0, b""
+        for block in self._prefix.behind(offset):
+            size += len(block)
+            left = (left + block.translate(None, _BLANK))[:3]
+        closing = b"[]" if cursor is None else b"]"
+        return None if left in (b"", closing) or list(cursor or ())[2:] == [AT_END] else self._grown_by(size)
+
+    def _begins_at(self) -> int:
+        return self._encoding().bom_bytes
+
+    def _no_rows(self) -> bytes:
+        return _BLANK
 
     def read(self, cursor: Cursor | None) -> Iterator[tuple[Row | Invalid, Cursor]]:
         encoding = self._encoding()

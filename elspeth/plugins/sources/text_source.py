@@ -44,6 +44,12 @@ class TextSource(FileSource):
         detect(self.options.encoding, self._prefix.head(64), self.path)
         return info
 
+    def _begins_at(self) -> int:
+        return detect(self.options.encoding, self._prefix.head(4), self.path).bom_bytes
+
+    def _no_rows(self) -> bytes:
+        return b" \t\r\n\v\f\0" if self.options.skip_blank_lines else b""
+
     def read(self, cursor: Cursor | None) -> Iterator[tuple[Row | Invalid, Cursor]]:
         options = self.options
         column, strip, skip, limit = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import orjson
 
 from elspeth import __version__, canonical
 from elspeth.audit.store.records import Records
+from elspeth.coordinator.checkpoint import SourcePosition
 from elspeth.errors import ElspethError
 from elspeth.graph.branches import check_branches
 from elspeth.graph.build import build
@@ -73,6 +75,15 @@ class Pipeline:
         """Bytes of input, as far as all sources can tell."""
         sizes = [info.size_bytes for info in self.sources.values()]
         return sum(size for size in sizes if size is not None) if None not in sizes else None
+
+    def grown(self, positions: Mapping[str, SourcePosition]) -> tuple[str, ...]:
+        """A sentence for each source that has more input by now than was read, which ended where `positions` say."""
+        found = []
+        for node in self.graph.of_kind("source"):
+            held = positions.get(node.id)
+            with contextlib.suppress(ElspethError, OSError):  # an input that is gone was read all the same
+                found.append(self.source(node.id).grown(held.cursor if held else None))
+        return tuple(sentence for sentence in found if sentence is not None)
 
     def inspect(self, state_directory: Path) -> None:
         """Look at inputs and outputs without touching them. Raises what their plugins raise."""

@@ -114,7 +114,8 @@ def prepare(
         check_source(pipeline, node.id, checkpoint)
     for node in pipeline.graph.of_kind("sink"):
         check_output(run, pipeline, node.id, checkpoint)
-    notes += _grown(pipeline.sizes(), sizes)
+    ended = {source for source, held in checkpoint.source_positions.items() if held.ended}
+    notes += _grown({source: size for source, size in pipeline.sizes().items() if source not in ended}, sizes)
     held = state.checkpoint
     died = [
         attempt.end_reason is None or attempt.end_reason.startswith(("taken over", "fix by"))
