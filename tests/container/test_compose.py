@@ -30,7 +30,7 @@ class Service:
         client = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
         done = subprocess.run(
             [*client, "--project-name", f"elspeth-test-{os.getpid()}", "--file", "compose.yaml", *words],
-            cwd=self.pipeline.root, capture_output=True, text=True, timeout=120, check=False,
+            cwd=self.pipeline.root, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

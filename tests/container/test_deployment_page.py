@@ -38,6 +38,6 @@ def test_every_command_of_the_page_works(base: str, tmp_path: Path) -> None:
 def typed_in(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     """Lines of shell, with stdout and stderr together."""
     return subprocess.run(
-        ["bash", "-c", text], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+        ["bash", "-c", text], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
         check=False,
     )  # fmt: skip

@@ -91,7 +91,7 @@ def test_the_command_of_the_runbook_resumes_a_run_whose_container_was_killed(
     run_id = run_id_in(container)
 
     command = RESUME.replace("<RUN_ID>", run_id)
-    done = subprocess.run(["bash", "-c", command], cwd=pipeline.root, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["bash", "-c", command], cwd=pipeline.root, capture_output=True, text=True, timeout=600)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert pipeline.written() == expected()

@@ -25,7 +25,8 @@ from pathlib import Path
 
 from elspeth.runs.liveness.locks import probe
 from tests.kit.pipelines.trial import lay, settings, violations
-from tests.kit.processes.tree import Tree, events, outputs, run_of, state_of, wait_until
+from tests.kit.processes.tree import Tree, events, outputs, run_of, state_of
+from tests.kit.processes.waiting import wait_until
 
 ROLES = ("main", "fork_server", "audit", "sinks", "stage", "source", "worker")
 ROWS = 1500
@@ -145,7 +146,7 @@ class Storm:
             found += [f"output {name} differs" for name, digest in outputs(folder).items() if expected[name] != digest]
             found += violations(folder, recompute=False)
         with suppress(AssertionError):
-            wait_until(lambda: not tree.survivors(), 2.0)
+            wait_until(lambda: not tree.survivors())
         found += [f"left over: {title}" for title in tree.survivors()]
         found += [
             f"{lock.name} is not free" for lock in (folder / "runs/locks").iterdir() if probe(lock).state != "free"

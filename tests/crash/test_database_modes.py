@@ -12,8 +12,9 @@ import pytest
 
 from tests.crash.test_sweep import armed, run_words
 from tests.kit.pipelines.crash_pipelines import DECIDING, lay_out
-from tests.kit.processes.program import Programs, wait_until
+from tests.kit.processes.program import Programs
 from tests.kit.processes.recorded_run import run_id
+from tests.kit.processes.waiting import wait_until
 
 MODES = ("audit.before_in_use", "audit.after_in_use", "audit.before_at_rest", "audit.after_at_rest")
 SHELL = shutil.which("sqlite3")
@@ -31,7 +32,7 @@ QUERIES = (
 
 def read_only(database: Path, query: str) -> subprocess.CompletedProcess[str]:
     assert SHELL is not None
-    return subprocess.run([SHELL, "-readonly", str(database), query], capture_output=True, text=True, timeout=60)
+    return subprocess.run([SHELL, "-readonly", str(database), query], capture_output=True, text=True, timeout=600)
 
 
 def died_at(point: str, folder: Path, programs: Programs) -> Path:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit.pipelines.trial import lay, settings, violations
-from tests.kit.processes.tree import Tree, committed, events, outputs, query, run_of, wait_until
+from tests.kit.processes.tree import Tree, committed, events, outputs, query, run_of
+from tests.kit.processes.waiting import wait_until
 
 ROWS = 300
 HANG = 3.0
@@ -95,8 +96,8 @@ def test_a_main_process_that_stands_still_is_killed_by_its_children(
         wait_until(lambda: committed(folder) > 20)
         tree.children()
         tree.strike("main", signal.SIGSTOP)
-        assert tree.wait(30) == -signal.SIGKILL
-        wait_until(lambda: not tree.survivors(), 2.0)
+        assert tree.wait() == -signal.SIGKILL
+        wait_until(lambda: not tree.survivors())
     with Tree.resume(folder) as tree:
         assert tree.wait() == 0, tree.log
     assert run_of(folder)[1:] == ("completed", 2)

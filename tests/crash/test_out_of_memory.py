@@ -27,7 +27,7 @@ def group() -> Iterator[MemoryGroup]:
 def test_a_row_that_takes_all_the_memory_is_set_aside(tmp_path: Path, group: MemoryGroup) -> None:
     folder = lay(tmp_path / "run", ROWS, settings(max_restarts=1), {57: "hungry"})
     with Tree.run(folder, before=group.enter) as tree:
-        assert tree.wait(120) == 0, tree.log
+        assert tree.wait() == 0, tree.log
     assert group.kills() >= 4
     assert violations(folder, poisoned=(57,)) == []
     assert written(folder, "bad") == [57]
@@ -44,7 +44,7 @@ def test_too_little_memory_for_any_row_blames_none_now_or_later(
     codes = []
     while len(codes) < 5 and codes[-1:] != [0]:  # as a restart policy would
         with Tree.run(folder, "--auto-resume", before=group.enter) as tree:
-            codes.append(tree.wait(120))
+            codes.append(tree.wait())
             if codes[-1] == 75:
                 assert "out of memory: the memory limit of its control group is" in tree.log
                 assert f"{megabytes} MiB" in tree.log

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit.pipelines.trial import lay, settings, violations
-from tests.kit.processes.tree import Tree, committed, events, outputs, pending, query, run_of, wait_until
+from tests.kit.processes.tree import Tree, committed, events, outputs, pending, query, run_of
+from tests.kit.processes.waiting import wait_until
 
 ROWS = 400
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.kit.pipelines.trial import lay, settings, violations
 from tests.kit.processes.held import elspeth, held_run, make
-from tests.kit.processes.tree import Tree, committed, events, outputs, query, run_of, state_of, wait_until
+from tests.kit.processes.tree import Tree, committed, events, outputs, query, run_of, state_of
+from tests.kit.processes.waiting import wait_until
 
 ROWS = 300
 
@@ -81,7 +82,7 @@ def test_children_of_a_dead_main_process_end_within_two_seconds(tmp_path: Path) 
         children = tree.children()
         os.kill(children["sinks"], signal.SIGSTOP)  # a stopped one, too
         tree.strike("main")
-        wait_until(lambda: not tree.survivors(), 2.0)
+        wait_until(lambda: not tree.survivors())
     assert len(children) >= 4
 
 

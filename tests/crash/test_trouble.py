@@ -13,8 +13,9 @@ import pytest
 
 from tests.kit.oracle.checker import check
 from tests.kit.pipelines.crash_pipelines import DECIDING, SLOW, lay_out
-from tests.kit.processes.program import Programs, wait_until
+from tests.kit.processes.program import Programs
 from tests.kit.processes.recorded_run import outputs, query, run_id, snapshot
+from tests.kit.processes.waiting import wait_until
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 PLACES = ["output", "runs"]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit.pipelines.trial import lay, settings, violations
-from tests.kit.processes.tree import COMMAND, Tree, wait_until
+from tests.kit.processes.tree import COMMAND, Tree
+from tests.kit.processes.waiting import wait_until
 
 PIDS = Path("/sys/fs/cgroup/pids")
 
@@ -84,7 +85,7 @@ def test_a_missing_proc_is_named(tmp_path: Path) -> None:
     folder = lay(tmp_path / "run", 3, settings())
     hide = f"mount -t tmpfs none /proc && exec {COMMAND} run --settings pipeline.yaml --execute"
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", hide], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+        ["unshare", "-m", "sh", "-c", hide], cwd=folder, capture_output=True, text=True, check=False, timeout=600
     )
     if "unshare" in done.stderr or "mount:" in done.stderr:
         pytest.skip("nobody may hide /proc here (it takes root)")
@@ -96,6 +97,6 @@ def test_a_missing_proc_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [("status", "latest"), ("runs",), ("doctor",), ("validate", "--settings", "p.yaml")])
 def test_a_working_directory_that_was_deleted_is_named(tmp_path: Path, words: tuple[str, ...]) -> None:
     script = f"mkdir gone && cd gone && rmdir ../gone && exec {COMMAND} {' '.join(words)}"
-    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 75, done.stderr
     assert "the working directory has been deleted" in done.stderr

@@ -83,7 +83,7 @@ def stuck(folder: Path) -> Iterator[Scene]:
 
     def before(block: str) -> None:
         if "elspeth resume" in block:
-            process.wait(timeout=30)
+            process.wait(timeout=600)
             (folder / "go").touch()
 
     # Its words go to a file: a pipe that nobody reads would be another way to be stuck.
@@ -131,7 +131,7 @@ def kept(folder: Path) -> Iterator[Scene]:
                 time.sleep(0.05)
             yield Fixed(folder, run_id)
             (other / "go").touch()
-            assert process.wait(timeout=30) == 0, (other / "log").read_text()
+            assert process.wait(timeout=600) == 0, (other / "log").read_text()
         finally:
             process.kill()
             process.wait()

@@ -8,7 +8,8 @@ from itertools import groupby
 import psutil
 
 from actors import ChildDown, ChildUp, FrameReceived
-from tests.kit.processes.family import Family, open_descriptors, wait_until
+from tests.kit.processes.family import Family, open_descriptors
+from tests.kit.processes.waiting import wait_until
 
 NAMES = ("one", "two", "three")
 

@@ -22,7 +22,8 @@ from actors import (
     State,
     reactor,
 )
-from tests.kit.processes.family import TARGET, Family, open_descriptors, wait_until
+from tests.kit.processes.family import TARGET, Family, open_descriptors
+from tests.kit.processes.waiting import wait_until
 
 
 def test_a_child_is_started_with_its_argument_and_answers() -> None:
@@ -54,7 +55,7 @@ def test_frames_keep_their_order_and_a_hundred_megabytes_pass_both_ways() -> Non
         family.start()
         for number in range(100):
             family.outbox.send("ping", b"ping", b"%d" % number, memoryview(big))
-        wait_until(lambda: len(family.of(FrameReceived, "ping")) == 101, 60)
+        wait_until(lambda: len(family.of(FrameReceived, "ping")) == 101)
         frames = family.of(FrameReceived, "ping")[1:]
         assert [int(bytes(frame.parts[1])) for frame in frames] == list(range(100))
         assert all(frame.parts[2] == big for frame in frames)

@@ -19,7 +19,8 @@ from actors.places.local import fork_server
 from actors.places.local.fork_server import ForkServer, ForkServerGone
 from actors.places.local.procfs import stat
 from actors.supervisor import FORK_SERVERS
-from tests.kit.processes.family import TARGET, Family, open_descriptors, wait_until
+from tests.kit.processes.family import TARGET, Family, open_descriptors
+from tests.kit.processes.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 NAMES = ("one", "two", "three")

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from actors import Identity
-from tests.kit.processes.family import wait_until
+from tests.kit.processes.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -44,20 +44,20 @@ def test_children_of_a_killed_main_process_are_gone_within_two_seconds() -> None
         wait_until(lambda: [child.state() for child in children] == ["alive", "alive", "stopped", "alive"])
         main.kill()
         main.wait()
-        wait_until(lambda: gone(children), 2.0)
+        wait_until(lambda: gone(children))
 
 
 def test_a_main_process_that_stops_beating_is_killed_by_its_children() -> None:
     with main_process(2) as (main, children):
         main.send_signal(signal.SIGSTOP)
         assert main.wait(20) == -signal.SIGKILL
-        wait_until(lambda: gone(children), 2.0)
+        wait_until(lambda: gone(children))
 
 
 def test_a_listener_that_hangs_is_a_main_process_that_hangs() -> None:
     with main_process(2, "deaf") as (main, children):
         assert main.wait(20) == -signal.SIGKILL
-        wait_until(lambda: gone(children), 2.0)
+        wait_until(lambda: gone(children))
 
 
 def test_a_pause_that_ends_in_time_is_no_hang() -> None:

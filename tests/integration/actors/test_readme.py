@@ -23,7 +23,7 @@ def test_the_program_starts_crashes_restarts_hangs_and_drains_as_it_is_printed(t
     (tmp_path / "counter.py").write_text(block("python"), encoding="utf-8")
     root = str(Path(actors.__file__).parents[1])
     done = subprocess.run(
-        [sys.executable, "counter.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": root}, timeout=120,
+        [sys.executable, "counter.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": root}, timeout=600,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

@@ -11,7 +11,8 @@ import pytest
 
 from actors import ChildDown, ChildSpec, ChildUp, GaveUp, RestartIntensity, State
 from actors.places.local import fork_server
-from tests.kit.processes.family import TARGET, Family, wait_until
+from tests.kit.processes.family import TARGET, Family
+from tests.kit.processes.waiting import wait_until
 
 
 def lives(family: Family) -> list[tuple[str, str]]:

@@ -10,7 +10,8 @@ import pykka
 import pytest
 
 from actors import ChildSpec, GaveUp, RestartIntensity, Supervisor, Tick
-from tests.kit.processes.family import TARGET, Family, wait_until
+from tests.kit.processes.family import TARGET, Family
+from tests.kit.processes.waiting import wait_until
 
 HANG = 2.0  # seconds; a child starts well within it even on a busy machine
 

@@ -122,7 +122,7 @@ def test_a_signal_before_anything_was_begun_is_told_and_has_its_exit_code(
         # It has read this and waits for more: Python handles a signal that comes just before a read after that read.
         wait_until(lambda: not _unread(written.fileno()) and _is_waiting(process.pid), process)
         process.send_signal(number)
-        result, told = process.communicate(timeout=30)
+        result, told = process.communicate(timeout=600)
     assert process.returncode == code, told
     assert told.strip() == f"Stopped: stopped by {number.name}"
     assert json.loads(result)["exit_code"] == code

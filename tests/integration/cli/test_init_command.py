@@ -14,7 +14,7 @@ def test_what_init_writes_runs_with_the_command_that_it_names(tmp_path: Path) ->
     command = done.stdout.splitlines()[-1].strip()
     typed = command.replace("elspeth ", f"{shlex.quote(str(ELSPETH))} ", 1)
     ran = subprocess.run(
-        ["bash", "-c", typed], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
+        ["bash", "-c", typed], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=600
     )
     assert ran.returncode == 0, ran.stderr
     assert (tmp_path / "my first/output/review.csv").read_text() == (

@@ -161,7 +161,7 @@ def test_a_line_that_goes_on_after_it_was_read_leaves_the_run_incomplete(tmp_pat
     with (tmp_path / "in.csv").open("a") as file:
         file.write("34\n8,y\n")
     (tmp_path / "go").touch()
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == code, said
     with sqlite3.connect(tmp_path / "audit.db") as database:
         ((status, completed_at),) = database.execute("SELECT status, completed_at FROM runs").fetchall()

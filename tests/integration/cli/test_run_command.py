@@ -204,7 +204,7 @@ def test_a_run_that_is_interrupted_says_how_to_continue(tmp_path: Path, number: 
     wait_until((tmp_path / "reached").exists, process)
     process.send_signal(number)
     (tmp_path / "go").touch()
-    result, told = process.communicate(timeout=30)
+    result, told = process.communicate(timeout=600)
     value = json.loads(result)
     assert (process.returncode, value["exit_code"], value["status"]) == (code, code, "interrupted"), told
     assert f"Stopped: stopped by {number.name}\nNext: {value['next_command']}\n" in told

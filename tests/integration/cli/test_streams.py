@@ -31,7 +31,7 @@ def call(
 ) -> subprocess.CompletedProcess[str]:
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL} | more
     return subprocess.run(
-        [COMMAND, *words], cwd=folder, preexec_fn=before, text=True, timeout=120, check=False,
+        [COMMAND, *words], cwd=folder, preexec_fn=before, text=True, timeout=600, check=False,
         env={**os.environ, "NO_COLOR": "1", **(env or {})}, **options,
     )  # fmt: skip
 

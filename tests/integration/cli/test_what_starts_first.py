@@ -62,7 +62,7 @@ def test_a_command_that_is_refused_leaves_no_process_and_no_noise(words: tuple[s
         [ELSPETH, *words], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
-    _, said = command.communicate(timeout=60)
+    _, said = command.communicate(timeout=600)
     assert command.returncode in (1, 2)
     assert said.count("Error") == 1
     assert "Traceback" not in said

@@ -16,9 +16,9 @@ import pytest
 
 from elspeth.runs.doctor.database import check_database
 from elspeth.runs.doctor.findings import Findings
-from tests.kit.processes.family import wait_until
 from tests.kit.processes.held import COMMAND, committed, doctor, elspeth, held_run, killed_run, make
 from tests.kit.processes.tree import pending
+from tests.kit.processes.waiting import wait_until
 
 READ_ONLY = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"')
 SMALL_DISK = ("unshare", "--mount", "sh", "-c",
@@ -114,7 +114,7 @@ def test_plugin_files_of_two_folders_do_not_get_into_each_other_s_way(stopped: P
             stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        wait_until(lambda: process.poll() is not None or committed(stopped, known), 60)
+        wait_until(lambda: process.poll() is not None or committed(stopped, known))
         assert process.poll() is None, (other / "log").read_text()
     finally:
         process.send_signal(signal.SIGINT)

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.kit.processes.family import wait_until
 from tests.kit.processes.held import doctor, elspeth, held_run, killed_run, make
+from tests.kit.processes.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 OTHER_PIDS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -94,7 +94,7 @@ def test_a_pid_that_another_process_has_now_is_no_sign_of_life(tmp_path: Path) -
     settings = make(tmp_path)
     done = subprocess.run(
         [*OTHER_PIDS, sys.executable, "-c", REUSE, settings], cwd=ROOT, capture_output=True, text=True, check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=600,
     )  # fmt: skip
     pid, report = json.loads(done.stdout)
     run = only(report)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.doctor.test_doctor_verdicts import only
-from tests.kit.processes.family import wait_until
 from tests.kit.processes.held import doctor, elspeth, held_run, make
 from tests.kit.processes.tree import descendants_of
+from tests.kit.processes.waiting import wait_until
 
 FREEZER = Path("/sys/fs/cgroup/freezer")
 
@@ -27,7 +27,7 @@ def frozen(pids: list[int]) -> Iterator[None]:
         for pid in pids:
             (group / "cgroup.procs").write_text(str(pid))
         (group / "freezer.state").write_text("FROZEN")
-        wait_until(lambda: (group / "freezer.state").read_text().strip() == "FROZEN", 20, "all stand still")
+        wait_until(lambda: (group / "freezer.state").read_text().strip() == "FROZEN", "all stand still")
         yield
     finally:
         (group / "freezer.state").write_text("THAWED")

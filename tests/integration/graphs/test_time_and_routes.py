@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.kit.processes import program
+from tests.kit.processes.waiting import wait_until
 
 SOURCE = '''
 """A source that waits for a file before each row, as one does that listens to something."""
@@ -97,7 +98,7 @@ def test_a_time_out_fires_while_the_source_is_idle(
     folder = lay_out(tmp_path / "run", WAITING % (hold, meet))
     say(folder, 0)
     run = programs.start(folder, *RUN)
-    program.wait_until(lambda: ask(folder, FIRED.format(node)), what="the time-out is on record")
+    wait_until(lambda: ask(folder, FIRED.format(node)), what="the time-out is on record")
     say(folder, 1, "end")
     run.ends_with(0)
     branches = [list(json.loads(line)) for line in (folder / "out.jsonl").read_text().splitlines()]
@@ -113,15 +114,13 @@ def test_the_age_of_what_waits_survives_a_kill(tmp_path: Path, programs: program
         found = ask(folder, "SELECT message FROM checkpoints ORDER BY checkpoint_id DESC LIMIT 1")
         return [json.loads(found[0][0])] if found else []
 
-    program.wait_until(lambda: states() and states()[0]["stages"].get("1"), what="both branches wait, on record")
+    wait_until(lambda: states() and states()[0]["stages"].get("1"), what="both branches wait, on record")
     opened = states()[0]["stages"]["1"]["hold"]["opened"]
-    active_seconds = program.wait_until(
-        lambda: (d := states()[0]["driven"]) > opened + 1.0 and d, what="time is on record"
-    )
+    active_seconds = wait_until(lambda: (d := states()[0]["driven"]) > opened + 1.0 and d, what="time is on record")
     run.kill()
     again = programs.start(folder, "resume", "latest")
     say(folder, 1)
-    program.wait_until(lambda: states()[0]["rows"] == 2, what="the second row is on record")
+    wait_until(lambda: states()[0]["rows"] == 2, what="the second row is on record")
     found = states()[0]
     assert found["stages"]["1"]["hold"]["opened"] == opened
     assert found["stages"]["1"]["m"]["waiting"] == 2

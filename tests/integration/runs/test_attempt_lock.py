@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from elspeth.runs.liveness import evidence, locks
 from elspeth.runs.liveness.identity import AttemptIdentity
 from elspeth.runs.liveness.judge import judge
+from tests.kit.processes.waiting import wait_until
 
 HOLDER = """
 import subprocess, sys
@@ -27,13 +27,6 @@ child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"],
 print(child.pid, flush=True)
 input()
 """
-
-
-def wait_until(predicate: Callable[[], bool], timeout: float = 10.0) -> None:
-    end = time.monotonic() + timeout
-    while not predicate():
-        assert time.monotonic() < end
-        os.sched_yield()
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit.pipelines.trial import lay, settings
-from tests.kit.processes.tree import Tree, committed, run_of, wait_until
+from tests.kit.processes.tree import Tree, committed, run_of
+from tests.kit.processes.waiting import wait_until
 
 
 def locks(folder: Path) -> list[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,18 +10,10 @@ from typing import Any, TypeVar
 import pykka
 
 from actors import ChildDown, ChildSpec, ChildUp, FrameReceived, RestartIntensity, Supervisor, Tick
+from tests.kit.processes.waiting import wait_until
 
 T = TypeVar("T")
 TARGET = "tests.kit.processes.ping:Ping"
-
-
-def wait_until(predicate: Callable[[], T], timeout: float = 20.0, what: str = "") -> T:
-    """The predicate's first true value. Raises `AssertionError` after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not (value := predicate()):
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what or predicate}"
-        time.sleep(0.005)
-    return value
 
 
 def open_descriptors() -> int:

@@ -7,19 +7,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from elspeth.audit.query.reader import AuditReader
-from elspeth.errors import ElspethError
-from tests.kit.processes.family import wait_until
+from tests.kit.processes.tree import COMMAND, query
+from tests.kit.processes.waiting import PATIENCE_SECONDS, wait_until
 
 ROWS = 3000
 HELD_AT = 2500
-
-COMMAND = str(Path(sys.executable).with_name("elspeth"))
 
 PIPELINE = """
 source:
@@ -36,6 +32,7 @@ default_sink: output
 plugins: [./hold.py]
 checkpoint: {frequency: every_row}
 concurrency: {max_workers: 1}
+supervisor: {shutdown_seconds: 300}  # on a machine that is busy the last word takes its time, and is to be written
 """
 
 PLUGIN = '''
@@ -78,7 +75,7 @@ def elspeth(folder: Path, *words: str, **environ: str) -> subprocess.CompletedPr
     """Carry out a command in a folder."""
     return subprocess.run(
         [COMMAND, *words], cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, check=False,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
     )  # fmt: skip
 
 
@@ -101,7 +98,7 @@ def held_run(settings: Path, *wrapper: str, **environ: str) -> Iterator[tuple[su
             command, cwd=folder, env={**os.environ, **environ}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
-        wait_until(lambda: process.poll() is not None or committed(folder, before), 60, "a commit")
+        wait_until(lambda: process.poll() is not None or committed(folder, before), "a commit")
         assert process.poll() is None, log.read_text()
         (run_id,) = set(ids(folder)) - before
         yield process, run_id
@@ -121,18 +118,9 @@ def killed_run(settings: Path, *wrapper: str, **environ: str) -> str:
 
 def ids(folder: Path) -> list[str]:
     """The runs on record."""
-    try:
-        with AuditReader(folder / "runs" / "audit.db") as reader:
-            return [run.run_id for run in reader.runs()]
-    except ElspethError:
-        return []
+    return [run_id for (run_id,) in query(folder, "SELECT run_id FROM runs")]
 
 
 def committed(folder: Path, before: set[str]) -> bool:
     """Whether a new run has committed rows."""
-    for run_id in set(ids(folder)) - before:
-        with AuditReader(folder / "runs" / "audit.db") as reader:
-            held = reader.checkpoint(run_id)
-            if held is not None and json.loads(held.message)["rows"] > 0:
-                return True
-    return False
+    return bool({run_id for (run_id,) in query(folder, "SELECT DISTINCT run_id FROM rows")} - before)

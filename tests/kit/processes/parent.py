@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 
-from tests.kit.processes.family import Family, wait_until
+from tests.kit.processes.family import Family
+from tests.kit.processes.waiting import wait_until
 
 if __name__ == "__main__":
     watchdog = float(sys.argv[1]) or None
@@ -22,4 +23,4 @@ if __name__ == "__main__":
         sys.stdout.flush()
         if deaf:
             family.listener.proxy().hang()
-        wait_until(lambda: False, timeout=60)
+        wait_until(lambda: False, timeout=600)

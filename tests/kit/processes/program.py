@@ -7,25 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
-T = TypeVar("T")
+from tests.kit.processes.waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [str(Path(sys.executable).with_name("elspeth"))]
-PATIENCE_SECONDS = 60.0
-
-
-def wait_until(predicate: Callable[[], T], timeout: float = PATIENCE_SECONDS, what: str = "") -> T:
-    """The predicate's first true value. Raises `AssertionError` after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not (value := predicate()):
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what or predicate}"
-        time.sleep(0.002)
-    return value
 
 
 class Program:

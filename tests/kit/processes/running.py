@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.kit.processes.waiting import PATIENCE_SECONDS
+
 ELSPETH = Path(sys.executable).with_name("elspeth")
 EXAMPLES = Path(__file__).parents[3] / "ops" / "examples"
 
@@ -23,7 +25,12 @@ def environment(**variables: str) -> dict[str, str]:
 def elspeth(*words: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     return subprocess.run(
-        [ELSPETH, *words], cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=60
+        [ELSPETH, *words],
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -35,7 +42,7 @@ def begin(*words: str | Path, cwd: Path, **variables: str) -> subprocess.Popen[s
     )  # fmt: skip
 
 
-def wait_until(met: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 20.0) -> None:
+def wait_until(met: Callable[[], bool], process: subprocess.Popen[str], seconds: float = PATIENCE_SECONDS) -> None:
     """Return once it is so; fail with what the process printed if it ends or takes too long before."""
     end = time.monotonic() + seconds
     while not met():

@@ -16,19 +16,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from actors.places.local.identity import Identity
+from tests.kit.processes.waiting import PATIENCE_SECONDS, wait_until
 
 T = TypeVar("T")
 COMMAND = str(Path(sys.executable).with_name("elspeth"))
 DATABASE = Path("runs/audit.db")
-
-
-def wait_until(predicate: Callable[[], T], timeout: float = 60.0, what: str = "") -> T:
-    """The predicate's first true value. Raises `AssertionError` after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not (value := predicate()):
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what or predicate}"
-        time.sleep(0.01)
-    return value
 
 
 def descendants_of(pid: int) -> list[int]:
@@ -119,14 +111,14 @@ class Tree:
                         self._known[pid] = Identity.of(pid)
         return found
 
-    def child(self, name: str, timeout: float = 60.0) -> int:
+    def child(self, name: str) -> int:
         """The pid of a child, as soon as it is there."""
 
         def look() -> int | None:
             assert self.running or name in self.children(), f"the run ended without {name}:\n{self.log}"
             return self.children().get(name)
 
-        return wait_until(look, timeout, f"child {name}")  # type: ignore[return-value]
+        return wait_until(look, f"child {name}")  # type: ignore[return-value]
 
     def strike(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal to a child, or to the main process ("main"); answers the pid that was hit."""
@@ -149,7 +141,7 @@ class Tree:
         """What was printed to the standard output."""
         return self._result.read_text(encoding="utf-8", errors="replace")
 
-    def wait(self, timeout: float = 120.0) -> int:
+    def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
         """The exit code; negative for a signal."""
         try:
             return self.popen.wait(timeout)
