@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -16,6 +19,28 @@ def identity(path: Path) -> tuple[int, int] | str:
     except OSError:
         return os.path.realpath(path)
     return found.st_dev, found.st_ino
+
+
+class NotRegularFile(OSError):
+    """A folder, pipe, socket or device stands where a file should be."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.EINVAL, "it is no regular file", str(path))
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a file to read its bytes; raises `NotRegularFile` for anything else, `OSError` where it cannot be opened.
+
+    For files that were ours and may have been replaced: a pipe would let us wait for ever, and a device has no end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise NotRegularFile(path)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def require_apart(outputs: Iterable[Path], taken: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from elspeth.durable import create_private, sync_folder, sync_names, together, why, write_all
 from elspeth.errors import Temporary
+from elspeth.file_identity import open_regular
 
 OPEN_FILES = 64
 """Contents that wait to be brought to disk together; each holds a file open."""
@@ -83,10 +84,15 @@ class PayloadStore:
 
     def get(self, reference: str) -> bytes:
         """The content behind a reference. Raises `FileNotFoundError`, or `ValueError` if it is not what it was."""
-        content = self.path(reference).read_bytes()
+        content = self.read(reference)
         if hashlib.sha256(content).hexdigest() != reference:
             raise ValueError(f"payload {reference} was changed since it was written")
         return content
+
+    def read(self, reference: str) -> bytes:
+        """What stands under this reference, whether or not it is what it was. Raises `OSError`."""
+        with open_regular(self.path(reference)) as file:
+            return file.read()
 
     def _write_out(self) -> None:
         together(partial(os.fsync, fd) for fd, _ in self._unsynced.values())

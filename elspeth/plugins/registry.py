@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -131,7 +132,7 @@ def load_files(paths: Sequence[Path]) -> None:
     Raises `SettingsError` naming file and line if a file cannot be read or run, holds no plugin, or uses a taken name.
     """
     for path in paths:
-        resolved = Path(path).resolve()
+        resolved = Path(os.path.realpath(path))  # Path.resolve raises where links lead in a circle
         module_name = _module_name(resolved)
         if module_name in sys.modules:
             continue

@@ -133,7 +133,7 @@ def _payloads(connection: sqlite3.Connection, run_id: str) -> Iterator[dict[str,
         if store is None:
             continue
         seen.add(reference)
-        yield {"sha256": reference, "data": store.path(reference).read_bytes().decode("utf-8", "surrogateescape")}
+        yield {"sha256": reference, "data": store.read(reference).decode("utf-8", "surrogateescape")}
 
 
 class _File:

@@ -7,6 +7,7 @@ read-only mount. On a network file system, where write-ahead mode is unsafe, it 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,7 +148,7 @@ def side_files(path: Path) -> list[Path]:
 
 def file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
     """The type of the network file system that `path` lies on, None if it lies on a local one or nobody can tell."""
-    target = path.resolve()
+    target = Path(os.path.realpath(path))
     best, kind = -1, ""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

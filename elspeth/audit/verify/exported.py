@@ -23,6 +23,7 @@ from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.outputs import references
 from elspeth.audit.verify.run import verify_run
 from elspeth.errors import ElspethError, NewerVersion
+from elspeth.file_identity import open_regular
 
 INSERTED = 2000  # records at a time
 
@@ -33,8 +34,10 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """The manifest of an export. Raises `ElspethError` where it is none."""
     path = directory / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
-        if manifest["elspeth_export"] != VERSION or not {"run_id", "head", "files"} <= manifest.keys():
+        with open_regular(path) as file:
+            manifest = json.load(file)
+        form, layout = manifest["elspeth_export"], manifest.get("layout", FIRST.number)
+        if type(form) is not int or type(layout) is not int or not {"run_id", "head", "files"} <= manifest.keys():
             raise ValueError("its form is not known here")
     except FileNotFoundError:
         raise ElspethError(
@@ -42,9 +45,11 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ElspethError(f"{path} is not the manifest of an export: {error}") from None
-    if manifest.get("layout", FIRST.number) > NEWEST.number:
+    for what, found, known in (("form", form, VERSION), ("layout", layout, NEWEST.number)):
+        if found <= known:
+            continue
         raise NewerVersion(
-            f"{path} has layout {manifest['layout']}, this program knows layouts up to {NEWEST.number}",
+            f"{path} has {what} {found}, this program knows {what}s up to {known}",
             next_step="use the newer Elspeth that wrote it",
         )
     return dict(manifest)
@@ -94,7 +99,7 @@ def _file_findings(directory: Path, manifest: dict[str, Any], table: str) -> Ite
         yield Discrepancy("export", f"{MANIFEST} says nothing about {path.name}", table)
         return
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = path.stat().st_size
     except OSError as error:
@@ -128,7 +133,7 @@ def _rebuild(directory: Path, path: Path) -> Discrepancy | None:
 
 def _blocks(path: Path, columns: tuple[str, ...], later: frozenset[str]) -> Iterator[list[list[Any]]]:
     block: list[list[Any]] = []
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for line in file:
             value = _decode(line)
             if value.keys() | later != set(columns):
@@ -160,7 +165,7 @@ def _payload_findings(directory: Path, connection: sqlite3.Connection, run_id: s
     kept: set[str] = set()
     if not (directory / f"{PAYLOADS}.jsonl").is_file():
         return  # which has been said
-    with (directory / f"{PAYLOADS}.jsonl").open("rb") as file:
+    with open_regular(directory / f"{PAYLOADS}.jsonl") as file:
         for line in file:
             try:
                 value = json.loads(line)

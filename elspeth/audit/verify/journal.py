@@ -17,6 +17,7 @@ from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.links import unsigned
 from elspeth.audit.verify.table import NAMED, as_digested
 from elspeth.errors import ElspethError, NewerVersion
+from elspeth.file_identity import open_regular
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -57,7 +58,7 @@ def verify_journal(path: Path, key: bytes | None = None) -> JournalVerdict:
     """
     verdict = JournalVerdict([], {}, 0)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for finding in _findings(file, verdict, key):
                 if len(verdict.findings) < NAMED:
                     verdict.findings.append(finding)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from elspeth.audit.purge import PURGE, last_action
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.links import in_order
 from elspeth.coordinator.checkpoint import read_checkpoint
+from elspeth.file_identity import NotRegularFile, open_regular
 from elspeth.outputs import sink_states
 from elspeth.payloads import PayloadStore, is_reference
 
@@ -144,7 +144,7 @@ def _written(connection: sqlite3.Connection, run_id: str, directory: str) -> lis
 
 
 def _resolved(directory: str, path: str) -> Path:
-    return (Path(directory) / path).resolve()
+    return Path(os.path.realpath(Path(directory) / path))  # Path.resolve raises where links lead in a circle
 
 
 def _checked(mine: RecordedOutput, later: RecordedOutput | None, holds: Callable[[str], bool]) -> Checked:
@@ -173,15 +173,14 @@ def _tampered(mine: RecordedOutput, wrong: str) -> Checked:
 def _difference(written: RecordedOutput) -> str | None:
     """How the file differs from the record, None if it does not."""
     try:
-        descriptor = os.open(written.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would let us wait
+        file = open_regular(written.path)
     except FileNotFoundError:
         # An output is created when the first attempt begins; before that there is nothing to be missing.
         return "is missing" if written.final or written.size else None
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - it is open already
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            return "is no regular file"
-        size = found.st_size
+    except NotRegularFile:
+        return "is no regular file"
+    with file:
+        size = os.fstat(file.fileno()).st_size
         if size < written.size:
             return f"holds {size:,} bytes, {written.size:,} are recorded"
         digest = hashlib.sha256()

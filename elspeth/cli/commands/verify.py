@@ -66,7 +66,8 @@ def command(context: CliContext, target: str, outputs: bool) -> int:
     if os.sep in target or folder.is_dir() or folder.is_file():
         if outputs:
             raise SettingsError("--outputs needs the run's own database", next_step="elspeth verify RUN_ID --outputs")
-        return _journal(context, folder, key) if folder.is_file() else _export(context, folder, key)
+        one_file = folder.exists() and not folder.is_dir()
+        return _journal(context, folder, key) if one_file else _export(context, folder, key)
     return _run(context, target, key, outputs)
 
 

@@ -42,9 +42,9 @@ def check(pipeline: Pipeline, state_directory: Path) -> None:
     if not export.enabled:
         return
     plugin = _sink(pipeline, "", state_directory)
-    mine = {path.resolve() for path in plugin.outputs()}
+    mine = {os.path.realpath(path) for path in plugin.outputs()}
     for node in pipeline.graph.of_kind("sink"):
-        if mine & {path.resolve() for path in pipeline.sink(node.id).outputs()}:
+        if mine & {os.path.realpath(path) for path in pipeline.sink(node.id).outputs()}:
             raise SettingsError(f"the sinks {node.id} and {export.sink} write the same file")
     if export.sign and not os.environ.get(SIGNING_KEY):
         raise SettingsError(

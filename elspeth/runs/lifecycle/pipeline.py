@@ -16,7 +16,8 @@ import orjson
 from elspeth import __version__, canonical
 from elspeth.audit.store.records import Records
 from elspeth.coordinator.checkpoint import SourcePosition
-from elspeth.errors import ElspethError
+from elspeth.errors import ElspethError, SettingsError
+from elspeth.file_identity import open_regular
 from elspeth.graph.branches import check_branches
 from elspeth.graph.build import build
 from elspeth.graph.contracts import check_contracts
@@ -135,10 +136,13 @@ class Pipeline:
         return {"nodes": sorted(nodes), "edges": sorted(edges)}
 
     def code(self) -> dict[str, Any]:
-        """What decides results beside the settings: versions and hashes of plugin code and of reference files."""
+        """What decides results beside the settings: versions and hashes of plugin code and of reference files.
+
+        Raises `SettingsError` where a reference file cannot be read.
+        """
         found: dict[str, Any] = {}
         for node_id, plugin in sorted(self.plugins.items()):
-            files = {str(path): _file_hash(path) for path in plugin.reference_files()}
+            files = {str(path): _reference_hash(path) for path in plugin.reference_files()}
             found[node_id] = [plugin.version, registry.source_hash(type(plugin)), files]
         return found
 
@@ -157,9 +161,15 @@ def config_of(node: Node) -> dict[str, Any]:
     return {key: item for key, item in value.items() if item not in (None, {}, [])}
 
 
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _reference_hash(path: Path) -> str:
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SettingsError(
+            f"the reference file {path} of a plugin cannot be read: {error.strerror or error}",
+            next_step="put it there as the plugin needs it; relative paths count from the working directory",
+        ) from error
 
 
 class _Builder:

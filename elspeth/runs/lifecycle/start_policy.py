@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,7 +77,9 @@ def _same_pipeline(run: Run, pipeline: Pipeline) -> bool:
         return False
     path = pipeline.loaded.path
     same_file = (
-        path is not None and run.settings_path is not None and Path(run.settings_path).resolve() == path.resolve()
+        path is not None
+        and run.settings_path is not None
+        and os.path.realpath(run.settings_path) == os.path.realpath(path)
     )
     return same_file or _same_settings(run, pipeline)
 
@@ -93,7 +96,7 @@ def _same_settings(run: Run, pipeline: Pipeline) -> bool:
 
 def _outputs(pipeline: Pipeline) -> set[str]:
     files = (path for node in pipeline.graph.of_kind("sink") for path in pipeline.sink(node.id).outputs())
-    return {str(path.resolve()) for path in files}
+    return {os.path.realpath(path) for path in files}  # Path.resolve raises where links lead in a circle
 
 
 def _refusal(found: RunAssessment) -> Exception:

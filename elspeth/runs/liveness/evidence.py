@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,7 +88,7 @@ def _probe(attempt: AttemptIdentity, database: Path | None) -> locks.Probe:
     recorded = Path(attempt.lock_path)
     found = locks.probe(recorded)
     if database is not None:
-        beside = database.resolve().parent / "locks" / recorded.name
+        beside = Path(os.path.realpath(database)).parent / "locks" / recorded.name
         if beside != recorded:
             nearer = locks.probe(beside)
             found = found if nearer.state == "unreachable" else nearer

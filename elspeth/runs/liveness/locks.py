@@ -51,7 +51,7 @@ class Probe:
 
 def lock_path(database: Path, run_id: str, attempt: int) -> Path:
     """Where the lock of an attempt lies: in the folder `locks` beside the audit database. Absolute."""
-    return database.resolve().parent / "locks" / f"{run_id}.{attempt}.lock"
+    return Path(os.path.realpath(database)).parent / "locks" / f"{run_id}.{attempt}.lock"
 
 
 class AttemptLock:

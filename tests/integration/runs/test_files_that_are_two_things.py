@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 PLUGIN = """\
 import time
 from pathlib import Path
+from typing import Any
 from elspeth.plugins.contract import Transform
 
 
@@ -205,3 +207,45 @@ def test_a_journal_in_whose_place_something_else_lies_now_is_left_as_it_is(kille
     done = elspeth("resume", "latest", cwd=killed)
     assert done.returncode == 0, done.stderr
     assert (killed / "output/out.txt").read_text() == "1\n2\n3\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("output/out.txt", 75),
+        ("runs/audit.db", 75),
+        ("runs", 75),
+        ("words.txt", 2),
+        ("listed.py", 2),
+        ("input.csv", 2),
+        ("pipeline.yaml", 2),
+    ],
+)
+def test_a_link_that_leads_in_a_circle_is_named(name: str, code: int, tmp_path: Path) -> None:
+    folder = lay_out(tmp_path)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to((folder / name).name)
+    done = elspeth(*RUN, cwd=folder)
+    assert done.returncode == code, done.stderr
+    assert "bug in Elspeth" not in done.stderr
+    assert name in done.stderr
+
+
+@pytest.mark.parametrize("what", [None, os.mkfifo, os.mkdir], ids=["missing", "pipe", "folder"])
+def test_a_reference_file_that_cannot_be_read_is_named_by_run_resume_and_doctor(what: Any, tmp_path: Path) -> None:
+    folder = lay_out(tmp_path)
+    (folder / "wait").write_text("2")
+    process = begin(*RUN, cwd=folder)
+    wait_until(lambda: (folder / "reached").exists(), process)
+    process.kill()
+    process.communicate()
+    (folder / "words.txt").unlink()
+    if what is not None:
+        what(folder / "words.txt")
+    for words in (("resume", "latest"), (*RUN, "--force-new"), ("doctor",)):
+        done = elspeth(*words, cwd=folder)
+        printed = done.stdout + done.stderr
+        assert "the reference file words.txt of a plugin cannot be read" in printed
+        assert done.returncode == (1 if words == ("doctor",) else 2)
+        assert "bug in Elspeth" not in printed

@@ -38,6 +38,26 @@ def test_an_export_holds_without_the_database(ask: Ask, exported: Path) -> None:
     assert (code, answer["findings"]) == (0, [])
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "code", "words"),
+    [
+        ("elspeth_export", 2, 13, "has form 2, this program knows forms up to 1"),
+        ("layout", 99, 13, "has layout 99, this program knows layouts up to"),
+        ("elspeth_export", "2", 1, "its form is not known here"),
+        ("elspeth_export", None, 1, "its form is not known here"),
+        ("layout", "2", 1, "its form is not known here"),
+    ],
+)
+def test_a_manifest_of_another_form_is_left_to_whoever_wrote_it(
+    name: str, value: object, code: int, words: str, exported: Path
+) -> None:
+    path = exported / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    done = elspeth("verify", f"{exported}/", cwd=exported.parent)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+
+
 def test_a_folder_with_something_in_it_is_refused(ask: Ask, pristine: Evidence, tmp_path: Path) -> None:
     (tmp_path / "ev").mkdir()
     (tmp_path / "ev" / "mine").touch()
