@@ -44,7 +44,9 @@ def resume(
         raise checked_by(error, options.settings) from None
     context.run_id = found.run.run_id
     if found.pipeline is None:
-        code = already(context, found.database, found.run, "", fail_on_rows=fail_on_rows)
+        code = already(
+            context, found.database, found.run, "", fail_on_rows=fail_on_rows, working_directory=working_directory
+        )
         if run_id == LATEST and not context.json:
             output.message(
                 "It is the latest on record here. A run that was stopped later had not begun: it wrote nothing, and is "

@@ -14,13 +14,17 @@ from elspeth.errors import EXIT_OK, EXIT_ROWS_FAILED
 from elspeth.runs.lifecycle import evidence_delivery
 
 
-def already(context: CliContext, database: Path, run: Run, why: str, *, fail_on_rows: bool) -> int:
+def already(
+    context: CliContext, database: Path, run: Run, why: str, *, fail_on_rows: bool,
+    working_directory: Path | None = None,
+) -> int:  # fmt: skip
     """Say so, with the counts that the audit database holds; answers the exit code.
 
-    Copies of its evidence that the settings ask for are made where they are missing.
+    Copies of its evidence that the settings ask for are made where they are missing, from the recorded directory or
+    the one that is named in its place.
     """
     database = database.absolute()
-    made = evidence_delivery.finish(database, run, dotenv=context.dotenv)
+    made = evidence_delivery.finish(database, run, dotenv=context.dotenv, working_directory=working_directory)
     with AuditReader(database) as reader:
         rows = reader.row_count(run.run_id)
         outcomes = {name: number for name, number in reader.outcome_counts(run.run_id).items() if name != "buffered"}

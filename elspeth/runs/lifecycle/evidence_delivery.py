@@ -90,13 +90,18 @@ def deliver(pipeline: Pipeline, database: Path, run_id: str, state_directory: Pa
     return True
 
 
-def finish(database: Path, run: Run, environ: Mapping[str, str] = os.environ, *, dotenv: bool = True) -> list[str]:
-    """Whatever copies of a completed run are missing, made now; a sentence for each. Enters its working directory."""
+def finish(
+    database: Path, run: Run, environ: Mapping[str, str] = os.environ, *, dotenv: bool = True,
+    working_directory: Path | None = None,
+) -> list[str]:  # fmt: skip
+    """Whatever copies of a completed run are missing, made now; a sentence for each. Enters its working directory, or
+    the one that is named in its place.
+    """
     stored = json.loads(run.settings_json).get("landscape") or {}
     if not (stored.get("dump_to_jsonl") or (stored.get("export") or {}).get("enabled")):
         return []
     database = database.absolute()
-    enter(run, None)
+    enter(run, working_directory)
     pipeline = load_stored_pipeline(run.settings_json, environ=environ, dotenv=dotenv, overrides=())
     made = []
     place = journal_of(pipeline, database, run.run_id)

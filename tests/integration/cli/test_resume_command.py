@@ -154,6 +154,20 @@ def test_a_run_whose_folder_was_moved_is_resumed_where_it_is_now(killed: tuple[P
     assert (moved / "output/out.csv").read_text() == expected
 
 
+def test_copies_that_a_complete_run_misses_are_made_from_the_folder_that_is_named(threshold: Path) -> None:
+    with (threshold / "pipeline.yaml").open("a") as settings:
+        settings.write("landscape: {dump_to_jsonl: true, dump_to_jsonl_path: copies/journal.jsonl}\n")
+    assert elspeth(*RUN, cwd=threshold).returncode == 0
+    journal = (threshold / "copies/journal.jsonl").read_bytes()
+    (threshold / "copies/journal.jsonl").unlink()
+    moved = threshold.rename(threshold.with_name("moved"))
+    refused = elspeth("resume", "latest", cwd=moved)
+    assert "--working-directory DIR" in refused.stderr
+    done = elspeth("resume", "latest", "--working-directory", ".", cwd=moved)
+    assert done.returncode == 0, done.stderr
+    assert (moved / "copies/journal.jsonl").read_bytes() == journal
+
+
 def test_a_checkpoint_of_a_newer_elspeth_is_exit_13_and_nothing_is_touched(threshold: Path, completed: str) -> None:
     with closing(sqlite3.connect(threshold / "runs/audit.db")) as db, db:
         db.execute("UPDATE runs SET status = 'interrupted', completed_at = NULL")

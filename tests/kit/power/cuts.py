@@ -56,7 +56,7 @@ class Recording:
         promised = self.promised(cut.after)
         if cut.resumed:
             return checks.in_full(self.folder, self.scenario, self.expected, promised)
-        return checks.as_it_is(self.folder, promised)
+        return checks.as_it_is(self.folder, self.scenario, promised)
 
     def keep(self, cut: Cut, place: Path) -> Path:
         """Lay out once more what the power cut leaves, in a place of its own; answers it."""
