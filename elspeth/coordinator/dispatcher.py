@@ -1,6 +1,6 @@
-"""The machine's first half: chunks become slices, workers decide them, results are released in order.
+"""The machine's first half: chunks become slices, workers decide them, results are released in order. Pure.
 
-Blame lives here: a slice whose worker died is split at the row it was touching, and that row goes alone.
+Whose doing a worker's death was is asked of the suspects (suspects.py).
 """
 
 from __future__ import annotations
@@ -8,29 +8,25 @@ from __future__ import annotations
 from collections import deque
 
 from elspeth.coordinator import events as ev
-from elspeth.coordinator.blame import Suspicion
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.coordinator.in_flight import ChunkSlice, MicroBatch, WorkerState
-from elspeth.coordinator.memory_trial import MemoryTrial
 from elspeth.coordinator.names import SOURCE
 from elspeth.coordinator.policy import WORK_SECONDS, ChunkSize, Policy
 from elspeth.coordinator.protocol import Credit, ReadFrom, StageWork, Work
+from elspeth.coordinator.suspects import Suspects
 
 
 class Dispatcher:
-    """Slices, workers, credit and blame."""
+    """Slices, workers and credit."""
 
     def __init__(self, policy: Policy, checkpoint: Checkpoint, suspects: dict[int, int], cautious_rows: int) -> None:
         self._policy = policy
         self.pending: list[ChunkSlice] = []
         self.workers: dict[str, WorkerState] = {}
         self._micro_batches: list[MicroBatch] = []
-        self._suspects = suspects
+        self._suspects = Suspects(policy, suspects)
         self._cautious_end = checkpoint.row_count + cautious_rows
-        self._tokens = 0
         self._coming = 1  # the run begins with a worker on its way
-        self._blames: list[ev.Command] = []
-        self._trial = MemoryTrial()
         self.chunk = ChunkSize(1 if cautious_rows else policy.smallest_chunk(), policy.largest_chunk())
         self._sources = dict(checkpoint.source_positions)
         self._next_row = checkpoint.row_count
@@ -69,36 +65,7 @@ class Dispatcher:
             chunk.seq, 0, chunk.rows, chunk.row_index, chunk.source, chunk.split_points, event.rows, event.size,
             offset=chunk.offset, ended=chunk.ended, last=chunk.last, done=not chunk.rows,
         )  # fmt: skip
-        self.pending.extend(self._with_suspects(chunk_slice))
-
-    def _with_suspects(self, chunk_slice: ChunkSlice) -> list[ChunkSlice]:
-        """Split a new slice at rows that earlier attempts suspected, so that each of them goes alone."""
-        rows = range(chunk_slice.row_index, chunk_slice.row_index + chunk_slice.stop - chunk_slice.start)
-        known = [row for row in sorted(self._suspects) if row in rows]
-        parts: list[ChunkSlice] = []
-        for row in known:
-            before, suspect, rest = self._isolate(chunk_slice, row)
-            suspect.deaths = suspect.inherited = self._suspects.pop(row)
-            if suspect.deaths >= self._policy.poison_attempts:
-                self._convict(suspect, Suspicion(reason="killed the processes of earlier attempts"))
-            else:
-                self._suspicion(suspect, Suspicion(reason="suspected in an earlier attempt"))
-            parts += [*before, suspect]
-            if not rest:
-                return parts
-            chunk_slice = rest[0]
-        if chunk_slice.row_index < self._cautious_end and not chunk_slice.done:
-            self._suspicion(chunk_slice, Suspicion(reason="recorded before it is touched"))
-        return [*parts, chunk_slice]
-
-    @staticmethod
-    def _isolate(chunk_slice: ChunkSlice, row_index: int) -> tuple[list[ChunkSlice], ChunkSlice, list[ChunkSlice]]:
-        at = chunk_slice.start + row_index - chunk_slice.row_index
-        before = [chunk_slice.part(chunk_slice.start, at)] if at > chunk_slice.start else []
-        rest = [chunk_slice.part(at + 1, chunk_slice.stop)] if at + 1 < chunk_slice.stop else []
-        suspect = chunk_slice.part(at, at + 1)
-        suspect.alone = True
-        return before, suspect, rest
+        self.pending.extend(self._suspects.isolate_known(chunk_slice, cautious_end=self._cautious_end))
 
     def starved(self, rows: int, size: int) -> bool:
         """Whether the window is full, so that only a commit can bring new rows."""
@@ -183,7 +150,7 @@ class Dispatcher:
             worker.tasks.remove(chunk_slice)
         chunk_slice.worker, chunk_slice.done = None, True
         if chunk_slice.exclusive:
-            self._convict_all(self._trial.survived())
+            self._suspects.survived()
         chunk_slice.items, chunk_slice.records, chunk_slice.outcomes = event.items, event.records, done.outcomes
 
     def tries_one(self) -> bool:
@@ -201,73 +168,16 @@ class Dispatcher:
             self.queue_micro_batches([task for task in worker.tasks if isinstance(task, MicroBatch)])
             if worker.tasks:  # it takes them in order, so it was busy with the first
                 first = worker.tasks[0]
-                blamed = (
-                    self._blame_micro_batch(first, event)
-                    if isinstance(first, MicroBatch)
-                    else self._blame_slice(first, event)
-                )
-        commands, self._blames = self._blames, []
-        return [*commands, ev.Restart(event.child, counted=not blamed)]
+                blamed = self._blame(first, event)
+        return [*self._suspects.take_commands(), ev.Restart(event.child, counted=not blamed)]
 
-    def _blame_slice(self, chunk_slice: ChunkSlice, event: ev.Died) -> bool:
-        rows = range(chunk_slice.row_index, chunk_slice.row_index + chunk_slice.stop - chunk_slice.start)
-        if chunk_slice.alone:
-            if event.position not in rows:
-                return False
-            chunk_slice.deaths += 1
-            chunk_slice.memory |= event.memory
-            chunk_slice.exclusive |= event.memory or bool(event.fork_server)
-            if event.memory and self._trial.died(chunk_slice):
-                return True  # it waits for how others fare, or they for it
-            if chunk_slice.deaths < self._policy.poison_attempts:
-                self._suspicion(chunk_slice, event.suspicion)
-            elif chunk_slice.memory:
-                self._trial.accuse(chunk_slice, event.suspicion)
-            else:
-                self._convict(chunk_slice, event.suspicion)
-            return True
-        at = self.pending.index(chunk_slice)
-        if event.position in rows:
-            before, suspect, rest = self._isolate(chunk_slice, event.position)
-            suspect.exclusive = event.memory or bool(event.fork_server)
-            self._suspicion(suspect, event.suspicion)
-            self.pending[at : at + 1] = [*before, suspect, *rest]
-            return True
-        if self._policy.pool_size > 1 and len(rows) > 1 and not event.memory:
-            # A pool touches many rows at once, so nobody knows which one it was: bisect until one is left.
-            middle = (chunk_slice.start + chunk_slice.stop) // 2
-            self.pending[at : at + 1] = [
-                chunk_slice.part(chunk_slice.start, middle),
-                chunk_slice.part(middle, chunk_slice.stop),
-            ]
-            return True
-        return False
-
-    def _blame_micro_batch(self, micro_batch: MicroBatch, event: ev.Died) -> bool:
-        if event.position < 0 or event.memory:
-            return False
-        micro_batch.exclusive |= bool(event.fork_server)
-        if not micro_batch.alone:
-            micro_batch.alone = True
-        elif micro_batch.blame(micro_batch.stage, event.position, event.suspicion, self._policy.poison_attempts):
-            self._blames.append(ev.Convicted(None, micro_batch.poison[micro_batch.stage][event.position]))
-        return True
-
-    def _suspicion(self, chunk_slice: ChunkSlice, suspicion: Suspicion) -> None:
-        self._tokens += 1
-        chunk_slice.blame = self._tokens
-        self._blames.append(
-            ev.Suspect(self._tokens, chunk_slice.row_index, chunk_slice.deaths - chunk_slice.inherited, suspicion)
-        )
-
-    def _convict(self, chunk_slice: ChunkSlice, suspicion: Suspicion) -> None:
-        chunk_slice.poison = suspicion.convict(chunk_slice.deaths)
-        chunk_slice.alone = chunk_slice.exclusive = False
-        self._blames.append(ev.Convicted(chunk_slice.row_index, chunk_slice.poison))
-
-    def _convict_all(self, convicted: list[tuple[ChunkSlice, Suspicion]]) -> None:
-        for chunk_slice, suspicion in convicted:
-            self._convict(chunk_slice, suspicion)
+    def _blame(self, task: ChunkSlice | MicroBatch, event: ev.Died) -> bool:
+        if isinstance(task, MicroBatch):
+            return self._suspects.micro_batch_died(task, event)
+        if parts := self._suspects.slice_died(task, event):
+            at = self.pending.index(task)
+            self.pending[at : at + 1] = parts
+        return bool(parts)
 
     def noted(self, token: int) -> None:
         for chunk_slice in self.pending:
@@ -278,10 +188,9 @@ class Dispatcher:
 
     def assign(self) -> list[ev.Command]:
         """Give out what can be given; ask for another worker when there is enough to do for one."""
-        self._find_witness()
-        if rows := self._trial.take_verdict():
-            self._blames.append(ev.OutOfMemory(rows))
-        out, self._blames = self._blames, []
+        more = not self._input_closed and self._next_row >= self._cautious_end
+        self._suspects.try_memory(self.pending, more_to_come=more)
+        out = self._suspects.take_commands()
         if self.tries_one():
             return out
         waiting: list[ChunkSlice | MicroBatch] = [*self._micro_batches]
@@ -321,23 +230,6 @@ class Dispatcher:
         if fresh is not None:
             return [self._give(fresh, task)]
         return [] if self._coming else self._fresh_worker()
-
-    def _find_witness(self) -> None:
-        """Have another row tried as the accused one was: if that dies, too, neither has done it."""
-        trial = self._trial
-        if not trial.wants_witness():
-            return
-        for at, chunk_slice in enumerate(self.pending):
-            if chunk_slice.exclusive and not chunk_slice.held and not chunk_slice.done:
-                return  # a suspect of its own; it will do
-            free = chunk_slice.worker is None and chunk_slice.blame is None and chunk_slice.poison is None
-            if free and not chunk_slice.done and not chunk_slice.held:
-                before, witness, rest = self._isolate(chunk_slice, chunk_slice.row_index)
-                witness.exclusive = True
-                self.pending[at : at + 1] = [*before, witness, *rest]
-                return
-        if self._input_closed or self._next_row < self._cautious_end:
-            self._convict_all(trial.nobody_left())
 
     def _fresh_worker(self) -> list[ev.Command]:
         """A worker that has done nothing yet: one more if there may be one more, else in place of an idle one."""

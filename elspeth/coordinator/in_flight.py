@@ -49,6 +49,11 @@ class ChunkSlice:
     records: Body = None
     outcomes: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def row_range(self) -> range:
+        """The indexes of its rows."""
+        return range(self.row_index, self.row_index + self.stop - self.start)
+
     def split_point(self) -> SplitPoint | None:
         """The split point at the end of the slice, if there is one: only there may a commit stop."""
         for split_point in self.split_points:
