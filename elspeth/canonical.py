@@ -19,6 +19,10 @@ from typing import Any
 import orjson
 import rfc8785
 
+JsonObject = dict[str, Any]
+"""An object of JSON whose keys are not ours to know, or are made only to be printed or recorded: a plugin's position or
+state, the details of an event, a command's result."""
+
 VERSION = "rfc8785+bigint/1"
 """Names the rules of this module; recorded with every run as `canonical_version`."""
 

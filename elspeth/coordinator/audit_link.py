@@ -7,6 +7,7 @@ has, nothing is sent: when it has said so, all that may be lost is sent again, o
 from __future__ import annotations
 
 from actors.reactor import Outbox
+from elspeth.canonical import JsonObject
 from elspeth.concealment import NOTHING, Concealment
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.event_outbox import EventOutbox
@@ -35,11 +36,11 @@ class AuditLink:
         """The audit process is gone."""
         self._listens = False
 
-    def record(self, child: str, event: str, *, pid: int | None = None, detail: m.JsonObject | None = None) -> None:
+    def record(self, child: str, event: str, *, pid: int | None = None, detail: JsonObject | None = None) -> None:
         """Something happened to a child: on record with the next commit."""
         self._send_event(self._events.add(child, event, pid=pid, detail=detail))
 
-    def record_now(self, child: str, event: str, *, detail: m.JsonObject, token: int) -> None:
+    def record_now(self, child: str, event: str, *, detail: JsonObject, token: int) -> None:
         """Something that must be on record before anything is done about it: audit answers the token."""
         self._send_event(self._events.add(child, event, detail=detail, token=token))
 

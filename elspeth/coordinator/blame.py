@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from msgspec import UNSET, UnsetType
+
+from elspeth.canonical import JsonObject
 
 
 class Suspicion(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -37,7 +37,7 @@ class Suspicion(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
             micro_batch=micro_batch, stage=stage, place=place,
         )  # fmt: skip
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> JsonObject:
         """The suspicion as plain data, for the record: what is known, and nothing else."""
         return dict(msgspec.to_builtins(self))
 

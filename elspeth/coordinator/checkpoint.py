@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from elspeth.canonical import JsonObject
 from elspeth.errors import ElspethError, NewerVersion
 
 VERSION = 1
@@ -42,8 +43,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     micro_batch: int = msgspec.field(name="no")
     row_count: int = msgspec.field(name="rows")
     source_positions: dict[str, SourcePosition] = msgspec.field(name="sources")
-    sink_positions: dict[str, dict[str, Any]] = msgspec.field(name="sinks")
-    stage_states: dict[int, dict[str, Any]] = msgspec.field(name="stages")
+    sink_positions: dict[str, JsonObject] = msgspec.field(name="sinks")
+    stage_states: dict[int, JsonObject] = msgspec.field(name="stages")
     active_seconds: float = msgspec.field(default=0.0, name="driven")
     outcome_counts: dict[str, int] = msgspec.field(default_factory=dict, name="outcomes")
     written_counts: dict[str, int] = msgspec.field(default_factory=dict, name="written")
@@ -64,7 +65,7 @@ _version = msgspec.json.Decoder(_Versioned)
 _checkpoint = msgspec.json.Decoder(Checkpoint)
 
 
-def start_checkpoint(sink_positions: Mapping[str, dict[str, Any]]) -> Checkpoint:
+def start_checkpoint(sink_positions: Mapping[str, JsonObject]) -> Checkpoint:
     """Checkpoint 0: nothing read, and every output at the position it was found in."""
     return Checkpoint(
         micro_batch=0, row_count=0, source_positions={}, sink_positions=dict(sink_positions), stage_states={}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from elspeth.canonical import JsonObject
 from elspeth.coordinator import events as ev
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.coordinator.in_flight import Barrier, ChunkSlice, Consumer, MicroBatch
@@ -10,7 +11,6 @@ from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.protocol import (
     Commit,
     Flush,
-    JsonObject,
     MicroBatchRecords,
     RestoreSinks,
     RestoreStage,

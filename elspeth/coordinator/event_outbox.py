@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from elspeth.canonical import JsonObject
 from elspeth.clock import utc_now
 from elspeth.concealment import NOTHING, Concealment
-from elspeth.coordinator.protocol import JsonObject, RecordEvent, SupervisionEvent
+from elspeth.coordinator.protocol import RecordEvent, SupervisionEvent
 
 
 class EventOutbox:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from elspeth.canonical import JsonObject
 from elspeth.coordinator.blame import Conviction, Suspicion
 from elspeth.coordinator.in_flight import Body
-from elspeth.coordinator.protocol import Chunk, JsonObject, Message, SliceDecided, StageDone, Written
+from elspeth.coordinator.protocol import Chunk, Message, SliceDecided, StageDone, Written
 
 # -- events --------------------------------------------------------------------------------------------------------
 

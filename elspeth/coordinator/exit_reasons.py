@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from actors.child import EXIT_REFUSED
 from actors.events import ChildDown
+from elspeth.canonical import JsonObject
 from elspeth.coordinator.blame import Suspicion
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.names import SOURCE
@@ -59,7 +59,7 @@ def suspicion(down: ChildDown, limits: Limits) -> Suspicion:
     )  # fmt: skip
 
 
-def detail(down: ChildDown) -> dict[str, Any]:
+def detail(down: ChildDown) -> JsonObject:
     """How it ended, for the record; `position` is the row or the item it was touching."""
     facts = {"reason": down.reason, "exit_code": down.exit_code, "signal": down.signal}
     return facts | {"position": down.position} if down.position >= 0 and down.name != SOURCE else facts

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from elspeth.canonical import JsonObject
 from elspeth.coordinator.blame import Conviction, Suspicion
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
-from elspeth.coordinator.protocol import JsonObject, SplitPoint
+from elspeth.coordinator.protocol import SplitPoint
 
 Body = Any  # bytes that the machine carries and never looks into
 

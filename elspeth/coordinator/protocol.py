@@ -15,12 +15,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from elspeth.canonical import JsonObject
 from elspeth.coordinator.blame import Conviction
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.errors import ErrorValue
-
-JsonObject = dict[str, Any]
-"""What is free of form: a plugin's position or state, the details of an event."""
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):

@@ -23,6 +23,7 @@ from elspeth.audit.fencing import require_not_taken_over, require_on_record
 from elspeth.audit.store.record_frames import RecordFrames, decode
 from elspeth.audit.store.records import Record, Records
 from elspeth.audit.store.writer import AuditWriter
+from elspeth.canonical import JsonObject
 from elspeth.clock import utc_now
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition, read_checkpoint
@@ -65,16 +66,18 @@ class AuditRole(Role):
     def _own(self) -> Checkpoint:
         """One way for a fresh start, a resume and a restart: the latest checkpoint of an attempt that is ours."""
         plan, writer = self._plan, self._writer
-        columns = plan.attempt_columns
-        if not writer.has_begun(plan.run_id, plan.attempt, columns["pid"], columns["process_start_ticks"]):
+        begins = plan.begins
+        if not writer.has_begun(plan.run_id, plan.attempt, begins.pid, begins.process_start_ticks):
             crash_point("audit.before_begin")
             if plan.run is not None:
                 records = dict(plan.records)
                 if plan.checkpoint is not None and plan.checkpoints:
                     records["checkpoints"] = [self._checkpoint(plan.checkpoint)]
-                writer.create_run(plan.run, columns, records, supersedes=plan.supersedes, reason=plan.reason)
+                writer.create_run(
+                    plan.run.to_columns(), begins.to_columns(), records, supersedes=plan.supersedes, reason=plan.reason
+                )
             else:
-                writer.begin_attempt(plan.run_id, plan.attempt - 1, columns, plan.records)
+                writer.begin_attempt(plan.run_id, plan.attempt - 1, begins.to_columns(), plan.records)
             crash_point("audit.after_begin")
         _, row = writer.confirm(plan.run_id, plan.attempt)
         if row is None:
@@ -116,7 +119,7 @@ class AuditRole(Role):
             case m.Heartbeat():
                 self._writer.heartbeat(self._plan.run_id, self._plan.attempt, message.number, utc_now())
             case m.EndAttempt():
-                status: m.JsonObject = {"status": message.status, "end_reason": message.end_reason}
+                status: JsonObject = {"status": message.status, "end_reason": message.end_reason}
                 if message.closed:
                     status["completed_at"] = utc_now()
                 self._write({}, status if message.failure is None else {**status, "failure": message.failure})
@@ -132,7 +135,7 @@ class AuditRole(Role):
             records = {"checkpoints": [self._checkpoint(message.checkpoint)]}
         else:
             records = {"supervision_events": [self._mark(upto)]}
-        status: m.JsonObject | None = None
+        status: JsonObject | None = None
         if message.final:
             self._require_whole(message.checkpoint)
             status = {"status": "completed", "completed_at": utc_now(), "failure": None}
@@ -176,7 +179,7 @@ class AuditRole(Role):
         if not self._over:
             self._leave()
 
-    def _write(self, records: Records, status: m.JsonObject | None = None, sent: Sequence[RecordFrames] = ()) -> int:
+    def _write(self, records: Records, status: JsonObject | None = None, sent: Sequence[RecordFrames] = ()) -> int:
         events = [self._event(event) for event in self._events]
         last_event = self._events[-1].number if self._events else self._event_no
         if events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import msgspec
 from actors.crash_points import crash_point
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.purge import PURGE, REMOVE
+from elspeth.audit.store.starts import ColumnValue
 from elspeth.audit.store.writer import AuditWriter
+from elspeth.canonical import JsonObject
 from elspeth.coordinator.protocol import Failed, Message
 from elspeth.roles.role import Role
 
@@ -30,8 +33,8 @@ class OperatorRequest(msgspec.Struct, frozen=True, kw_only=True):
     uid: int
     command_line: str
     reason: str | None = None
-    changes: dict[str, Any] = {}
-    detail: dict[str, Any] = {}
+    changes: dict[str, ColumnValue] = {}
+    detail: JsonObject = {}
     expected_attempt: int | None = None
     migrate: bool = False
 
@@ -82,7 +85,7 @@ class OperatorRole(Role):
         self.send(RequestCarriedOut())
 
 
-def _carry_out(writer: AuditWriter, request: OperatorRequest, who: dict[str, Any]) -> None:
+def _carry_out(writer: AuditWriter, request: OperatorRequest, who: Mapping[str, Any]) -> None:
     if request.run_id is None:
         return
     if request.action in (PURGE, REMOVE):

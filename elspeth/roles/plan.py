@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from elspeth.audit.store.starts import AttemptStart, RunStart
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.execution.retry import RetryPolicy
 from elspeth.graph.model import Graph
@@ -35,15 +36,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class AuditPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What the audit process is told: the database, and the attempt that it has to prove or to begin.
 
-    `run` is given for the first attempt of a run: columns of `runs`. `records` go into the commit that begins the
-    attempt. `on_record`: the attempt has begun, so there is nothing to begin and no database to create.
+    `begins` is who drives it; `run` is given for the first attempt of a run. `records` go into the commit that begins
+    the attempt. `on_record`: the attempt has begun, so there is nothing to begin and no database to create.
     """
 
     run_id: str
     database: str
     attempt: int
-    attempt_columns: dict[str, Any]
-    run: dict[str, Any] | None = None
+    begins: AttemptStart
+    run: RunStart | None = None
     records: dict[str, list[tuple[Any, ...]]] = {}
     checkpoint: Checkpoint | None = None
     checkpoints: bool = True

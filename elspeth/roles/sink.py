@@ -10,8 +10,9 @@ from typing import Any, cast
 from actors.crash_points import crash_point
 from elspeth.audit.store import record_frames
 from elspeth.audit.store.records import Records
+from elspeth.canonical import JsonObject
 from elspeth.clock import utc_now
-from elspeth.coordinator.protocol import Flush, Flushed, JsonObject, RestoreSinks, SinksReady, TailCut, Write, Written
+from elspeth.coordinator.protocol import Flush, Flushed, RestoreSinks, SinksReady, TailCut, Write, Written
 from elspeth.execution import codec
 from elspeth.execution.codec import SinkItems
 from elspeth.execution.executor import facts_text, with_error

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from elspeth.canonical import JsonObject
 from elspeth.errors import ElspethError
 
 Level = Literal["ok", "note", "wrong"]
@@ -27,7 +28,7 @@ class Finding:
         """The finding that an error is."""
         return cls(check, "wrong", error.message, error.details, error.next_step)
 
-    def to_value(self) -> dict[str, Any]:
+    def to_value(self) -> JsonObject:
         """The finding as plain data."""
         return {
             "check": self.check, "level": self.level, "message": self.message, "details": list(self.details),

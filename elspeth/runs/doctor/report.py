@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from elspeth.canonical import JsonObject
 from elspeth.runs.doctor.findings import Finding
 from elspeth.runs.liveness.run_assessment import RunAssessment, committed_rows
 
@@ -67,7 +67,7 @@ class RunReport:
             return None
         return (datetime.now(UTC) - datetime.fromisoformat(held.created_at)).total_seconds()
 
-    def to_value(self) -> dict[str, Any]:
+    def to_value(self) -> JsonObject:
         """The report as plain data."""
         run, attempt, held = self.assessment.run, self.assessment.attempt, self.assessment.checkpoint
         checkpoint = None
@@ -94,7 +94,7 @@ class Act:
     killed: tuple[int, ...] = ()
     error: str = ""
 
-    def to_value(self) -> dict[str, Any]:
+    def to_value(self) -> JsonObject:
         """The act as plain data."""
         return {
             "run_id": self.run_id, "action": self.action, "message": self.message, "killed": list(self.killed),
@@ -117,7 +117,7 @@ class Report:
         well = not any(finding.level == "wrong" for finding in self.findings)
         return well and not any(run.wrong for run in self.runs) and not any(act.error for act in self.acts)
 
-    def to_value(self) -> dict[str, Any]:
+    def to_value(self) -> JsonObject:
         """The report as plain data."""
         return {
             "healthy": self.healthy, "database": str(self.database),

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -116,28 +116,28 @@ def topology_of(
     argument = encode_plan(plan)
     limit = supervisor.worker_memory_limit_mb
 
-    def spec(name: str, target: str, argument: bytes, **more: Any) -> ChildSpec:
+    def spec(name: str, target: str, argument: bytes, shutdown_seconds: float = 5.0) -> ChildSpec:
         # Temporary: the coordinator restarts it, when it has drawn its conclusions from the death.
         title = f"elspeth {plan.run_id} {name}"
-        return ChildSpec(name, f"elspeth.roles.{target}", argument, "temporary", hang_seconds=hang, title=title, **more)
+        return ChildSpec(
+            name, f"elspeth.roles.{target}", argument, "temporary", shutdown_seconds=shutdown_seconds,
+            hang_seconds=hang, title=title,
+        )  # fmt: skip
 
-    deciding: dict[str, Any] = {
-        "expendable": True,
-        "memory_limit_bytes": limit * 1024 * 1024 if limit else None,
-        "shutdown_seconds": 1.0,
-    }
+    def deciding(name: str, target: str) -> ChildSpec:
+        memory = limit * 1024 * 1024 if limit else None
+        return replace(spec(name, target, argument, 1.0), expendable=True, memory_limit_bytes=memory)
+
     stateful = pipeline.graph.stateful
     return Topology(
         audit=spec(AUDIT, "audit:AuditRole", encode_plan(audit)),
         audit_successor=spec(AUDIT, "audit:AuditRole", encode_plan(structs.replace(audit, on_record=True))),
-        sinks=spec(SINKS, "sink:SinkRole", argument, shutdown_seconds=2.0),
-        source=spec(SOURCE, "source:SourceRole", argument, shutdown_seconds=0.2),
+        sinks=spec(SINKS, "sink:SinkRole", argument, 2.0),
+        source=spec(SOURCE, "source:SourceRole", argument, 0.2),
         stages={
-            stage: spec(stage_name(stage), "stage:StageRole", argument, **deciding)
-            for stage, ordered in enumerate(stateful)
-            if ordered
+            stage: deciding(stage_name(stage), "stage:StageRole") for stage, ordered in enumerate(stateful) if ordered
         },
-        worker=lambda number: spec(f"worker-{number}", "worker:WorkerRole", argument, **deciding),
+        worker=lambda number: deciding(f"worker-{number}", "worker:WorkerRole"),
         policy=policy_of(pipeline),
         stateful=stateful,
         max_seconds=pipeline.settings.checkpoint.max_seconds,

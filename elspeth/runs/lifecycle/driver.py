@@ -15,7 +15,6 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import msgspec
 import orjson
@@ -24,6 +23,7 @@ import elspeth
 from elspeth import __version__, ids
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store.records import Record
+from elspeth.canonical import JsonObject
 from elspeth.plugins.contract import Plugin
 from elspeth.plugins.registry import BUILT_IN
 
@@ -62,7 +62,7 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     def _python(self) -> str:
         return f"{self.implementation} {self.python}"
 
-    def to_value(self) -> dict[str, Any]:
+    def to_value(self) -> JsonObject:
         """The same as plain data, as it is recorded."""
         return {"code_hash": self.code_hash, **msgspec.to_builtins(self)}
 

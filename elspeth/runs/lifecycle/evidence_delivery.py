@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from elspeth import canonical
 from elspeth.audit.chain.signing import SIGNING_KEY
@@ -20,6 +19,7 @@ from elspeth.audit.export.jsonl import TABLES, lines
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.store.database import worded
+from elspeth.canonical import JsonObject
 from elspeth.durable import keep
 from elspeth.errors import ElspethError, SettingsError
 from elspeth.plugins.contract import Context, Row, Sink
@@ -145,7 +145,7 @@ def _blocks(reader: AuditReader, run_id: str, form: str, *, sign: bool) -> Itera
             counts[table] += len(block)
             digest.update(lines(block))
             yield [_row(table, record, form) for record in block]
-    manifest: dict[str, Any] = {
+    manifest: JsonObject = {
         "run_id": run_id, "commit_no": None, "head": head(reader.connection, run_id), "records": counts,
         "sha256": digest.hexdigest(),
     }  # fmt: skip
@@ -155,7 +155,7 @@ def _blocks(reader: AuditReader, run_id: str, form: str, *, sign: bool) -> Itera
     yield [_row("manifest", manifest, form)]
 
 
-def _row(table: str, record: dict[str, Any], form: str) -> Row:
+def _row(table: str, record: JsonObject, form: str) -> Row:
     """`json`: the record's own columns. `csv`: the same columns for every table, the record as JSON in the last one."""
     if form == "json":
         return {"table": table, **record}
@@ -163,6 +163,6 @@ def _row(table: str, record: dict[str, Any], form: str) -> Row:
     return {"table": table, "run_id": record["run_id"], "commit_no": record["commit_no"], "record": text}
 
 
-def _keep(note: Path, value: dict[str, Any]) -> None:
+def _keep(note: Path, value: JsonObject) -> None:
     """Note where the export stands. Durably: one that forgot that it was begun would be appended to a second time."""
     keep(note, json.dumps(value).encode())

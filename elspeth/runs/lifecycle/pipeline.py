@@ -8,13 +8,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import orjson
 
 from elspeth import __version__, canonical
 from elspeth.audit.store.records import Records
+from elspeth.canonical import JsonObject
 from elspeth.coordinator.checkpoint import SourcePosition
 from elspeth.errors import ElspethError, SettingsError
 from elspeth.file_identity import open_regular
@@ -135,12 +136,12 @@ class Pipeline:
         edges = [(edge.edge_id, edge.from_node, edge.to_node, edge.label, edge.mode) for edge in self.graph.edges]
         return {"nodes": sorted(nodes), "edges": sorted(edges)}
 
-    def code(self) -> dict[str, Any]:
+    def code(self) -> JsonObject:
         """What decides results beside the settings: versions and hashes of plugin code and of reference files.
 
         Raises `SettingsError` where a reference file cannot be read.
         """
-        found: dict[str, Any] = {}
+        found: JsonObject = {}
         for node_id, plugin in sorted(self.plugins.items()):
             files = {str(path): _reference_hash(path) for path in plugin.reference_files()}
             found[node_id] = [plugin.version, registry.source_hash(type(plugin)), files]
@@ -155,9 +156,9 @@ class Pipeline:
         return canonical.sha256({"settings": self.settings_hash(), "code": self.code()})
 
 
-def config_of(node: Node) -> dict[str, Any]:
+def config_of(node: Node) -> JsonObject:
     """A node's configuration as plain data, for the record."""
-    value = cast("dict[str, Any]", orjson.loads(orjson.dumps(msgspec.to_builtins(node), default=str)))
+    value = cast("JsonObject", orjson.loads(orjson.dumps(msgspec.to_builtins(node), default=str)))
     return {key: item for key, item in value.items() if item not in (None, {}, [])}
 
 
@@ -208,7 +209,7 @@ class _Builder:
                 place = step.at("plugin")
                 problems.append(_problem(positions, place, error.message, "; ".join(error.details), step.plugin))
                 continue
-            options: dict[str, Any] = getattr(step.section, "options", {})
+            options: JsonObject = getattr(step.section, "options", {})
             try:
                 self.plugins[step.id] = registry.build(cls, options, step.id)
                 options.update(effective(cls, options, step.id))

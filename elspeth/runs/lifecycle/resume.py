@@ -166,7 +166,7 @@ def execute(
             run_id=run.run_id,
             database=str(resumption.database),
             attempt=number,
-            attempt_columns={**identity.to_columns(), "overrides_json": json.dumps(overrides)},
+            begins=identity.start(json.dumps(overrides)),
             records=records,
             checkpoint=resumption.checkpoint,
             checkpoints=pipeline.settings.checkpoint.enabled,

@@ -12,6 +12,7 @@ from actors.places.local.fork_server import ForkServer
 from elspeth import __version__, ids
 from elspeth.audit.store import memory_marks
 from elspeth.audit.store.database import path_of
+from elspeth.audit.store.starts import RunStart
 from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.progress import Progress
@@ -69,17 +70,17 @@ def execute(
             run_id=start.run_id,
             database=str(database.absolute()),
             attempt=1,
-            attempt_columns=identity.to_columns(),
-            run={
-                "run_id": start.run_id,
-                "settings_path": str(pipeline.loaded.path) if pipeline.loaded.path else None,
-                "settings_json": pipeline.loaded.settings_json,
-                "settings_hash": pipeline.settings_hash(),
-                "pipeline_hash": pipeline.pipeline_hash(),
-                "working_directory": plan.working_directory,
-                "elspeth_version": __version__,
-                "canonical_version": CANONICAL_VERSION,
-            },
+            begins=identity.start(),
+            run=RunStart(
+                run_id=start.run_id,
+                settings_path=str(pipeline.loaded.path) if pipeline.loaded.path else None,
+                settings_json=pipeline.loaded.settings_json,
+                settings_hash=pipeline.settings_hash(),
+                pipeline_hash=pipeline.pipeline_hash(),
+                working_directory=plan.working_directory,
+                elspeth_version=__version__,
+                canonical_version=CANONICAL_VERSION,
+            ),
             records=pipeline.node_records() | {"supervision_events": [drives, memory_marks.record(start.run_id, 1)]},
             checkpoint=start_checkpoint({node: state.to_value() for node, state in pipeline.sinks.items()}),
             checkpoints=pipeline.settings.checkpoint.enabled,

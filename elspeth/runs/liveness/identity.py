@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.places.local.identity import Identity
+from elspeth.audit.store.starts import AttemptStart
 
 _COMMAND_LENGTH = 2_000
 
@@ -54,9 +55,9 @@ class AttemptIdentity:
             start_ticks=self.process_start_ticks,
         )
 
-    def to_columns(self) -> dict[str, Any]:
-        """The values for the columns of `run_attempts`."""
-        return asdict(self)
+    def start(self, overrides_json: str | None = None) -> AttemptStart:
+        """What is recorded of it when the attempt begins."""
+        return AttemptStart(**asdict(self), overrides_json=overrides_json)
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Any]) -> AttemptIdentity:

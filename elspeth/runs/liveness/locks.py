@@ -21,11 +21,12 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from actors.crash_points import crash_point
+from elspeth.canonical import JsonObject
 from elspeth.errors import RunInProgress, Temporary
 from elspeth.runs.liveness.identity import AttemptIdentity
 
@@ -166,14 +167,16 @@ def probe(path: Path) -> Probe:
         os.close(descriptor)
 
 
-def holder(path: Path) -> dict[str, Any]:
-    """What the last holder wrote into the file: the columns of its identity; empty if that cannot be read."""
+def holder(path: Path) -> AttemptIdentity | None:
+    """The last holder, as it described itself in the file; None if that cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
-        return {}
+        return None
     try:
-        return _text(descriptor)
+        return AttemptIdentity.from_columns(_text(descriptor))
+    except KeyError:
+        return None
     finally:
         os.close(descriptor)
 
@@ -225,7 +228,7 @@ def _flock_is_held(descriptor: int) -> bool:
 
 
 def _describe(descriptor: int, identity: AttemptIdentity) -> None:
-    text = json.dumps({**identity.to_columns(), "inode": os.fstat(descriptor).st_ino}, indent=1) + "\n"
+    text = json.dumps({**asdict(identity), "inode": os.fstat(descriptor).st_ino}, indent=1) + "\n"
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, text.encode(), 0)
 
@@ -241,7 +244,7 @@ def _sync(descriptor: int, folder: Path) -> None:
             os.close(names)
 
 
-def _text(descriptor: int) -> dict[str, Any]:
+def _text(descriptor: int) -> JsonObject:
     try:
         value = json.loads(os.pread(descriptor, 65_536, 0))
     except ValueError:
@@ -251,7 +254,7 @@ def _text(descriptor: int) -> dict[str, Any]:
 
 def _in_progress(path: Path) -> RunInProgress:
     who = holder(path)
-    known = f"pid {who['pid']} on {who['host']}, {who['user']}: {who['command_line']}" if "pid" in who else "unknown"
+    known = "unknown" if who is None else f"pid {who.pid} on {who.host}, {who.user}: {who.command_line}"
     return RunInProgress(
         "Run already in progress: another process holds the lock of this attempt.",
         details=[f"holder: {known}", f"lock: {path}"],

@@ -6,13 +6,13 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import psutil
 
 from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import CheckpointRecord, EventRecord, Run
+from elspeth.canonical import JsonObject
 from elspeth.runs.lifecycle.driver import Driver, recorded
 from elspeth.runs.liveness.identity import AttemptIdentity
 from elspeth.runs.liveness.run_assessment import assessment, resumable
@@ -42,7 +42,7 @@ class Summary:
         """Rows over the time in which the run was driven; None where that says nothing."""
         return self.rows / self.seconds if self.rows and self.seconds else None
 
-    def to_value(self) -> dict[str, Any]:
+    def to_value(self) -> JsonObject:
         """The summary as plain data."""
         run, rate = self.run, self.rows_per_second
         return {
@@ -124,7 +124,7 @@ class Status:
     happenings: tuple[Happening, ...]
     drivers: Mapping[int, Driver]
 
-    def to_value(self) -> dict[str, Any]:
+    def to_value(self) -> JsonObject:
         """The status as plain data."""
         balance, run = self.balance, self.summary.run
         return self.summary.to_value() | {
@@ -196,7 +196,7 @@ def _process(role: str, identity: Identity, restarts: int) -> ProcessView:
     return ProcessView(role, identity.pid, state, resident, restarts)
 
 
-def _checkpoint(held: CheckpointRecord) -> dict[str, Any]:
+def _checkpoint(held: CheckpointRecord) -> JsonObject:
     return {
         "checkpoint_id": held.checkpoint_id, "attempt": held.attempt, "rows": held.read().row_count,
         "row_id": held.row_id, "created_at": held.created_at,

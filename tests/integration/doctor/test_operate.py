@@ -61,7 +61,7 @@ def test_a_resume_that_was_prepared_before_a_run_was_given_up_does_not_revive_it
         changes={"status": "failed", "completed_at": "2026-01-02T03:04:05.678Z"},
     )  # fmt: skip
     with closing(AuditWriter(database)) as writer, pytest.raises(ElspethError, match="was given up meanwhile"):
-        writer.begin_attempt(RUN, 1, who.to_columns(), {})
+        writer.begin_attempt(RUN, 1, who.start().to_columns(), {})
 
 
 def test_a_run_that_is_not_there_is_said_so(database: Path) -> None:

@@ -41,14 +41,20 @@ def holding(path: Path, *wrapper: str) -> Iterator[tuple[subprocess.Popen[str], 
             process.kill()
 
 
+def holder(path: Path) -> AttemptIdentity:
+    found = locks.holder(path)
+    assert found is not None
+    return found
+
+
 def sentence(path: Path) -> str:
-    return judge(evidence.gather(AttemptIdentity.from_columns(locks.holder(path)))).sentence
+    return judge(evidence.gather(holder(path))).sentence
 
 
 def test_a_killed_holder_is_an_orphan_although_its_child_lives(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "mf3k2a9x.1.lock"
     with holding(path) as (process, child):
-        assert locks.holder(path)["pid"] == process.pid
+        assert holder(path).pid == process.pid
         assert sentence(path) == f"lock held and pid {process.pid} running"
         process.kill()
         process.wait()
@@ -70,11 +76,11 @@ def test_a_holder_in_another_pid_namespace_is_alive_until_it_is_killed(tmp_path:
     if subprocess.run([*wrapper, "true"], check=False, capture_output=True).returncode:
         pytest.skip("this user may not make a pid namespace")
     with holding(path, *wrapper) as (process, _):
-        who = locks.holder(path)
-        assert who["pid"] == 1
-        assert sentence(path) == f"lock held by another pid namespace (pid 1 of {who['host']})"
+        who = holder(path)
+        assert who.pid == 1
+        assert sentence(path) == f"lock held by another pid namespace (pid 1 of {who.host})"
         process.kill()
         process.wait()
         wait_until(lambda: locks.probe(path).state == "free")
-        expected = f"lock free and nobody of another pid namespace (pid 1 of {who['host']}) holds it any more"
+        expected = f"lock free and nobody of another pid namespace (pid 1 of {who.host}) holds it any more"
         assert sentence(path) == expected

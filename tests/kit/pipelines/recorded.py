@@ -23,6 +23,6 @@ def record_run(database: Path, run_id: str = RUN, **identity: Any) -> AttemptIde
         "canonical_version": "1",
     }  # fmt: skip
     writer = AuditWriter(database)
-    writer.create_run(run, who.to_columns(), {})
+    writer.create_run(run, who.start().to_columns(), {})
     writer.close()
     return who

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from elspeth.audit.store.starts import AttemptStart, RunStart
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import Checkpoint, start_checkpoint
 from elspeth.roles.audit import AuditRole
@@ -52,7 +53,8 @@ def role(tmp_path: Path, port: Port) -> Iterator[AuditRole]:
     here = Path.cwd()
     records = {table: rows for table, rows in beginning().items() if table != "checkpoints"}
     plan = AuditPlan(
-        run_id=RUN, database=str(tmp_path / "audit.db"), attempt=1, attempt_columns=ATTEMPT, run=RUN_COLUMNS,
+        run_id=RUN, database=str(tmp_path / "audit.db"), attempt=1, begins=AttemptStart(**ATTEMPT),
+        run=RunStart(**RUN_COLUMNS),
         records=records, checkpoint=start_checkpoint({"out": {"n": 0}}), working_directory=str(tmp_path),
     )  # fmt: skip
     role = AuditRole(port, encode_plan(plan))  # type: ignore[arg-type]

@@ -47,7 +47,7 @@ def record(database: Path, **identity: Any) -> AuditWriter:
         "working_directory": "/", "elspeth_version": "0", "canonical_version": "1",
     }  # fmt: skip
     writer = AuditWriter(database)
-    writer.create_run(run, who.to_columns(), {})
+    writer.create_run(run, who.start().to_columns(), {})
     return writer
 
 

@@ -14,7 +14,7 @@ ID = "ab" * 32
 
 def test_the_identity_survives_the_way_through_the_database(tmp_path: Path) -> None:
     me = current(tmp_path / "x.lock")
-    assert AttemptIdentity.from_columns({**me.to_columns(), "run_id": "mf3k2a9x", "heartbeat_number": 3}) == me
+    assert AttemptIdentity.from_columns({**me.start().to_columns(), "run_id": "mf3k2a9x", "heartbeat_number": 3}) == me
 
 
 def test_the_identity_is_that_of_this_process(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_a_refused_or_ended_attempt_leaves_no_descriptor_open(me: AttemptIdentit
 def test_the_file_tells_people_who_holds_it(me: AttemptIdentity) -> None:
     with AttemptLock.acquire(me):
         text = json.loads(Path(me.lock_path).read_text())
-    assert text == {**me.to_columns(), "inode": Path(me.lock_path).stat().st_ino}
+    assert text == {**asdict(me), "inode": Path(me.lock_path).stat().st_ino}
 
 
 def test_fifty_who_ask_at_once_never_make_an_attempt_to_lock_fail(me: AttemptIdentity) -> None:
