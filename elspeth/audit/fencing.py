@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from elspeth.audit.store import database
-from elspeth.errors import TakenOver, Temporary
+from elspeth.errors import TakenOver
 
 
 def prove_ownership(path: Path, run_id: str, attempt: int) -> None:
@@ -33,12 +33,7 @@ def require_on_record(path: Path, run_id: str, attempt: int) -> int:
     owner = _owner(path, run_id)
     if owner is None or owner < attempt:
         what = f"run {run_id}" if owner is None else f"attempt {attempt} of run {run_id}"
-        raise Temporary(
-            f"the audit database {path} {f'holds no {what}' if path.exists() else 'is gone'}: it was deleted, moved or"
-            " replaced while the run went on",
-            details=[f"{what} was on record; nothing was written to what is in its place now"],
-            next_step="put the database back with its side files (-wal, -shm) and resume; or start the run again",
-        )
+        raise database.out_of_place(path, what)
     return owner
 
 

@@ -95,6 +95,19 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def out_of_place(path: Path, what: str) -> Temporary:
+    """The error of a run that finds another file, or none, under the name of the database it is recorded in.
+
+    `what` is what should stand there.
+    """
+    happened = "is another file now" if path.is_file() else "was deleted or moved"
+    return Temporary(
+        f"the audit database {path} {happened} while it was written to",
+        details=[f"{what} is not under this name any more"],
+        next_step="put the file back with its side files (-wal, -shm) and resume; or start the run again",
+    )
+
+
 def require_whole(path: Path, most_bytes: int | None = None) -> None:
     """Raise `ElspethError` where SQLite finds the database damaged. Reads all of it, unless it is larger than that."""
     if not path.is_file() or path.stat().st_size == 0 or (most_bytes and path.stat().st_size > most_bytes):

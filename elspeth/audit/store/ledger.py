@@ -18,7 +18,7 @@ from elspeth.audit.chain.layouts import NEWEST
 from elspeth.audit.store import database, state_events
 from elspeth.audit.store.commit_records import PreparedCommit, key_columns
 from elspeth.audit.store.records import Record
-from elspeth.errors import DuplicateRow, ElspethError, Temporary
+from elspeth.errors import DuplicateRow, ElspethError
 
 TOGETHER = 100
 """Records to one statement: a step of SQLite for each record costs as much as half the record."""
@@ -55,12 +55,7 @@ class Ledger:
         """A file that nobody can open by its name any more keeps nothing, whatever is committed to it."""
         found = database.identity(self.path)
         if found != self._file:
-            what = "was deleted or moved" if found is None else "is another file now"
-            raise Temporary(
-                f"the audit database {self.path} {what} while it was written to",
-                details=["what is in the file that was opened is not under this name any more"],
-                next_step="put the file back with its side files (-wal, -shm) and resume; or start the run again",
-            )
+            raise database.out_of_place(self.path, "what is in the file that was opened")
 
     def append(self, batch: PreparedCommit, attempt: int, at: str, head: tuple[int, str]) -> int:
         """Insert a batch as the commit after `head`, a pair of number and digest, signed with the key if there is one.
