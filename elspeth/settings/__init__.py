@@ -1,6 +1,6 @@
 """One YAML file, its environment and its secrets, checked; every problem with its line."""
 
-from elspeth.settings.compare import CHANGEABLE, apply_set, difference, result_settings, settings_hash
+from elspeth.settings.compare import CHANGEABLE, apply_set, changes, difference, result_settings, settings_hash
 from elspeth.settings.environment import merged as merged_environment
 from elspeth.settings.load import Loaded, load, load_stored
 from elspeth.settings.model import Settings
@@ -15,6 +15,7 @@ __all__ = [
     "Settings",
     "SettingsProblems",
     "apply_set",
+    "changes",
     "difference",
     "is_credential",
     "load",

@@ -11,7 +11,7 @@ from elspeth.errors import SettingsError
 from elspeth.settings import effective
 from elspeth.settings.check import check
 from elspeth.settings.document import scalar
-from elspeth.settings.problems import KeyPath, Positions, SettingsProblems, suggest
+from elspeth.settings.problems import KeyPath, Positions, SettingsProblems, dotted, suggest
 
 CHANGEABLE = ("concurrency", "supervisor", "checkpoint", "retry", "rate_limit")
 """Sections that say how a run is driven; none of them can change what it writes."""
@@ -45,7 +45,31 @@ def settings_hash(document: dict[str, Any]) -> str:
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """The dotted keys at which two documents differ in what can change results, in order; empty if they agree."""
-    return sorted(_differing("", result_settings(one), result_settings(other)))
+    return sorted(dotted(path) for path in _differing((), result_settings(one), result_settings(other)))
+
+
+def changes(stored: dict[str, Any], document: dict[str, Any], positions: Positions) -> list[str]:
+    """The dotted keys at which a settings file, read as `document`, says otherwise than a run's stored document.
+
+    An option that stands in neither has the default of each one's time. That a default is another now is no change of
+    the file, and the run goes on with the one it was started with.
+    """
+    written = {dotted(path) for path in (*positions.lines, *positions.origins)}
+    filled_in = effective.as_stored(stored)
+    return sorted(
+        key
+        for path in _differing((), _of_results(filled_in), result_settings(document))
+        if (key := dotted(path)) in written or _holds(stored, path) or not _holds(filled_in, path)
+    )
+
+
+def _holds(document: Any, path: KeyPath) -> bool:
+    for key in path:
+        try:
+            document = document[key]
+        except (LookupError, TypeError):
+            return False
+    return True
 
 
 def _of_results(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,14 +84,15 @@ def _as_mapping(branches: Any) -> Any:
     return branches if isinstance(branches, dict) else {name: name for name in branches}
 
 
-def _differing(key: str, one: Any, other: Any) -> list[str]:
+def _differing(path: KeyPath, one: Any, other: Any) -> list[KeyPath]:
+    pairs: list[tuple[str | int, Any, Any]]
     if isinstance(one, dict) and isinstance(other, dict):
         pairs = [(name, one.get(name), other.get(name)) for name in {**one, **other}]
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        pairs = [(str(index), *pair) for index, pair in enumerate(zip(one, other, strict=True))]
+        pairs = [(index, *pair) for index, pair in enumerate(zip(one, other, strict=True))]
     else:
-        return [] if one == other and isinstance(one, bool) == isinstance(other, bool) else [key]
-    return [found for name, *pair in pairs for found in _differing(f"{key}.{name}" if key else name, *pair)]
+        return [] if one == other and isinstance(one, bool) == isinstance(other, bool) else [path]
+    return [found for key, *pair in pairs for found in _differing((*path, key), *pair)]
 
 
 def apply_set(document: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:

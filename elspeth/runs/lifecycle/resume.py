@@ -42,7 +42,7 @@ from elspeth.runs.liveness.locks import AttemptLock, lock_path
 from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, inspected_sizes, leftovers, memory_ran_out
 from elspeth.runs.operate.migration import bring_forward
 from elspeth.runs.operate.records import take_over_action
-from elspeth.settings import difference
+from elspeth.settings import changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ def _compare_settings(run: Run, options: ResumeOptions) -> None:
     if options.settings is None:
         return
     given = load_pipeline(options.settings, environ=options.environ, dotenv=options.dotenv)
-    keys = difference(json.loads(run.settings_json), given.loaded.document)
+    keys = changes(json.loads(run.settings_json), given.loaded.document, given.loaded.positions)
     if keys:
         raise ConfigurationMismatch(
             f"Configuration mismatch: {options.settings} differs from what run {run.run_id} was started with",

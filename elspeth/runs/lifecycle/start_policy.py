@@ -19,7 +19,7 @@ from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.lifecycle.resume import ResumeOptions, Resumption
 from elspeth.runs.lifecycle.start import Start
 from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, outputs_of, resumable
-from elspeth.settings import difference
+from elspeth.settings import changes
 
 QUICK_BYTES = 64 * 1024 * 1024
 """Up to this size a database is looked over before a run is added to it: which takes less than starting a process."""
@@ -89,7 +89,7 @@ def _same_settings(run: Run, pipeline: Pipeline) -> bool:
     if run.settings_hash == pipeline.settings_hash():
         return True
     try:
-        return not difference(json.loads(run.settings_json), pipeline.loaded.document)
+        return not changes(json.loads(run.settings_json), pipeline.loaded.document, pipeline.loaded.positions)
     except (ValueError, LookupError, TypeError, SettingsError):
         return False  # not settings that this version understands, so not these
 
@@ -120,7 +120,8 @@ def _force(pipeline: Pipeline, in_the_way: list[RunAssessment], reason: str | No
 def _resume(
     pipeline: Pipeline, database: Path, found: RunAssessment, dotenv: bool, notify: Callable[[str], None]
 ) -> Resumption:
-    keys = difference(json.loads(found.run.settings_json), pipeline.loaded.document)
+    loaded = pipeline.loaded
+    keys = changes(json.loads(found.run.settings_json), loaded.document, loaded.positions)
     if keys:
         raise ConfigurationMismatch(
             f"Configuration mismatch: the settings changed beside the unfinished run {found.run.run_id}",

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
 
 from elspeth.errors import SettingsError
-from elspeth.settings import SettingsProblems, apply_set, difference, load_stored, result_settings, settings_hash
+from elspeth.settings import (
+    SettingsProblems,
+    apply_set,
+    changes,
+    difference,
+    load_stored,
+    result_settings,
+    settings_hash,
+)
+from elspeth.settings.problems import Positions
 
 WITH_SECRET = """\
 source: {plugin: api, options: {path: "${INPUT}", api_key: "${API_KEY}", note: "$${KEPT}"}}
@@ -132,6 +142,49 @@ def test_a_difference_names_the_keys(good, loaded, old, new, keys):
 def test_one_more_step_is_a_difference_of_the_list(good, loaded):
     longer = good.replace("gates:", "  - {plugin: passthrough}\ngates:")
     assert difference(loaded(good).document, loaded(longer).document) == ["transforms"]
+
+
+def without(document, *path):
+    """A stored document from before there was this option."""
+    result = copy.deepcopy(document)
+    *above, last = path
+    holder = result
+    for key in above:
+        holder = holder[key]
+    del holder[last]
+    return result
+
+
+YOUNGER = [
+    ("sinks", "output", "error_fields"),
+    ("sinks", "high_values", "error_fields"),
+]
+
+
+@pytest.mark.parametrize("path", YOUNGER, ids=".".join)
+def test_a_default_that_is_another_now_is_no_change_of_the_file(good, loaded, path):
+    file = loaded(good)
+    stored = without(file.document, *path)
+    assert difference(stored, file.document) == [".".join(path)]
+    assert changes(stored, file.document, file.positions) == []
+
+
+def test_an_option_that_was_added_to_the_file_is_a_change_of_it(good, loaded):
+    stored = without(loaded(good).document, "sinks", "output", "error_fields")
+    written = loaded(good.replace("output: {", "output: {error_fields: true, ", 1))
+    assert changes(stored, written.document, written.positions) == ["sinks.output.error_fields"]
+
+
+def test_an_option_that_was_taken_from_the_file_is_a_change_of_it(good, loaded):
+    stored = loaded(good.replace("output: {", "output: {error_fields: false, ", 1)).document
+    file = loaded(good)
+    assert changes(stored, file.document, file.positions) == ["sinks.output.error_fields"]
+
+
+def test_a_key_of_the_users_own_is_a_change_wherever_it_is_new(good, loaded):
+    stored = loaded(good).document
+    file = loaded(good.replace("{old: new}", "{old: new, more: x}"))
+    assert changes(stored, file.document, Positions()) == ["transforms.0.options.mapping.more"]
 
 
 def test_another_spelling_of_the_same_pipeline_is_no_difference(good, loaded):

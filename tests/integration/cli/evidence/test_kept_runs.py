@@ -36,11 +36,14 @@ def test_a_kept_export_holds(name: str, layout: int, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_a_kept_run_is_resumed_to_the_bytes_that_it_would_have_written(layout: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [(), ("--settings", "pipeline.yaml")], ids=["stored settings", "its file"])
+def test_a_kept_run_is_resumed_to_the_bytes_that_it_would_have_written(
+    words: tuple[str, ...], layout: int, tmp_path: Path
+) -> None:
     whole = unpack("completed", tmp_path / "completed", layout=layout)
     folder = unpack("interrupted", tmp_path / "interrupted", layout=layout)
     (run,) = run_ids(folder)
-    done = elspeth("resume", run, "--working-directory", ".", "--accept-changed-code", cwd=folder)
+    done = elspeth("resume", run, "--working-directory", ".", "--accept-changed-code", *words, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert results(folder) == results(whole)
     assert elspeth("verify", run, cwd=folder).returncode == 0
