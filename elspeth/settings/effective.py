@@ -31,9 +31,9 @@ OPTIONS_SINCE: dict[str, dict[str, Any]] = {}
 """The same for options of built-in plugins, by kind and name, shaped like `OPTIONS`."""
 
 OPTIONS_WITH_FORMAT_2: dict[str, dict[str, Any]] = {
-    "source csv": {"on_empty": "warn"},
-    "source json": {"on_empty": "warn", "duplicate_keys": "last"},
-    "source text": {"on_empty": "warn"},
+    "source csv": {"on_empty": "warn", "raw": None},
+    "source json": {"on_empty": "warn", "duplicate_keys": "last", "raw": None},
+    "source text": {"on_empty": "warn", "raw": None},
     **{f"sink {name}": {"file_mode": None} for name in ("csv", "json", "text")},
 }
 """Options that were there when the first document of format 2 was written: only those of format 1 lack them."""

@@ -84,11 +84,13 @@ class CsvSource(FileSource):
 
     def describe(self) -> SourceInfo:
         info = super().describe()
-        if self.options.columns is not None:
-            return replace(info, headers=self._layout().headers)
-        self._refuse_oddities([])
+        if self.options.columns is None:
+            self._refuse_oddities([])
         headers = self._layout().headers
-        self._refuse_oddities(list((headers or {}).values()))
+        if self.options.columns is None:
+            self._refuse_oddities(list((headers or {}).values()))
+        if headers is not None and self.options.raw is not None:
+            headers = {**headers, self.options.raw: self.options.raw}
         return replace(info, headers=headers)
 
     def _refuse_oddities(self, names: list[str]) -> None:
@@ -139,6 +141,7 @@ class CsvSource(FileSource):
     ) -> Iterator[tuple[Row | Invalid, Cursor]]:
         assert layout.headers is not None
         names, encoding = tuple(layout.headers), layout.encoding
+        keep = self.options.raw
         width, newline, nulls = len(names), encoding.newline, frozenset(self.options.null_values)
         feed = RecordFeed(file, encoding, self.options.max_row_bytes, self._dialect(), apart=apart)
         taken = self._taken = feed.taken
@@ -160,7 +163,10 @@ class CsvSource(FileSource):
                 feed.offset = file.mark = offset
                 at = _cursor(offset, line, feed.apart, ended=dropped.ended)
                 self._unfinished = not dropped.ended
-                yield Invalid(encoding.shown(dropped.raw), dropped.problem, line, dict.fromkeys(names)), at
+                kept: Row = dict.fromkeys(names)
+                if keep is not None:
+                    kept[keep] = encoding.shown(dropped.raw)
+                yield Invalid(encoding.shown(dropped.raw), dropped.problem, line, kept), at
                 continue
             raw = taken[0] if len(taken) == 1 else b"".join(taken)
             offset += len(raw)
@@ -177,6 +183,8 @@ class CsvSource(FileSource):
                 row: Row = dict(zip(names, fields, strict=True))
                 if nulls and not nulls.isdisjoint(fields):
                     row = {name: None if value in nulls else value for name, value in row.items()}
+                if keep is not None:
+                    row[keep] = encoding.line(raw)
                 yield row, at
             else:
                 problem = feed.flaw or f"has {_count(len(fields))} where {width} are expected"
@@ -185,6 +193,8 @@ class CsvSource(FileSource):
                 kept = dict.fromkeys(names) | (
                     dict(zip(names, fields, strict=False)) if len(raw) <= _FIELDS_BYTES else {}
                 )
+                if keep is not None:
+                    kept[keep] = encoding.shown(raw)
                 yield Invalid(encoding.shown(raw), problem, line - len(taken) + 1, kept), at
 
     def _dialect(self) -> dict[str, Any]:
@@ -232,6 +242,8 @@ class CsvSource(FileSource):
             if new in renamed:
                 raise ValueError(f"'{renamed[new]}' and '{original}' are both called '{new}' by field_mapping")
             renamed[new] = original
+        if self.options.raw in renamed:
+            raise ValueError(f"the option raw wants a field '{self.options.raw}', and there is one already")
         return renamed
 
 

@@ -16,10 +16,11 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from elspeth.errors import ElspethError, SettingsError, SourceChanged, Temporary
 from elspeth.plugins.contract import Cursor, PluginOptions, Source, SourceInfo
+from elspeth.schema import RowSchema
 
 BLOCK_BYTES = 1 << 20
 RAW_BYTES = 4096  # of a piece that is no row, this much is kept as evidence
@@ -47,6 +48,20 @@ class FileOptions(PluginOptions):
     on_empty: Literal["warn", "refuse"] = Field(
         default="warn", description="What a file without a byte in it is: said, or refused before anything is written."
     )
+    raw: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The name of a further field that holds each row's text as it was read, without its line end.",
+    )
+
+    @model_validator(mode="after")
+    def _raw_is_named(self) -> FileOptions:
+        if self.raw is None:
+            return self
+        schema = RowSchema.parse(self.schema_)
+        if schema.mode == "fixed" and self.raw not in {field.name for field in schema.fields}:
+            raise ValueError(f"the schema is fixed, so it must name the field of option raw: '{self.raw}: str'")
+        return self
 
 
 class FileSource(Source):

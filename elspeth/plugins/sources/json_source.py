@@ -181,6 +181,11 @@ class JsonSource(FileSource):
             twice = _twice(raw, item)
             if twice is not None:
                 return Invalid(encoding.shown(raw), f"has the key {twice!r} twice", line)
+        keep = self.options.raw
+        if keep is not None and isinstance(item, dict):
+            if keep in item:
+                return Invalid(encoding.shown(raw), f"has the field {keep!r}, which the option raw wants for it", line)
+            item[keep] = encoding.line(raw)
         return item
 
     def raw(self) -> str | None:

@@ -46,6 +46,10 @@ class Encoding:
         """Text with a replacement character for what cannot be decoded, so that its structure can still be read."""
         return raw.decode(self.codec, "replace")
 
+    def line(self, raw: bytes) -> str:
+        """All of the text as it was read, undecodable bytes as `\\xNN`, without the line end behind it."""
+        return raw.decode(self.codec, "backslashreplace").removesuffix("\n").removesuffix("\r")
+
     def shown(self, raw: bytes) -> str:
         """Text for the record of a piece that is no row: bounded, undecodable bytes as `\\xNN`."""
         return raw[:RAW_BYTES].decode(self.codec, "backslashreplace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from elspeth.plugins.contract import Cursor, Invalid, PluginOptions, Row, SourceInfo
 from elspeth.plugins.sources.files import AT_END, FileOptions, FileSource
@@ -28,6 +28,12 @@ class TextOptions(FileOptions):
     def _known_encoding(cls, value: str) -> str:
         check_encoding(value)
         return value
+
+    @model_validator(mode="after")
+    def _two_fields(self) -> TextOptions:
+        if self.raw == self.column:
+            raise ValueError("column and raw give their fields the same name")
+        return self
 
 
 class TextSource(FileSource):
@@ -55,6 +61,7 @@ class TextSource(FileSource):
         column, strip, skip, limit = (
             options.column, options.strip_whitespace, options.skip_blank_lines, options.max_row_bytes,
         )  # fmt: skip
+        keep = options.raw
         encoding = detect(options.encoding, self._prefix.head(4), self.path)
         codec, newline = encoding.codec, encoding.newline
         offset, line, *state = cursor or (encoding.bom_bytes, 0)
@@ -84,6 +91,8 @@ class TextSource(FileSource):
                             item = Invalid(encoding.shown(raw), "contains a NUL byte", line)
                         else:
                             item = {column: text.strip() if strip else text}
+                            if keep is not None:
+                                item[keep] = encoding.line(raw)
                 file.mark = offset
                 self._unfinished = not ended
                 at: list[Any] = [offset, line] if ended else [offset, line, AT_END]
