@@ -102,6 +102,12 @@ class AuditReader:
         row = self._one("SELECT heartbeat_number FROM run_attempts WHERE run_id = ? AND attempt = ?", (run_id, attempt))
         return int(row[0]) if row else 0
 
+    def heartbeats(self) -> dict[str, int]:
+        """The heartbeat number of the latest attempt of every run, to be watched for a change."""
+        with database.worded(self.path):
+            found = self.connection.execute("SELECT run_id, heartbeat_number FROM run_attempts ORDER BY attempt")
+            return {run_id: int(number) for run_id, number in found}
+
     def checkpoint(self, run_id: str) -> CheckpointRecord | None:
         """The latest checkpoint of a run, None without one."""
         found = self.checkpoints(run_id, 1)

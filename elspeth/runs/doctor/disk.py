@@ -1,4 +1,4 @@
-"""Whether the disks have room for the rest of a run: for its audit records and for its outputs."""
+"""Whether the disks have room for the rest of a run: for its audit records, journal and outputs, and for new files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from elspeth.errors import Temporary
 
 LEAST_BYTES = 64 * 1024 * 1024
 """Less than this is too little for any run: a commit alone may take 32 MiB, and its journal as much again."""
+
+LEAST_FILES = 100
+"""New files that any run may need: a lock, the database's side files, outputs, cut tails, payloads."""
 
 LEAST_SHARE = 0.05
 """What every file begins with, headers or empty tables, would be taken for growth before."""
@@ -47,6 +50,11 @@ def check_room(needs: Iterable[Need]) -> str:
                 details=[f"for {need.path}: about {mebibytes(need.bytes)} more" for need in group if need.bytes],
                 next_step="make room there, then resume",
             )
+        if (files := _free_files(place)) is not None and files < LEAST_FILES:
+            raise Temporary(
+                f"the disk of {place} can hold {files:,} more files, a run may need {LEAST_FILES}: its inodes are used",
+                next_step="delete files there, then resume",
+            )
         said.append(f"{mebibytes(free)} free at {place}")
     return "; ".join(said)
 
@@ -59,6 +67,12 @@ def mebibytes(number: int) -> str:
 def _free(place: Path) -> int:
     found = os.statvfs(place)
     return found.f_bavail * found.f_frsize
+
+
+def _free_files(place: Path) -> int | None:
+    """How many files can still be made there, None where the file system does not count them."""
+    found = os.statvfs(place)
+    return found.f_favail if found.f_files else None
 
 
 def _existing(path: Path) -> Path:

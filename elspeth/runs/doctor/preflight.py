@@ -14,7 +14,9 @@ from elspeth.plugins import registry
 from elspeth.runs.doctor.disk import Need, check_room, growth
 from elspeth.runs.doctor.findings import Findings
 from elspeth.runs.lifecycle import requirements
+from elspeth.runs.lifecycle.drive import state_directory
 from elspeth.runs.lifecycle.driver import Driver
+from elspeth.runs.lifecycle.evidence_delivery import journal_of
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.liveness.run_assessment import RunAssessment
 
@@ -52,7 +54,8 @@ def preflight_run(
         findings.add("settings", "ok", "the stored settings can be used, and their variables are set")
         _preflight_pipeline(run, pipeline, nodes, drivers, checkpoint, findings)
         if checkpoint is not None:
-            _preflight_room(pipeline, checkpoint, database, database_bytes, findings)
+            journal = journal_of(pipeline, database, run.run_id)
+            _preflight_room(pipeline, checkpoint, database, database_bytes, journal, findings)
 
 
 def _preflight_pipeline(
@@ -107,16 +110,26 @@ def _note_cut(node_id: str, output: OutputInfo, findings: Findings) -> None:
 
 
 def _preflight_room(
-    pipeline: Pipeline, checkpoint: Checkpoint, database: Path, database_bytes: int, findings: Findings
-) -> None:
+    pipeline: Pipeline, checkpoint: Checkpoint, database: Path, database_bytes: int, journal: str | None,
+    findings: Findings,
+) -> None:  # fmt: skip
     done = _share_read(pipeline, checkpoint)
-    needs = [Need(database, growth(database_bytes, done))]
+    needs = [Need(database, growth(database_bytes, done)), Need(state_directory(pipeline), 0)]
+    if journal is not None:
+        needs.append(Need(Path(journal), growth(_size(Path(journal)), done)))
     needs += [
         Need(Path(state.output.resolved), growth(state.output.size or 0, done))
         for state in sink_states(checkpoint.sink_positions).values()
         if state.output.resolved is not None
     ]
     findings.ask("disk space", lambda: check_room(needs))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # not begun yet, or out of reach: then the resume says so
 
 
 def _share_read(pipeline: Pipeline, checkpoint: Checkpoint) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from elspeth.runs.doctor.preflight import preflight_run
 from elspeth.runs.doctor.report import Report, RunReport
 from elspeth.runs.lifecycle.driver import Driver, recorded
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS
-from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, committed_rows, leftovers, resumable
+from elspeth.runs.liveness.run_assessment import RunAssessment, assessments, committed_rows, leftovers, resumable
 
 DYING_SECONDS = 2.0
 """The children of a main process that just died end by themselves; this long they are given before they count."""
@@ -76,16 +75,12 @@ def stand(
     A `thorough` look tells a frozen driver from one that lives; whoever only asks whether it is dead does without.
     """
 
-    def judged(run: Run) -> RunAssessment:
+    def watches(run: Run) -> bool:
         # A run that has ended in order needs no watching: only a lock or a process in sight speaks against its end.
-        with AuditReader(database) as reader:
-            wanted = patience if run.status == "running" else 0.0
-            return assessment(reader, run, patience=wanted, thorough=thorough, notify=notify)
+        return run.status == "running"
 
-    if not runs:
-        return []
-    with ThreadPoolExecutor(max_workers=min(len(runs), 32)) as pool:
-        return list(pool.map(judged, runs))
+    with AuditReader(database) as reader:
+        return assessments(reader, runs, patience=patience, thorough=thorough, watches=watches, notify=notify)
 
 
 def living_leftovers(reader: AuditReader, state: RunAssessment) -> tuple[Identity, ...]:

@@ -18,7 +18,7 @@ from elspeth.runs.lifecycle import resume, start
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.lifecycle.resume import ResumeOptions, Resumption
 from elspeth.runs.lifecycle.start import Start
-from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, outputs_of, resumable
+from elspeth.runs.liveness.run_assessment import RunAssessment, assessments, outputs_of, resumable
 from elspeth.settings import changes
 
 QUICK_BYTES = 64 * 1024 * 1024
@@ -57,9 +57,12 @@ def choose(
             runs = [run for run in reader.runs() if _same_pipeline(run, pipeline)]
             last = runs[0] if runs else None
             mine = _outputs(pipeline)
-            for run in filter(resumable, reader.runs()):
-                if run in runs or mine & outputs_of(run, reader.checkpoint(run.run_id)):
-                    in_the_way.append(assessment(reader, run, patience=60.0 if auto_resume else 0.0, notify=notify))
+            found = [
+                run
+                for run in filter(resumable, reader.runs())
+                if run in runs or mine & outputs_of(run, reader.checkpoint(run.run_id))
+            ]
+            in_the_way = assessments(reader, found, patience=60.0 if auto_resume else 0.0, notify=notify)
             if not in_the_way and auto_resume and last is not None and _unchanged(reader, last, pipeline):
                 return AlreadyDone(last)
     if in_the_way and force_new:

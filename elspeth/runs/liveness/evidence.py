@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from actors.places.local.identity import Identity
 from elspeth.audit.store.database import file_system
@@ -15,6 +16,8 @@ from elspeth.runs.liveness.identity import AttemptIdentity, current
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS, Evidence, ProcessState
 
 POLL_SECONDS = 0.5
+
+K = TypeVar("K")
 
 
 def gather(
@@ -74,14 +77,33 @@ def watch(
 
     `heartbeat` reads the number anew each time it is called. Time is counted on our own monotonic clock alone.
     """
-    start, before = clock(), heartbeat()
-    while True:
-        elapsed = clock() - start
-        if heartbeat() != before:
-            return replace(evidence, heartbeat="moving", watched_seconds=elapsed)
+    return watch_all({"": evidence}, lambda: {"": heartbeat()}, seconds=seconds, clock=clock, pause=pause)[""]
+
+
+def watch_all(
+    waiting: Mapping[K, Evidence],
+    heartbeats: Callable[[], Mapping[K, int]],
+    *,
+    seconds: float = HEARTBEAT_TIMEOUT_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> dict[K, Evidence]:
+    """What `watch` does, for many attempts during the same time, however many they are.
+
+    `heartbeats` reads all numbers anew each time it is called; one that is not there any more counts as moved.
+    """
+    start, before = clock(), heartbeats()
+    left, found = dict(waiting), {}
+    while left:
+        elapsed, now = clock() - start, heartbeats()
+        for key in [key for key in left if now.get(key) != before.get(key)]:
+            found[key] = replace(left.pop(key), heartbeat="moving", watched_seconds=elapsed)
         if elapsed >= seconds:
-            return replace(evidence, heartbeat="still", watched_seconds=elapsed, timeout_seconds=seconds)
-        pause(min(POLL_SECONDS, seconds - elapsed))
+            still: dict[str, Any] = {"heartbeat": "still", "watched_seconds": elapsed, "timeout_seconds": seconds}
+            return found | {key: replace(evidence, **still) for key, evidence in left.items()}
+        if left:
+            pause(min(POLL_SECONDS, seconds - elapsed))
+    return found
 
 
 def _probe(attempt: AttemptIdentity, database: Path | None) -> locks.Probe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from actors.places.local.identity import Identity
@@ -13,8 +13,8 @@ from elspeth.audit.query.values import Attempt, CheckpointRecord, Run
 from elspeth.audit.store import memory_marks
 from elspeth.errors import NewerVersion, RunInProgress
 from elspeth.outputs import sink_states
-from elspeth.runs.liveness.evidence import gather, needs_watching, watch
-from elspeth.runs.liveness.identity import AttemptIdentity
+from elspeth.runs.liveness.evidence import gather, needs_watching, watch_all
+from elspeth.runs.liveness.identity import AttemptIdentity, current
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS, Verdict, judge
 
 IN_PROGRESS = "Run already in progress"
@@ -62,15 +62,47 @@ def assessment(
 
     A `thorough` look watches it too where a process is there, until it moves (some seconds where all is well).
     """
-    attempt = reader.attempts(run.run_id)[-1]
-    identity = AttemptIdentity.from_columns(dataclasses.asdict(attempt))
-    evidence = gather(identity, database=reader.path)
-    if needs_watching(evidence, thorough=thorough) and patience > 0:
-        notify(f"watching the heartbeat of {attempt.host} for up to {patience:g} s")
-        evidence = watch(evidence, lambda: reader.heartbeat(run.run_id, attempt.attempt), seconds=patience)
-        # Who is less patient may learn that it moves, but not that it stands still.
-        evidence = dataclasses.replace(evidence, timeout_seconds=max(patience, HEARTBEAT_TIMEOUT_SECONDS))
-    return RunAssessment(run, attempt, judge(evidence), reader.checkpoint(run.run_id))
+    return assessments(reader, [run], patience=patience, thorough=thorough, notify=notify)[0]
+
+
+def assessments(
+    reader: AuditReader,
+    runs: Sequence[Run],
+    *,
+    patience: float = HEARTBEAT_TIMEOUT_SECONDS,
+    thorough: bool = False,
+    watches: Callable[[Run], bool] = lambda run: True,
+    notify: Callable[[str], None] = lambda line: None,
+) -> list[RunAssessment]:
+    """Judge the latest attempts of runs, as `assessment` does. All heartbeats are watched during the same time.
+
+    `watches` says whether a run is worth the wait; of others only lock and process are asked.
+    """
+    here = current(reader.path)
+    latest = [reader.attempts(run.run_id)[-1] for run in runs]
+    found = {
+        run.run_id: gather(
+            AttemptIdentity.from_columns(dataclasses.asdict(attempt)), database=reader.path, here=here
+        )
+        for run, attempt in zip(runs, latest, strict=True)
+    }  # fmt: skip
+    waiting = {
+        run.run_id: found[run.run_id]
+        for run in runs
+        if patience > 0 and watches(run) and needs_watching(found[run.run_id], thorough=thorough)
+    }
+    if waiting:
+        hosts = sorted({evidence.identity.host for evidence in waiting.values()})
+        heartbeats = f"heartbeat of {hosts[0]}" if len(waiting) == 1 else f"heartbeats of {len(waiting):,} runs"
+        notify(f"watching the {heartbeats} for up to {patience:g} s")
+        for run_id, evidence in watch_all(waiting, reader.heartbeats, seconds=patience).items():
+            # Who is less patient may learn that it moves, but not that it stands still.
+            timeout = max(patience, HEARTBEAT_TIMEOUT_SECONDS)
+            found[run_id] = dataclasses.replace(evidence, timeout_seconds=timeout)
+    return [
+        RunAssessment(run, attempt, judge(found[run.run_id]), reader.checkpoint(run.run_id))
+        for run, attempt in zip(runs, latest, strict=True)
+    ]
 
 
 def resumable(run: Run) -> bool:

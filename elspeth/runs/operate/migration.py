@@ -10,7 +10,7 @@ from elspeth.audit.store import schema
 from elspeth.audit.store.database import open_reader, worded
 from elspeth.errors import Temporary
 from elspeth.runs.liveness.locks import lock_path, probe
-from elspeth.runs.liveness.run_assessment import assessment
+from elspeth.runs.liveness.run_assessment import assessments
 from elspeth.runs.operate.client import migrate
 
 LIMIT = 1 << 30
@@ -71,9 +71,8 @@ def _alive(database: Path, besides: str | None, notify: Tell) -> str | None:
         if path.name.split(".")[0] != besides and probe(path).state == "held":
             return f"{path.stem} (its lock is held)"
     with AuditReader(database) as reader:
-        for run in reader.runs():
-            if run.status == "running" and run.run_id != besides:
-                verdict = assessment(reader, run, patience=PATIENCE_SECONDS, notify=notify).verdict
-                if not verdict.dead and verdict.state != "frozen":
-                    return f"{run.run_id} ({verdict.sentence})"
+        running = [run for run in reader.runs() if run.status == "running" and run.run_id != besides]
+        for found in assessments(reader, running, patience=PATIENCE_SECONDS, notify=notify):
+            if not found.verdict.dead and found.verdict.state != "frozen":
+                return f"{found.run.run_id} ({found.verdict.sentence})"
     return None

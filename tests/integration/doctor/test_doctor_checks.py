@@ -23,6 +23,11 @@ from tests.kit.processes.waiting import wait_until
 READ_ONLY = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"')
 SMALL_DISK = ("unshare", "--mount", "sh", "-c",
               'mount -t tmpfs -o size=40m none "$0/runs" && cp -a "$0/kept/." "$0/runs" && exec "$@"')  # fmt: skip
+SMALL_DISK_OF_THE_JOURNAL = ("unshare", "--mount", "sh", "-c",
+                             'mount -t tmpfs -o size=40m none "$0/journal" && exec "$@"')  # fmt: skip
+JOURNAL = """
+landscape: {dump_to_jsonl: true, dump_to_jsonl_path: journal/audit.jsonl}
+"""
 
 
 def wrong(report: dict[str, Any], check: str) -> dict[str, Any]:
@@ -210,6 +215,14 @@ def test_a_disk_that_is_nearly_full_is_found(stopped: Path) -> None:
     shutil.copytree(stopped / "runs", stopped / "kept")
     finding = wrong(under(SMALL_DISK, stopped), "disk space")
     assert " MiB left, about " in finding["message"]
+
+
+def test_a_nearly_full_disk_of_the_journal_is_found(tmp_path: Path) -> None:
+    settings = make(tmp_path)
+    settings.write_text(settings.read_text() + JOURNAL)
+    killed_run(settings)
+    finding = wrong(under(SMALL_DISK_OF_THE_JOURNAL, tmp_path), "disk space")
+    assert finding["message"].startswith(f"the disk of {tmp_path / 'journal'} has ")
 
 
 def test_what_the_doctor_prints_ends_in_the_command_to_type(stopped: Path) -> None:

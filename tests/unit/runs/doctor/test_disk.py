@@ -10,14 +10,14 @@ import pytest
 
 from elspeth.errors import Temporary
 from elspeth.runs.doctor import disk
-from elspeth.runs.doctor.disk import LEAST_BYTES, Need, check_room, growth
+from elspeth.runs.doctor.disk import LEAST_BYTES, LEAST_FILES, Need, check_room, growth
 
 MIB = 1024 * 1024
 
 
-def free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+def free(monkeypatch: pytest.MonkeyPatch, size: int, files: int = 1_000_000, free_files: int = 1_000_000) -> None:
     def found(path: Path) -> Any:
-        return os.statvfs_result((1, 1, size, size, size, 1, 1, 1, 0, 255))
+        return os.statvfs_result((1, 1, size, size, size, files, free_files, free_files, 0, 255))
 
     monkeypatch.setattr(disk.os, "statvfs", found)
 
@@ -41,3 +41,18 @@ def test_where_nothing_can_be_told_a_commit_must_still_fit(tmp_path: Path, monke
     free(monkeypatch, LEAST_BYTES - 1)
     with pytest.raises(Temporary):
         check_room([Need(tmp_path / "audit.db", 0)])
+
+
+def test_a_disk_must_have_room_for_new_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free(monkeypatch, 120 * MIB, free_files=LEAST_FILES - 1)
+    with pytest.raises(Temporary, match="can hold 99 more files, a run may need 100: its inodes are used"):
+        check_room([Need(tmp_path / "audit.db", 0)])
+    free(monkeypatch, 120 * MIB, free_files=LEAST_FILES)
+    assert check_room([Need(tmp_path / "audit.db", 0)])
+
+
+def test_a_file_system_that_does_not_count_files_has_room_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(monkeypatch, 120 * MIB, files=0, free_files=0)
+    assert check_room([Need(tmp_path / "audit.db", 0)])
