@@ -108,18 +108,20 @@ class Ledger:
         return row[0], row[1]
 
     def last_head(self) -> str:
-        """The digest that a new run's first commit follows: the head of the run that began last.
-
-        That is the one which no other run follows. Ids do not tell, since a clock may be set back.
-        """
+        """The digest that a new run's first commit follows: the head of the run that began last."""
         last = self.last_run()
         return digests.GENESIS if last is None else self.head(last)[1]
 
     def last_run(self) -> str | None:
-        """The run that began last, None without any."""
-        firsts = self.connection.execute("SELECT run_id, previous_digest FROM commits WHERE commit_no = 0").fetchall()
-        followed = {digest for _, digest in firsts}
-        runs = sorted((run_id for run_id, _ in firsts), reverse=True)
+        """The run that began last, None without any.
+
+        That is the one which no other run follows. Ids do not tell, since a clock may be set back; they did in layout
+        1, so that of its runs there may be several which nobody follows.
+        """
+        firsts = self.connection.execute("SELECT run_id, previous_digest, layout FROM commits WHERE commit_no = 0")
+        known = sorted(firsts, key=lambda first: (first[2] is not None, first[0]), reverse=True)
+        followed = {digest for _, digest, _ in known}
+        runs = [run_id for run_id, _, _ in known]
         return next((run_id for run_id in runs if not self._is_followed(run_id, followed)), runs[0] if runs else None)
 
     @property

@@ -11,16 +11,14 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit.chain import digests
-from elspeth.audit.chain.layouts import FIRST, NEWEST, Layout, layout_of
+from elspeth.audit.chain.layouts import FIRST, NEWEST, Layout
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
-from elspeth.audit.store.commit_records import key_columns
 from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import verify_run
 from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows
-from tests.kit.fixtures.tampering import tampering
+from tests.kit.fixtures.tampering import rebuild, tampering
 
 LATER = "mf3k2b00"
 AUDITED = [table for table in NEWEST.columns if table != "runs"]
@@ -88,44 +86,6 @@ def project(database: sqlite3.Connection) -> None:
         database.execute(f"UPDATE run_attempts SET {names} WHERE attempt = ?", (*columns.values(), number))
 
 
-def rebuild(database: sqlite3.Connection, layout: Layout | None = None, run: str = RUN) -> None:
-    """Make every digest fit what is there, in the layout given or the one that each commit names."""
-    links = database.execute(
-        "SELECT commit_no, attempt, previous_digest, committed_at, layout FROM commits WHERE run_id = ?"
-        " ORDER BY commit_no",
-        (run,),
-    ).fetchall()
-    previous = links[0][2]
-    for number, attempt, _, at, named in links:
-        form = layout or layout_of(named)
-        assert form is not None
-        database.execute("DELETE FROM commit_tables WHERE run_id = ? AND commit_no = ?", (run, number))
-        tables = []
-        for table in NEWEST.columns:
-            columns = ", ".join(f'"{column}"' for column in form.columns[table])
-            order = ", ".join(key_columns(table))
-            records = database.execute(
-                f"SELECT {columns} FROM {table} WHERE run_id = ? AND commit_no = ? ORDER BY {order}",
-                (run, number),
-            ).fetchall()
-            if records:
-                tables.append(digests.digest_table(table, records, form))
-        for part in tables:
-            database.execute(
-                "INSERT INTO commit_tables VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (run, number, part.table, part.record_count, part.digest, part.marks, part.purgeable_digest,
-                 part.purgeable_marks),
-            )  # fmt: skip
-        digest = digests.digest_commit(previous, run, attempt, number, at, tables, form)
-        database.execute(
-            "UPDATE commits SET previous_digest = ?, digest = ?, layout = ?, record_count = ?"
-            " WHERE run_id = ? AND commit_no = ?",
-            (previous, digest, None if form is FIRST else form.number, sum(part.record_count for part in tables), run,
-             number),
-        )  # fmt: skip
-        previous = digest
-
-
 def test_what_nobody_touched_holds(finished: Path) -> None:
     assert findings(finished) == []
     assert findings(finished, None) == []
@@ -134,7 +94,7 @@ def test_what_nobody_touched_holds(finished: Path) -> None:
 def test_rebuilding_is_done_right_so_that_only_the_key_tells(copy: Path) -> None:
     with tampering(copy) as database:
         before = database.execute("SELECT commit_no, digest FROM commits").fetchall()
-        rebuild(database)
+        rebuild(database, RUN)
         assert database.execute("SELECT commit_no, digest FROM commits").fetchall() == before
     assert findings(copy) == []
 
@@ -193,7 +153,7 @@ SIGNATURES = [
 def test_a_rebuilt_chain_never_holds(change: str, signatures: str | None, layout: Layout | None, copy: Path) -> None:
     with tampering(copy) as database:
         database.execute(change)
-        rebuild(database, layout)
+        rebuild(database, RUN, layout)
         if signatures:
             database.execute(signatures)
     assert findings(copy)
@@ -225,7 +185,7 @@ def test_a_layout_cannot_be_said_otherwise(layout: object, copy: Path) -> None:
 def test_a_chain_may_not_go_back_to_an_older_layout(copy: Path) -> None:
     with tampering(copy) as database:
         database.execute("UPDATE commits SET layout = NULL WHERE commit_no = 5")
-        rebuild(database)
+        rebuild(database, RUN)
     assert any("claims the layout None" in finding.sentence for finding in findings(copy, None))
 
 
@@ -236,7 +196,7 @@ def test_an_invented_run_does_not_hold(copy: Path) -> None:
             chosen = ", ".join(f"'{LATER}'" if column == "run_id" else f'"{column}"' for column in columns)
             if table in ("runs", "run_attempts", "commits", "commit_tables", "nodes", "edges"):
                 database.execute(f"INSERT INTO {table} SELECT {chosen} FROM {table} WHERE run_id = ?", (RUN,))
-        rebuild(database, run=LATER)
+        rebuild(database, LATER)
     assert findings(copy, run=LATER)
     assert findings(copy)  # two runs follow the same
 
@@ -249,7 +209,7 @@ def test_the_number_of_the_attempt_is_that_of_the_attempts_there_are(attempt: in
         database.execute(
             "UPDATE supervision_events SET detail = ? WHERE event = 'completed' OR event LIKE '%completed%'", (detail,)
         )
-        rebuild(database)
+        rebuild(database, RUN)
         project(database)
     assert any("attempt" in finding.sentence for finding in findings(copy, None) if finding.kind == "state")
 
