@@ -8,6 +8,7 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from elspeth.audit.purge import PURGE, last_action
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
 from elspeth.audit.verify.findings import Discrepancy
+from elspeth.audit.verify.links import held_by_later
 from elspeth.audit.verify.outputs import references
 from elspeth.audit.verify.run import verify_run
 from elspeth.errors import ElspethError, NewerVersion
@@ -55,17 +57,28 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def verify_export(directory: Path, key: bytes | None = None) -> list[Discrepancy]:
+@dataclass(slots=True)
+class ExportVerdict:
+    """What was found, and a sentence about commits that hold by a later signature."""
+
+    findings: list[Discrepancy]
+    note: str | None = None
+
+
+def verify_export(directory: Path, key: bytes | None = None) -> ExportVerdict:
     """Everything about an export that does not hold: its files, and what `verify_run` finds in the records.
 
-    With the signing `key`, the manifest and the head of the chain must be signed with it. Raises `ElspethError` where
-    the folder holds no export.
+    With the signing `key`, the manifest and all of the chain must be signed with it. Raises `ElspethError` where the
+    folder holds no export.
     """
-    manifest = read_manifest(directory)
-    return list(_findings(directory, manifest, key))
+    manifest, verdict = read_manifest(directory), ExportVerdict([])
+    verdict.findings += _findings(directory, manifest, key, verdict)
+    return verdict
 
 
-def _findings(directory: Path, manifest: dict[str, Any], key: bytes | None) -> Iterator[Discrepancy]:
+def _findings(
+    directory: Path, manifest: dict[str, Any], key: bytes | None, verdict: ExportVerdict
+) -> Iterator[Discrepancy]:
     if key is not None:
         found = manifest.get("signature")
         if not isinstance(found, str):
@@ -89,6 +102,7 @@ def _findings(directory: Path, manifest: dict[str, Any], key: bytes | None) -> I
                 yield Discrepancy("export", f"run {manifest['run_id']} is not in runs.jsonl", "runs")
                 return
             yield from verify_run(reader, manifest["run_id"], key, alone=True)
+            verdict.note = held_by_later(connection, manifest["run_id"]) if key is not None else None
             yield from _head_findings(connection, manifest)
             yield from _payload_findings(directory, connection, manifest["run_id"])
 

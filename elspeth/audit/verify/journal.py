@@ -14,7 +14,7 @@ from elspeth.audit.chain.layouts import FIRST, NEWEST, Layout, layout_of
 from elspeth.audit.export.jsonl import CHAIN, added_later
 from elspeth.audit.store import state_events
 from elspeth.audit.verify.findings import Discrepancy
-from elspeth.audit.verify.links import unsigned
+from elspeth.audit.verify.links import held_by, unsigned
 from elspeth.audit.verify.table import NAMED, as_digested
 from elspeth.errors import ElspethError, NewerVersion
 from elspeth.file_identity import open_regular
@@ -34,11 +34,20 @@ class JournaledRun:
     layout: Layout = FIRST
     status: dict[str, Any] = field(default_factory=dict)
     pending: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    unsigned: list[int] = field(default_factory=list)
+    signed_by: int | None = None
 
     @property
     def ended(self) -> bool:
         """Whether the run came to its end in this journal."""
         return self.status.get("status") == "completed" or self.status.get("completed_at") is not None
+
+    @property
+    def note(self) -> str | None:
+        """A sentence about commits that were not signed each, since their layout did not; None without any."""
+        if not self.unsigned or self.signed_by is None:
+            return None
+        return f"Run {self.run_id}: {held_by(self.unsigned[0], self.unsigned[-1], self.signed_by)}"
 
 
 @dataclass(slots=True)
@@ -83,7 +92,7 @@ def _findings(file: Any, verdict: JournalVerdict, key: bytes | None) -> Iterator
         verdict.behind += len(line)
         try:
             value = _decode(line)
-            table, run_id = value["table"], value["run_id"]
+            table, run_id = str(value["table"]), str(value["run_id"])
         except (msgspec.DecodeError, KeyError):
             if line.endswith(b"\n"):
                 yield Discrepancy("journal", f"line {place} is no record: it starts with {line[:20]!r}")
@@ -126,10 +135,17 @@ def _commit(run: JournaledRun, link: dict[str, Any], key: bytes | None) -> Itera
         yield Discrepancy("journal", wrong, "commits", None, number if isinstance(number, int) else None)
     if not isinstance(number, int):
         return
-    if key is not None and (bad := unsigned(link.get("signature"), layout, key, run.run_id, number, link["digest"])):
+    if key is not None and (
+        bad := unsigned(link.get("signature"), layout, key, run.run_id, number, link.get("digest"))
+    ):
         yield Discrepancy("signature", f"run {run.run_id}: {bad}", "commits", None, number)
     run.commit_no, run.digest, run.signature = number, link.get("digest"), link.get("signature")
     run.layout = layout or run.layout
+    if run.signature is None and layout is FIRST:
+        run.unsigned.append(number)
+        run.signed_by = None
+    elif run.signature is not None and run.signed_by is None:
+        run.signed_by = number
     run.records += sum(map(len, pending.values()))
     for event in pending.get("supervision_events", ()):
         changes = state_events.changes_of(event.get("detail")) if event.get("child") is None else None

@@ -76,12 +76,14 @@ def links(connection: sqlite3.Connection, run_id: str, key: bytes | None) -> Ite
         yield Discrepancy("signature", what, "commits", None, last[0])
 
 
-def unsigned(signature: object, layout: Layout | None, key: bytes, run_id: str, number: int, digest: str) -> str | None:
+def unsigned(
+    signature: object, layout: Layout | None, key: bytes, run_id: str, number: int, digest: str | None
+) -> str | None:
     """What is wrong with the signature of a commit, None if nothing is."""
     if signature is None:
         # Of a layout that signed the ends of attempts alone, the next signature answers for what is before it.
         return f"commit {number} is not signed" if layout is None or layout.signs_every_commit else None
-    if not signing.is_signed(signature, key, run_id, number, digest):
+    if digest is None or not signing.is_signed(signature, key, run_id, number, digest):
         return f"commit {number} is not signed with this key"
     return None
 
@@ -94,8 +96,11 @@ def held_by_later(connection: sqlite3.Connection, run_id: str) -> str | None:
         " WHERE run_id = ?1 AND signature IS NULL AND layout IS NULL"
     )
     first, last, by = connection.execute(query, (run_id,)).fetchone()
-    if last is None or by is None:
-        return None
+    return None if last is None or by is None else held_by(first, last, by)
+
+
+def held_by(first: int, last: int, by: int) -> str:
+    """That commits `first` to `last` hold by the signature of the commit `by` behind them."""
     return (
         f"Commits {first} to {last} are of layout {FIRST.number}, which signed only the end of an attempt:"
         f" they hold by the signature of commit {by}."

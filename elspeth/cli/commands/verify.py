@@ -80,9 +80,9 @@ def _export(context: CliContext, folder: Path, key: bytes | None) -> int:
         "head": manifest["head"], "records": _count(manifest),
         "signature": _signature(key, manifest.get("signature")),
     }  # fmt: skip
-    return _render(
-        context, facts, exported.verify_export(folder, key), [], f"the export {folder} of run {facts['run_id']}"
-    )
+    verdict = exported.verify_export(folder, key)
+    notes = [verdict.note] if verdict.note and not verdict.findings else []
+    return _render(context, facts, verdict.findings, notes, f"the export {folder} of run {facts['run_id']}")
 
 
 def _journal(context: CliContext, path: Path, key: bytes | None) -> int:
@@ -90,6 +90,8 @@ def _journal(context: CliContext, path: Path, key: bytes | None) -> int:
 
     verdict = verify_journal(path, key)
     notes = [f"{verdict.behind:,} bytes behind the last commit belong to none."] if verdict.behind else []
+    if key is not None and not verdict.findings:
+        notes += [run.note for run in verdict.runs.values() if run.note]
     last, runs = list(verdict.runs.values())[-1], sorted(verdict.runs)
     facts = {
         "journal": str(path), "runs": runs, "records": sum(run.records for run in verdict.runs.values()),
@@ -132,7 +134,7 @@ def _run(context: CliContext, reference: str, key: bytes | None, outputs: bool) 
             notes += [] if checked.finding else [checked.sentence]
         if findings and purge.was_interrupted(reader.connection, run.run_id):
             notes.append(f"A purge of run {run.run_id} was begun and did not come to its end: repeat it, then verify.")
-        if key is not None and (note := held_by_later(reader.connection, run.run_id)):
+        if key is not None and not findings and (note := held_by_later(reader.connection, run.run_id)):
             notes.append(note)
         alive = _alive(reader, run) if [finding.kind for finding in findings] == ["unfinished"] else None
         heads = reader.commits(run.run_id, 1)

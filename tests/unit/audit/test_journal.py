@@ -229,3 +229,20 @@ def test_a_kept_journal_holds_and_is_caught_up(name: str, layout: int, tmp_path:
     assert verify_journal(place).findings == []
     assert opened(folder / "runs" / "audit.db", place, run) <= 1
     assert verify_journal(place).findings == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"table":"commits","run_id":"mf3k2a9x","commit_no":5}',
+        b'{"table":"commits","run_id":"mf3k2a9x","commit_no":"5","digest":7}',
+        b'{"table":"commits","run_id":["mf3k2a9x"],"commit_no":0}',
+        b'{"table":["rows"],"run_id":"mf3k2a9x"}',
+        b'{"table":"rows","run_id":null}',
+        b"[]",
+    ],
+)
+def test_a_line_that_nobody_wrote_is_found_and_breaks_nothing(line: bytes, place: Path, written: bytes) -> None:
+    end = written.splitlines(keepends=True)[-1].replace(b'"commit_no":4', b'"commit_no":5')
+    for key in (KEY, None):
+        assert changed(place, written + line + b"\n" + end, key).findings
