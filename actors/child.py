@@ -103,7 +103,7 @@ class Frame:
 
 
 class Child(pykka.ThreadingActor):
-    """Base of the actor that a child process holds. It is created by the host, one per process.
+    """Base of the actor that a child process holds. One is created per process.
 
         class Upper(Child):
             def on_start(self):
@@ -112,7 +112,7 @@ class Child(pykka.ThreadingActor):
             def on_frame(self, parts):
                 self.port.send(*(bytes(part).upper() for part in parts))
 
-    `__init__` is called in the host's main thread; whatever takes time belongs into `on_start`, which Pykka calls in
+    `__init__` is called in the main thread; whatever takes time belongs into `on_start`, which Pykka calls in
     the actor's thread before the first frame. `on_stop` is called when the parent asked the child to stop, after all
     frames sent before, or when the actor stops itself; then the process ends with exit code 0. A killed process never
     calls it. An exception out of any of them ends the process with the traceback on stderr and exit code 70; a
@@ -152,7 +152,7 @@ class Child(pykka.ThreadingActor):
     def _starting(self, hook: Callable[[], None]) -> Callable[[], None]:
         def call() -> None:
             hook()
-            self.port._words[BUSY] = 0  # the host set it before the import of the actor's module
+            self.port._words[BUSY] = 0  # it was set before the import of the actor's module
 
         return call
 

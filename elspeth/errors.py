@@ -56,7 +56,7 @@ class ErrorValue(TypedDict):
 
 
 class ElspethError(Exception):
-    """Something the user should know; worded once, at the command line.
+    """Something the user should know; translated_errors once, at the command line.
 
     `message` is one sentence: which thing, what was found. `details` are further facts, a line each.
     `next_step` is what to do, if possible a command that can be typed as it is.

@@ -46,7 +46,7 @@ class BatchStore:
             self._connection = None
 
     def _ask(self, query: str, *values: str) -> list[Any]:
-        with database.worded(self._path):
+        with database.translated_errors(self._path):
             if self._connection is None:
                 self._connection = database.open_reader(self._path)
             return self._connection.execute(query, values).fetchall()

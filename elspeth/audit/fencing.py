@@ -41,7 +41,7 @@ def _owner(path: Path, run_id: str) -> int | None:
     """The latest attempt of the run; None where it is not on record here, or there is no database of ours."""
     if not path.is_file():
         return None
-    with database.worded(path):
+    with database.translated_errors(path):
         connection = database.open_reader(path)
         try:
             if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone():

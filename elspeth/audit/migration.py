@@ -29,10 +29,10 @@ ROOM = 2.5
 
 SPARE = 8 << 20
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
-def convert(connection: sqlite3.Connection, path: Path, tell: Tell) -> tuple[int, int]:
+def convert(connection: sqlite3.Connection, path: Path, notify: Notify) -> tuple[int, int]:
     """Bring the schema forward, in the transaction that is open; answers the versions before and after.
 
     Raises `Temporary` where there is not enough room, `ElspethError` where what was converted is not what there was.
@@ -47,12 +47,12 @@ def convert(connection: sqlite3.Connection, path: Path, tell: Tell) -> tuple[int
     _require_room(connection, path, there)
     connection.execute("PRAGMA legacy_alter_table = ON")  # somebody's view of a table stays one of that table
     for place, (table, statement) in enumerate(altered.items(), 1):
-        tell(f"version {before} to {schema.VERSION}: table {place} of {len(altered)}, {table}")
+        notify(f"version {before} to {schema.VERSION}: table {place} of {len(altered)}, {table}")
         _renew(connection, table, statement, table in there)
     audited = [table for table in there if table in NEWEST.columns]
     runs = [run_id for (run_id,) in connection.execute("SELECT run_id FROM runs ORDER BY run_id")]
     for place, run_id in enumerate(runs, 1):
-        tell(f"version {before} to {schema.VERSION}: comparing run {place} of {len(runs)}, {run_id}")
+        notify(f"version {before} to {schema.VERSION}: comparing run {place} of {len(runs)}, {run_id}")
         for table in audited:
             _compare(connection, run_id, table)
     for table in there:

@@ -57,7 +57,14 @@ def main() -> None:
     for number in errors.ENDING_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup; a shell's background
             signal.signal(number, _stopped)
-    code = run(sys.argv[1:])
+    try:
+        code = run(sys.argv[1:])
+    except (MemoryError, SystemError, OSError, ImportError) as error:
+        # Where memory ends, it may end in the middle of saying so, too; this takes none.
+        if refusal(error) is None:
+            raise
+        os.write(2, b"Error: out of memory\n")
+        code = errors.EXIT_TEMPORARY
     output.leave_quietly()
     sys.exit(code)
 

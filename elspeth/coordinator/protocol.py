@@ -127,7 +127,7 @@ class StageWork(Message, frozen=True):
 class StageDone(Message, frozen=True):
     """The micro-batch has passed the stage; bodies: items, audit records.
 
-    `due` is the driven time (seconds) of an ordered stage's next time-out; `flushed` says whether a batch was closed.
+    `due` is the active time (seconds) of an ordered stage's next time-out; `flushed` says whether a batch was closed.
     """
 
     no: int
@@ -145,7 +145,7 @@ class RestoreStage(Message, frozen=True):
 
 
 class StageReady(Message, frozen=True):
-    """The ordered stage has been restored and takes work. `due` is the driven time (seconds) of its next time-out."""
+    """The ordered stage has been restored and takes work. `due` is the active time (seconds) of its next time-out."""
 
     stage: int
     due: float | None

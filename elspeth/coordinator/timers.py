@@ -34,7 +34,7 @@ class Timers:
         self._last_commit = now
 
     def stage_due(self, stage: int, due: float | None) -> None:
-        """When the next time-out of an ordered stage is, as driven time in seconds; None if nothing waits in it."""
+        """When the next time-out of an ordered stage is, as active time in seconds; None if nothing waits in it."""
         self._due.pop(stage, None)
         if due is not None:
             self._due[stage] = due

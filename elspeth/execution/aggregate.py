@@ -21,7 +21,7 @@ Result = tuple[Row, Sequence[int] | None]
 
 @dataclass(slots=True)
 class OpenBatch:
-    """An open batch. `opened` is the driven time (seconds) at which its first token arrived, `since` the clock's."""
+    """An open batch. `opened` is the active time (seconds) at which its first token arrived, `since` the clock's."""
 
     id: str
     opened: float

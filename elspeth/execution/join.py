@@ -15,7 +15,7 @@ from elspeth.graph.model import Node
 class PendingJoin:
     """The branches of one forked token that have arrived. `met`: it is decided, and who arrives now is late.
 
-    Where it waits from row to row, `opened` is the driven time (seconds) of the first arrival, `since` the clock's.
+    Where it waits from row to row, `opened` is the active time (seconds) of the first arrival, `since` the clock's.
     """
 
     parent: str

@@ -96,7 +96,7 @@ class StageRunner:
 
     @property
     def due(self) -> float | None:
-        """The driven time (seconds) of the next time-out."""
+        """The active time (seconds) of the next time-out."""
         return min((due for step in self._holders if (due := step.due()) is not None), default=None)
 
     @property

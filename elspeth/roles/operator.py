@@ -75,7 +75,7 @@ class OperatorRole(Role):
         who = {name: getattr(request, name) for name in ("user", "uid", "command_line", "reason")}
         writer = AuditWriter(
             Path(request.database), signing_key=key.encode() if key else None,
-            migrate=who if request.migrate else None, tell=lambda line: self.send(Progressed(line)),
+            migrate=who if request.migrate else None, notify=lambda line: self.send(Progressed(line)),
         )  # fmt: skip
         try:
             _carry_out(writer, request, who)

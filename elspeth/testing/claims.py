@@ -1,4 +1,4 @@
-"""Claims that hold for plugins of every kind, and how a claim that fails is worded."""
+"""Claims that hold for plugins of every kind, and how a claim that fails is translated_errors."""
 
 from __future__ import annotations
 

@@ -141,12 +141,12 @@ class _Trial:
     def _killed(self, kept: int, when: str) -> tuple[Position, list[str | None]]:
         """The position after some rows, answered by a process that went on and was killed."""
 
-        def life(tell: Callable[[Any], None]) -> None:
+        def life(answer: Callable[[Any], None]) -> None:
             self._clear()
             sink = fresh(self._sink, self._context)
             sink.open(self._base)
             answers = self._write(sink, self._rows[:kept])
-            tell((through_json(self._sink, sink.flush(), "position"), answers))
+            answer((through_json(self._sink, sink.flush(), "position"), answers))
             self._write(sink, self._rows[kept:])
             if when != "written":
                 sink.flush()

@@ -65,22 +65,6 @@ def test_too_little_address_space_is_a_limit_and_no_bug(tmp_path: Path, megabyte
     assert violations(folder) == []
 
 
-def test_a_command_that_gets_too_little_address_space_to_import_itself_says_so(tmp_path: Path) -> None:
-    def status(megabytes: int, *words: str) -> subprocess.CompletedProcess[str]:
-        script = f"ulimit -v {megabytes << 10} && exec {COMMAND} {' '.join(words)}"
-        return subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    # Below this the interpreter itself does not get as far as the command.
-    least = next(megabytes for megabytes in range(16, 64) if status(megabytes, "--version").returncode == 0) + 1
-    found = {megabytes: status(megabytes, "status", "latest") for megabytes in range(least, least + 30)}
-    for megabytes, done in found.items():
-        named = "out of memory" in done.stderr if done.returncode == 75 else "does not exist" in done.stderr
-        assert named, (megabytes, done.stderr)
-        assert "bug" not in done.stderr
-        assert "Traceback" not in done.stderr
-    assert 75 in {done.returncode for done in found.values()}
-
-
 def test_a_missing_proc_is_named(tmp_path: Path) -> None:
     folder = lay(tmp_path / "run", 3, settings())
     hide = f"mount -t tmpfs none /proc && exec {COMMAND} run --settings pipeline.yaml --execute"

@@ -36,7 +36,7 @@ def explain_session(path: Path, reference: str) -> Iterator[ExplainSession]:
     """Look at the run that is meant: an id, the beginning of one, or `latest`. Raises `RunNotFound`."""
     connection = database.open_reader(path)
     try:
-        with database.worded(path):
+        with database.translated_errors(path):
             schema.check_readable(connection, path)
             yield ExplainSession(connection, _run_id(connection, path, reference))
     finally:

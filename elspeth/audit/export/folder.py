@@ -43,7 +43,7 @@ def export_run(reader: AuditReader, run_id: str, directory: Path, key: bytes | N
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise SettingsError(f"{directory} exists and is not empty", next_step="name a new folder with -o")
     connection = reader.connection
-    with database.worded(reader.path):
+    with database.translated_errors(reader.path):
         connection.execute("BEGIN")
         try:
             return _export(connection, run_id, directory, key)

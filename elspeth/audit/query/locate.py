@@ -60,7 +60,7 @@ def describe(path: Path) -> str | None:
     except ElspethError as error:
         return f"cannot be used: {error.message}"
     try:
-        with database.worded(path):
+        with database.translated_errors(path):
             if schema.version(connection) is not None:
                 return None
             return "is empty" if schema.is_empty(connection) else "is a database of another program"

@@ -42,7 +42,7 @@ class AuditReader:
         self.path = path
         self.connection = database.open_reader(path)
         try:
-            with database.worded(path):
+            with database.translated_errors(path):
                 schema.check_readable(self.connection, path)
         except BaseException:
             self.connection.close()
@@ -165,7 +165,7 @@ class AuditReader:
     def state_counts(self, run_id: str) -> dict[tuple[str, str], int]:
         """How many states of tokens are recorded, by node and status."""
         where, values = _of(run_id, "state_id")
-        with database.worded(self.path):
+        with database.translated_errors(self.path):
             found = self.connection.execute(
                 f"SELECT node_id, status, count(*) FROM node_states WHERE {where} GROUP BY 1, 2 ORDER BY 1, 2", values
             )
@@ -174,7 +174,7 @@ class AuditReader:
     def source_counts(self, run_id: str) -> dict[str, int]:
         """How many rows are recorded, by the source they came from."""
         where, values = _of(run_id, "row_id")
-        with database.worded(self.path):
+        with database.translated_errors(self.path):
             found = self.connection.execute(
                 f"SELECT source_node_id, count(*) FROM rows WHERE {where} GROUP BY 1 ORDER BY 1", values
             )
@@ -183,7 +183,7 @@ class AuditReader:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let all questions inside see the database as it is at the first of them."""
-        with database.worded(self.path):
+        with database.translated_errors(self.path):
             self.connection.execute("BEGIN")
         try:
             yield
@@ -201,7 +201,7 @@ class AuditReader:
     def edge_counts(self, run_id: str) -> dict[str, int]:
         """How many tokens a routing decision sent along which edge."""
         where, values = _of(run_id, "event_id")
-        with database.worded(self.path):
+        with database.translated_errors(self.path):
             found = self.connection.execute(
                 f"SELECT edge_id, count(*) FROM routing_events WHERE {where} GROUP BY edge_id ORDER BY edge_id", values
             )
@@ -209,7 +209,7 @@ class AuditReader:
 
     def _counts(self, run_id: str, column: str, condition: str) -> dict[str, int]:
         where, values = _of(run_id, "outcome_id")
-        with database.worded(self.path):
+        with database.translated_errors(self.path):
             found = self.connection.execute(
                 f"SELECT {column}, count(*) FROM token_outcomes WHERE {where} AND {condition}"
                 f" GROUP BY {column} ORDER BY {column}",
@@ -229,14 +229,14 @@ class AuditReader:
     ) -> list[V]:
         columns = ", ".join(f'"{field.name}"' for field in dataclasses.fields(kind))  # type: ignore[arg-type]
         end = "" if limit is None else f" LIMIT {int(limit)}"
-        with database.worded(self.path):
+        with database.translated_errors(self.path):
             found = self.connection.execute(
                 f"SELECT {columns} FROM {table} WHERE {where} ORDER BY {order}{end}", values
             )
             return [kind(*row) for row in found]
 
     def _one(self, query: str, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        with database.worded(self.path):
+        with database.translated_errors(self.path):
             row: tuple[Any, ...] | None = self.connection.execute(query, values).fetchone()
             return row
 

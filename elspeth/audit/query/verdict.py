@@ -60,14 +60,14 @@ def all_failed(reader: AuditReader, run_id: str) -> bool:
     if outcomes.get("completed") or outcomes.get("routed"):
         return False
     reach = {"run": run_id, "end": f"{run_id}~"}
-    with database.worded(reader.path):
+    with database.translated_errors(reader.path):
         return not any(reader.connection.execute(query, reach).fetchone() for query in _NORMAL)
 
 
 def reasons(reader: AuditReader, run_id: str, most: int = 3) -> list[Reason]:
     """The most frequent reasons. Those that differ only in numbers and quoted values are one."""
     found: dict[tuple[str, str], list[Any]] = {}
-    with database.worded(reader.path):
+    with database.translated_errors(reader.path):
         for node, reason, token in chain(_refused(reader.connection, run_id), _failed(reader.connection, run_id)):
             known = found.setdefault((node, _VARYING.sub("*", reason)), [node, reason, 0, token])
             known[2] += 1

@@ -50,7 +50,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
     Transactions are begun and ended by hand. Raises `Temporary` where somebody or something is in the way.
     """
-    with worded(path):
+    with translated_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
@@ -82,7 +82,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """
     if not path.is_file():
         raise ElspethError(f"there is no audit database at {path}", next_step="name it with --database")
-    with worded(path):
+    with translated_errors(path):
         name = quote(str(path.absolute()))
         try:
             connection = _reading(f"file:{name}?mode=ro")
@@ -114,7 +114,7 @@ def require_whole(path: Path, most_bytes: int | None = None) -> None:
         return
     connection = open_reader(path)
     try:
-        with worded(path):
+        with translated_errors(path):
             found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     finally:
         connection.close()
@@ -179,7 +179,7 @@ def file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str 
 
 
 @contextmanager
-def worded(path: Path) -> Iterator[None]:
+def translated_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's and the system's errors into ours: which file, what is wrong with it, what to do."""
     try:
         yield

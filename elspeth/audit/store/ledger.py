@@ -39,7 +39,7 @@ class Ledger:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, and nobody else writes meanwhile. Raises `Temporary` where that cannot be had."""
-        with database.worded(self.path):
+        with database.translated_errors(self.path):
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 self._require_in_place()

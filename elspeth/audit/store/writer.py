@@ -39,7 +39,7 @@ class AuditWriter:
         *,
         signing_key: bytes | None = None,
         migrate: Mapping[str, Any] | None = None,
-        tell: Callable[[str], None] = lambda line: None,
+        notify: Callable[[str], None] = lambda line: None,
         now: Callable[[], str] = utc_now,
     ) -> None:
         self.path = path
@@ -47,7 +47,7 @@ class AuditWriter:
         self._connection = database.open_writer(path)
         self._ledger = Ledger(path, self._connection, signing_key)
         try:
-            self._prepare_schema(migrate, tell)
+            self._prepare_schema(migrate, notify)
         except BaseException:
             self._connection.close()
             raise
@@ -304,7 +304,7 @@ class AuditWriter:
         """Leave the database; answers whether it is one file now (False: somebody else still uses it)."""
         return database.leave_orderly(self._connection)
 
-    def _prepare_schema(self, migrate: Mapping[str, Any] | None, tell: Callable[[str], None]) -> None:
+    def _prepare_schema(self, migrate: Mapping[str, Any] | None, notify: Callable[[str], None]) -> None:
         converted = False
         with self._ledger.transaction():
             if schema.is_empty(self._connection):
@@ -312,15 +312,15 @@ class AuditWriter:
                 return
             found = schema.version(self._connection)
             if migrate is not None and found is not None and found < schema.VERSION:
-                self._convert(migrate, tell)
+                self._convert(migrate, notify)
                 converted = True
             schema.check(self._connection, self.path)
         if converted:
             migration.give_back(self._connection)
 
-    def _convert(self, who: Mapping[str, Any], tell: Callable[[str], None]) -> None:
+    def _convert(self, who: Mapping[str, Any], notify: Callable[[str], None]) -> None:
         """Inside of a transaction. Recorded on the run that began last, unless that would leave it half signed."""
-        before, after = migration.convert(self._connection, self.path, tell)
+        before, after = migration.convert(self._connection, self.path, notify)
         last = self._ledger.last_run()
         if last is not None and (self._ledger.signs or not self._ledger.is_signed(last)):
             by = (str(who["user"]), who["uid"], str(who["command_line"]), who["reason"])

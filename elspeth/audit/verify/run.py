@@ -30,7 +30,7 @@ def verify_run(reader: AuditReader, run_id: str, key: bytes | None = None, *, al
     if run.run_id != run_id:
         raise RunNotFound(f"Run not found: {run_id!r}", details=[f"{run.run_id!r} begins so"])
     connection = reader.connection
-    with database.worded(reader.path):
+    with database.translated_errors(reader.path):
         connection.execute("BEGIN")
         try:
             return list(_findings(connection, run_id, key, alone))

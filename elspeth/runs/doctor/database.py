@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from elspeth.audit.store import schema
-from elspeth.audit.store.database import damaged, file_system, open_reader, side_files, worded
+from elspeth.audit.store.database import damaged, file_system, open_reader, side_files, translated_errors
 from elspeth.errors import ElspethError
 from elspeth.runs.doctor.findings import Findings
 from elspeth.runs.liveness.identity import user_name
@@ -47,7 +47,7 @@ def check_writable(path: Path, findings: Findings) -> bool:
 def _integrity(path: Path) -> str:
     connection = open_reader(path)
     try:
-        with worded(path):
+        with translated_errors(path):
             lines = [str(row[0]) for row in connection.execute(f"PRAGMA quick_check({SHOWN})")]
     finally:
         connection.close()
@@ -59,7 +59,7 @@ def _integrity(path: Path) -> str:
 def _schema(path: Path) -> str:
     connection = open_reader(path)
     try:
-        with worded(path):
+        with translated_errors(path):
             schema.check_readable(connection, path)
             found = schema.version(connection)
             if differences := schema.differences(connection):

@@ -18,7 +18,7 @@ from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.export.jsonl import TABLES, lines
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
-from elspeth.audit.store.database import worded
+from elspeth.audit.store.database import translated_errors
 from elspeth.canonical import JsonObject
 from elspeth.durable import keep
 from elspeth.errors import ElspethError, SettingsError
@@ -72,7 +72,7 @@ def deliver(pipeline: Pipeline, database: Path, run_id: str, state_directory: Pa
     try:
         plugin.check(position)
         plugin.open(position)
-        with AuditReader(database) as reader, worded(database):
+        with AuditReader(database) as reader, translated_errors(database):
             reader.connection.execute("BEGIN")
             for block in _blocks(reader, run_id, export.format, sign=export.sign):
                 refused = next((answer for answer in plugin.write(block) if answer is not None), None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
-from elspeth.audit.store.database import open_reader, worded
+from elspeth.audit.store.database import open_reader, translated_errors
 from elspeth.errors import Temporary
 from elspeth.runs.liveness.locks import lock_path, probe
 from elspeth.runs.liveness.run_assessment import assessments
@@ -18,12 +18,12 @@ LIMIT = 1 << 30
 
 PATIENCE_SECONDS = 60.0
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 def bring_forward(
     database: Path, *, limit: int | None = LIMIT, besides: str | None = None, reason: str | None = None,
-    notify: Tell = lambda line: None,
+    notify: Notify = lambda line: None,
 ) -> tuple[int, int] | None:  # fmt: skip
     """Bring an older database forward; answers the versions before and after, None if there was no need to.
 
@@ -56,7 +56,7 @@ def bring_forward(
 def _version(database: Path) -> int | None:
     connection = open_reader(database)
     try:
-        with worded(database):
+        with translated_errors(database):
             if schema.is_empty(connection):
                 return None
             schema.check_readable(connection, database)
@@ -65,7 +65,7 @@ def _version(database: Path) -> int | None:
         connection.close()
 
 
-def _alive(database: Path, besides: str | None, notify: Tell) -> str | None:
+def _alive(database: Path, besides: str | None, notify: Notify) -> str | None:
     """Who drives a run in this database, or may do so: as a sentence."""
     for path in sorted(lock_path(database, "", 0).parent.glob("*.lock")):
         if path.name.split(".")[0] != besides and probe(path).state == "held":

@@ -31,8 +31,8 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return unpack("every_table", tmp_path / "kept", layout=request.param) / "runs" / "audit.db"
 
 
-def bring_forward(path: Path, *, key: str | None = KEY, tell: Callable[[str], None] = lambda line: None) -> None:
-    AuditWriter(path, signing_key=key.encode() if key else None, migrate=WHO, tell=tell).close()
+def bring_forward(path: Path, *, key: str | None = KEY, notify: Callable[[str], None] = lambda line: None) -> None:
+    AuditWriter(path, signing_key=key.encode() if key else None, migrate=WHO, notify=notify).close()
 
 
 def found(path: Path, key: str | None = None) -> dict[str, list[str]]:
@@ -60,13 +60,13 @@ def test_every_kept_database_is_brought_forward_and_holds(name: str, layout: int
     path = folder / "runs" / "audit.db"
     proven = {run for run, sentences in found(path, KEY).items() if not sentences}
     assert found(path) == {run: [] for run in run_ids(folder)}
-    told: list[str] = []
-    bring_forward(path, tell=told.append, key=KEY if proven else None)
+    lines: list[str] = []
+    bring_forward(path, notify=lines.append, key=KEY if proven else None)
     assert version(path) == schema.VERSION
     assert found(path) == {run: [] for run in run_ids(folder)}
     assert {run for run, sentences in found(path, KEY).items() if not sentences} == proven
     assert bool(proven) == (name in ("signed", "every_table"))
-    assert any("comparing run" in line for line in told)
+    assert any("comparing run" in line for line in lines)
     with closing(sqlite3.connect(path)) as database:
         assert schema.differences(database) == []
         assert database.execute("PRAGMA freelist_count").fetchone() == (0,)
