@@ -69,7 +69,7 @@ class Coordinator(pykka.ThreadingActor):
         phase = self._shutdown.signalled(reason, time.monotonic())
         if phase == Phase.DRAINING:
             self._audit.record("run", "stopping", detail={"reason": reason.message})
-            self._step(ev.Stop())
+            self._step(ev.StopRequested())
         self._entered(phase)
 
     # -- Pykka -------------------------------------------------------------------------------------------------

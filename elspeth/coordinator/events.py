@@ -103,13 +103,13 @@ class CommitDue(Struct, frozen=True):
     """Results have waited long enough for a commit."""
 
 
-class Stop(Struct, frozen=True):
+class StopRequested(Struct, frozen=True):
     """Give way in order: read no more, finish what is in hand, commit."""
 
 
 Event = (
     Started | Restored | Died | ChunkArrived | SliceDone | StagePassed | MicroBatchWritten | SinksFlushed
-    | StateAnswered | AuditOwns | CommitDurable | BlameNoted | TimeoutDue | CommitDue | Stop
+    | StateAnswered | AuditOwns | CommitDurable | BlameNoted | TimeoutDue | CommitDue | StopRequested
 )  # fmt: skip
 
 # -- commands ------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class OutOfMemory(Struct, frozen=True):
 
 
 class Finished(Struct, frozen=True):
-    """Nothing is left to do: the input is complete and committed, or the flow has given way after `Stop`."""
+    """Nothing is left to do: the input is complete and committed, or the flow has given way after `StopRequested`."""
 
     complete: bool
 

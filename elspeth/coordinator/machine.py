@@ -94,7 +94,7 @@ class Machine:
             case ev.TimeoutDue():
                 if not self._stopping:
                     pipeline.tick(self.active_seconds)
-            case ev.Stop():
+            case ev.StopRequested():
                 self._stopping = True
                 dispatcher.stop(at_split_point=pipeline.at_split_point)
             case ev.Started():

@@ -21,7 +21,7 @@ class BadRow(msgspec.Struct, frozen=True, array_like=True):
     fields: Row | None
 
 
-class Rows(msgspec.Struct, array_like=True):
+class RowBatch(msgspec.Struct, array_like=True):
     """Consecutive rows of one source. `rows` holds None where `bad` says why; `lines` are first lines, from 1.
 
     `split_points` are the places, counted in rows, at which a worker may answer in parts.
@@ -88,12 +88,12 @@ def _unboxed(code: int, content: memoryview) -> int:
     return int(bytes(content))
 
 
-_decode_rows = msgspec.msgpack.Decoder(Rows, ext_hook=_unboxed).decode
+_decode_rows = msgspec.msgpack.Decoder(RowBatch, ext_hook=_unboxed).decode
 _decode_sinks = msgspec.msgpack.Decoder(dict[str, SinkItems], ext_hook=_unboxed).decode
 _decode_items = msgspec.msgpack.Decoder(list[StageItem], ext_hook=_unboxed).decode
 
 
-def encode_rows(rows: Rows) -> bytes:
+def encode_rows(rows: RowBatch) -> bytes:
     """The chunk as bytes. What cannot travel (text that is not Unicode, foreign objects) becomes a bad row."""
     try:
         return _encode(rows)
@@ -113,7 +113,7 @@ def encode_rows(rows: Rows) -> bytes:
         return _encode(rows)
 
 
-def decode_rows(body: bytes | memoryview) -> Rows:
+def decode_rows(body: bytes | memoryview) -> RowBatch:
     return _decode_rows(body)
 
 

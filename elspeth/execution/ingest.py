@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elspeth import canonical, ids
 from elspeth.coordinator.blame import Conviction
-from elspeth.execution.codec import RAW_LIMIT, BadRow, Rows
+from elspeth.execution.codec import RAW_LIMIT, BadRow, RowBatch
 from elspeth.execution.executor import Continuation, Executor, Refused, without_unnamed
 from elspeth.execution.recorder import Recorder
 from elspeth.execution.token import Token
@@ -28,13 +28,13 @@ class Ingest:
             node_id: executor.normal(node) for node_id, node in self._sources.items()
         }
 
-    def take(self, rows: Rows, at: int) -> None:
+    def take(self, rows: RowBatch, at: int) -> None:
         """Row `at` of the chunk enters the graph and goes to the end of the stage."""
         token = self._admit(rows, at)
         if token is not None:
             self._first[rows.source](token)
 
-    def _admit(self, rows: Rows, at: int) -> Token | None:
+    def _admit(self, rows: RowBatch, at: int) -> Token | None:
         """The record and the first token of a row; None where it is no row, which is recorded instead."""
         recorder = self._executor.recorder
         row = rows.rows[at]
@@ -87,7 +87,7 @@ class Ingest:
             data = without_unnamed(self._executor.graph.node(target.node), row, REFUSED)
             recorder.to_sink(target.node, token, "quarantined", error, data)
 
-    def poison(self, rows: Rows, at: int, conviction: Conviction) -> None:
+    def poison(self, rows: RowBatch, at: int, conviction: Conviction) -> None:
         """Row `at` has killed the processes that touched it: it is not run, but recorded and set aside."""
         token = self._admit(rows, at)
         if token is None:

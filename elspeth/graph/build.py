@@ -8,7 +8,7 @@ from elspeth.graph.decisions import check_circles, check_decisions, forks_behind
 from elspeth.graph.model import DISCARD, Edge, Graph, Node, Target
 from elspeth.graph.order import stage_after, topological
 from elspeth.graph.steps import Step
-from elspeth.graph.wiring import Link, Wiring, takes_the_export, wire
+from elspeth.graph.wiring import Wire, Wiring, takes_the_export, wire_up
 from elspeth.schema import RowSchema
 from elspeth.settings.model import Aggregation, Coalesce, Gate, Settings, Sink, Source, Transform
 from elspeth.settings.problems import Positions, SettingsProblems
@@ -20,7 +20,7 @@ def build(settings: Settings, positions: Positions | None = None) -> Graph:
     Every source and step gets a node named after it, every way out an edge. Raises `SettingsProblems` with all problems
     of the wiring, each with its key and, through `positions`, its line.
     """
-    wiring = wire(settings, positions or Positions())
+    wiring = wire_up(settings, positions or Positions())
     check_decisions(wiring)
     check_circles(wiring)
     schemas = _schemas(wiring)
@@ -49,10 +49,10 @@ def _schemas(wiring: Wiring) -> dict[str, RowSchema]:
     return schemas
 
 
-def _incoming(wiring: Wiring) -> dict[str, list[Link]]:
-    incoming: dict[str, list[Link]] = {}
-    for link in wiring.links:
-        incoming.setdefault(link.target, []).append(link)
+def _incoming(wiring: Wiring) -> dict[str, list[Wire]]:
+    incoming: dict[str, list[Wire]] = {}
+    for wire in wiring.wires:
+        incoming.setdefault(wire.target, []).append(wire)
     return incoming
 
 
@@ -69,11 +69,11 @@ def _joins(wiring: Wiring) -> dict[str, set[str]]:
 
 
 def _graph(wiring: Wiring, schemas: dict[str, RowSchema], forks: dict[str, set[str]]) -> Graph:
-    links = wiring.links
+    wires = wiring.wires
     successors: dict[str, list[str]] = {step.id: [] for step in wiring.steps if not takes_the_export(step, wiring)}
-    for link in links:
-        if link.target != DISCARD:
-            successors[link.source].append(link.target)
+    for wire in wires:
+        if wire.target != DISCARD:
+            successors[wire.source].append(wire.target)
     order = [
         *topological([step.id for step in wiring.steps if step.kind != "sink"], _without_sinks(wiring, successors)),
         *topological([name for name in successors if wiring.by_id[name].kind == "sink"], successors),
@@ -81,10 +81,10 @@ def _graph(wiring: Wiring, schemas: dict[str, RowSchema], forks: dict[str, set[s
     stages, stateful = _stages(order, wiring, forks)
     ends = _normal_ends(wiring)
     nodes = tuple(
-        _node(wiring.by_id[name], place, stages[name], links, schemas.get(name), name in ends)
+        _node(wiring.by_id[name], place, stages[name], wires, schemas.get(name), name in ends)
         for place, name in enumerate(order)
     )
-    edges = {link.edge_id: Edge(link.edge_id, link.source, link.target, link.label, link.mode) for link in links}
+    edges = {wire.edge_id: Edge(wire.edge_id, wire.source, wire.target, wire.label, wire.mode) for wire in wires}
     rank = {name: place for place, name in enumerate(order)}
     return Graph(nodes, tuple(sorted(edges.values(), key=lambda edge: rank[edge.from_node])), stateful)
 
@@ -102,9 +102,9 @@ def _stages(order: list[str], wiring: Wiring, forks: dict[str, set[str]]) -> tup
     everything from the forks to it happens in one stateless hop.
     """
     before: dict[str, set[str]] = {name: set() for name in order}
-    for link in wiring.links:
-        if link.target != DISCARD and link.mode != "divert":
-            before[link.target].add(link.source)
+    for wire in wiring.wires:
+        if wire.target != DISCARD and wire.mode != "divert":
+            before[wire.target].add(wire.source)
     stages: dict[str, int] = {}
     for name in order:
         step = wiring.by_id[name]
@@ -126,20 +126,20 @@ def _normal_ends(wiring: Wiring) -> set[str]:
     """The sinks in which the normal way ends: the default sink, else those that steps name in `on_success`."""
     if wiring.settings.default_sink is not None:
         return {wiring.settings.default_sink}
-    return {link.target for link in wiring.links if link.path[-1] == "on_success" and link.mode == "move"}
+    return {wire.target for wire in wiring.wires if wire.path[-1] == "on_success" and wire.mode == "move"}
 
 
-def _node(step: Step, place: int, stage: int, links: list[Link], schema: RowSchema | None, default: bool) -> Node:
+def _node(step: Step, place: int, stage: int, wires: list[Wire], schema: RowSchema | None, default: bool) -> Node:
     routes: dict[str, list[Target]] = {}
     on_error: Target | None = None
-    for link in links:
-        if link.source != step.id:
+    for wire in wires:
+        if wire.source != step.id:
             continue
-        target = Target(link.target, link.edge_id, link.branch)
-        if link.mode == "divert":
+        target = Target(wire.target, wire.edge_id, wire.branch)
+        if wire.mode == "divert":
             on_error = target
         else:
-            routes.setdefault(link.route, []).append(target)
+            routes.setdefault(wire.route, []).append(target)
     section = step.section
     more: dict[str, Any] = {}
     if not isinstance(section, Gate | Coalesce):

@@ -9,7 +9,7 @@ from elspeth.graph.labels import CONTINUE, FORK, route_label
 from elspeth.graph.model import DISCARD
 from elspeth.graph.order import circles
 from elspeth.graph.steps import Step
-from elspeth.graph.wiring import Link, Wiring
+from elspeth.graph.wiring import Wire, Wiring
 from elspeth.settings.model import Aggregation, Coalesce, Gate
 from elspeth.settings.problems import KeyPath, suggest
 
@@ -71,17 +71,17 @@ def check_circles(wiring: Wiring) -> None:
     if len(wiring.by_id) < len(wiring.steps):
         return
     successors: dict[str, list[str]] = {step.id: [] for step in wiring.steps}
-    for link in wiring.links:
-        if link.target != DISCARD:
-            successors[link.source].append(link.target)
+    for wire in wiring.wires:
+        if wire.target != DISCARD:
+            successors[wire.source].append(wire.target)
     for circle in circles(successors):
         way = " -> ".join([*circle, circle[0]])
-        back = next(link for link in wiring.links if (link.source, link.target) == (circle[-1], circle[0]))
+        back = next(wire for wire in wiring.wires if (wire.source, wire.target) == (circle[-1], circle[0]))
         advice = "" if back.mode == "divert" else "; give one of these steps another on_success or input"
         wiring.problem(back.path, f"rows would go round in a circle: {way}{advice}")
 
 
-def forks_behind(coalesce: Step, incoming: dict[str, list[Link]], wiring: Wiring) -> tuple[set[str], list[str]]:
+def forks_behind(coalesce: Step, incoming: dict[str, list[Wire]], wiring: Wiring) -> tuple[set[str], list[str]]:
     """The gates whose forks meet at a coalesce, and sentences about what else would arrive.
 
     Goes back from each branch's connection to the forks that make the branch. Coalesces on the way are stepped over:
@@ -92,36 +92,36 @@ def forks_behind(coalesce: Step, incoming: dict[str, list[Link]], wiring: Wiring
     forks: set[str] = set()
     wrong: list[str] = []
     for branch, connection in section.branches.items():
-        starts = [link for link in incoming.get(coalesce.id, ()) if _arrives_at(link, connection, wiring)]
+        starts = [wire for wire in incoming.get(coalesce.id, ()) if _arrives_at(wire, connection, wiring)]
         found, others = _origins(branch, starts, incoming, wiring)
         forks |= found
         wrong += others
     return forks, wrong
 
 
-def _arrives_at(link: Link, connection: str, wiring: Wiring) -> bool:
-    if link.mode == "divert":
+def _arrives_at(wire: Wire, connection: str, wiring: Wiring) -> bool:
+    if wire.mode == "divert":
         return False
-    asked = [exit for exit in wiring.exits if exit.step.id == link.source and (exit.branch or exit.route) == link.label]
-    return any(exit.target == connection or (exit.target is None and link.source == connection) for exit in asked)
+    asked = [exit for exit in wiring.exits if exit.step.id == wire.source and (exit.branch or exit.route) == wire.label]
+    return any(exit.target == connection or (exit.target is None and wire.source == connection) for exit in asked)
 
 
 def _origins(
-    branch: str, starts: Iterable[Link], incoming: dict[str, list[Link]], wiring: Wiring
+    branch: str, starts: Iterable[Wire], incoming: dict[str, list[Wire]], wiring: Wiring
 ) -> tuple[set[str], list[str]]:
     forks: set[str] = set()
     wrong: list[str] = []
     seen: set[str] = set()
     todo = list(starts)
     while todo:
-        link = todo.pop()
-        if link.branch == branch:
-            forks.add(link.source)
+        wire = todo.pop()
+        if wire.branch == branch:
+            forks.add(wire.source)
             continue
-        if link.branch is not None:
-            wrong.append(f"branch {branch!r} is fed by the branch {link.branch!r} of {link.source!r}")
+        if wire.branch is not None:
+            wrong.append(f"branch {branch!r} is fed by the branch {wire.branch!r} of {wire.source!r}")
             continue
-        step = wiring.by_id[link.source]
+        step = wiring.by_id[wire.source]
         if step.id in seen:
             continue
         seen.add(step.id)

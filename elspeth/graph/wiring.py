@@ -17,7 +17,7 @@ _ERROR_KEYS = {"source": "on_validation_failure", "sink": "on_write_failure"}
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class Wire:
     """A resolved way from one node to another, or to `DISCARD`.
 
     `route` is the label under which the node looks it up, `label` names the recorded edge: the same, but for a fork,
@@ -40,12 +40,12 @@ class Link:
 
 @dataclass(slots=True)
 class Wiring:
-    """What was made of the settings: links that could be resolved, and what was wrong with the others."""
+    """What was made of the settings: wires that could be resolved, and what was wrong with the others."""
 
     settings: Settings
     positions: Positions
     steps: list[Step] = field(default_factory=list)
-    links: list[Link] = field(default_factory=list)
+    wires: list[Wire] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     by_id: dict[str, Step] = field(default_factory=dict)
     consumers: dict[str, list[tuple[Step, KeyPath]]] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Wiring:
         )
 
 
-def wire(settings: Settings, positions: Positions) -> Wiring:
+def wire_up(settings: Settings, positions: Positions) -> Wiring:
     """Resolve every connection. What could not be resolved is in `problems` of the answer."""
     wiring = Wiring(settings, positions, steps_of(settings))
     _names(wiring)
@@ -75,7 +75,7 @@ def wire(settings: Settings, positions: Positions) -> Wiring:
     ends = [exit for exit in exits if not _connect(wiring, exit)]
     _default_sink(wiring, ends)
     places = {(exit.step.id, exit.route, exit.branch): place for place, exit in enumerate(wiring.exits)}
-    wiring.links.sort(key=lambda link: places[link.source, link.route, link.branch])
+    wiring.wires.sort(key=lambda wire: places[wire.source, wire.route, wire.branch])
     for step in wiring.steps:
         _error_way(wiring, step)
     _reached(wiring)
@@ -111,7 +111,7 @@ def _consumers(wiring: Wiring) -> None:
 
 
 def _connect(wiring: Wiring, exit: Exit) -> bool:
-    """Link one way out; False if it is a normal way to the end of the line."""
+    """Connect one way out; False if it is a normal way to the end of the line."""
     target = exit.target
     if target is None:
         following = _following(wiring, exit.step)
@@ -149,7 +149,7 @@ def _leading_to(wiring: Wiring, name: str) -> set[str]:
     todo = [name]
     while todo:
         target = todo.pop()
-        new = {link.source for link in wiring.links if link.target == target} - found
+        new = {wire.source for wire in wiring.wires if wire.target == target} - found
         found |= new
         todo += new
     return found
@@ -158,8 +158,8 @@ def _leading_to(wiring: Wiring, name: str) -> set[str]:
 def _link(wiring: Wiring, exit: Exit, target: str) -> None:
     fork = exit.branch is not None
     label = exit.branch or exit.route
-    link = Link(exit.step.id, target, exit.route, label, "copy" if fork else "move", exit.path, exit.branch)
-    wiring.links.append(link)
+    wire = Wire(exit.step.id, target, exit.route, label, "copy" if fork else "move", exit.path, exit.branch)
+    wiring.wires.append(wire)
 
 
 def _dangling(wiring: Wiring, exit: Exit, target: str) -> None:
@@ -202,13 +202,13 @@ def _error_way(wiring: Wiring, step: Step) -> None:
         wiring.problem(step.at(key), message, found=target, allowed=[*sinks, DISCARD],
                        suggestion=suggest(target, [*sinks, DISCARD]))  # fmt: skip
         return
-    wiring.links.append(Link(step.id, target, ERROR, ERROR, "divert", step.at(key)))
+    wiring.wires.append(Wire(step.id, target, ERROR, ERROR, "divert", step.at(key)))
 
 
 def _reached(wiring: Wiring) -> None:
     """Connections that nobody feeds, steps that no row reaches, sinks that nothing uses."""
     fed = {exit.target for exit in wiring.exits}
-    targets = {link.target for link in wiring.links}
+    targets = {wire.target for wire in wiring.wires}
     taken = {exit.step.id for exit in wiring.exits if exit.target is None}
     produced = sorted({exit.target for exit in wiring.exits if exit.target} - {DISCARD, *wiring.settings.sinks})
     for name, takers in wiring.consumers.items():

@@ -13,7 +13,7 @@ from elspeth import canonical
 from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import SourcePosition
 from elspeth.coordinator.protocol import Chunk, Credit, ReadFrom, Ready, SplitPoint
-from elspeth.execution.codec import RAW_LIMIT, BadRow, Rows, encode_rows
+from elspeth.execution.codec import RAW_LIMIT, BadRow, RowBatch, encode_rows
 from elspeth.graph.model import Node
 from elspeth.plugins.contract import Cursor, Invalid, Row, Source
 from elspeth.roles.plan import decode_plan
@@ -171,7 +171,7 @@ class SourceRole(Role):
         if not self._split_points or self._split_points[-1].rows != count:
             self._split_points.append(SplitPoint(count, self._cursor, source.plugin.proof()))
         body = encode_rows(
-            Rows(
+            RowBatch(
                 source.node.id, self._row_index, utc_now(), self._rows, self._bad, self._lines or None,
                 [split_point.rows for split_point in self._split_points],
             )

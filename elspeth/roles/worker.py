@@ -81,7 +81,7 @@ class WorkerRole(Role):
             self._stage_work(message, bodies[0])
         self.port.at(-1)
 
-    def _work(self, work: Work, rows: codec.Rows) -> None:
+    def _work(self, work: Work, rows: codec.RowBatch) -> None:
         slot, start = self._slot, work.start
         slot.recorder.clear()
         begun = time.perf_counter()
@@ -124,7 +124,7 @@ class WorkerRole(Role):
     def _is_last(self, stage: int) -> bool:
         return len(self._plan.graph.stateful) == stage + 1
 
-    def _pooled(self, rows: codec.Rows, places: range) -> None:
+    def _pooled(self, rows: codec.RowBatch, places: range) -> None:
         """Slow rows side by side; what they leave is put together in the order of the rows."""
         assert self._pool is not None
         # Of many rows nobody can say which one it is; a single one is named, so that it can be blamed.

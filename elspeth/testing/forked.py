@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 
-class Broken(str):
+class ProcessFailed(str):
     """What went wrong in the process, in place of what it was to say."""
 
     __slots__ = ()
@@ -19,7 +19,7 @@ class Broken(str):
 
 @contextmanager
 def forked(life: Callable[[Callable[[Any], None]], None]) -> Iterator[Iterator[Any]]:
-    """Fork a process that calls `life(tell)`; yields what it tells, then True once it is through, or a `Broken`.
+    """Fork a process that calls `life(tell)`; yields what it tells, then True once it is through, or a `ProcessFailed`.
 
     At the end of the block it is killed with SIGKILL, wherever it stands; if it is through it waits for that.
     """
@@ -40,7 +40,7 @@ def forked(life: Callable[[Callable[[Any], None]], None]) -> Iterator[Iterator[A
 def _heard(lines: Iterator[str]) -> Iterator[Any]:
     for line in lines:
         said = json.loads(line)
-        yield Broken(said["broken"]) if "broken" in said else said["told"]
+        yield ProcessFailed(said["broken"]) if "broken" in said else said["told"]
 
 
 def _live(life: Callable[[Callable[[Any], None]], None], writer: int) -> NoReturn:

@@ -60,13 +60,13 @@ def run_in_process(settings: Path, *, chunk_rows: int = 1000) -> Finished:
     return run.finished
 
 
-def read(pipeline: Pipeline, chunk_rows: int) -> Iterator[codec.Rows]:
+def read(pipeline: Pipeline, chunk_rows: int) -> Iterator[codec.RowBatch]:
     """All rows of all sources, in order, held to their schemas, in chunks."""
     index = 0
     for node in pipeline.graph.of_kind("source"):
         typed = compile_reader(RowSchema.from_dict(node.schema)) if node.schema else None
         source = cast("Source", pipeline.plugins[node.id])
-        chunk = codec.Rows(node.id, index, utc_now(), [], {}, None)
+        chunk = codec.RowBatch(node.id, index, utc_now(), [], {}, None)
         for item, cursor in source.read(None):
             place, line = len(chunk.rows), source.line(cursor)
             chunk.rows.append(None)
@@ -80,7 +80,7 @@ def read(pipeline: Pipeline, chunk_rows: int) -> Iterator[codec.Rows]:
             index += 1
             if len(chunk.rows) == chunk_rows:
                 yield chunk
-                chunk = codec.Rows(node.id, index, utc_now(), [], {}, None)
+                chunk = codec.RowBatch(node.id, index, utc_now(), [], {}, None)
         if chunk.rows:
             yield chunk
 
@@ -140,7 +140,7 @@ class InProcess:
 
     # -- micro-batches -------------------------------------------------------------------------------------------------
 
-    def feed(self, rows: codec.Rows) -> None:
+    def feed(self, rows: codec.RowBatch) -> None:
         """Take a chunk of rows through all stages."""
         for place in range(len(rows.rows)):
             self._ingest.take(rows, place)

@@ -14,7 +14,7 @@ from elspeth.errors import ElspethError, OutputDamaged, RunInProgress
 from elspeth.plugins.contract import Context, Position, Row, Sink
 from elspeth.plugins.sinks.positioned import PositionedSink
 from elspeth.testing.claims import check_basics, context_of, fail, fresh, shown, through_json
-from elspeth.testing.forked import Broken, forked
+from elspeth.testing.forked import ProcessFailed, forked
 
 LIVES = ("written", "flushed", "finished")
 """How far a process had come with rows behind the position to which the next one comes back."""
@@ -154,9 +154,9 @@ class _Trial:
                 sink.finish()
 
         with forked(life) as heard:
-            told = next(heard, Broken("it ended without a word"))
-            last = told if isinstance(told, Broken) else next(heard, Broken("it ended without a word"))
-        if isinstance(told, Broken) or isinstance(last, Broken):
+            told = next(heard, ProcessFailed("it ended without a word"))
+            last = told if isinstance(told, ProcessFailed) else next(heard, ProcessFailed("it ended without a word"))
+        if isinstance(told, ProcessFailed) or isinstance(last, ProcessFailed):
             fail(self._sink, "must write in another process as it does in this one", f"there it failed: {last}")
         position, answers = told
         return position, list(answers)

@@ -27,9 +27,9 @@ def shown(row: dict[str, Any]) -> str:
     return json.dumps(comparable(row))
 
 
-def chunks_of(found: Pipeline, rng: Random) -> list[codec.Rows]:
+def chunks_of(found: Pipeline, rng: Random) -> list[codec.RowBatch]:
     """The input in chunks of random sizes."""
-    chunks: list[codec.Rows] = []
+    chunks: list[codec.RowBatch] = []
     for single in read(found, 1):
         last = chunks[-1] if chunks else None
         if last is None or last.source != single.source or rng.random() < 0.3:

@@ -96,7 +96,7 @@ class StepsUnderTest:
 
     def feed(self, *rows: Row | None, bad: dict[int, codec.BadRow] | None = None, end: bool = False) -> None:
         """A chunk of rows goes through all stages."""
-        chunk = codec.Rows("source", self._read, "2026-01-01T00:00:00.000Z", list(rows), bad or {}, None)
+        chunk = codec.RowBatch("source", self._read, "2026-01-01T00:00:00.000Z", list(rows), bad or {}, None)
         self._read += len(rows)
         chunk = codec.decode_rows(codec.encode_rows(chunk))
         for place in range(len(rows)):

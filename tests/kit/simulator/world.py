@@ -108,7 +108,7 @@ class World:
 
     def event(self, event: ev.Event) -> None:
         """Something happens to the machine from outside."""
-        self.stopped |= isinstance(event, ev.Stop)
+        self.stopped |= isinstance(event, ev.StopRequested)
         self._step(event)
 
     def kill_by_row(self, name: str) -> None:

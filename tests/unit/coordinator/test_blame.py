@@ -85,7 +85,7 @@ def test_the_rest_of_a_chunk_goes_on_after_a_stop_until_a_commit_can_end_there()
     machine.step(done(0, 3, 4))
     machine.step(done(0, 0, 3))  # released up to the suspect, and not at a split point
     machine.step(ev.Died("worker-1"))
-    machine.step(ev.Stop())
+    machine.step(ev.StopRequested())
     assert [(part.start, part.stop) for part in machine.dispatcher.pending] == [(4, 6)]
 
 
@@ -99,7 +99,7 @@ def test_a_stop_forgets_what_lies_behind_a_suspect_although_a_worker_has_it() ->
     machine.step(ev.Restored("worker-1"))
     machine.step(ev.Restored("worker-2"))
     busy = [worker.name for worker in machine.dispatcher.workers.values() if worker.tasks]
-    machine.step(ev.Stop())
+    machine.step(ev.StopRequested())
     assert busy
     assert not machine.dispatcher.pending
     for name in busy:  # its answer comes all the same
@@ -109,4 +109,4 @@ def test_a_stop_forgets_what_lies_behind_a_suspect_although_a_worker_has_it() ->
 
 def test_a_stop_with_nothing_in_hand_ends_at_once() -> None:
     machine = started(Policy()).machine
-    assert machine.step(ev.Stop()) == [ev.Finished(complete=False)]
+    assert machine.step(ev.StopRequested()) == [ev.Finished(complete=False)]

@@ -153,7 +153,7 @@ def test_what_is_refused_in_one_stage_is_not_refused_in_the_next() -> None:
 def test_an_orderly_stop_ends_when_what_is_released_is_committed_and_not_before() -> None:
     flow = Flow(Policy("aggregation_only"))
     flow.release(3)
-    flow.tell(ev.Stop())
+    flow.tell(ev.StopRequested())
     assert flow.take(m.Flush) == [m.Flush(1)]  # though no commit was due
     for step in (flow.written, flow.flushed):
         step()
@@ -171,7 +171,7 @@ def test_an_orderly_stop_goes_on_to_where_a_commit_can_end() -> None:
     flow.tell(ev.SliceDone("worker-1", m.SliceDecided(0, 0, 2, 0.001, {}), b"items", b"records"))
     flow.no = 1
     flow.written()  # two rows are written, and no commit can stop behind them
-    flow.tell(ev.Stop())
+    flow.tell(ev.StopRequested())
     assert flow.finished is None
     assert not flow.take(m.Flush)
     flow.tell(ev.SliceDone("worker-1", m.SliceDecided(0, 2, 6, 0.001, {}), b"items", b"records"))
@@ -186,7 +186,7 @@ def test_an_orderly_stop_goes_on_to_where_a_commit_can_end() -> None:
 def test_what_arrives_after_a_stop_is_not_begun() -> None:
     flow = Flow(Policy())
     flow.release(1)
-    flow.tell(ev.Stop())
+    flow.tell(ev.StopRequested())
     flow.take(m.Work)
     flow.tell(ev.ChunkArrived(m.Chunk(1, 1, 1, "source", (m.SplitPoint(1, 2, None),)), b"rows"))
     assert not flow.take(m.Work)

@@ -114,7 +114,7 @@ def run(setting: Setting, schedule: Iterator[int], *, blows: int, deaths: int, a
                 break
             disturb(world, choose, deaths)
         if stop and attempt == 0 and not world.finished:
-            world.event(ev.Stop())
+            world.event(ev.StopRequested())
             finish(world, choose)
         if database.final:
             break  # committed; whether the main process lived to hear of it does not matter
