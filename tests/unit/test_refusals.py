@@ -17,7 +17,7 @@ from elspeth.refusals import refusal
 
 
 def out_of_memory() -> Exception:
-    return OSError(errno.ENOMEM, "Cannot allocate memory", "/opt/elspeth/cli/view")
+    return OSError(errno.ENOMEM, "Cannot allocate memory", "elspeth/cli/view")
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def out_of_memory() -> Exception:
     [
         MemoryError(),
         out_of_memory(),
-        ImportError("/opt/_pydantic_core.so: failed to map segment from shared object"),
+        ImportError("_pydantic_core.so: failed to map segment from shared object"),
         ImportError("libsqlite3.so.0: cannot allocate memory in static TLS block"),
         SystemError("error return without exception set"),
         RuntimeError("can't start new thread"),

@@ -104,7 +104,7 @@ class AuditReader:
 
     def heartbeats(self) -> dict[str, int]:
         """The heartbeat number of the latest attempt of every run, to be watched for a change."""
-        with database.worded(self.path):
+        with database.translated_errors(self.path):
             found = self.connection.execute("SELECT run_id, heartbeat_number FROM run_attempts ORDER BY attempt")
             return {run_id: int(number) for run_id, number in found}
 
