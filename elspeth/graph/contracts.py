@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from elspeth.expressions import compile_expression
-from elspeth.graph.model import DISCARD, Graph, Node
+from elspeth.graph.flows import Flow, arriving, schema_of
+from elspeth.graph.model import Graph, Node
 from elspeth.graph.steps import steps_of
 from elspeth.plugins.contract import Changes
 from elspeth.schema import RowSchema
@@ -16,31 +16,6 @@ from elspeth.settings.problems import KeyPath, Positions, Problem, suggest
 
 BATCH_FACTS = frozenset({"batch_count", "batch_age_seconds"})
 """What a trigger's condition sees beside the fields of a row."""
-
-MAX_FLOWS = 64
-"""Kinds of rows told apart at one node; where more arrive, only what holds for all is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """What is known of the rows that come along one path.
-
-    `certain` fields are in every row, `possible` are all that can be in one; None: any. `path` names the nodes passed.
-    """
-
-    certain: frozenset[str]
-    possible: frozenset[str] | None
-    path: tuple[str, ...]
-
-    def lacks(self, field: str) -> bool:
-        """Whether no row on this path has the field."""
-        return self.possible is not None and field not in self.possible
-
-    @property
-    def way(self) -> str:
-        """The path as people read it."""
-        return " -> ".join(self.path)
-
 
 Fields = tuple[frozenset[str], frozenset[str]]
 
@@ -60,16 +35,8 @@ def check_contracts(
     """
     check = _Check(graph, plugins, {step.id: step.path for step in steps_of(settings)}, positions or Positions())
     check.headers, check.outputs = headers or {}, outputs or {}
-    arriving: dict[str, list[Flow]] = {node.id: [] for node in graph.nodes}
-    for node in graph.nodes:
-        flows = [Flow(frozenset(), None, ())] if node.kind == "source" else arriving[node.id]
-        if node.kind != "coalesce":  # there it matters how many came
-            flows = _distinct(flows)
-        check.node(node, flows)
-        leaving = _distinct(check.after(node, flows))
-        for target in (target.node for targets in node.routes.values() for target in targets):
-            if target != DISCARD:
-                arriving[target] += leaving
+    for node_id, flows in arriving(graph, plugins, check.headers).items():
+        check.node(graph.node(node_id), flows)
     return check.problems
 
 
@@ -85,29 +52,9 @@ class _Check:
         self.outputs: Mapping[str, Fields] = {}
         self.conditions = {node.id: compile_expression(node.condition) for node in graph.nodes if node.condition}
 
-    def after(self, node: Node, flows: list[Flow]) -> list[Flow]:
-        """What leaves a node, given what reaches it."""
-        flows = [Flow(flow.certain, flow.possible, (*flow.path, node.id)) for flow in flows]
-        schema = _schema(node)
-        guaranteed = frozenset(schema.guaranteed_fields)
-        if node.kind == "source":
-            named = frozenset(spec.name for spec in schema.fields)  # a missing optional one is filled in when read
-            closed = named | guaranteed if schema.mode == "fixed" else None
-            header = self.headers.get(node.id)
-            if header is not None:
-                named |= frozenset(header)
-                closed = named | guaranteed if closed is None else closed
-            return [Flow(named | guaranteed, closed, flow.path) for flow in flows]
-        if node.kind == "coalesce":
-            return [_merged(node, flows)] if flows else []
-        if node.kind in ("gate", "sink"):
-            return flows
-        plugin = self.plugins.get(node.id)
-        return [_changed(plugin if isinstance(plugin, Changes) else None, flow, guaranteed) for flow in flows]
-
     def node(self, node: Node, flows: list[Flow]) -> None:
         """Note what the rows that reach a node lack."""
-        schema = _schema(node)
+        schema = schema_of(node)
         path = self.paths[node.id]
         if node.kind == "source" and node.id in self.headers:
             self._header(node, schema, self.headers[node.id])
@@ -206,38 +153,3 @@ def _letters(name: str, has: Iterable[str]) -> str:
         if other.casefold() == name.casefold():
             return f" (it is there in other letters: {other!r})"
     return ""
-
-
-def _schema(node: Node) -> RowSchema:
-    return RowSchema.from_dict(node.schema) if node.schema is not None else RowSchema()
-
-
-def _changed(plugin: Changes | None, flow: Flow, guaranteed: frozenset[str]) -> Flow:
-    certain = plugin.fields_out(flow.certain) if plugin else None
-    possible = plugin.fields_possible(flow.possible) if plugin and flow.possible is not None else None
-    if possible is not None:
-        possible |= guaranteed
-    return Flow((certain or frozenset()) | guaranteed, possible, flow.path)
-
-
-def _merged(node: Node, flows: list[Flow]) -> Flow:
-    """What a coalesce gives out, whichever branches took part."""
-    path = flows[0].path
-    branches = frozenset(node.branches)
-    if node.merge == "nested":
-        return Flow(branches if node.policy == "require_all" else frozenset(), branches, path)
-    certain = frozenset.intersection(*(flow.certain for flow in flows))
-    if node.merge == "union" and node.policy == "require_all" and len(flows) == len(branches):
-        certain = frozenset().union(*(flow.certain for flow in flows))
-    closed = [flow.possible for flow in flows if flow.possible is not None]
-    return Flow(certain, frozenset().union(*closed) if len(closed) == len(flows) else None, path)
-
-
-def _distinct(flows: list[Flow]) -> list[Flow]:
-    """One flow for each kind of rows; beyond `MAX_FLOWS` one for all."""
-    kinds: dict[tuple[frozenset[str], frozenset[str] | None], Flow] = {}
-    for flow in flows:
-        kinds.setdefault((flow.certain, flow.possible), flow)
-    if len(kinds) <= MAX_FLOWS:
-        return list(kinds.values())
-    return [Flow(frozenset.intersection(*(certain for certain, _ in kinds)), None, flows[0].path)]

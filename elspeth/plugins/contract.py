@@ -100,6 +100,7 @@ class Context:
     again when the run is resumed. `takes_refused` tells a sink that rows which a source refused come to it as well
     as others: those have the fields `REFUSED` beside their own. `evidence` names the fields that only refused rows
     have where rows of several kinds come to one sink, and `ERROR_FIELDS` wherever steps send what they refuse.
+    `fields` are those that the rows of a sink will have, in order, where that is known before the first one comes.
     `idempotency_key` is the same for every try at the same row. Call `progress()` in long work: a node that calls it
     is slow, not hung.
     """
@@ -113,6 +114,7 @@ class Context:
     headers: dict[str, str] = field(default_factory=dict)
     takes_refused: bool = False
     evidence: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
     _beat: Any = None
     _prove: Any = None
     _random: random.Random | None = None

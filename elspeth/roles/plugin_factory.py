@@ -46,6 +46,7 @@ class PluginFactory:
             headers=plan.headers,
             takes_refused=plan.graph.takes_refused(node_id),
             evidence=plan.graph.evidence(node_id),
+            fields=plan.fields.get(node_id, ()),
             _beat=self._beat,
             _prove=lambda: prove_ownership(Path(plan.database), plan.run_id, plan.attempt),
         )

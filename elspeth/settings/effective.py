@@ -34,7 +34,8 @@ OPTIONS_WITH_FORMAT_2: dict[str, dict[str, Any]] = {
     "source csv": {"on_empty": "warn", "raw": None},
     "source json": {"on_empty": "warn", "duplicate_keys": "last", "raw": None},
     "source text": {"on_empty": "warn", "raw": None},
-    **{f"sink {name}": {"file_mode": None} for name in ("csv", "json", "text")},
+    "sink csv": {"file_mode": None, "empty_header": "declared"},
+    **{f"sink {name}": {"file_mode": None} for name in ("json", "text")},
 }
 """Options that were there when the first document of format 2 was written: only those of format 1 lack them."""
 

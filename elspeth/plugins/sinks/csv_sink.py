@@ -28,6 +28,11 @@ class CsvSinkOptions(FileSinkOptions):
 
     delimiter: str = Field(",", description="The character between two values; `tab` for a tab stop.")
     line_terminator: Literal["\n", "\r\n"] = Field("\n", description="What ends a line.")
+    empty_header: Literal["known", "declared"] = Field(
+        "known",
+        description="The header of an output without rows: `known`, that of the fields its rows would have, as far as "
+        "schema and input say them; `declared`, only that of the schema.",
+    )
 
     @field_validator("delimiter")
     @classmethod
@@ -130,25 +135,34 @@ class CsvSink(FileSink):
 
     def closing(self) -> bytes:
         """Nothing, but for an output without rows whose header is known: that header."""
-        if self._columns is not None or not self._declared:
+        known = self._context.fields if self.options.empty_header == "known" else ()
+        columns = self._columns_of(known) if known else self._declared
+        if self._columns is not None or not columns:
             return b""
         try:
-            header = self._header(self._declared)
+            header = self._header(columns)
         except RowError as error:
+            if not self._declared:
+                return b""  # no row could have been written either
             raise SettingsError(
                 f"Sink {self.name} cannot write its header: {error.reason}.", next_step="Change the sink's options."
             ) from error
-        self._take_columns(self._declared)
+        self._take_columns(columns)
         return header
 
-    def _start(self, row: Row) -> str | None:
-        """Write the header and, in the same piece, the first row that is taken."""
-        extra = () if self._fixed else tuple(key for key in row if key not in self._declared)
+    def _columns_of(self, fields: Iterable[str]) -> tuple[str, ...]:
+        """The columns of an output whose first row has these fields."""
+        extra = () if self._fixed else tuple(key for key in fields if key not in self._declared)
         columns = self._declared + extra
         evidence = self._context.evidence
         if evidence and not self._fixed:
             # Rows of several shapes: those that were not refused leave the evidence empty.
             columns = (*(name for name in columns if name not in evidence), *evidence)
+        return columns
+
+    def _start(self, row: Row) -> str | None:
+        """Write the header and, in the same piece, the first row that is taken."""
+        columns = self._columns_of(row)
         try:
             if not columns:
                 raise RowError("the row has no fields, so there is no header to write")

@@ -34,6 +34,7 @@ from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.topology import AttemptOutcome, Predecessor, Topology
 from elspeth.errors import ENDING_SIGNALS, ElspethError, Interrupted, TakenOver, stopped_by
 from elspeth.execution.retry import RetryPolicy
+from elspeth.graph.known_fields import known_fields
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
 from elspeth.runs.lifecycle.file_roles import own_files
 from elspeth.runs.lifecycle.fork_server import fork_server
@@ -74,6 +75,7 @@ def plan_of(
         payload_base=settings.payload_store.base_path,
         inline_limit=settings.payload_store.inline_limit_bytes,
         headers=pipeline.headers,
+        fields=known_fields(pipeline.graph, pipeline.plugins, pipeline.headers_by_source()),
         secrets=dict(pipeline.loaded.credentials),
         other_files={
             str(role.path.absolute()): role.what

@@ -61,6 +61,10 @@ class Pipeline:
             merged.update(info.headers or {})
         return merged
 
+    def headers_by_source(self) -> dict[str, dict[str, str]]:
+        """The header of each source that has one."""
+        return {node: info.headers for node, info in self.sources.items() if info.headers is not None}
+
     def sink(self, node_id: str) -> Sink:
         """The plugin of a sink."""
         return cast("Sink", self.plugins[node_id])
@@ -111,7 +115,7 @@ class Pipeline:
 
     def check_fields(self) -> None:
         """Hold the steps against the headers that were found. Raises `SettingsProblems` for what no row could pass."""
-        headers = {node: info.headers for node, info in self.sources.items() if info.headers is not None}
+        headers = self.headers_by_source()
         found = ((node, self.sink(node).fields(state.position)) for node, state in self.sinks.items())
         outputs = {node: fields for node, fields in found if fields is not None}
         problems = check_contracts(

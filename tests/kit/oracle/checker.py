@@ -107,8 +107,12 @@ class _Comparison:
     def _pieces(self, base: Path) -> Iterator[tuple[str, Read]]:
         for name, source in self.pipeline.sources.items():
             options = {**source, **(source.get("options") or {})}
+            first = None
             for piece in read(source["plugin"], options, base):
+                first = first or list(piece.row)
                 yield name, piece
+            for output in self.outputs.values():
+                output.inputs += [first] if first else []
 
     def _row(self, index: int, record: sqlite3.Row, source: str, piece: Read) -> Iterator[str]:
         row_id = record["row_id"]
