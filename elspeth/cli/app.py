@@ -19,6 +19,9 @@ from elspeth.cli.commands import COMMANDS
 from elspeth.cli.context import CliContext, LazyGroup, database_option, dotenv_option
 from elspeth.refusals import refusal
 
+COMPLETION = "_ELSPETH_COMPLETE"
+"""The variable by which a shell asks for completion."""
+
 
 @click.group(
     cls=LazyGroup,
@@ -102,6 +105,8 @@ def run(arguments: Sequence[str]) -> int:
         found = next((each for each in (stop, stop.__cause__) if isinstance(each, _Stopped)), None)
         return _fail(errors.stopped_by(found.number if found else signal.SIGINT), context)
     except SystemExit as error:
+        if COMPLETION in os.environ:  # click has answered the shell, and ends so
+            return error.code if isinstance(error.code, int) else errors.EXIT_OK
         return _fail(_ended_by(error), context)
     except Exception as error:  # noqa: BLE001 - the last place where anything can be told
         return _bug(error, context)

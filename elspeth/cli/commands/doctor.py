@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from elspeth.audit.query.locate import locate
-from elspeth.cli import output
+from elspeth.cli import completion, output
 from elspeth.cli.context import (
     CliContext,
     Examples,
@@ -47,7 +47,10 @@ _VERDICTS = {"alive": "green", "stopped": "yellow"}
 )
 @click.option("--fix", is_flag=True, help="Mark orphans `interrupted`, and kill the processes left over from them.")
 @click.option(
-    "--mark-failed", metavar="RUN_ID", help="Give this run up: it becomes `failed` and cannot be resumed any more."
+    "--mark-failed",
+    metavar="RUN_ID",
+    shell_complete=completion.runs(unfinished=True),
+    help="Give this run up: it becomes `failed` and cannot be resumed any more.",
 )
 @click.option(
     "--patience", type=click.FloatRange(min=0), default=60.0, metavar="SECONDS", show_default=True,

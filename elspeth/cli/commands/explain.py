@@ -10,7 +10,7 @@ import click
 
 from elspeth.audit.explain.session import ExplainSession, explain_session
 from elspeth.audit.query.locate import locate
-from elspeth.cli import output
+from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.cli.view import explain
 from elspeth.errors import EXIT_OK, ElspethError
@@ -27,7 +27,14 @@ SHOWN = 20
         elspeth explain --run latest --where "id=1543"
     """,
 )
-@click.option("--run", "reference", default="latest", metavar="RUN_ID", help="The run; `latest` if left out.")
+@click.option(
+    "--run",
+    "reference",
+    default="latest",
+    metavar="RUN_ID",
+    shell_complete=completion.runs(),
+    help="The run; `latest` if left out.",
+)
 @click.option("--row", type=click.IntRange(0), metavar="N", help="The row with this index, counted from 0.")
 @click.option("--token", metavar="TOKEN", help="A token: what it came from, and what became of it.")
 @click.option(

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from elspeth.audit.chain.signing import SIGNING_KEY
-from elspeth.cli import output
+from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.errors import EXIT_OK
 
@@ -21,7 +21,7 @@ from elspeth.errors import EXIT_OK
         elspeth verify evidence
     """,
 )
-@click.argument("reference", metavar="RUN_ID")
+@click.argument("reference", metavar="RUN_ID", shell_complete=completion.runs())
 @click.option(
     "-o", "--output", "folder", required=True, type=click.Path(path_type=Path), metavar="FOLDER",
     help="A new folder, or an empty one.",

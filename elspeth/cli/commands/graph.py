@@ -11,7 +11,7 @@ import msgspec
 
 from elspeth.audit.query.locate import locate
 from elspeth.audit.query.reader import AuditReader
-from elspeth.cli import output
+from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, database_option, dotenv_option, pass_context
 from elspeth.cli.loading import load
 from elspeth.errors import EXIT_OK, ElspethError
@@ -28,7 +28,7 @@ from elspeth.graph.model import Edge, Graph, Node
         elspeth graph mf3k2a9x --format mermaid > run.mmd
     """,
 )
-@click.argument("run_id", metavar="[RUN_ID]", required=False)
+@click.argument("run_id", metavar="[RUN_ID]", required=False, shell_complete=completion.runs())
 @click.option("--settings", type=click.Path(path_type=Path), metavar="FILE", help="A pipeline file, in place of a run.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="For a terminal or for documents."

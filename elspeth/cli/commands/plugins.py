@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from elspeth.cli import output
+from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, ExamplesGroup, json_option, pass_context
 from elspeth.errors import EXIT_OK, SettingsError
 from elspeth.plugins import registry
@@ -71,7 +71,7 @@ def list_plugins(context: CliContext, kind: str | None, files: tuple[Path, ...])
         elspeth plugins inspect field_mapper --json
     """,
 )
-@click.argument("name")
+@click.argument("name", shell_complete=completion.plugins())
 @_kind_option
 @_file_option
 @json_option

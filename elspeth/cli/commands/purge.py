@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from elspeth.cli import output
+from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context, reason_option
 from elspeth.errors import EXIT_FAILED, EXIT_OK, RunInProgress
 
@@ -23,7 +23,7 @@ from elspeth.errors import EXIT_FAILED, EXIT_OK, RunInProgress
     """,
 )
 @click.option("--older-than", metavar="AGE", help="Runs that ended longer ago than this: 90d, 12h.")
-@click.option("--run", "reference", metavar="RUN_ID", help="This run.")
+@click.option("--run", "reference", metavar="RUN_ID", shell_complete=completion.runs(), help="This run.")
 @click.option("--whole", is_flag=True, help="Remove everything about rows, hashes too, and leave the run's record.")
 @click.option("--dry-run", is_flag=True, help="Say what would be purged; purge nothing.")
 @reason_option

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from elspeth.cli import completion
 from elspeth.cli.context import (
     CliContext,
     Examples,
@@ -31,7 +32,7 @@ from elspeth.runs.lifecycle.fork_server import fork_server
         elspeth resume mf3k2a9x --set concurrency.max_workers=1
     """,
 )
-@click.argument("run_id", metavar="RUN_ID")
+@click.argument("run_id", metavar="RUN_ID", shell_complete=completion.runs(unfinished=True))
 @click.option(
     "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE",
     help="Set what cannot change results (concurrency, supervisor, checkpoint, retry, rate_limit).",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from elspeth.cli import completion
 from elspeth.cli.context import (
     CliContext,
     Examples,
@@ -48,7 +49,12 @@ from elspeth.runs.lifecycle.fork_server import fork_server
 )
 @click.option("--fail-on-rows", is_flag=True, help="Exit with 10 if rows were quarantined, discarded or failed.")
 @click.option(
-    "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set a key in place of the file's value."
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    shell_complete=completion.assignments(),
+    help="Set a key in place of the file's value.",
 )
 @allow_all_failed_option
 @reason_option

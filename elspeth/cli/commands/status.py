@@ -10,7 +10,7 @@ import click
 
 from elspeth.audit.query.locate import locate
 from elspeth.audit.query.reader import AuditReader
-from elspeth.cli import output
+from elspeth.cli import completion, output
 from elspeth.cli.commands.runs import shown_status
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.cli.view.error_text import next_step
@@ -30,7 +30,7 @@ SHOWN = 15
         watch -n 5 elspeth status latest
     """,
 )
-@click.argument("run_id", metavar="RUN_ID")
+@click.argument("run_id", metavar="RUN_ID", shell_complete=completion.runs())
 @database_option
 @json_option
 @pass_context

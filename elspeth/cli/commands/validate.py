@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import click
 
-from elspeth.cli import output
+from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, dotenv_option, json_option, pass_context
 from elspeth.cli.loading import file_of, load
 from elspeth.cli.view.plan import cautions
@@ -37,7 +37,12 @@ from elspeth.settings import Problem, SettingsProblems
     help="The pipeline file, if it is not given as an argument; ./pipeline.yaml without either.",
 )  # fmt: skip
 @click.option(
-    "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="Set a key in place of the file's value."
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE",
+    shell_complete=completion.assignments(),
+    help="Set a key in place of the file's value.",
 )
 @dotenv_option
 @json_option

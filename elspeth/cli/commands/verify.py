@@ -11,7 +11,7 @@ import click
 
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.verify.findings import Discrepancy
-from elspeth.cli import output
+from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.errors import EXIT_FAILED, EXIT_IN_PROGRESS, EXIT_OK, SettingsError
 
@@ -49,7 +49,7 @@ _WHAT = {
         elspeth verify runs/audit.mf3k2a9x.jsonl       (a journal; needs no database)
     """,
 )
-@click.argument("target", metavar="RUN_ID|FOLDER|JOURNAL")
+@click.argument("target", metavar="RUN_ID|FOLDER|JOURNAL", shell_complete=completion.runs())
 @click.option("--outputs", is_flag=True, help="Compare the outputs with what was recorded of them, too.")
 @database_option
 @json_option
