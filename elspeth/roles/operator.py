@@ -89,7 +89,7 @@ def _carry_out(writer: AuditWriter, request: OperatorRequest, who: Mapping[str, 
     if request.run_id is None:
         return
     if request.action in (PURGE, REMOVE):
-        writer.purge(run_id=request.run_id, whole=request.action == REMOVE, **who)
+        writer.purge(run_id=request.run_id, whole=request.action == REMOVE, detail=request.detail, **who)
     else:
         writer.operator_action(
             run_id=request.run_id, action=request.action, changes=request.changes, detail=request.detail,

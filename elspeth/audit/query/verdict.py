@@ -10,8 +10,12 @@ from itertools import chain
 from typing import Any
 
 from elspeth import canonical
+from elspeth.audit.purge import REMOVE
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database
+
+ALL_FAILED = "all_failed"
+"""The key of the verdict in the `detail` of the operator's action that removes a run's records about rows."""
 
 MOST_READ = 100_000
 """Errors looked at, per table: reasons repeat themselves."""
@@ -53,7 +57,13 @@ class Reason:
 
 
 def all_failed(reader: AuditReader, run_id: str) -> bool:
-    """Whether rows came and none went a normal way: into a sink by decision, or left out by one."""
+    """Whether rows came and none went a normal way: into a sink by decision, or left out by one.
+
+    Of a run whose records about rows were removed, what was found when that began.
+    """
+    kept = _kept(reader, run_id)
+    if kept is not None:
+        return kept
     if not reader.row_count(run_id):
         return False
     outcomes = reader.outcome_counts(run_id)
@@ -62,6 +72,13 @@ def all_failed(reader: AuditReader, run_id: str) -> bool:
     reach = {"run": run_id, "end": f"{run_id}~"}
     with database.translated_errors(reader.path):
         return not any(reader.connection.execute(query, reach).fetchone() for query in _NORMAL)
+
+
+def _kept(reader: AuditReader, run_id: str) -> bool | None:
+    """The verdict that the first removal noted: a later one, which finishes what that began, saw only the rest."""
+    details = (action.detail for action in reader.operator_actions(run_id) if action.action == REMOVE)
+    found = (canonical.from_text(detail).get(ALL_FAILED) for detail in details if detail)
+    return next((verdict for verdict in found if isinstance(verdict, bool)), None)
 
 
 def reasons(reader: AuditReader, run_id: str, most: int = 3) -> list[Reason]:

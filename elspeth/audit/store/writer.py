@@ -285,17 +285,17 @@ class AuditWriter:
 
     def purge(
         self, *, run_id: str, user: str, uid: int | None, command_line: str, reason: str | None = None,
-        whole: bool = False,
+        whole: bool = False, detail: Mapping[str, Any] | None = None,
     ) -> int:  # fmt: skip
         """Forget what people wrote into the rows of a finished run; hashes and the story stay. Not so if `whole`: then
         all records about rows go, and only the run's own, and the chain, stay.
 
-        Recorded as an operator's action first; answers that commit's number. What follows is done piece by piece, and
-        after a crash finished by asking once more. Raises `RunInProgress` where the run has not finished.
+        Recorded as an operator's action first, with `detail`; answers that commit's number. What follows is done piece
+        by piece, and after a crash finished by asking once more. Raises `RunInProgress` where the run has not finished.
         """
         action = purge.REMOVE if whole else purge.PURGE
         with self._ledger.transaction():
-            number = self._act(run_id, action, user, uid, command_line, reason, {}, {}, None, purge=True)
+            number = self._act(run_id, action, user, uid, command_line, reason, {}, detail or {}, None, purge=True)
         crash_point("audit.before_purge")
         purge.forget(self._ledger, run_id, whole=whole)
         return number

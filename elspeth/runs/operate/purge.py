@@ -16,6 +16,7 @@ from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.purge import PURGE, REMOVE, finished, last_action
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
+from elspeth.audit.query.verdict import ALL_FAILED, all_failed
 from elspeth.audit.verify.outputs import references
 from elspeth.durable import sync_folder, together
 from elspeth.errors import ElspethError, SettingsError
@@ -87,6 +88,8 @@ def purge(database: Path, run: Run, *, whole: bool, reason: str | None) -> Purge
         mine = {reference for _, _, _, reference, _ in references(reader.connection, run.run_id)}
         tails = list(_tails(reader, run))
         whole = whole or last_action(reader.connection, run.run_id, REMOVE) > 0  # what was begun is finished
+        # Afterwards nobody can tell any more what the run came to.
+        verdict = {ALL_FAILED: all_failed(reader, run.run_id)} if whole else {}
     gone, kept = 0, set[str]()
     # The records that name payloads go last: without them a purge that was interrupted could not find its files again.
     if mine or not whole:
@@ -95,7 +98,10 @@ def purge(database: Path, run: Run, *, whole: bool, reason: str | None) -> Purge
             kept = _still_needed(reader, run, mine)
         gone = _remove(_places(run, mine - kept))
     if whole:
-        operate(database, run_id=run.run_id, action=REMOVE, reason=reason, changes={}, expected_attempt=run.attempt)
+        operate(
+            database, run_id=run.run_id, action=REMOVE, reason=reason, changes={}, detail=verdict,
+            expected_attempt=run.attempt,
+        )  # fmt: skip
     return Purged(run.run_id, gone, len(kept), _remove([tail] for tail in tails))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,37 @@ def test_where_no_row_went_a_normal_way_the_run_is_no_success_and_stays_none(tmp
     purged = elspeth("purge", "--run", "latest", "--database", "audit.db", cwd=tmp_path)
     assert purged.returncode == 0, purged.stderr
     assert elspeth(*RUN, "--auto-resume", cwd=tmp_path).returncode == 10, "also once the reasons are purged"
+
+
+def purge_whole(folder: Path, **variables: str) -> int:
+    words = ("purge", "--run", "latest", "--whole", "--database", "audit.db")
+    return elspeth(*words, cwd=folder, **variables).returncode
+
+
+@pytest.mark.parametrize(("rows", "steps", "code"), [(LETTERS, REFUSE, 10), (LETTERS + "8,8\n", REFUSE, 0)])
+def test_what_a_run_came_to_is_known_when_its_rows_are_removed(
+    tmp_path: Path, rows: str, steps: str, code: int
+) -> None:
+    lay(tmp_path, steps=steps, rows=rows)
+    assert elspeth(*RUN, cwd=tmp_path).returncode == code
+    assert purge_whole(tmp_path) == 0
+    with sqlite3.connect(tmp_path / "audit.db") as database:
+        assert database.execute("SELECT count(*) FROM token_outcomes").fetchone() == (0,)
+    assert purge_whole(tmp_path) == 0, "once more"
+    assert elspeth(*RUN, "--auto-resume", cwd=tmp_path).returncode == code
+    assert elspeth(*RUN, "--auto-resume", "--allow-all-failed", cwd=tmp_path).returncode == 0
+    assert elspeth("resume", "latest", "--database", "audit.db", cwd=tmp_path).returncode == code
+    assert elspeth("verify", "latest", "--database", "audit.db", cwd=tmp_path).returncode == 0
+
+
+def test_a_removal_that_died_knows_it_when_it_is_finished(tmp_path: Path) -> None:
+    lay(tmp_path, steps=REFUSE, rows=LETTERS)
+    assert elspeth(*RUN, cwd=tmp_path).returncode == 10
+    mark = tmp_path / "mark"
+    purge_whole(tmp_path, CRASH_POINT=f"audit.in_purge:9:{mark}")
+    assert mark.exists()
+    assert purge_whole(tmp_path) == 0
+    assert elspeth(*RUN, "--auto-resume", cwd=tmp_path).returncode == 10
 
 
 def test_the_result_for_programs_holds_the_reasons(tmp_path: Path) -> None:
