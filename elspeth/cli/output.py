@@ -15,7 +15,7 @@ import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -96,11 +96,13 @@ def table(
     room: int | None = None,
     indent: int = 0,
     whole: Collection[str] = (),
+    styles: Mapping[str, Callable[[str], str]] | None = None,
 ) -> str:
     """Rows under a head, as lines no longer than `room` columns (by default `table_width()`).
 
     Numbers stand at the right and thousands are parted. Where it gets narrow the widest columns are wrapped, between
-    words, but for those under the heads in `whole`: what they hold is there to be typed.
+    words, but for those under the heads in `whole`: what they hold is there to be typed. `styles` are, by
+    head, what chooses the style of a cell by its text.
     """
     rows = list(rows)
     cells = [[_cell(value) for value in row] for row in rows]
@@ -114,7 +116,11 @@ def table(
     for least in (words, [max(map(len, word.split())) for word in head]):
         kept = [columns if word in whole else some for word, columns, some in zip(head, wide, least, strict=True)]
         _narrow(wide, kept, room)
-    lines = [_lines(head, wide, right)] + [_lines(row, wide, right) for row in cells]
+    chosen = [(styles or {}).get(word) for word in head]
+    lines = [_lines(head, wide, right)] + [
+        _lines(row, wide, right, [style and style(cell) for style, cell in zip(chosen, row, strict=True)])
+        for row in cells
+    ]
     text = [" " * indent + line for group in lines for line in group]
     text[: len(lines[0])] = [styled(line, "bold") for line in text[: len(lines[0])]]
     return "\n".join(text)
@@ -224,7 +230,9 @@ def _narrow(wide: list[int], least: Sequence[int], room: int) -> None:
         wide[max(shrinkable, key=lambda at: wide[at])] -= 1
 
 
-def _lines(row: Sequence[str], wide: Sequence[int], right: Sequence[bool]) -> list[str]:
+def _lines(
+    row: Sequence[str], wide: Sequence[int], right: Sequence[bool], styles: Sequence[str | None] = ()
+) -> list[str]:
     columns = [
         [part for line in cell.split("\n") for part in wrapped(line, room)]
         for cell, room in zip(row, wide, strict=True)
@@ -232,10 +240,14 @@ def _lines(row: Sequence[str], wide: Sequence[int], right: Sequence[bool]) -> li
     height = max(map(len, columns))
     return [
         "  ".join(
-            (column[at] if at < len(column) else "").rjust(room)
-            if to_right
-            else (column[at] if at < len(column) else "").ljust(room)
-            for column, room, to_right in zip(columns, wide, right, strict=True)
+            _padded(column[at] if at < len(column) else "", room, to_right, style)
+            for column, room, to_right, style in zip(columns, wide, right, styles or [None] * len(row), strict=True)
         ).rstrip()
         for at in range(height)
     ]
+
+
+def _padded(text: str, room: int, to_right: bool, style: str | None) -> str:
+    blanks = " " * (room - len(text))
+    text = styled(text, style) if style else text
+    return blanks + text if to_right else text + blanks

@@ -25,6 +25,7 @@ from elspeth.cli.context import (
 )
 from elspeth.cli.view.error_text import next_step
 from elspeth.cli.view.logs import Log
+from elspeth.cli.view.status_style import style_of
 from elspeth.errors import EXIT_FAILED, EXIT_OK, ElspethError, Temporary
 from elspeth.runs import doctor
 from elspeth.runs.doctor import Act, Finding, Report, RunReport
@@ -33,7 +34,6 @@ LISTED, TOLD = 10, 2
 """Runs in the table; and, where there are more, runs of which all is told: it is to fit a screen."""
 
 _STYLES = {"wrong": "red", "note": "yellow", "ok": "green"}
-_VERDICTS = {"alive": "green", "stopped": "yellow"}
 
 
 @click.command(
@@ -116,14 +116,15 @@ def _words(report: Report, context: CliContext) -> Iterator[str]:
         yield ""
         rows = [(run.assessment.run.run_id, run.assessment.run.status, _verdict(run), run.evidence, _place(run))
                 for run in report.runs[:LISTED]]  # fmt: skip
-        yield output.table(["run", "status", "verdict", "because", "continues at"], rows)
+        heads = ["run", "status", "verdict", "because", "continues at"]
+        yield output.table(heads, rows, styles={"status": style_of, "verdict": style_of})
         if rest := report.runs[LISTED:]:
             kinds = Counter(_verdict(run) for run in rest).most_common()
             listed = ", ".join(f"{number:,} {verdict}" for verdict, number in kinds)
             yield f"and {output.count(len(rest), 'older run')}: {listed}. All of them are told with --json."
     for run in report.runs[: LISTED if len(report.runs) <= LISTED else TOLD]:
         yield ""
-        yield output.styled(f"{run.assessment.run.run_id} is {_verdict(run)}", _VERDICTS.get(run.state, "red"))
+        yield f"{run.assessment.run.run_id} is {output.styled(_verdict(run), style_of(_verdict(run)))}"
         yield from _findings(run.findings, context)
         yield f"  Next: {_typed(run.next_command, context)}"
     yield ""

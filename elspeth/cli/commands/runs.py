@@ -11,6 +11,7 @@ from elspeth.audit.query.locate import locate
 from elspeth.audit.query.reader import AuditReader
 from elspeth.cli import output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
+from elspeth.cli.view.status_style import style_of
 from elspeth.errors import EXIT_OK
 from elspeth.runs.views.status import Summary, summary
 
@@ -44,7 +45,7 @@ def command(context: CliContext, limit: int, wanted: str | None) -> int:
         output.result_json({"database": str(path), "runs": [each.to_value() for each in found]})
     elif found:
         head = ["run", "status", "started", "rows", "rows/s", "took", "failures", "attempts"]
-        output.result(output.table(head, [_row(each) for each in found]))
+        output.result(output.table(head, [_row(each) for each in found], styles={"status": style_of}))
     else:
         output.result(f"{path} holds no {wanted + ' ' if wanted else ''}runs.")
     return EXIT_OK

@@ -14,6 +14,7 @@ from elspeth.cli import completion, output
 from elspeth.cli.commands.runs import shown_status
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.cli.view.error_text import next_step
+from elspeth.cli.view.status_style import style_of
 from elspeth.errors import EXIT_OK, ElspethError
 from elspeth.runs.views.status import Status, status
 
@@ -52,7 +53,8 @@ def command(context: CliContext, run_id: str) -> int:
 
 def _words(found: Status, command: str) -> Iterator[str]:
     run, line = found.summary.run, found.summary
-    yield output.styled(f"Run {run.run_id}: {shown_status(line)}", "bold")
+    shown = shown_status(line)
+    yield output.styled(f"Run {run.run_id}: ", "bold") + output.styled(shown, style_of(shown))
     rate = line.rows_per_second
     pace = f", {rate:,.0f} rows/s" if rate is not None else ""
     facts = {
