@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
 
 import click
 
@@ -30,7 +31,7 @@ class CliContext:
 
     verbose: bool = False
     log_format: str = "text"
-    dotenv: bool = True
+    dotenv: bool | Path = True
     database: str | None = None
     json: bool = False
     allow_all_failed: bool = False
@@ -43,6 +44,13 @@ class CliContext:
     def log_level(self) -> str:
         """From which level on children log."""
         return "INFO" if self.verbose else "WARNING"
+
+    @property
+    def dotenv_options(self) -> list[str]:
+        """What to type so that a further command reads the same variables."""
+        if isinstance(self.dotenv, Path):
+            return ["--env-file", str(self.dotenv)]
+        return [] if self.dotenv else ["--no-dotenv"]
 
 
 pass_context = click.make_pass_decorator(CliContext, ensure=True)
@@ -58,6 +66,15 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
     return keep
 
 
+def _constant(name: str, constant: Any) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    def keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if value:
+            setattr(ctx.find_root().ensure_object(CliContext), name, constant)
+        return value
+
+    return keep
+
+
 def _everywhere() -> list[click.Option]:
     return [
         click.Option(
@@ -68,24 +85,54 @@ def _everywhere() -> list[click.Option]:
             ["--log-format"], type=click.Choice(["text", "json"]), default="text", expose_value=False,
             callback=_keep("log_format"), help="Lines on stderr for people (text) or for programs (json).",
         ),
+        click.Option(
+            ["--json-logs"], is_flag=True, expose_value=False, callback=_constant("log_format", "json"),
+            help="The same as --log-format json.",
+        ),
     ]  # fmt: skip
 
+
+def _json_wanted(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    return _constant("json", constant=True)(ctx, parameter, value == "json")
+
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
 database_option = click.option(
     "--database", metavar="PATH", expose_value=False, callback=_keep("database"),
     help="The audit database, a file or sqlite:/// URL. Without it: ELSPETH_LANDSCAPE__URL, runs/audit.db, "
-    "state/audit.db.",
+    "state/audit.db, data/audit.db.",
 )  # fmt: skip
 
-dotenv_option = click.option(
+_dotenv = click.option(
     "--dotenv/--no-dotenv", default=True, expose_value=False, callback=_keep("dotenv"),
     help="Read variables from .env in the working directory if there is one (the default), or do not.",
 )  # fmt: skip
+_env_file = click.option(
+    "--env-file", type=click.Path(path_type=Path), metavar="FILE", expose_value=False, callback=_keep("dotenv"),
+    help="Read variables from this file, and from no .env.",
+)  # fmt: skip
 
-json_option = click.option(
-    "--json", "as_json", is_flag=True, expose_value=False, callback=_keep("json"),
+
+def dotenv_option(command: Decorated) -> Decorated:
+    """Where variables come from beside the environment."""
+    return _dotenv(_env_file(command))
+
+
+_json = click.option(
+    "--json", "as_json", is_flag=True, expose_value=False, callback=_constant("json", constant=True),
     help="Print the result as one JSON object on stdout.",
 )  # fmt: skip
+_format = click.option(
+    "--format", "-f", "form", type=click.Choice(["text", "json"]), expose_value=False, callback=_json_wanted,
+    help="`--format json` is the same as --json.",
+)  # fmt: skip
+
+
+def json_option(command: Decorated) -> Decorated:
+    """How the result is printed."""
+    return _json(_format(command))
+
 
 allow_all_failed_option = click.option(
     "--allow-all-failed", is_flag=True, expose_value=False, callback=_keep("allow_all_failed"),

@@ -285,10 +285,12 @@ class Made:
 class Aggregation(Changes):
     """Is given the rows of a whole batch, in order. Keeps nothing between batches: Elspeth holds the buffer.
 
-    `result_fields` may say what each field of the result rows means, for `elspeth plugins inspect`.
+    `result_fields` may say what each field of the result rows means, for `elspeth plugins inspect`. `output_modes` are
+    those under which it can stand; in any other `validate` refuses it.
     """
 
     result_fields: ClassVar[Mapping[str, str]] = {}
+    output_modes: ClassVar[tuple[str, ...]] = ("transform", "passthrough")
 
     def process(self, rows: list[Row], ctx: Context) -> list[Row] | list[Made] | list[Row | Made]:
         """Return the batch's result rows: any number, or one per input row with `output_mode: passthrough`.

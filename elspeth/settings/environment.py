@@ -137,15 +137,17 @@ def _closing(text: str, start: int, name: str) -> int:
     raise ExpansionError(f"`${{{name}` is not closed", name)
 
 
-def merged(environ: Mapping[str, str], folder: Path | None) -> dict[str, str]:
-    """The environment with what `.env` in `folder` adds to it; a variable that is set already wins.
+def merged(environ: Mapping[str, str], file: Path | None) -> dict[str, str]:
+    """The environment with what this file adds to it; a variable that is set already wins.
 
-    Raises `OSError` or `UnicodeDecodeError` if `.env` is there but cannot be read.
+    Raises `OSError` or `UnicodeDecodeError` if the file cannot be read.
     """
     result: dict[str, str] = {}
-    if folder is not None and (folder / ".env").exists():
+    if file is not None:
         from dotenv import dotenv_values  # only where there is a .env: start-up stays short
 
-        result.update((key, value) for key, value in dotenv_values(folder / ".env").items() if value is not None)
+        with file.open(encoding="utf-8") as stream:
+            values = dotenv_values(stream=stream)
+        result.update((key, value) for key, value in values.items() if value is not None)
     result.update(environ)
     return result

@@ -67,14 +67,15 @@ def load(
     path: Path,
     *,
     environ: Mapping[str, str] = os.environ,
-    dotenv: bool = True,
+    dotenv: bool | Path = True,
     overrides: Sequence[str] = (),
     further: Further | None = None,
 ) -> Loaded:
     """Read and check a settings file.
 
     `environ` fills in `${VAR}` and may override keys (`ELSPETH_SECTION__KEY`); with `dotenv` a file `.env` in the
-    working directory adds to it. `overrides` are `SECTION.KEY=VALUE` from the command line, and win over both.
+    working directory adds to it, or the file that it names. `overrides` are `SECTION.KEY=VALUE` from the command line,
+    and win over both.
     `further` checks are made as far as the settings can be understood, so that their problems come in the same go.
     Raises `SettingsProblems` with everything that is wrong.
     """
@@ -105,7 +106,11 @@ def load(
 
 
 def load_stored(
-    settings_json: str, environ: Mapping[str, str] = os.environ, overrides: Sequence[str] = (), *, dotenv: bool = True
+    settings_json: str,
+    environ: Mapping[str, str] = os.environ,
+    overrides: Sequence[str] = (),
+    *,
+    dotenv: bool | Path = True,
 ) -> Loaded:
     """Check the settings that were stored with a run; credentials are taken from the environment again.
 
@@ -297,9 +302,12 @@ def concealed(problems: Iterable[Problem], credentials: Mapping[str, str]) -> li
     ]
 
 
-def _environment(environ: Mapping[str, str], dotenv: bool) -> dict[str, str]:
+def _environment(environ: Mapping[str, str], dotenv: bool | Path) -> dict[str, str]:
+    usual = Path(".env")
+    file = dotenv if isinstance(dotenv, Path) else usual if dotenv and usual.exists() else None
     try:
-        return environment.merged(environ, Path() if dotenv else None)
+        return environment.merged(environ, file)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SettingsProblems([Problem(".env", None, "", f"cannot be read: {why}", allowed="--no-dotenv")]) from None
+        allowed = "--no-dotenv" if file == usual else ""
+        raise SettingsProblems([Problem(str(file), None, "", f"cannot be read: {why}", allowed=allowed)]) from None

@@ -9,7 +9,7 @@ from elspeth.audit.store import database, schema
 from elspeth.errors import ElspethError, SettingsError, Temporary
 
 VARIABLE = "ELSPETH_LANDSCAPE__URL"
-PLACES = (Path("runs/audit.db"), Path("state/audit.db"))
+PLACES = (Path("runs/audit.db"), Path("state/audit.db"), Path("data/audit.db"))
 
 
 def locate(named: str | None, environ: Mapping[str, str], directory: Path) -> Path:

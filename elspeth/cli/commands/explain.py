@@ -14,6 +14,7 @@ from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.cli.view import explain
 from elspeth.errors import EXIT_OK, ElspethError
+from elspeth.ids import row_id
 
 SHOWN = 20
 
@@ -35,7 +36,7 @@ SHOWN = 20
     shell_complete=completion.runs(),
     help="The run; `latest` if left out.",
 )
-@click.option("--row", type=click.IntRange(0), metavar="N", help="The row with this index, counted from 0.")
+@click.option("--row", metavar="N", help="The row with this index, counted from 0, or with this id.")
 @click.option("--token", metavar="TOKEN", help="A token: what it came from, and what became of it.")
 @click.option(
     "--where", "words", multiple=True, metavar="FIELD=VALUE",
@@ -44,7 +45,7 @@ SHOWN = 20
 @database_option
 @json_option
 @pass_context
-def command(context: CliContext, reference: str, row: int | None, token: str | None, words: tuple[str, ...]) -> int:
+def command(context: CliContext, reference: str, row: str | None, token: str | None, words: tuple[str, ...]) -> int:
     """Tell the whole story of a row: how it was read, what each node did with it, where it ended."""
     if (row is not None) + (token is not None) + bool(words) != 1:
         raise click.UsageError("give one of --row N, --token TOKEN and --where FIELD=VALUE")
@@ -54,8 +55,18 @@ def command(context: CliContext, reference: str, row: int | None, token: str | N
         if words:
             return _where(context, session, path, words)
         lineage = session.lineage
-        _show(context, lineage.row(row) if row is not None else lineage.token(token or ""), path)
+        _show(
+            context, lineage.row(_index(row, session.run_id)) if row is not None else lineage.token(token or ""), path
+        )
         return EXIT_OK
+
+
+def _index(row: str, run: str) -> int:
+    """The index that was typed, or that of a row's id."""
+    number = row.removeprefix(f"{run}-")
+    if not number.isascii() or not number.isdigit():
+        raise click.UsageError(f"--row {row}: give an index, counted from 0, or an id such as {row_id(run, 0)}")
+    return int(number)
 
 
 def _where(context: CliContext, session: ExplainSession, path: Path, words: tuple[str, ...]) -> int:

@@ -29,9 +29,16 @@ from elspeth.graph.model import Edge, Graph, Node
     """,
 )
 @click.argument("run_id", metavar="[RUN_ID]", required=False, shell_complete=completion.runs())
-@click.option("--settings", type=click.Path(path_type=Path), metavar="FILE", help="A pipeline file, in place of a run.")
 @click.option(
-    "--format", "form", type=click.Choice(["text", "mermaid"]), default="text", help="For a terminal or for documents."
+    "--settings", "-s", type=click.Path(path_type=Path), metavar="FILE", help="A pipeline file, in place of a run."
+)
+@click.option(
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(["text", "mermaid"]),
+    default="text",
+    help="For a terminal or for documents.",
 )
 @database_option
 @dotenv_option

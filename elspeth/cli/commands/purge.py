@@ -22,16 +22,28 @@ from elspeth.errors import EXIT_FAILED, EXIT_OK, RunInProgress
         elspeth purge --run mf3k2a9x --whole --reason "erasure request 17"
     """,
 )
-@click.option("--older-than", metavar="AGE", help="Runs that ended longer ago than this: 90d, 12h.")
+@click.option(
+    "--older-than",
+    metavar="AGE",
+    help="Runs that ended longer ago than this: 90d, 12h; left out, than each run's payload_store.retention_days.",
+)
+@click.option("--retention-days", type=click.IntRange(0), metavar="N", help="The same in days.")
 @click.option("--run", "reference", metavar="RUN_ID", shell_complete=completion.runs(), help="This run.")
 @click.option("--whole", is_flag=True, help="Remove everything about rows, hashes too, and leave the run's record.")
 @click.option("--dry-run", is_flag=True, help="Say what would be purged; purge nothing.")
+@click.option("--yes", is_flag=True, expose_value=False, help="Accepted: nothing is asked anyway.")
 @reason_option
 @database_option
 @json_option
 @pass_context
 def command(
-    context: CliContext, older_than: str | None, reference: str | None, whole: bool, dry_run: bool, reason: str | None
+    context: CliContext,
+    older_than: str | None,
+    retention_days: int | None,
+    reference: str | None,
+    whole: bool,
+    dry_run: bool,
+    reason: str | None,
 ) -> int:
     """Remove row data from the audit database and the payload store, and give the room back.
 
@@ -42,8 +54,10 @@ def command(
     from elspeth.audit.query.reader import AuditReader
     from elspeth.runs.operate import purge
 
-    if (older_than is None) == (reference is None):
-        raise click.UsageError("give either --older-than AGE or --run RUN_ID")
+    if [older_than, retention_days, reference].count(None) < 2:
+        raise click.UsageError("give one of --older-than AGE, --retention-days N and --run RUN_ID")
+    if retention_days is not None:
+        older_than = f"{retention_days}d"
     path = locate(context.database, os.environ, Path.cwd())
     span = purge.age(older_than) if older_than is not None else None
     with AuditReader(path) as reader:

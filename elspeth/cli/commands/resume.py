@@ -38,13 +38,14 @@ from elspeth.runs.lifecycle.fork_server import fork_server
     help="Set what cannot change results (concurrency, supervisor, checkpoint, retry, rate_limit).",
 )  # fmt: skip
 @click.option(
-    "--settings", type=click.Path(path_type=Path), metavar="FILE",
+    "--settings", "-s", type=click.Path(path_type=Path), metavar="FILE",
     help="Refuse, with exit code 6, if this file differs from what the run was started with.",
 )  # fmt: skip
 @click.option(
     "--working-directory", type=click.Path(path_type=Path), metavar="DIR",
     help="Where relative paths count from, if the recorded folder is elsewhere here.",
 )  # fmt: skip
+@click.option("--execute", "-x", is_flag=True, expose_value=False, help="Resume it: as without this option.")
 @click.option("--take-over", is_flag=True, help="Continue on copies of the outputs although a frozen process has them.")
 @click.option("--accept-changed-code", is_flag=True, help="Go on although plugins or Elspeth changed; it is recorded.")
 @click.option("--fail-on-rows", is_flag=True, help="Exit with 10 if rows were quarantined, discarded or failed.")

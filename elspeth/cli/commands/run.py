@@ -35,10 +35,15 @@ from elspeth.runs.lifecycle.fork_server import fork_server
 )
 @click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
 @click.option(
-    "--settings", "option", type=click.Path(path_type=Path), metavar="FILE",
+    "--settings", "-s", "option", type=click.Path(path_type=Path), metavar="FILE",
     help="The pipeline file, if it is not given as an argument; ./pipeline.yaml without either.",
 )  # fmt: skip
-@click.option("--execute", is_flag=True, help="Run it. Without this, check everything and show what would be done.")
+@click.option(
+    "--execute", "-x", is_flag=True, help="Run it. Without this, check everything and show what would be done."
+)
+@click.option(
+    "--dry-run", "-n", is_flag=True, help="Check everything and show what would be done: as without --execute."
+)
 @click.option(
     "--auto-resume", is_flag=True,
     help="Finish this pipeline's unfinished run if there is one; leave a completed one alone while neither settings "
@@ -63,8 +68,8 @@ from elspeth.runs.lifecycle.fork_server import fork_server
 @json_option
 @pass_context
 def command(
-    context: CliContext, file: Path | None, option: Path | None, execute: bool, auto_resume: bool,
-    force_new: bool, fail_on_rows: bool, assignments: tuple[str, ...], reason: str | None,
+    context: CliContext, file: Path | None, option: Path | None, execute: bool, dry_run: bool,
+    auto_resume: bool, force_new: bool, fail_on_rows: bool, assignments: tuple[str, ...], reason: str | None,
 ) -> int:  # fmt: skip
     """Run a pipeline, or show what running it would do.
 
@@ -73,6 +78,8 @@ def command(
     """
     from elspeth.cli.loading import file_of
 
+    if execute and dry_run:
+        raise click.UsageError("--execute and --dry-run exclude each other: leave one of them out")
     with fork_server() if execute else nullcontext() as children:
         from elspeth.cli.commands.run_action import run
 

@@ -103,7 +103,7 @@ def _command(context: CliContext, settings: Path, assignments: tuple[str, ...]) 
         words += ["--set", assignment]
     if context.database is not None:
         words += ["--database", context.database]
-    return output.command(*words, *([] if context.dotenv else ["--no-dotenv"]))
+    return output.command(*words, *context.dotenv_options)
 
 
 def _found_unnamed(database: Path) -> bool:

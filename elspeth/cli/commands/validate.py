@@ -33,7 +33,7 @@ from elspeth.settings import Problem, SettingsProblems
 )
 @click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
 @click.option(
-    "--settings", "option", type=click.Path(path_type=Path), metavar="FILE",
+    "--settings", "-s", "option", type=click.Path(path_type=Path), metavar="FILE",
     help="The pipeline file, if it is not given as an argument; ./pipeline.yaml without either.",
 )  # fmt: skip
 @click.option(

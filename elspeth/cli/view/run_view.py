@@ -78,7 +78,7 @@ def further(context: CliContext, found: resume.Resumption, children: ForkServer,
 def resume_command(run_id: str, database: Path, context: CliContext) -> str:
     """The command that continues a run, complete: it can be typed in any folder."""
     describe = ["elspeth", "resume", run_id, "--database", str(database.absolute())]
-    return output.command(*describe, *([] if context.dotenv else ["--no-dotenv"]))
+    return output.command(*describe, *context.dotenv_options)
 
 
 def _carry_out(

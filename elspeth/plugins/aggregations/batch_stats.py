@@ -37,6 +37,7 @@ class BatchStats(Aggregation):
     """
 
     name: ClassVar[str] = "batch_stats"
+    output_modes = ("transform",)
     Options = BatchStatsOptions
     options: BatchStatsOptions
 

@@ -30,7 +30,7 @@ def preflight_run(
     database: Path,
     database_bytes: int,
     environ: Mapping[str, str],
-    dotenv: bool,
+    dotenv: bool | Path,
 ) -> None:
     """Check everything that a resume of this run depends on. `database_bytes` is the run's share of the database.
 

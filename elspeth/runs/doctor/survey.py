@@ -31,7 +31,7 @@ def survey_database(
     database: Path,
     *,
     environ: Mapping[str, str] = os.environ,
-    dotenv: bool = True,
+    dotenv: bool | Path = True,
     patience: float = HEARTBEAT_TIMEOUT_SECONDS,
     notify: Callable[[str], None] = lambda line: None,
 ) -> Report:
@@ -100,7 +100,7 @@ def _lives(identity: Identity) -> bool:
 
 def _surveyed(
     state: RunAssessment, nodes: Mapping[str, NodeRecord], drivers: Mapping[int, Driver], remains: Sequence[Identity],
-    database: Path, share: int, environ: Mapping[str, str], dotenv: bool,
+    database: Path, share: int, environ: Mapping[str, str], dotenv: bool | Path,
 ) -> RunReport:  # fmt: skip
     findings = Findings()
     report = RunReport(state, ())

@@ -91,7 +91,7 @@ def deliver(pipeline: Pipeline, database: Path, run_id: str, state_directory: Pa
 
 
 def finish(
-    database: Path, run: Run, environ: Mapping[str, str] = os.environ, *, dotenv: bool = True,
+    database: Path, run: Run, environ: Mapping[str, str] = os.environ, *, dotenv: bool | Path = True,
     working_directory: Path | None = None,
 ) -> list[str]:  # fmt: skip
     """Whatever copies of a completed run are missing, made now; a sentence for each. Enters its working directory, or

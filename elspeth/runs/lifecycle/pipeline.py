@@ -23,14 +23,15 @@ from elspeth.graph.branches import check_branches
 from elspeth.graph.build import build
 from elspeth.graph.contracts import check_contracts
 from elspeth.graph.model import Graph, Node
-from elspeth.graph.steps import steps_of
+from elspeth.graph.steps import Step, steps_of
 from elspeth.outputs import SinkState
-from elspeth.plugins import registry
+from elspeth.plugins import contract, registry
 from elspeth.plugins.contract import Context, Plugin, Sink, Source, SourceInfo
 from elspeth.plugins.options import OptionProblems, effective
 from elspeth.runs.lifecycle import file_roles
 from elspeth.settings import Loaded, Positions, Problem, Settings, SettingsProblems, load, load_stored, settings_hash
 from elspeth.settings.load import concealed
+from elspeth.settings.model import Aggregation
 
 CANONICAL_VERSION = "rfc8785+bigint"
 
@@ -213,6 +214,8 @@ class _Builder:
                 place = step.at("plugin")
                 problems.append(_problem(positions, place, error.message, "; ".join(error.details), step.plugin))
                 continue
+            if isinstance(step.section, Aggregation) and self._file is not None:  # a run that was started goes on
+                problems += _output_mode(positions, step, step.section, cast("type[contract.Aggregation]", cls))
             options: JsonObject = getattr(step.section, "options", {})
             try:
                 self.plugins[step.id] = registry.build(cls, options, step.id)
@@ -225,6 +228,15 @@ class _Builder:
                 problems.append(_problem(positions, step.at("options"), error.message, "; ".join(error.details)))
 
 
+def _output_mode(
+    positions: Positions, step: Step, section: Aggregation, cls: type[contract.Aggregation]
+) -> list[Problem]:
+    if section.output_mode in cls.output_modes:
+        return []
+    message = f"{step.plugin} makes new rows of a batch and hands none of them on"
+    return [_problem(positions, step.at("output_mode"), message, ", ".join(cls.output_modes), section.output_mode)]
+
+
 def _problem(
     positions: Positions, place: tuple[str | int, ...], message: str, allowed: str = "", found: str = "",
     suggestion: str = "",
@@ -233,7 +245,7 @@ def _problem(
 
 
 def load_pipeline(
-    path: Path, *, environ: Mapping[str, str] = os.environ, dotenv: bool = True, overrides: Sequence[str] = ()
+    path: Path, *, environ: Mapping[str, str] = os.environ, dotenv: bool | Path = True, overrides: Sequence[str] = ()
 ) -> Pipeline:
     """The pipeline that a settings file describes. Raises `SettingsProblems` with everything that is wrong with it."""
     builder = _Builder(Path.cwd(), path)
@@ -243,7 +255,11 @@ def load_pipeline(
 
 
 def load_stored_pipeline(
-    settings_json: str, *, environ: Mapping[str, str] = os.environ, dotenv: bool = True, overrides: Sequence[str] = ()
+    settings_json: str,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    dotenv: bool | Path = True,
+    overrides: Sequence[str] = (),
 ) -> Pipeline:
     """The pipeline of a recorded run; relative paths are taken from the present working directory."""
     loaded = load_stored(settings_json, environ, overrides, dotenv=dotenv)

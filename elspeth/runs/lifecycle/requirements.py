@@ -86,7 +86,7 @@ def require_own_folder(run: Run, database: Path, attempt: Attempt, instead: Path
 
 
 def require_settings(
-    run: Run, *, environ: Mapping[str, str] = os.environ, dotenv: bool = True, overrides: Sequence[str] = ()
+    run: Run, *, environ: Mapping[str, str] = os.environ, dotenv: bool | Path = True, overrides: Sequence[str] = ()
 ) -> Pipeline:
     """The pipeline of the stored settings, with relative paths from the present working directory.
 

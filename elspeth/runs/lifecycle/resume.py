@@ -54,7 +54,7 @@ class ResumeOptions:
     working_directory: Path | None = None
     take_over: bool = False
     accept_changed_code: bool = False
-    dotenv: bool = True
+    dotenv: bool | Path = True
     reason: str | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 

@@ -37,7 +37,7 @@ def choose(
     *,
     auto_resume: bool = False,
     force_new: bool = False,
-    dotenv: bool = True,
+    dotenv: bool | Path = True,
     reason: str | None = None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> Start | Resumption | AlreadyDone:
@@ -121,7 +121,7 @@ def _force(pipeline: Pipeline, in_the_way: list[RunAssessment], reason: str | No
 
 
 def _resume(
-    pipeline: Pipeline, database: Path, found: RunAssessment, dotenv: bool, notify: Callable[[str], None]
+    pipeline: Pipeline, database: Path, found: RunAssessment, dotenv: bool | Path, notify: Callable[[str], None]
 ) -> Resumption:
     loaded = pipeline.loaded
     keys = changes(json.loads(found.run.settings_json), loaded.document, loaded.positions)

@@ -23,6 +23,7 @@ from elspeth.errors import ElspethError, SettingsError
 from elspeth.payloads import PayloadStore, is_reference
 from elspeth.runs.operate.client import operate
 from elspeth.runs.operate.migration import bring_forward
+from elspeth.settings import effective
 
 _UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
 
@@ -64,17 +65,26 @@ def candidates(
 ) -> list[Candidate]:
     """The runs meant, latest first: the one that is named, or those that ended so long ago.
 
-    Of the latter, those with nothing left to purge are left out. Raises `RunNotFound`.
+    Without either, those that ended longer ago than the `payload_store.retention_days` they were started with. Where
+    none is named, those with nothing left to purge are left out. Raises `RunNotFound`.
     """
     if reference is not None:
         run = reader.run(reference)
         return [Candidate(run, reader.row_count(run.run_id), _refusal(run))]
-    limit = (now or datetime.now(UTC)) - (older_than or timedelta())
+    now = now or datetime.now(UTC)
     return [
         Candidate(run, reader.row_count(run.run_id), _refusal(run))
         for run in reader.runs()
-        if _time(run.completed_at or run.started_at) < limit and not _done(reader, run, whole)
+        if (kept := older_than if older_than is not None else retention(run)) is not None
+        and now - _time(run.completed_at or run.started_at) > kept
+        and not _done(reader, run, whole)
     ]
+
+
+def retention(run: Run) -> timedelta | None:
+    """How long the settings that a run was started with keep its data; None: for ever."""
+    days = effective.as_stored(json.loads(run.settings_json))["payload_store"]["retention_days"]
+    return None if days is None else timedelta(days=days)
 
 
 def purge(database: Path, run: Run, *, whole: bool, reason: str | None) -> Purged:

@@ -60,6 +60,8 @@ class Statistic(Aggregation):
     sometimes: ClassVar[frozenset[str]] = frozenset()
     """Those of `result_fields` that a row has only where there is something to say."""
 
+    output_modes = ("transform",)
+
     options: StatisticOptions
 
     def process(self, rows: list[Row], ctx: Context) -> list[Row]:
