@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pykka
 
 from actors.channel import DATA, ChannelClosed, Outgoing, Part, encode
-from actors.places.local.heartbeat import BEAT, BUSY, DETAIL, POSITION, TAKEN, WAITING
+from actors.heartbeat import BEAT, BUSY, DETAIL, POSITION, TAKEN, WAITING
 
 if TYPE_CHECKING:
     import socket
 
-    from actors.places.local.heartbeat import HeartbeatPage
 
 EXIT_SOFTWARE = 70
 """An exception that nobody caught (EX_SOFTWARE of sysexits.h); the traceback is on stderr."""
@@ -42,9 +41,9 @@ class Port:
 
     __slots__ = ("_lock", "_outgoing", "_sock", "_words")
 
-    def __init__(self, sock: socket.socket, heartbeat_page: HeartbeatPage) -> None:
+    def __init__(self, sock: socket.socket, words: memoryview) -> None:
         self._sock = sock
-        self._words = heartbeat_page.words
+        self._words = words
         self._outgoing = Outgoing()
         self._lock = threading.Lock()
 

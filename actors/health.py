@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from actors.hang_detector import HangDetector, Vitals
+from actors.heartbeat import BUSY, TAKEN, WAITING
 from actors.lifecycle import State
 from actors.link import Link
 from actors.places.local import procfs
-from actors.places.local.heartbeat import BUSY, TAKEN, WAITING
 from actors.spec import ChildSpec
 
 DEAF_SECONDS = 2.0

@@ -7,10 +7,10 @@ import signal
 from actors.child import EXIT_MEMORY
 from actors.events import ChildDown
 from actors.health import HealthCheck
+from actors.heartbeat import DETAIL, POSITION
 from actors.lifecycle import Event, State, transition
 from actors.link import Link
 from actors.places.local.fork_server import ForkServer
-from actors.places.local.heartbeat import DETAIL, POSITION
 from actors.places.local.oom import OomWatch
 from actors.spec import ChildSpec
 

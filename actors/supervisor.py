@@ -14,10 +14,10 @@ from actors.channel import STOP
 from actors.crash_points import crash_point
 from actors.events import ChildDown, ChildUp, GaveUp, Tick
 from actors.health import not_in_time
+from actors.heartbeat import PARENT_BEAT
 from actors.lifecycle import Event, State, transition
 from actors.link import Link
 from actors.places.local.fork_server import ForkServer, ForkServerGone
-from actors.places.local.heartbeat import PARENT_BEAT
 from actors.places.local.identity import Identity
 from actors.places.local.oom import OomWatch
 from actors.places.local.process import Process

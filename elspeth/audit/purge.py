@@ -11,8 +11,8 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from actors.crash_points import crash_point
+from elspeth.audit.chain.records import PURGEABLE
 from elspeth.audit.store.commit_records import key_columns
-from elspeth.audit.store.records import PURGEABLE
 
 if TYPE_CHECKING:
     from elspeth.audit.store.ledger import Ledger

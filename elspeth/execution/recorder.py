@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from elspeth import canonical
-from elspeth.audit.store.records import COLUMNS, Records
+from elspeth.audit.chain.records import COLUMNS, Records
 from elspeth.clock import utc_now
 from elspeth.execution.codec import SinkItems, StageItem
 from elspeth.execution.token import Token

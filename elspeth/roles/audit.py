@@ -17,12 +17,12 @@ from msgspec import structs
 
 from actors.crash_points import crash_point
 from elspeth import ids
+from elspeth.audit.chain.records import Record, Records
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.export.journal import Journal
 from elspeth.audit.fencing import require_not_taken_over, require_on_record
 from elspeth.audit.store.record_frames import RecordFrames, decode
-from elspeth.audit.store.records import Record, Records
-from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.writer import AuditWriter
 from elspeth.canonical import JsonObject
 from elspeth.clock import utc_now
 from elspeth.coordinator import protocol as m

@@ -13,7 +13,7 @@ from actors.crash_points import crash_point
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.purge import PURGE, REMOVE
 from elspeth.audit.store.starts import ColumnValue
-from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.writer import AuditWriter
 from elspeth.canonical import JsonObject
 from elspeth.coordinator.protocol import Failed, Message
 from elspeth.roles.role import Role

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from actors.crash_points import crash_point
+from elspeth.audit.chain.records import Records
 from elspeth.audit.store import record_frames
-from elspeth.audit.store.records import Records
 from elspeth.canonical import JsonObject
 from elspeth.clock import utc_now
 from elspeth.coordinator.protocol import Flush, Flushed, RestoreSinks, SinksReady, TailCut, Write, Written

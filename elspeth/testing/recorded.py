@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elspeth.audit.store.records import COLUMNS, Records
+from elspeth.audit.chain.records import COLUMNS, Records
 
 
 class Recorded:

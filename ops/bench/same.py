@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from elspeth.audit.store.records import COLUMNS
+from elspeth.audit.chain.records import COLUMNS
 
 TABLES = ("rows", "tokens", "token_parents", "node_states", "routing_events", "token_outcomes", "validation_errors",
           "transform_errors", "batches", "batch_members", "calls")  # fmt: skip

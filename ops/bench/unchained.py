@@ -13,7 +13,7 @@ from pathlib import Path
 
 from elspeth.audit.chain import digests
 from elspeth.audit.chain.digests import GENESIS, Lines, TableDigest
-from elspeth.audit.store.records import Record
+from elspeth.audit.chain.records import Record
 
 NOTHING = Lines(b"", b"", b"", b"")
 

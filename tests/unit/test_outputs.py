@@ -12,8 +12,8 @@ import pytest
 import elspeth
 from elspeth import ids
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.outputs import check_outputs
+from elspeth.audit.writer import AuditWriter
 from elspeth.coordinator.checkpoint import read_checkpoint, start_checkpoint
 from elspeth.outputs import OutputInfo, Replaced, SinkState, sink_states
 from elspeth.plugins.contract import Sink

@@ -22,7 +22,8 @@ import pykka
 from actors.channel import DATA, READY, STOP, ChannelClosed, FrameReader
 from actors.child import EXIT_ORPHANED, Child, Frame, Port
 from actors.crash_points import crash_point
-from actors.places.local.heartbeat import BUSY, PARENT_BEAT, HeartbeatPage
+from actors.heartbeat import BUSY, PARENT_BEAT
+from actors.places.local.heartbeat import HeartbeatPage
 from actors.places.local.procfs import start_ticks
 from actors.places.local.spawn_request import SpawnRequest
 
@@ -43,12 +44,12 @@ def main(channel: int, page: int, fork_server: int, spawn_request: SpawnRequest)
     heartbeat_page = HeartbeatPage(page)
     os.close(page)
     watchdog = Watchdog(heartbeat_page, spawn_request.main, spawn_request.main_start, spawn_request.watchdog)
-    _Host(socket.socket(fileno=channel), heartbeat_page, watchdog).run(spawn_request.target)
+    _ChildLoop(socket.socket(fileno=channel), heartbeat_page, watchdog).run(spawn_request.target)
 
 
-class _Host:
+class _ChildLoop:
     def __init__(self, sock: socket.socket, heartbeat_page: HeartbeatPage, watchdog: Watchdog) -> None:
-        self._sock, self._pulse, self._watchdog = sock, heartbeat_page, watchdog
+        self._sock, self._page, self._watchdog = sock, heartbeat_page, watchdog
         self._reader = FrameReader(sock)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -56,12 +57,12 @@ class _Host:
     def run(self, target: str) -> NoReturn:
         _, (argument,) = self._next()
         crash_point("child.before_actor")
-        self._pulse.words[BUSY] = 1  # an import, or an `on_start`, that hangs is a hang; the actor clears it
+        self._page.words[BUSY] = 1  # an import, or an `on_start`, that hangs is a hang; the actor clears it
         module, _, attribute = target.partition(":")
         cls = getattr(importlib.import_module(module), attribute)
         if not (isinstance(cls, type) and issubclass(cls, Child)):
             raise TypeError(f"{target} is {cls!r}; a child is a subclass of actors.Child")
-        port = Port(self._sock, self._pulse)
+        port = Port(self._sock, self._page.words)
         actor = cls.start(port, bytes(argument))
         port.send_kind(READY)
         while True:

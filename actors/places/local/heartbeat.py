@@ -5,8 +5,9 @@ from __future__ import annotations
 import mmap
 import os
 
+from actors.heartbeat import BEAT, DETAIL, POSITION, TAKEN
+
 SIZE = 4096
-BEAT, TAKEN, BUSY, WAITING, POSITION, DETAIL, PARENT_BEAT = range(7)
 
 
 class HeartbeatPage:
@@ -25,7 +26,7 @@ class HeartbeatPage:
     @staticmethod
     def create() -> tuple[HeartbeatPage, int]:
         """A new page and the descriptor to hand to the child. The caller closes the descriptor."""
-        fd = os.memfd_create("pulse")
+        fd = os.memfd_create("heartbeat")
         try:
             os.ftruncate(fd, SIZE)
             heartbeat_page = HeartbeatPage(fd)

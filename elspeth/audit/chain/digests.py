@@ -29,7 +29,7 @@ import msgspec
 
 from elspeth import canonical
 from elspeth.audit.chain.layouts import FIRST, LAYOUTS, NEWEST, Layout
-from elspeth.audit.store.records import KEY_LENGTH, Record
+from elspeth.audit.chain.records import KEY_LENGTH, Record
 
 GENESIS = "0" * 64
 """What the first commit of a database follows."""

@@ -16,13 +16,13 @@ from typing import IO, Any
 
 from elspeth import __version__, canonical
 from elspeth.audit.chain.layouts import NEWEST
+from elspeth.audit.chain.records import RANGED
 from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.export.jsonl import CHAIN, TABLES, columns_of, lines, named
+from elspeth.audit.query.payload_references import references
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database
 from elspeth.audit.store.commit_records import key_columns
-from elspeth.audit.verify.outputs import references
-from elspeth.audit.verify.table import RANGED
 from elspeth.clock import utc_now
 from elspeth.durable import keep, make_folder, sync_folder
 from elspeth.errors import ElspethError, SettingsError, Temporary

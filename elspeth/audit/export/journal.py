@@ -19,12 +19,11 @@ from typing import Any
 
 from actors.crash_points import crash_point
 from elspeth import ids
+from elspeth.audit.chain.records import COLUMNS, FIXED, RANGED
 from elspeth.audit.export.journal_file import require_journal
 from elspeth.audit.export.jsonl import CHAIN, lines
 from elspeth.audit.purge import PURGE, REMOVE, last_action
 from elspeth.audit.store.commit_records import PreparedCommit, key_columns
-from elspeth.audit.store.records import COLUMNS, FIXED
-from elspeth.audit.verify.table import RANGED
 from elspeth.coordinator.checkpoint import read_checkpoint
 from elspeth.durable import PRIVATE, make_folder, sync_names
 from elspeth.errors import Temporary

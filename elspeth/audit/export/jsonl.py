@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from elspeth.audit.chain.layouts import FIRST, NEWEST
-from elspeth.audit.store.records import COLUMNS, FIXED
+from elspeth.audit.chain.records import COLUMNS, FIXED
 
 CHAIN: dict[str, tuple[str, ...]] = {
     "commits": ("commit_no", "attempt", "previous_digest", "digest", "record_count", "committed_at", "signature",

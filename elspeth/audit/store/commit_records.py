@@ -13,8 +13,8 @@ import msgspec
 from elspeth.audit.chain import digests
 from elspeth.audit.chain.digests import TableDigest
 from elspeth.audit.chain.layouts import LAYOUTS, NEWEST, Layout
+from elspeth.audit.chain.records import COLUMNS, FIXED, KEY_LENGTH, Record, Records, record_type
 from elspeth.audit.store.record_frames import RecordFrames, join, part
-from elspeth.audit.store.records import COLUMNS, FIXED, KEY_LENGTH, Record, Records, record_type
 from elspeth.errors import ElspethError
 
 _RUN_ID = re.compile(r"[a-z0-9]{8}")

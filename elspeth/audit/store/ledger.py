@@ -15,9 +15,9 @@ from typing import Any
 
 from elspeth.audit.chain import digests, signing
 from elspeth.audit.chain.layouts import NEWEST
+from elspeth.audit.chain.records import Record
 from elspeth.audit.store import database, state_events
 from elspeth.audit.store.commit_records import PreparedCommit, key_columns
-from elspeth.audit.store.records import Record
 from elspeth.errors import DuplicateRow, ElspethError
 
 TOGETHER = 100

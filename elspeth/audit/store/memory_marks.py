@@ -12,7 +12,7 @@ import orjson
 from actors.places.local.identity import here
 from actors.places.local.oom import machine_count
 from elspeth import ids
-from elspeth.audit.store.records import Record
+from elspeth.audit.chain.records import Record
 from elspeth.clock import utc_now
 
 EVENT = "memory"

@@ -16,7 +16,7 @@ import msgspec
 
 from elspeth.audit.chain import digests
 from elspeth.audit.chain.digests import Lines
-from elspeth.audit.store.records import COLUMNS, KEY_LENGTH, Record, Records, record_type
+from elspeth.audit.chain.records import COLUMNS, KEY_LENGTH, Record, Records, record_type
 from elspeth.errors import ElspethError
 
 

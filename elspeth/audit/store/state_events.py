@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from elspeth import canonical, ids
-from elspeth.audit.store.records import Record, Records
+from elspeth.audit.chain.records import Record, Records
 
 RUN_STATE = ("status", "completed_at", "attempt", "superseded_by", "failure")
 """The columns of `runs` that change."""

@@ -18,11 +18,11 @@ from elspeth.audit.chain.layouts import FIRST, NEWEST
 from elspeth.audit.export.folder import MANIFEST, PAYLOADS, VERSION, head, signature
 from elspeth.audit.export.jsonl import BLOBS, TABLES, added_later, columns_of
 from elspeth.audit.purge import PURGE, last_action
+from elspeth.audit.query.payload_references import references
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.links import held_by_later
-from elspeth.audit.verify.outputs import references
 from elspeth.audit.verify.run import verify_run
 from elspeth.errors import ElspethError, NewerVersion
 from elspeth.file_identity import open_regular

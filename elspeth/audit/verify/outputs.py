@@ -15,6 +15,7 @@ from pathlib import Path
 
 from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.purge import PURGE, last_action
+from elspeth.audit.query.payload_references import references
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.links import in_order
 from elspeth.coordinator.checkpoint import read_checkpoint
@@ -82,19 +83,6 @@ def payload_findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Di
             left -= 1
             if not left:
                 return
-
-
-def references(connection: sqlite3.Connection, run_id: str) -> Iterator[tuple[str, str, str, str, int]]:
-    """Table, column, record, reference and commit of everything that a run keeps in the payload store."""
-    for table, key, column in (
-        ("rows", "row_id", "source_data_ref"),
-        ("node_states", "state_id", "output_data_ref"),
-    ):
-        for record, reference, commit_no in connection.execute(
-            f"SELECT {key}, {column}, commit_no FROM {table} WHERE {key} >= ? AND {key} < ? AND {column} IS NOT NULL",
-            (run_id, f"{run_id}~"),
-        ):
-            yield table, column, record, str(reference), commit_no
 
 
 _GONE = "it is not in the payload store"

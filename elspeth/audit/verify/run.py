@@ -9,13 +9,13 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+from elspeth.audit.chain.records import FIXED, RANGED
 from elspeth.audit.purge import ABOUT_ROWS, PURGE, REMOVE, last_action
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema, state_events
-from elspeth.audit.store.records import FIXED
 from elspeth.audit.verify import consistency, links
 from elspeth.audit.verify.findings import Discrepancy
-from elspeth.audit.verify.table import NAMED, RANGED, TableVerifier, pair_moves
+from elspeth.audit.verify.table import NAMED, TableVerifier, pair_moves
 from elspeth.errors import RunNotFound
 
 

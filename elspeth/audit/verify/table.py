@@ -10,15 +10,13 @@ from typing import Any
 
 from elspeth.audit.chain import digests
 from elspeth.audit.chain.layouts import NEWEST, Layout, layout_of
+from elspeth.audit.chain.records import COLUMNS, RANGED, Record
 from elspeth.audit.store.commit_records import checked, key_columns
-from elspeth.audit.store.records import COLUMNS, Record
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.errors import ElspethError
 
 FETCHED = 2000  # records at a time
 NAMED = 10  # findings per table; more would not tell more
-RANGED = tuple(table for table in COLUMNS if table not in ("nodes", "edges"))
-"""Tables whose keys begin with the run's id."""
 
 Groups = Iterator[tuple[int, list[Record]]]
 

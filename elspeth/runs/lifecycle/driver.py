@@ -21,8 +21,8 @@ import orjson
 
 import elspeth
 from elspeth import __version__, ids
+from elspeth.audit.chain.records import Record
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store.records import Record
 from elspeth.canonical import JsonObject
 from elspeth.plugins.contract import Plugin
 from elspeth.plugins.registry import BUILT_IN

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from elspeth import __version__, canonical
-from elspeth.audit.store.records import Records
+from elspeth.audit.chain.records import Records
 from elspeth.canonical import JsonObject
 from elspeth.coordinator.checkpoint import SourcePosition
 from elspeth.errors import ElspethError, SettingsError

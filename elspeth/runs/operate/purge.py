@@ -14,10 +14,10 @@ from pathlib import Path
 
 from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.purge import PURGE, REMOVE, finished, last_action
+from elspeth.audit.query.payload_references import references
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.query.verdict import ALL_FAILED, all_failed
-from elspeth.audit.verify.outputs import references
 from elspeth.durable import sync_folder, together
 from elspeth.errors import ElspethError, SettingsError
 from elspeth.payloads import PayloadStore, is_reference

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elspeth.audit.store.records import Record
+from elspeth.audit.chain.records import Record
 from elspeth.clock import utc_now
 from elspeth.runs.liveness.identity import AttemptIdentity
 

@@ -17,8 +17,8 @@ import pytest
 from actors.places.local.identity import Identity
 from elspeth import ids
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.run import verify_run
+from elspeth.audit.writer import AuditWriter
 from elspeth.errors import ElspethError, RunInProgress, Temporary
 from elspeth.runs import doctor as library
 from elspeth.runs.liveness.identity import current

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.run import verify_run
+from elspeth.audit.writer import AuditWriter
 from elspeth.errors import ElspethError, RunInProgress, RunNotFound, Temporary
 from elspeth.runs.liveness.identity import command_line, current
 from elspeth.runs.liveness.locks import lock_path

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit.store.records import KEY_LENGTH
+from elspeth.audit.chain.records import KEY_LENGTH
 from elspeth.execution import codec
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.settings import SettingsProblems

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.writer import AuditWriter
 from elspeth.runs.liveness.identity import AttemptIdentity, current
 from elspeth.runs.liveness.locks import lock_path
 

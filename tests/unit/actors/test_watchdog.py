@@ -5,9 +5,10 @@ import signal
 
 import pytest
 
+from actors.heartbeat import PARENT_BEAT
 from actors.places.local import child_main
 from actors.places.local.child_main import Watchdog
-from actors.places.local.heartbeat import PARENT_BEAT, HeartbeatPage
+from actors.places.local.heartbeat import HeartbeatPage
 
 PARENT, START = 4242, 99
 

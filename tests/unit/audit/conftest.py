@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.writer import AuditWriter
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 from elspeth.audit.chain.layouts import FIRST, NEWEST, Layout
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
-from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import verify_run
+from elspeth.audit.writer import AuditWriter
 from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows
 from tests.kit.fixtures.tampering import rebuild, tampering
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from elspeth.audit.batch_store import BatchStore
-from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.writer import AuditWriter
 from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
 
 BATCH = f"{RUN}-000000005@sum"

@@ -13,7 +13,7 @@ import pytest
 
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema
-from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.writer import AuditWriter
 from elspeth.errors import ElspethError, RunInProgress, SettingsError, Temporary
 from elspeth.outputs import OutputInfo, SinkState
 from tests.kit.fixtures.sample_run import ATTEMPT, RUN, RUN_COLUMNS, beginning, rows, write_run

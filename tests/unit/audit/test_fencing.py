@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from elspeth.audit.fencing import prove_ownership
-from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.writer import AuditWriter
 from elspeth.errors import TakenOver, Temporary
 from tests.kit.fixtures.sample_run import ATTEMPT, RUN, RUN_COLUMNS, beginning
 

@@ -11,8 +11,8 @@ import pytest
 from elspeth.audit.chain.layouts import NEWEST
 from elspeth.audit.export.journal import Journal
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.journal import JournalVerdict, verify_journal
+from elspeth.audit.writer import AuditWriter
 from elspeth.errors import ElspethError, NewerVersion
 from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, extras, rows
 from tests.kit.fixtures.unpack import layouts, run_ids, unpack

@@ -12,9 +12,9 @@ import pytest
 from elspeth import canonical
 from elspeth.audit.chain import digests, signing
 from elspeth.audit.chain.layouts import FIRST, LAYOUTS, NEWEST, layout_of
+from elspeth.audit.chain.records import COLUMNS, FIXED
 from elspeth.audit.store import schema
 from elspeth.audit.store.past_schemas import PAST
-from elspeth.audit.store.records import COLUMNS, FIXED
 from tests.kit.fixtures.unpack import layouts, unpack
 
 PINNED = {

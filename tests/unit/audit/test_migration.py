@@ -16,8 +16,8 @@ from elspeth.audit import migration
 from elspeth.audit.chain.layouts import NEWEST
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
-from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.run import verify_run
+from elspeth.audit.writer import AuditWriter
 from elspeth.errors import EXIT_NEWER, ElspethError, NewerVersion, Temporary
 from tests.kit.fixtures.unpack import KEY, NAMES, layouts, run_ids, unpack
 

@@ -11,10 +11,10 @@ import pytest
 from elspeth.audit.chain.digests import GENESIS
 from elspeth.audit.chain.layouts import FIRST
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.links import in_order
 from elspeth.audit.verify.run import verify_run
+from elspeth.audit.writer import AuditWriter
 from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN_COLUMNS, beginning, rows
 from tests.kit.fixtures.tampering import rebuild, tampering
 

@@ -9,7 +9,7 @@ import pytest
 
 from elspeth.audit.query.locate import VARIABLE, locate
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.writer import AuditWriter
 from elspeth.errors import ElspethError, RunNotFound, SettingsError, Temporary
 from tests.kit.fixtures.sample_run import ATTEMPT, RUN, RUN_COLUMNS, beginning, rows, write_run
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elspeth.audit.chain import digests
+from elspeth.audit.chain.records import Record, Records
 from elspeth.audit.store import record_frames
 from elspeth.audit.store.commit_records import prepared
-from elspeth.audit.store.records import Record, Records
 from elspeth.errors import ElspethError
 
 NOW = "2026-01-01T00:00:00.000Z"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from elspeth import canonical, ids
-from elspeth.audit.store.records import Records
-from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.chain.records import Records
+from elspeth.audit.writer import AuditWriter
 from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from elspeth.audit.chain import digests
+from elspeth.audit.chain.records import COLUMNS, PURGEABLE
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
-from elspeth.audit.store.records import COLUMNS, PURGEABLE
-from elspeth.audit.store.writer import AuditWriter
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import verify_run
+from elspeth.audit.writer import AuditWriter
 from elspeth.errors import RunNotFound
 from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows, write_run
 from tests.kit.fixtures.tampering import tampering

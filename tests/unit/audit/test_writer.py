@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from elspeth import ids
-from elspeth.audit.store.records import COLUMNS
-from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.chain.records import COLUMNS
+from elspeth.audit.writer import AuditWriter
 from elspeth.errors import (
     DuplicateRow,
     ElspethError,

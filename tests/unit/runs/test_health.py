@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.writer import AuditWriter
 from elspeth.clock import utc_now
 from elspeth.runs.liveness.identity import current
 from elspeth.runs.liveness.locks import AttemptLock, lock_path

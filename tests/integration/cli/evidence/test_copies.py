@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit.store.records import COLUMNS
+from elspeth.audit.chain.records import COLUMNS
 from tests.kit.processes.running import EXAMPLES, begin, elspeth, pausing, wait_until
 
 

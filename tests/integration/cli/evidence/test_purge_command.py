@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.audit.store.records import PURGEABLE
+from elspeth.audit.chain.records import PURGEABLE
 from tests.integration.cli.evidence.conftest import Ask, Evidence
 from tests.kit.processes.running import EXAMPLES, begin, elspeth, pausing, wait_until
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from elspeth.audit.chain.records import COLUMNS
 from elspeth.audit.store import schema
-from elspeth.audit.store.records import COLUMNS
-from elspeth.audit.store.writer import AuditWriter
+from elspeth.audit.writer import AuditWriter
 from tests.integration.cli.evidence.conftest import KEY, Ask, Evidence
 from tests.kit.fixtures import sample_run
 from tests.kit.fixtures.tampering import tampering

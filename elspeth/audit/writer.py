@@ -1,6 +1,6 @@
 """The one writer of the audit database: each call is one transaction, chained to the one before it.
 
-Imported by the audit role alone. Records come as the plain tuples of `records` beside it and are bound as they
+Imported by the audit role alone. Records come as the plain tuples of `chain/records.py` and are bound as they
 are; what they must look like is checked in one pass in C, and all digests are made before the transaction begins.
 """
 
@@ -13,22 +13,24 @@ from typing import Any
 from actors.crash_points import crash_point
 from elspeth import canonical, ids
 from elspeth.audit import migration, purge
+from elspeth.audit.chain.records import Records
 from elspeth.audit.export.journal import Journal
+from elspeth.audit.operator_actions import OperatorActions
 from elspeth.audit.store import database, memory_marks, schema, state_events
 from elspeth.audit.store.commit_records import prepared
-from elspeth.audit.store.ledger import Ledger, as_dict
+from elspeth.audit.store.ledger import Ledger
 from elspeth.audit.store.output_claims import require_unused
+from elspeth.audit.store.ownership import Ownership
 from elspeth.audit.store.record_frames import RecordFrames
-from elspeth.audit.store.records import Records
 from elspeth.clock import utc_now
-from elspeth.errors import ElspethError, RunInProgress, RunNotFound, TakenOver
+from elspeth.errors import ElspethError, RunInProgress
 
 
 class AuditWriter:
     """Writes to one audit database, which is created if it does not exist.
 
     With a `signing_key` every commit is signed. Not thread safe; hold one per process. `migrate` says for whom (`user`,
-    `uid`, `command_line`, `reason`) an older schema is brought forward first, only while no run is alive; `tell` is
+    `uid`, `command_line`, `reason`) an older schema is brought forward first, only while no run is alive; `notify` is
     given a line at each step of it. Every method raises `Temporary` where the
     database is locked, full or not writable; then nothing of that call has happened.
     """
@@ -46,6 +48,8 @@ class AuditWriter:
         self._now = now
         self._connection = database.open_writer(path)
         self._ledger = Ledger(path, self._connection, signing_key)
+        self._owners = Ownership(self._connection, path)
+        self._actions = OperatorActions(self._ledger, self._owners, now)
         try:
             self._prepare_schema(migrate, notify)
         except BaseException:
@@ -93,7 +97,7 @@ class AuditWriter:
             gone = {"status": "failed", "failure": f"given up for run {run_id}", "superseded_by": run_id}
             for other, seen in supersedes:
                 columns = {**gone, "completed_at": at}
-                self._act(other, "force_new", *who, columns, {"new_run": run_id}, seen, purge=False)
+                self._actions.record(other, "force_new", *who, columns, {"new_run": run_id}, seen, purge=False)
             crash_point("audit.in_start")
             return number
 
@@ -108,21 +112,21 @@ class AuditWriter:
         at = self._now()
         number = expected_attempt + 1
         with self._ledger.transaction():
-            found, status = self._owner(run_id)
+            found, status = self._owners.owner(run_id)
             if found != expected_attempt:
                 raise RunInProgress(
                     f"Run already in progress: attempt {found} of run {run_id} began first",
-                    details=self._facts(run_id, found),
+                    details=self._owners.facts(run_id, found),
                     next_step=f"elspeth status {run_id}",
                 )
             if status == "completed":
                 raise ElspethError(f"run {run_id} is completed, there is nothing to resume")
-            if self._given_up(run_id):
+            if self._owners.given_up(run_id):
                 raise ElspethError(
                     f"run {run_id} was given up meanwhile, so it is not resumed", next_step=f"elspeth status {run_id}"
                 )
             ended: dict[str, dict[str, Any]] = {}
-            if self._attempt(run_id, found)["ended_at"] is None:
+            if self._owners.attempt(run_id, found)["ended_at"] is None:
                 ended = {str(found): {"ended_at": at, "end_reason": f"taken over by attempt {number}"}}
             changes: state_events.StateChanges = {
                 "runs": {"status": "running", "attempt": number, "completed_at": None, "failure": None},
@@ -149,8 +153,8 @@ class AuditWriter:
         Raises `TakenOver`.
         """
         with self._ledger.transaction():
-            if self._owner(run_id) != (attempt, "completed"):
-                self._fence(run_id, attempt)
+            if self._owners.owner(run_id) != (attempt, "completed"):
+                self._owners.fence(run_id, attempt)
             return self._ledger.head(run_id)[0], self._ledger.latest_checkpoint(run_id)
 
     def has_begun(self, run_id: str, attempt: int, pid: int, process_start_ticks: int) -> bool:
@@ -232,7 +236,7 @@ class AuditWriter:
             )
         batch = prepared(run_id, records, sent)
         with self._ledger.transaction():
-            self._fence(run_id, attempt)
+            self._owners.fence(run_id, attempt)
             if changes:
                 self._ledger.project(run_id, changes)
             number = self._ledger.append(batch, attempt, at, self._ledger.head(run_id))
@@ -252,7 +256,7 @@ class AuditWriter:
     def heartbeat(self, run_id: str, attempt: int, number: int, at: str) -> None:
         """Record that the main process is alive. Raises `TakenOver` if another attempt drives the run."""
         with self._ledger.transaction():
-            self._fence(run_id, attempt)
+            self._owners.fence(run_id, attempt)
             self._connection.execute(
                 "UPDATE run_attempts SET heartbeat_number = ?, heartbeat_at = ? WHERE run_id = ? AND attempt = ?",
                 (number, at, run_id, attempt),
@@ -278,7 +282,7 @@ class AuditWriter:
         `RunInProgress` if another attempt has begun since the operator looked.
         """
         with self._ledger.transaction():
-            return self._act(
+            return self._actions.record(
                 run_id, action, user, uid, command_line, reason, changes or {}, detail or {}, expected_attempt,
                 purge=False,
             )  # fmt: skip
@@ -295,7 +299,9 @@ class AuditWriter:
         """
         action = purge.REMOVE if whole else purge.PURGE
         with self._ledger.transaction():
-            number = self._act(run_id, action, user, uid, command_line, reason, {}, detail or {}, None, purge=True)
+            number = self._actions.record(
+                run_id, action, user, uid, command_line, reason, {}, detail or {}, None, purge=True
+            )
         crash_point("audit.before_purge")
         purge.forget(self._ledger, run_id, whole=whole)
         return number
@@ -312,88 +318,8 @@ class AuditWriter:
                 return
             found = schema.version(self._connection)
             if migrate is not None and found is not None and found < schema.VERSION:
-                self._convert(migrate, notify)
+                self._actions.record_migration(migrate, *migration.convert(self._connection, self.path, notify))
                 converted = True
             schema.check(self._connection, self.path)
         if converted:
             migration.give_back(self._connection)
-
-    def _convert(self, who: Mapping[str, Any], notify: Callable[[str], None]) -> None:
-        """Inside of a transaction. Recorded on the run that began last, unless that would leave it half signed."""
-        before, after = migration.convert(self._connection, self.path, notify)
-        last = self._ledger.last_run()
-        if last is not None and (self._ledger.signs or not self._ledger.is_signed(last)):
-            by = (str(who["user"]), who["uid"], str(who["command_line"]), who["reason"])
-            self._act(last, "migrate", *by, {}, {"from": before, "to": after}, None, purge=False)
-
-    def _act(
-        self, run_id: str, action: str, user: str, uid: int | None, command_line: str, reason: str | None,
-        columns: Mapping[str, Any], detail: Mapping[str, Any], expected: int | None, *, purge: bool,
-    ) -> int:  # fmt: skip
-        """Inside of a transaction."""
-        at = self._now()
-        attempt, status = self._owner(run_id)
-        if expected is not None and attempt != expected:
-            raise RunInProgress(
-                f"Run already in progress: attempt {attempt} of run {run_id} has begun",
-                details=self._facts(run_id, attempt),
-                next_step=f"elspeth status {run_id}",
-            )
-        if purge and not self._finished(run_id, status):
-            raise RunInProgress(f"run {run_id} has not finished, so nothing of it is purged")
-        commit_no, digest = self._ledger.head(run_id)
-        what = f"{action}.{commit_no + 1:09d}"
-        changes: state_events.StateChanges = {"runs": dict(columns)}
-        if columns.get("status", status) != "running" and self._attempt(run_id, attempt)["ended_at"] is None:
-            changes["attempts"] = {str(attempt): {"ended_at": at, "end_reason": f"{action} by {user}"}}
-        done = (f"{run_id}!{what}", user, uid, command_line, reason, action, canonical.to_text(dict(detail)), at)
-        records: Records = {"operator_actions": [done]}
-        if columns or "attempts" in changes:
-            records = state_events.with_event(records, state_events.event(run_id, attempt, what, at, changes))
-            self._ledger.project(run_id, changes)
-        return self._ledger.append(prepared(run_id, records), attempt, at, (commit_no, digest))
-
-    def _finished(self, run_id: str, status: str) -> bool:
-        (ended,) = self._connection.execute(
-            "SELECT completed_at IS NOT NULL OR superseded_by IS NOT NULL FROM runs WHERE run_id = ?", (run_id,)
-        ).fetchone()
-        return status != "running" and bool(ended)
-
-    def _owner(self, run_id: str) -> tuple[int, str]:
-        row = self._connection.execute("SELECT attempt, status FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        if row is None:
-            raise RunNotFound(f"Run not found: {run_id} is not in {self.path}", next_step="elspeth runs")
-        return row[0], row[1]
-
-    def _given_up(self, run_id: str) -> bool:
-        found = self._connection.execute("SELECT 1 FROM runs WHERE run_id = ? AND completed_at IS NOT NULL", (run_id,))
-        return found.fetchone() is not None
-
-    def _fence(self, run_id: str, attempt: int) -> None:
-        owner, status = self._owner(run_id)
-        if owner != attempt:
-            raise TakenOver(
-                f"run {run_id} was taken over by attempt {owner}; this is attempt {attempt}",
-                details=self._facts(run_id, owner),
-                next_step=f"elspeth status {run_id}",
-            )
-        if status != "running":
-            raise TakenOver(
-                f"attempt {attempt} of run {run_id} has ended: the run is marked {status}",
-                details=self._facts(run_id, attempt),
-                next_step=f"elspeth status {run_id}",
-            )
-
-    def _facts(self, run_id: str, attempt: int) -> list[str]:
-        row = self._attempt(run_id, attempt)
-        facts = [f"attempt {attempt}: process {row['pid']} on {row['host']}, since {row['started_at']}"]
-        if row["ended_at"]:
-            facts.append(f"ended {row['ended_at']}: {row['end_reason']}")
-        return facts
-
-    def _attempt(self, run_id: str, attempt: int) -> dict[str, Any]:
-        cursor = self._connection.execute(
-            "SELECT pid, host, started_at, ended_at, end_reason FROM run_attempts WHERE run_id = ? AND attempt = ?",
-            (run_id, attempt),
-        )
-        return as_dict(cursor) or dict.fromkeys(("pid", "host", "started_at", "ended_at", "end_reason"))

@@ -22,6 +22,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 first two columns; `nodes` and `edges` by run and id. Every other first column begins with the run id, so that all
 records of a run lie next to each other; the ids of checkpoints sort by age."""
 
+RANGED = tuple(table for table in COLUMNS if table not in ("nodes", "edges"))
+"""Tables whose keys begin with the run's id."""
+
 KEY_LENGTH: dict[str, int] = {"token_parents": 2, "batch_members": 2}
 """How many leading columns make the key, where it is more than the first."""
 

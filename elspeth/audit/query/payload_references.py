@@ -1,0 +1,19 @@
+"""Which contents in the payload store belong to a run."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+
+def references(connection: sqlite3.Connection, run_id: str) -> Iterator[tuple[str, str, str, str, int]]:
+    """Table, column, record, reference and commit of everything that a run keeps in the payload store."""
+    for table, key, column in (
+        ("rows", "row_id", "source_data_ref"),
+        ("node_states", "state_id", "output_data_ref"),
+    ):
+        for record, reference, commit_no in connection.execute(
+            f"SELECT {key}, {column}, commit_no FROM {table} WHERE {key} >= ? AND {key} < ? AND {column} IS NOT NULL",
+            (run_id, f"{run_id}~"),
+        ):
+            yield table, column, record, str(reference), commit_no
