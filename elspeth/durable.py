@@ -10,7 +10,12 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 PRIVATE = 0o600
 """What holds row data and is nobody's output can be read by its owner alone."""
@@ -142,12 +147,23 @@ def together(actions: Iterable[Callable[[], object]]) -> None:
         for action in actions:
             action()
         return
+    done = [begin(action) for action in actions]
+    errors = [future.exception() for future in done]
+    for error in filter(None, errors):
+        raise error
+
+
+def begin(action: Callable[[], object]) -> Future[object]:
+    """Begin what waits for the disk, beside what this process does meanwhile; `result()` waits, and raises what it
+    raised."""
+    return _pool().submit(action)
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
     from concurrent.futures import ThreadPoolExecutor  # few programs that import this have so much to write
 
-    with ThreadPoolExecutor(min(AT_ONCE, len(actions))) as pool:
-        done = [pool.submit(action) for action in actions]
-    for future in done:
-        future.result()
+    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="disk")
 
 
 def _working_directory() -> Path | None:

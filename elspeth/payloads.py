@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from actors.crash_points import crash_point
 from elspeth.durable import create_private, sync_folder, sync_names, together, why, write_all
 from elspeth.errors import Temporary
 from elspeth.file_identity import open_regular
@@ -43,6 +44,7 @@ class PayloadStore:
         self._lock = threading.Lock()
         self._unsynced: dict[str, tuple[int, Path]] = {}
         self._folders: set[Path] = set()
+        self._named: set[Path] = set()  # folders whose own names are known to be on disk
 
     def path(self, reference: str) -> Path:
         """Where the content with this SHA-256 (hex) is kept. Raises `NotAReference`."""
@@ -65,6 +67,7 @@ class PayloadStore:
             fd, partial_file = create_private(path.parent, f"{path.name[:16]}.", ".partial")
             self._unsynced[reference] = fd, partial_file
             write_all(fd, content)
+            crash_point("payloads.after_put")
             if len(self._unsynced) >= OPEN_FILES:
                 self._write_out()
         return reference
@@ -78,9 +81,13 @@ class PayloadStore:
             return
         with self._lock, self._worded():
             self._write_out()
+            crash_point("payloads.before_names")
             together(partial(sync_folder, folder) for folder in sorted(self._folders))
-            sync_names(self.base)
+            if not self._folders <= self._named:
+                sync_names(self.base)
+            self._named |= self._folders
             self._folders.clear()
+            crash_point("payloads.after_sync")
 
     def get(self, reference: str) -> bytes:
         """The content behind a reference. Raises `FileNotFoundError`, or `ValueError` if it is not what it was."""
@@ -96,6 +103,7 @@ class PayloadStore:
 
     def _write_out(self) -> None:
         together(partial(os.fsync, fd) for fd, _ in self._unsynced.values())
+        crash_point("payloads.before_named")
         while self._unsynced:
             reference, (fd, partial_file) = self._unsynced.popitem()
             os.close(fd)

@@ -360,6 +360,12 @@ class Sink(Plugin):
         """
         raise NotImplementedError
 
+    def begin_flush(self) -> None:
+        """Begin what `flush`, which is called next, has to wait for. All sinks are asked before the first is flushed.
+
+        A sink that has nothing to wait for, or cannot work beside others, leaves it as it is. Raises what `flush` does.
+        """
+
     def flush(self) -> Position:
         """Make everything written durable (fsync) and return the position behind it."""
         raise NotImplementedError

@@ -185,6 +185,9 @@ class SinkRole(Role):
     def _flush(self, no: int) -> None:
         crash_point("sink.before_flush")
         positions = {}
+        if len(self._outputs) > 1:
+            for output in self._outputs.values():
+                output.plugin.begin_flush()
         for output in self._outputs.values():
             positions[output.node.id] = output.flush()
             self.port.beat()

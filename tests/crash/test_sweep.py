@@ -12,7 +12,7 @@ import pytest
 from elspeth.audit.chain.layouts import NEWEST
 from tests.kit.fixtures.unpack import results, run_ids, unpack
 from tests.kit.oracle.checker import check
-from tests.kit.pipelines.crash_pipelines import BATCHING, DECIDING, lay_out
+from tests.kit.pipelines.crash_pipelines import BATCHING, DECIDING, PAYING, lay_out
 from tests.kit.processes.program import ROOT, Program, Programs, programs
 from tests.kit.processes.recorded_run import comparable_records, differences, outputs, query, run_id
 
@@ -21,6 +21,7 @@ OF_MIGRATIONS = ("audit.in_migration", "audit.after_migration")
 ELSEWHERE = ("main.", "supervisor.", *OF_OPERATORS, *OF_MIGRATIONS)  # no child of a run
 ONLY_IN_A_RESUME = {"main.before_resume_lock", "main.after_resume_lock", "audit.in_take_over", "sink.before_copy_named",
                     "sink.after_copy_named"}  # fmt: skip
+WITH_PAYLOADS = "payloads."
 ONLY_IN_BATCHES = ("stage.", "worker.before_micro_batch", "worker.after_micro_batch")
 
 # Where a moment comes again and again: at which of its passings the process dies. The others come once or twice.
@@ -33,7 +34,8 @@ IN_MIDSTREAM = {
     "stage.before_micro_batch": 6, "stage.before_send": 6, "stage.after_send": 6, "stage.before_flush": 4,
     "stage.after_flush": 4, "worker.before_row": 90, "worker.after_row": 90, "worker.before_send": 3,
     "worker.after_send": 3, "worker.before_micro_batch": 3, "worker.after_micro_batch": 3, "supervisor.before_start": 3,
-    "supervisor.after_start": 3, "fork_server.before_fork": 3, "fork_server.after_fork": 3,
+    "supervisor.after_start": 3, "payloads.after_put": 200, "payloads.before_named": 3, "payloads.before_names": 3,
+    "payloads.after_sync": 3, "fork_server.before_fork": 3, "fork_server.after_fork": 3,
     "fork_server.after_answer": 3,
 }  # fmt: skip
 
@@ -63,7 +65,7 @@ class Undisturbed:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturbed]:
     found = {}
     with programs() as started:
-        for name, settings in (("deciding", DECIDING), ("batching", BATCHING)):
+        for name, settings in (("deciding", DECIDING), ("batching", BATCHING), ("paying", PAYING)):
             folder = lay_out(tmp_path_factory.mktemp("undisturbed") / name, settings)
             started.call(folder, "run", "--settings", "pipeline.yaml", "--execute")
             run = run_id(folder / "runs/audit.db")
@@ -75,11 +77,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturb
 def violations(folder: Path, settings: str) -> list[str]:
     database = folder / "runs/audit.db"
     return check(
-        folder / "pipeline.yaml", database, run_id(database), working_directory=folder, recompute=settings is DECIDING
+        folder / "pipeline.yaml",
+        database,
+        run_id(database),
+        working_directory=folder,
+        recompute=settings is not BATCHING,
     )
 
 
 def settings_for(point: str) -> str:
+    if point.startswith(WITH_PAYLOADS):
+        return PAYING
     return BATCHING if point.startswith(ONLY_IN_BATCHES) else DECIDING
 
 
@@ -153,7 +161,7 @@ def one_of_each_role() -> list[tuple[str, ...]]:
         if not point.startswith(ELSEWHERE) and point not in ONLY_IN_A_RESUME:
             roles.setdefault((settings_for(point), point.split(".")[0]), []).append(point)
     groups = []
-    for settings in (DECIDING, BATCHING):
+    for settings in (DECIDING, BATCHING, PAYING):
         columns = zip_longest(*(points for (of, _), points in roles.items() if of is settings))
         groups += [tuple(point for point in column if point) for column in columns]
     return groups

@@ -48,6 +48,27 @@ def test_a_folder_is_synced_once_for_all_that_came_into_it(disk: Disk, tmp_path:
     assert disk.calls == []
 
 
+def test_the_way_to_the_store_is_synced_only_for_a_folder_that_was_not_there(disk: Disk, tmp_path: Path) -> None:
+    store = PayloadStore(tmp_path / "payloads")
+    found: dict[str, list[bytes]] = {}
+    for number in range(600):
+        content = str(number).encode()
+        found.setdefault(hashlib.sha256(content).hexdigest()[:2], []).append(content)
+    one, other, another = next(contents for contents in found.values() if len(contents) > 2)[:3]
+    store.put(one)
+    store.sync()
+    assert ("sync", str(tmp_path / "payloads")) in disk.calls
+    disk.calls.clear()
+    store.put(other)
+    store.sync()
+    assert disk.unsynced() == []
+    assert ("sync", str(tmp_path / "payloads")) not in disk.calls
+    store.put(next(contents[0] for contents in found.values() if another not in contents))
+    store.sync()
+    assert ("sync", str(tmp_path / "payloads")) in disk.calls
+    assert disk.unsynced() == []
+
+
 def test_what_a_process_that_died_left_without_a_durable_name_gets_one(disk: Disk, tmp_path: Path) -> None:
     dead = PayloadStore(tmp_path / "payloads")
     reference = dead.put(b"one")

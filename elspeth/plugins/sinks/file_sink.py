@@ -129,6 +129,10 @@ class FileSink(PositionedSink):
         self._output = output
         return output
 
+    def begin_flush(self) -> None:
+        """Write what was given, and begin to make it durable; see `FileOutput.begin_flush`."""
+        self.output.begin_flush()
+
     def flush(self) -> Position:
         """Make everything written durable and return the position behind it."""
         size, sha256 = self.output.flush()

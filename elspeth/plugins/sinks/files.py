@@ -9,17 +9,19 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.crash_points import crash_point
-from elspeth.durable import create_private, foreign_link, make_folder, sync_folder, sync_names, why
+from elspeth.durable import begin, create_private, foreign_link, make_folder, sync_folder, sync_names, why
 from elspeth.errors import ElspethError, OutputDamaged, RunInProgress, Temporary
 from elspeth.plugins.contract import Cut, Position
 from elspeth.plugins.sinks.prefix_hash import BLOCK, copy_beginning, deleted, disturbed, running_hash
 from elspeth.plugins.sinks.truncations import copy_tail
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from hashlib import _Hash
 
 
@@ -55,6 +57,7 @@ class FileOutput:
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._unsynced = False
+        self._syncing: tuple[int, Future[object]] | None = None
         self._lost: ElspethError | None = None
         self._proven: tuple[object, _Hash] | None = None
 
@@ -123,6 +126,15 @@ class FileOutput:
         if self._pending_size >= BLOCK:
             self._drain()
 
+    def begin_flush(self) -> None:
+        """Write everything, and begin to make it durable, which `flush` waits for. Raises like `flush`."""
+        self._end_sync()
+        if self._pending:
+            self._drain()
+        if self._unsynced:
+            crash_point("sink.before_fsync")
+            self._syncing = self._size, begin(partial(os.fdatasync, self._fd))
+
     def flush(self) -> tuple[int, str]:
         """Make everything durable and return size (bytes) and SHA-256 (hex) of the file.
 
@@ -133,19 +145,17 @@ class FileOutput:
         else:
             self._require_undisturbed()
         if self._unsynced:
-            crash_point("sink.before_fsync")
-            try:
-                os.fdatasync(self._fd)
-            except OSError as error:
-                # After a failed fsync the kernel may have dropped the pages: a second one that succeeds proves nothing.
-                self._lost = temporary(self.path, "write", error)
-                raise self._lost from error
+            if self._end_sync() != self._size:  # none was begun, or before the last bytes were written
+                crash_point("sink.before_fsync")
+                self._await(partial(os.fdatasync, self._fd))
             self._unsynced = False
             crash_point("sink.after_fsync")
         return self._size, self._hash.hexdigest()
 
     def close(self) -> None:
         """Let go of the file and its lock. What was not flushed is forgotten."""
+        with suppress(ElspethError):
+            self._end_sync()
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
@@ -153,6 +163,22 @@ class FileOutput:
         self._pending_size = 0
         self._unsynced = False
         self._lost = None
+
+    def _end_sync(self) -> int | None:
+        """Wait for a sync that was begun; answers the size of the file that it covers, None without one."""
+        if self._syncing is None:
+            return None
+        (size, done), self._syncing = self._syncing, None
+        self._await(done.result)
+        return size
+
+    def _await(self, sync: Callable[[], object]) -> None:
+        try:
+            sync()
+        except OSError as error:
+            # After a failed fsync the kernel may have dropped the pages: a second one that succeeds proves nothing.
+            self._lost = temporary(self.path, "write", error)
+            raise self._lost from error
 
     def _drain(self) -> None:
         self._require_undisturbed()

@@ -61,6 +61,10 @@ concurrency: {max_workers: 2}
 """
 
 
+PAYING = DECIDING + "payload_store: {inline_limit_bytes: 40}\n"
+"""Most rows, and what becomes of them, lie in the payload store."""
+
+
 def lay_out(folder: Path, settings: str, rows: int = ROWS) -> Path:
     """Write settings and an input of `rows` rows, some of them wrong, into a new folder; answers the folder."""
     folder.mkdir(parents=True)
