@@ -71,9 +71,11 @@ class Disk:
         self._now: dict[Inode, dict[str, Inode]] = {}
 
     def apply(self, calls: Iterable[Call], keep: Callable[[Call], bool] = lambda call: True) -> None:
-        """Take calls in, but for those that `keep` says no of."""
+        """Take calls in, but for those that `keep` says no of, and for those that were cut off and left no trace."""
         start = self.count
         for call in calls:
+            if call.cut_off and not self._left_a_trace(call):
+                continue
             if keep(call):
                 self._apply(call, start + call.begun)
             self.count += 1
@@ -150,6 +152,30 @@ class Disk:
             self._resize(self._find(call.path), call.offset or 0)
         else:
             self._write(self._find(call.path), call.offset, call.data)
+
+    def _left_a_trace(self, call: Call) -> bool:
+        """Whether the real disk shows what the model does not, and would with this call."""
+        here = os.path.lexists(call.path)
+        if call.name in ("open", "mkdir"):
+            return here and not self._has(call.path)
+        if call.name == "remove":
+            return not here and self._has(call.path)
+        if call.name == "rename":
+            return not here and self._has(call.path)
+        if not (here and self._has(call.path)) or call.name not in ("write", "resize"):
+            return False
+        content, inode = call.path.read_bytes(), self._find(call.path)
+        if call.name == "resize":
+            return len(content) == call.offset != inode.size
+        offset = inode.standing if call.offset is None else call.offset
+        return content[offset:].startswith(call.data)
+
+    def _has(self, path: Path) -> bool:
+        try:
+            self._find(path)
+        except KeyError:
+            return False
+        return True
 
     def _open(self, call: Call) -> None:
         folder, name = self._place(call.path)

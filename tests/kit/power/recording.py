@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 CHANGING = (
@@ -23,9 +23,9 @@ UNKNOWN = (
 TRACE = f"trace={','.join((*CHANGING, *UNKNOWN))}"
 UNREAD = 10**8  # bytes of a string that strace would show a part of
 
-_WHOLE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+)")
+_WHOLE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+|\?)")
 _BEGUN = re.compile(r"(\d+) +(\w+)\((.*) <unfinished \.\.\.>$")
-_ENDED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)\) += (-?\d+)")
+_ENDED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)\) += (-?\d+|\?)")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _FD = re.compile(r"(?:\d+|AT_FDCWD)<((?:\\x[0-9a-f]{2})*)>(\(deleted\))?")
 _GONE = b" (deleted)"
@@ -35,7 +35,8 @@ _GONE = b" (deleted)"
 class Call:
     """A call that succeeded. `begun` is how many calls had ended when it began.
 
-    `path` is the file that the descriptor or the name leads to, `new_path` the new one of a rename.
+    `cut_off`: whoever made it died in it, so that nobody knows whether it was carried out. `path` is the file that the
+    descriptor or the name leads to, `new_path` the new one of a rename.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Call:
     offset: int | None = None
     new_path: Path | None = None
     flags: str = ""
+    cut_off: bool = False
 
 
 class NotRecordable(Exception):
@@ -78,9 +80,10 @@ def record(folder: Path, words: Sequence[str], trace: Path, environment: dict[st
 
 
 def calls(trace: Path, folder: Path) -> Iterator[Call]:
-    """The calls below a folder from what strace wrote, in the order of their ends."""
+    """The calls below a folder from what strace wrote, in the order of their ends; last those that death cut off."""
     begun: dict[tuple[str, str], tuple[str, int]] = {}
     ended = 0
+    unknown: list[Call | None] = []
     with trace.open(encoding="ascii", errors="replace") as lines:
         for line in lines:
             if match := _BEGUN.match(line):
@@ -95,12 +98,17 @@ def calls(trace: Path, folder: Path) -> Iterator[Call]:
                 arguments = before + rest
             else:
                 continue
+            if answer == "?":
+                unknown.append(_call(name, arguments.removesuffix(" <unfinished ...>"), UNREAD, at, folder))
+                continue
             if int(answer) < 0:
                 continue
             call = _call(name, arguments, int(answer), at, folder)
             if call is not None:
                 ended += 1
                 yield call
+    unknown += [_call(name, arguments, UNREAD, at, folder) for (_, name), (arguments, at) in begun.items()]
+    yield from (replace(call, cut_off=True) for call in unknown if call is not None)
 
 
 def _call(name: str, arguments: str, answer: int, begun: int, folder: Path) -> Call | None:

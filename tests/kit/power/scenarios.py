@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.kit.fixtures.unpack import unpack
 from tests.kit.pipelines.crash_pipelines import BATCHING, DECIDING, DELAY, write_input
-from tests.kit.processes.program import COMMAND, programs, wait_until
+from tests.kit.processes.program import COMMAND, ROOT, programs, wait_until
 from tests.kit.processes.tree import Tree, committed, descendants_of, state_of
 
 ROWS = 120
@@ -151,7 +151,7 @@ BEFORE = (
 @contextmanager
 def _frozen(folder: Path) -> Iterator[None]:
     """A run that stands still in the middle, with all its processes."""
-    with Tree.run(folder) as tree:
+    with Tree.run(folder, environ={"PYTHONPATH": str(ROOT)}) as tree:
         wait_until(lambda: committed(folder) > 20)
         everybody = [tree.pid, *descendants_of(tree.pid)]
         for pid in everybody:
@@ -173,7 +173,7 @@ def _completed(folder: Path) -> Iterator[None]:
     """A run that was killed, so that it left cut tails, and completed."""
     with programs() as started:
         mark = folder.with_name(folder.name + ".mark")
-        started.start(folder, *RUN, CRASH_POINT=f"sink.after_flush:3:{mark}", CRASH_GROUP="1").ends_with(-9)
+        started.start(folder, *RUN, CRASH_POINT=f"sink.after_flush:2:{mark}", CRASH_GROUP="1").ends_with(-9)
         started.call(folder, *RESUME)
     yield
 
@@ -187,13 +187,13 @@ PURGE: Command = ("purge", "--older-than", "0s")
 HERE = ("--working-directory", ".", "--accept-changed-code")
 
 SCENARIOS = (
-    Scenario("write", _pipeline(WRITE, *OLD), _died_and_resumed("sink.after_flush:3")),
-    Scenario("append", _pipeline(APPEND, *BEFORE), _died_and_resumed("sink.after_write:4")),
-    Scenario("json array", _pipeline(ARRAY), _died_and_resumed("audit.after_commit:3")),
-    Scenario("journal", _pipeline(JOURNAL), _died_and_resumed("audit.before_journal:4")),
-    Scenario("payloads", _pipeline(PAYLOADS), _died_and_resumed("audit.in_transaction:4")),
-    Scenario("join", _pipeline(JOIN), _died_and_resumed("sink.after_flush:3"), recompute=False),
-    Scenario("aggregation", _pipeline(_with(BATCHING, _FEW)), _died_and_resumed("stage.after_send:4"), recompute=False),
+    Scenario("write", _pipeline(WRITE, *OLD), _died_and_resumed("sink.after_flush:2")),
+    Scenario("append", _pipeline(APPEND, *BEFORE), _died_and_resumed("sink.after_write:2")),
+    Scenario("json array", _pipeline(ARRAY), _died_and_resumed("audit.after_commit:2")),
+    Scenario("journal", _pipeline(JOURNAL), _died_and_resumed("audit.before_journal:2")),
+    Scenario("payloads", _pipeline(PAYLOADS), _died_and_resumed("audit.in_transaction:2")),
+    Scenario("join", _pipeline(JOIN), _died_and_resumed("sink.after_flush:2"), recompute=False),
+    Scenario("aggregation", _pipeline(_with(BATCHING, _FEW)), _died_and_resumed("stage.after_send:2"), recompute=False),
     Scenario("export", _pipeline(EXPORT, ("exported/evidence.jsonl", '{"an": "earlier export"}\n')),
              _died_and_resumed("main.after_shutdown:1"), recompute=False),
     Scenario("take-over", _pipeline(SLOW), (Step((*RESUME, "--take-over")),), before=_frozen, recompute=False),

@@ -60,6 +60,27 @@ def test_calls_below_a_folder_are_read_in_the_order_of_their_ends(folder: Path) 
     assert found[-1].new_path == folder / "b"
 
 
+CUT_OFF = """\
+7  openat(AT_FDCWD<{root}>, "{a}", O_RDWR|O_CREAT|O_CLOEXEC, 0600 <unfinished ...>
+8  rename("{b}", "{a}") = ?
+"""
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_of_a_call_in_which_somebody_died_the_disk_says_whether_it_was_carried_out(
+    carried_out: bool, folder: Path
+) -> None:
+    (folder / "b").write_bytes(b"b")
+    disk = Disk(folder)
+    found = traced(folder, CUT_OFF)
+    assert [(call.name, call.cut_off) for call in found] == [("rename", True), ("open", True)]
+    if carried_out:
+        (folder / "b").rename(folder / "a")
+    disk.apply(found)
+    modelled = {str(path): content for path, _, content in disk.whole().files()}
+    assert modelled == ({"a": b"b"} if carried_out else {"b": b"b"})
+
+
 @pytest.mark.parametrize("line", ['7  sendfile(5<{root}{slash}{a}>, 6<{root}{slash}{b}>, NULL, 9) = 9\n',
                                   '7  linkat(AT_FDCWD, "{a}", AT_FDCWD, "{b}", 0) = 0\n'])  # fmt: skip
 def test_a_call_that_the_model_does_not_know_is_refused(line: str, folder: Path) -> None:
