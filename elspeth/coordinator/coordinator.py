@@ -250,9 +250,10 @@ class Coordinator(pykka.ThreadingActor):
     def _record_cuts(self, name: str, cuts: Sequence[m.TailCut]) -> None:
         for cut in cuts:
             self._audit.record(name, "cut", detail=structs.asdict(cut))
-            self._progress.notify(
-                f"cut {cut.size_bytes} bytes off {cut.path} behind the last commit; a copy is in {cut.copy}"
-            )
+            what = f"cut {cut.size_bytes} bytes off {cut.path} behind the last commit"
+            if cut.replaced:
+                what = f"{cut.path} was there, and no run on record here wrote it: it is overwritten"
+            self._progress.notify(f"{what}; a copy is in {cut.copy}")
 
     def _refused(self, name: str, error: ElspethError) -> bool:
         """Whether a new run was refused its outputs because somebody else writes them, before it had touched them."""

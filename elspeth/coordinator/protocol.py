@@ -169,7 +169,10 @@ class RestoreSinks(Message, frozen=True):
 
 
 class TailCut(msgspec.Struct, frozen=True):
-    """What stood behind the committed position of an output: `size_bytes` from `offset` on, now in the file `copy`."""
+    """What stood behind the committed position of an output: `size_bytes` from `offset` on, now in the file `copy`.
+
+    `replaced`: it was a file that no run on record wrote, and whose place the output takes.
+    """
 
     sink: str
     path: str
@@ -177,6 +180,7 @@ class TailCut(msgspec.Struct, frozen=True):
     offset: int
     size_bytes: int
     sha256: str
+    replaced: bool = False
 
 
 class SinksReady(Message, frozen=True):

@@ -101,6 +101,7 @@ class Context:
     as others: those have the fields `REFUSED` beside their own. `evidence` names the fields that only refused rows
     have where rows of several kinds come to one sink, and `ERROR_FIELDS` wherever steps send what they refuse.
     `fields` are those that the rows of a sink will have, in order, where that is known before the first one comes.
+    `keeps_replaced` tells a sink that the file whose place its output takes is nobody's work on record: it is copied.
     `idempotency_key` is the same for every try at the same row. Call `progress()` in long work: a node that calls it
     is slow, not hung.
     """
@@ -115,6 +116,7 @@ class Context:
     takes_refused: bool = False
     evidence: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    keeps_replaced: bool = False
     _beat: Any = None
     _prove: Any = None
     _random: random.Random | None = None
@@ -302,13 +304,17 @@ class Aggregation(Changes):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A tail that `open` cut off an output, and where its copy is: it may be somebody's edit."""
+    """A tail that `open` cut off an output, and where its copy is: it may be somebody's edit.
+
+    `replaced`: it was all of a file that was there before the run, and is no work of a run on record.
+    """
 
     path: str
     copy: str
     offset: int
     size_bytes: int
     sha256: str
+    replaced: bool = False
 
 
 class Sink(Plugin):

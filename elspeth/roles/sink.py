@@ -84,7 +84,7 @@ class SinkRole(Role):
             crash_point("sink.before_restore")
             plugin, state = plugins[node.id], states[node.id]
             for cut in plugin.open(state.position, replace=self._replace):
-                cuts.append(TailCut(node.id, cut.path, cut.copy, cut.offset, cut.size_bytes, cut.sha256))
+                cuts.append(TailCut(node.id, **dataclasses.asdict(cut)))
             self._outputs[node.id] = OpenOutput(node, plugin, state.output.rows)
             self.port.beat()
         self.send(SinksReady(tuple(cuts)))

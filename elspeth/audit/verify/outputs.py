@@ -62,6 +62,23 @@ def check_outputs(connection: sqlite3.Connection, run_id: str, holds: Callable[[
     return [_checked(written, later.get(written.path), holds) for written in mine]
 
 
+def wrote(connection: sqlite3.Connection, path: Path, size: int) -> bool:
+    """Whether this file of `size` bytes, as it is, is what a recorded run wrote there, or what one that was not
+    completed had committed of it. Raises `OSError`."""
+    directories = dict(connection.execute("SELECT run_id, working_directory FROM runs"))
+    place = Path(os.path.realpath(path))
+    runs = connection.execute(
+        "SELECT run_id FROM artifacts WHERE kind = 'output' AND size_bytes = ? UNION"
+        " SELECT run_id FROM runs WHERE status <> 'completed'",
+        (size,),
+    ).fetchall()
+    for (run_id,) in runs:
+        for written in _written(connection, run_id, directories[run_id]):
+            if written.path == place and 0 < written.size <= size and _difference(written) is None:
+                return True
+    return False
+
+
 def payload_findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
     """References into the payload store behind which there is no file, or another content. Purged ones may be gone."""
     purged_before = last_action(connection, run_id, PURGE)

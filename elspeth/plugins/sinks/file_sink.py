@@ -204,4 +204,5 @@ class FileSink(PositionedSink):
             Path(position["path"]),
             self._context.state_directory / "cut",
             None if mode is None else int(mode, 8),
+            keeps_replaced=self._context.keeps_replaced,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import fcntl
 import hashlib
@@ -42,15 +43,19 @@ class FileOutput:
     when they are durable.
     """
 
-    def __init__(self, path: Path, cut_folder: Path, mode: int | None = None) -> None:
+    def __init__(
+        self, path: Path, cut_folder: Path, mode: int | None = None, *, keeps_replaced: bool = False
+    ) -> None:  # fmt: skip
         """`path` is the file as the position names it; a symbolic link is followed once, here.
 
-        `mode` is that of a file that is created; None leaves it to the umask.
+        `mode` is that of a file that is created; None leaves it to the umask. `keeps_replaced`: of the file whose place
+        the output takes, a copy is made first.
         """
         self.path = path
         self._target = Path(os.path.realpath(path))
         self._cut_folder = cut_folder
         self._mode = mode
+        self._keeps_replaced = keeps_replaced
         self._fd = -1
         self._hash: _Hash
         self._size = 0
@@ -343,14 +348,14 @@ class FileOutput:
                 os.close(fd)
 
     def _keep_tail(self, fd: int, position: Position) -> list[Cut]:
-        """Copy what stands behind the position, unless it is the old file that this run is to overwrite."""
+        """Copy what stands behind the position, unless it is an earlier run's file that this run is to overwrite."""
         size = position["size"]
         facts = os.fstat(fd)
         replaces = (position.get("base") or {}).get("replaces")
-        untouched = {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns} == replaces
-        if facts.st_size <= size or (size == 0 and untouched):
+        replaced = size == 0 and {"size": facts.st_size, "mtime_ns": facts.st_mtime_ns} == replaces
+        if facts.st_size <= size or (replaced and not self._keeps_replaced):
             return []
-        return [copy_tail(fd, self._target, size, self._cut_folder)]
+        return [dataclasses.replace(copy_tail(fd, self._target, size, self._cut_folder), replaced=replaced)]
 
 
 def _take_owner_and_mode(fd: int, old: os.stat_result) -> None:

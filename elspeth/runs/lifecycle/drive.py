@@ -9,7 +9,7 @@ import contextlib
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -35,10 +35,12 @@ from elspeth.coordinator.topology import AttemptOutcome, Predecessor, Topology
 from elspeth.errors import ENDING_SIGNALS, ElspethError, Interrupted, TakenOver, stopped_by
 from elspeth.execution.retry import RetryPolicy
 from elspeth.graph.known_fields import known_fields
+from elspeth.outputs import SinkState
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
 from elspeth.runs.lifecycle.file_roles import own_files
 from elspeth.runs.lifecycle.fork_server import fork_server
 from elspeth.runs.lifecycle.pipeline import Pipeline
+from elspeth.runs.lifecycle.replaced_files import of_no_run
 
 POLL_SECONDS = 0.05
 SHUTDOWN_SHARE = 0.3
@@ -55,10 +57,10 @@ class AttemptResult:
 
 
 def plan_of(
-    pipeline: Pipeline, run_id: str, attempt: int, database: Path, *, replace_outputs: bool = False,
-    log_format: str = "text", log_level: str = "WARNING",
+    pipeline: Pipeline, run_id: str, attempt: int, database: Path, *, sinks: Mapping[str, SinkState],
+    replace_outputs: bool = False, log_format: str = "text", log_level: str = "WARNING",
 ) -> Plan:  # fmt: skip
-    """What source, workers, stages and sinks are told."""
+    """What source, workers, stages and sinks are told. `sinks` is where the outputs stand before the attempt."""
     settings = pipeline.settings
     retry = settings.retry
     return Plan(
@@ -76,6 +78,7 @@ def plan_of(
         inline_limit=settings.payload_store.inline_limit_bytes,
         headers=pipeline.headers,
         fields=known_fields(pipeline.graph, pipeline.plugins, pipeline.headers_by_source()),
+        keeps_replaced=of_no_run(database, sinks),
         secrets=dict(pipeline.loaded.credentials),
         other_files={
             str(role.path.absolute()): role.what

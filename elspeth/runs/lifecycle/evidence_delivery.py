@@ -22,8 +22,11 @@ from elspeth.audit.store.database import translated_errors
 from elspeth.canonical import JsonObject
 from elspeth.durable import keep
 from elspeth.errors import ElspethError, SettingsError
-from elspeth.plugins.contract import Context, Row, Sink
+from elspeth.outputs import SinkState
+from elspeth.plugins.contract import Context, Position, Row, Sink
+from elspeth.plugins.sinks.prefix_hash import digest_file
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_stored_pipeline
+from elspeth.runs.lifecycle.replaced_files import of_no_run
 from elspeth.runs.lifecycle.requirements import enter
 
 
@@ -41,7 +44,7 @@ def check(pipeline: Pipeline, state_directory: Path) -> None:
     export = pipeline.settings.landscape.export
     if not export.enabled:
         return
-    plugin = _sink(pipeline, "", state_directory)
+    plugin = _sink(pipeline, Context("", str(export.sink), state_directory=state_directory))
     mine = {os.path.realpath(path) for path in plugin.outputs()}
     for node in pipeline.graph.of_kind("sink"):
         if mine & {os.path.realpath(path) for path in pipeline.sink(node.id).outputs()}:
@@ -64,10 +67,13 @@ def deliver(pipeline: Pipeline, database: Path, run_id: str, state_directory: Pa
         return False
     note = state_directory / "exports" / f"{run_id}.json"
     held = json.loads(note.read_bytes()) if note.is_file() else {}
-    plugin = _sink(pipeline, run_id, state_directory)
+    context = Context(run_id, str(export.sink), state_directory=state_directory)
+    plugin = _sink(pipeline, context)
     if held.get("done") and Path(plugin.describe(held["position"]).path or note).exists():
         return False
     position = held["position"] if held and not held.get("done") else plugin.inspect()
+    state = {str(export.sink): SinkState(position, plugin.describe(position))}
+    context.keeps_replaced = bool(of_no_run(database, state)) and not _is_an_export(plugin, position, note.parent)
     _keep(note, {"position": position, "done": False})
     try:
         plugin.check(position)
@@ -124,11 +130,23 @@ def finish(
     return made
 
 
-def _sink(pipeline: Pipeline, run_id: str, state_directory: Path) -> Sink:
-    name = str(pipeline.settings.landscape.export.sink)
-    plugin = pipeline.sink(name)
-    plugin.setup(Context(run_id, name, state_directory=state_directory))
+def _sink(pipeline: Pipeline, context: Context) -> Sink:
+    plugin = pipeline.sink(context.node_id)
+    plugin.setup(context)
     return plugin
+
+
+def _is_an_export(plugin: Sink, position: Position, notes: Path) -> bool:
+    """Whether the file that is there, where the export is to be written, is the export of an earlier run."""
+    found = plugin.describe(position)
+    for note in notes.glob("*.json"):
+        info = plugin.describe(json.loads(note.read_bytes())["position"])
+        if info.resolved == found.resolved and found.replaces is not None and info.size == found.replaces.size:
+            try:
+                return bool(digest_file(Path(str(info.resolved)))[1] == info.sha256)
+            except OSError:
+                return False
+    return False
 
 
 def _blocks(reader: AuditReader, run_id: str, form: str, *, sign: bool) -> Iterator[list[Row]]:

@@ -20,6 +20,7 @@ from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.topology import Predecessor
 from elspeth.errors import ConfigurationMismatch
+from elspeth.outputs import sink_states
 from elspeth.roles.plan import AuditPlan
 from elspeth.runs.lifecycle import driver, evidence_delivery
 from elspeth.runs.lifecycle.drive import AttemptResult, drive, plan_of, state_directory, topology_of
@@ -145,6 +146,7 @@ def execute(
     """
     run, pipeline, options = resumption.run, resumption.pipeline, resumption.options
     assert pipeline is not None
+    assert resumption.checkpoint is not None
     bring_forward(resumption.database, besides=run.run_id, notify=notify)
     number = run.attempt + 1
     identity = current(lock_path(resumption.database, run.run_id, number))
@@ -153,8 +155,8 @@ def execute(
         crash_point("main.after_resume_lock")
         replace = options.take_over and not resumption.assessment.verdict.dead
         plan = plan_of(
-            pipeline, run.run_id, number, resumption.database, replace_outputs=replace, log_format=log_format,
-            log_level=log_level,
+            pipeline, run.run_id, number, resumption.database, sinks=sink_states(resumption.checkpoint.sink_positions),
+            replace_outputs=replace, log_format=log_format, log_level=log_level,
         )  # fmt: skip
         overrides = {"set": list(options.set), "accept_changed_code": options.accept_changed_code}
         drives = driver.present(pipeline.plugins.values())

@@ -64,7 +64,9 @@ def execute(
     crash_point("main.before_lock")
     with AttemptLock.acquire(identity) as lock:
         crash_point("main.after_lock")
-        plan = plan_of(pipeline, start.run_id, 1, database, log_format=log_format, log_level=log_level)
+        plan = plan_of(
+            pipeline, start.run_id, 1, database, sinks=pipeline.sinks, log_format=log_format, log_level=log_level
+        )
         drives = driver.record(start.run_id, 1, driver.present(pipeline.plugins.values()), utc_now())
         audit = AuditPlan(
             run_id=start.run_id,

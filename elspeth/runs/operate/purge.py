@@ -168,7 +168,8 @@ def _tails(reader: AuditReader, run: Run) -> Iterator[Path]:
     folders = {base.parent.resolve() / "cut" for base in bases_of(run.settings_json, run.working_directory)}
     for event in reader.events(run.run_id):
         if event.event == "cut" and event.detail:
-            copy = json.loads(event.detail).get("copy")
+            cut = json.loads(event.detail)
+            copy = None if cut.get("replaced") else cut.get("copy")  # a file that no run wrote is the user's
             if copy and (path := Path(run.working_directory) / copy).parent.resolve() in folders:
                 yield path
 
