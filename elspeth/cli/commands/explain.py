@@ -25,7 +25,7 @@ SHOWN = 20
     epilog="""
         elspeth explain --run latest --row 42
         elspeth explain --run mf3k2a9x --token mf3k2a9x-000000042.left
-        elspeth explain --run latest --where "id=1543"
+        elspeth explain --run latest --where "id=1543" --full
     """,
 )
 @click.option(
@@ -42,21 +42,30 @@ SHOWN = 20
     "--where", "words", multiple=True, metavar="FIELD=VALUE",
     help="Rows with this in them as they were read; looks at every row. Given more than once, all must hold.",
 )  # fmt: skip
+@click.option("--full", is_flag=True, help="At each step, show the fields that it left as they were, too.")
 @database_option
 @json_option
 @pass_context
-def command(context: CliContext, reference: str, row: str | None, token: str | None, words: tuple[str, ...]) -> int:
-    """Tell the whole story of a row: how it was read, what each node did with it, where it ended."""
+def command(
+    context: CliContext, reference: str, row: str | None, token: str | None, words: tuple[str, ...], full: bool
+) -> int:
+    """Tell the whole story of a row: how it was read, what each node changed in it, where it ended.
+
+    A step's fields are marked + where it added one, - where it removed one, ~ with the value before and after.
+    """
     if (row is not None) + (token is not None) + bool(words) != 1:
         raise click.UsageError("give one of --row N, --token TOKEN and --where FIELD=VALUE")
     path = locate(context.database, os.environ, Path.cwd())
     with explain_session(path, reference) as session:
         context.run_id = session.run_id
         if words:
-            return _where(context, session, path, words)
+            return _where(context, session, path, words, full)
         lineage = session.lineage
         _show(
-            context, lineage.row(_index(row, session.run_id)) if row is not None else lineage.token(token or ""), path
+            context,
+            lineage.row(_index(row, session.run_id)) if row is not None else lineage.token(token or ""),
+            path,
+            full,
         )
         return EXIT_OK
 
@@ -69,7 +78,7 @@ def _index(row: str, run: str) -> int:
     return int(number)
 
 
-def _where(context: CliContext, session: ExplainSession, path: Path, words: tuple[str, ...]) -> int:
+def _where(context: CliContext, session: ExplainSession, path: Path, words: tuple[str, ...], full: bool) -> int:
     from elspeth.audit.explain.search import MOST_FOUND  # a story by key starts without it
 
     result, lineage = session.search(words), session.lineage
@@ -84,7 +93,7 @@ def _where(context: CliContext, session: ExplainSession, path: Path, words: tupl
         raise ElspethError(f"no row with {' and '.join(words)} in run {lineage.run}", details=seen)
     if len(result.found) == 1:
         output.message(f"({'; '.join(seen)})")
-        _show(context, lineage.row(result.found[0][0]), path)
+        _show(context, lineage.row(result.found[0][0]), path, full)
         return EXIT_OK
     if context.json:
         matches = [{"row": index, "line": line} for index, line in result.found]
@@ -103,8 +112,8 @@ def _where(context: CliContext, session: ExplainSession, path: Path, words: tupl
     return EXIT_OK
 
 
-def _show(context: CliContext, found: dict[str, Any], path: Path) -> None:
+def _show(context: CliContext, found: dict[str, Any], path: Path, full: bool) -> None:
     if context.json:
         output.result_json({"database": str(path), **found})
     else:
-        output.result(explain.render(found))
+        output.result(explain.render(found, full=full))

@@ -22,8 +22,8 @@ _TIMES = {
 }
 
 
-def render(story: Explained) -> str:
-    """The story as text."""
+def render(story: Explained, *, full: bool = False) -> str:
+    """The story as text. Of what a step was given only what it changed is shown, unless in `full`."""
     lines = [output.styled(f"Row {story['row']} of run {story['run_id']} ({story['run_status']})", "bold"), ""]
     lines += _read(story["read"], story["refused"])
     lines += map(_driver, story["driven_by"])
@@ -36,7 +36,7 @@ def render(story: Explained) -> str:
         ]
     if story["deaths"]:
         lines += ["", "Blamed for deaths:", *(f"  {line}" for line in map(_death, story["deaths"]))]
-    lines += ["", *_life(story["tokens"], story["token"])]
+    lines += ["", *_life(story["tokens"], story["token"], full)]
     if not story["complete"]:
         lines += ["", "It became more tokens than are told here: name one of them with --token."]
     return "\n".join(lines)
@@ -100,27 +100,27 @@ def _death(death: Explained) -> str:
     return f"{death['at']} (attempt {death['attempt']}) {what}{f': {evidence}' if evidence else ''}"
 
 
-def _life(life: Explained, focus: str | None) -> list[str]:
+def _life(life: Explained, focus: str | None, full: bool) -> list[str]:
     lines = []
     waiting = list(life["batches"])
     for number, visit in enumerate(life["passages"], 1):
         for batch in [batch for batch in waiting if batch["node"] == visit["node"]]:
             waiting.remove(batch)
-            lines += _batch(batch, focus)
-        lines += _visit(visit, number, life)
+            lines += _batch(batch, focus, full)
+        lines += _visit(visit, number, life, full)
     for batch in waiting:
-        lines += _batch(batch, focus)
+        lines += _batch(batch, focus, full)
     lines += _end(life)
-    return lines + _below(life["becomes"], focus)
+    return lines + _below(life["becomes"], focus, full)
 
 
-def _below(lives: list[Explained], focus: str | None) -> list[str]:
+def _below(lives: list[Explained], focus: str | None, full: bool) -> list[str]:
     lines: list[str] = []
     for place, life in enumerate(lives):
         last = place == len(lives) - 1
         here = " (the token asked for)" if life["token"] == focus else ""
         lines.append(("└─ " if last else "├─ ") + output.styled(f"{_born(life)} {life['token']}{here}", "bold"))
-        lines += [("   " if last else "│  ") + line for line in _life(life, focus)]
+        lines += [("   " if last else "│  ") + line for line in _life(life, focus, full)]
     return lines
 
 
@@ -139,7 +139,7 @@ def _born(life: Explained) -> str:
             return f"row {int(life['token'].rpartition('/')[2]) + 1} of those it was expanded to:"
 
 
-def _visit(visit: Explained, number: int, life: Explained) -> list[str]:
+def _visit(visit: Explained, number: int, life: Explained, full: bool) -> list[str]:
     kind = _KINDS.get(visit["kind"] or "", visit["plugin"] or visit["kind"])
     more = f", try {visit['try']}" if visit.get("try", 1) > 1 else ""
     head = f"{number}. {output.styled(visit['node'], 'cyan')} ({kind}{more})"
@@ -149,7 +149,7 @@ def _visit(visit: Explained, number: int, life: Explained) -> list[str]:
     if "gate" in visit:
         lines += [f"   {line}" for line in _gate(visit)]
     else:
-        lines += [f"   {line}" for line in _work(visit, life)]
+        lines += [f"   {line}" for line in _work(visit, life, full)]
     lines += [f"   {line}" for call in visit["calls"] for line in _call(call)]
     if visit["status"] == "failed":
         lines.append(f"   {output.styled('failed', 'red')}: {_error(visit['error'])}")
@@ -176,7 +176,7 @@ def _gate(visit: Explained) -> Iterator[str]:
         yield f"answer: {answer}, so it went to {ways}"
 
 
-def _work(visit: Explained, life: Explained) -> Iterator[str]:
+def _work(visit: Explained, life: Explained, full: bool) -> Iterator[str]:
     if visit["returned_hash"] is None:
         if visit["status"] == "completed":
             yield f"returned {output.count(len(life['becomes']) + life.get('left_out', 0), 'row')}: see below"
@@ -187,9 +187,11 @@ def _work(visit: Explained, life: Explained) -> Iterator[str]:
         yield "returned it unchanged"
     elif visit["changes"] is not None:
         touched = {change["field"].partition(".")[0] for change in visit["changes"]}
-        for name, value in visit["given"].items():
-            if name not in touched:
-                yield output.styled(f"  {name}: {_plain(value)}", "dim")
+        left = {name: value for name, value in visit["given"].items() if name not in touched}
+        if full:
+            yield from (output.styled(f"  {name}: {_plain(value)}", "dim") for name, value in left.items())
+        elif left:
+            yield output.styled(f"  ({output.count(len(left), 'field')} unchanged)", "dim")
         for change in visit["changes"]:
             yield _change(change)
     else:
@@ -227,7 +229,7 @@ def _error(error: Any) -> str:
     return f"{error.get('reason', 'no reason given')}{f' ({more})' if more else ''}"
 
 
-def _batch(batch: Explained, focus: str | None) -> list[str]:
+def _batch(batch: Explained, focus: str | None, full: bool) -> list[str]:
     size = f"more than {batch['size']:,}" if batch["size_is_more"] else f"{batch['size']:,}"
     place = f"number {batch['place']:,} of {size}" if batch["place"] else f"one of {size}"
     meets = "@" not in batch["batch"].rpartition("+")[2] and "+" in batch["batch"]
@@ -238,7 +240,7 @@ def _batch(batch: Explained, focus: str | None) -> list[str]:
     else:
         why = _TIMES.get(batch["trigger"], batch["trigger"])
         lines.append(f"  ended at {batch['closed_at']} because {why}: {batch['status']}")
-    lines += _below(batch["gave"], focus)
+    lines += _below(batch["gave"], focus, full)
     if batch.get("gave_more"):
         lines.append(f"  and {output.count(batch['gave_more'], 'more row')} of the batch, not told here")
     return lines

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.cli.evidence.conftest import Ask, Evidence
+from tests.kit.processes.running import elspeth
 
 
 def explain(ask: Ask, evidence: Evidence, name: str, row: int) -> dict[str, Any]:
@@ -183,3 +185,29 @@ def test_a_story_is_told_without_importing_anything_heavy(pristine: Evidence) ->
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_each_step_shows_what_it_changed_and_in_full_the_rest_too(tmp_path: Path) -> None:
+    (tmp_path / "input.csv").write_text("id,customer,amount,note\n1,Ada,5,x\n")
+    (tmp_path / "pipeline.yaml").write_text(
+        "source: {plugin: csv, options: {path: input.csv, schema: {fields: dynamic}, on_validation_failure: discard}}\n"
+        "transforms:\n"
+        "  - {plugin: field_mapper, name: rename, options: {mapping: {customer: name}}}\n"
+        "  - plugin: value_transform\n"
+        "    name: raise_it\n"
+        "    options: {operations: [{target: note, expression: \"'y'\"}]}\n"
+        "sinks: {output: {plugin: csv, options: {path: output.csv}}}\n"
+        "default_sink: output\n"
+    )
+    assert (done := elspeth("run", "--execute", cwd=tmp_path)).returncode == 0, done.stderr
+    short, full = (
+        [line.strip() for line in elspeth("explain", "--row", "0", *more, cwd=tmp_path).stdout.splitlines()]
+        for more in ([], ["--full"])
+    )
+    for shown in (short, full):
+        steps = shown[shown.index("1. rename (field_mapper)") :]
+        assert [line for line in steps if line[0] in "+-~"] == ["- customer: Ada", "+ name: Ada", "~ note: x -> y"]
+    assert short.count("(3 fields unchanged)") == 2
+    assert "amount: 5" not in short
+    assert full.count("amount: 5") == 2
+    assert not any("unchanged" in line for line in full)
