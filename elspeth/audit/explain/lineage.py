@@ -110,8 +110,8 @@ class Lineage:
             detail = self._one(
                 "SELECT detail FROM supervision_events WHERE event_id = ?", (ids.event_id(self.run, attempt, "driver"),)
             )
-            facts = parsed(detail[0]) if detail else {}
-            found.append({"attempt": attempt, **facts})
+            facts = parsed(detail[0]) if detail else None
+            found.append({"attempt": attempt, **(facts if isinstance(facts, dict) else {})})
         return found
 
     def _refused(self, row_id: str) -> Explained | None:

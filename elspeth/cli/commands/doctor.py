@@ -29,6 +29,7 @@ from elspeth.cli.view.status_style import style_of
 from elspeth.errors import EXIT_FAILED, EXIT_OK, ElspethError, Temporary
 from elspeth.runs import doctor
 from elspeth.runs.doctor import Act, Finding, Report, RunReport
+from elspeth.runs.lifecycle.driver import changes
 
 LISTED, TOLD = 10, 2
 """Runs in the table; and, where there are more, runs of which all is told: it is to fit a screen."""
@@ -125,6 +126,8 @@ def _words(report: Report, context: CliContext) -> Iterator[str]:
     for run in report.runs[: LISTED if len(report.runs) <= LISTED else TOLD]:
         yield ""
         yield f"{run.assessment.run.run_id} is {output.styled(_verdict(run), style_of(_verdict(run)))}"
+        for attempt, driver in changes(run.drivers, run.assessment.run.attempt).items():
+            yield f"  driver    {f'from attempt {attempt} on: ' if attempt > 1 else ''}{driver}"
         yield from _findings(run.findings, context)
         yield f"  Next: {_typed(run.next_command, context)}"
     yield ""

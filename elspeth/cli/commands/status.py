@@ -16,6 +16,7 @@ from elspeth.cli.context import CliContext, Examples, database_option, json_opti
 from elspeth.cli.view.error_text import next_step
 from elspeth.cli.view.status_style import style_of
 from elspeth.errors import EXIT_OK, ElspethError
+from elspeth.runs.lifecycle.driver import changes
 from elspeth.runs.views.status import Status, status
 
 SHOWN = 15
@@ -65,7 +66,10 @@ def _words(found: Status, command: str) -> Iterator[str]:
         "started": run.started_at,
         "ended": run.completed_at or "",
         "attempts": str(run.attempt),
-        **_drivers(found),
+        **{
+            "driven by" if attempt == 1 else f"attempt {attempt} by": driver
+            for attempt, driver in changes(found.drivers, run.attempt).items()
+        },
         "settings": run.settings_path or "",
         "directory": run.working_directory,
         "given up for": run.superseded_by or "",
@@ -98,16 +102,6 @@ def _words(found: Status, command: str) -> Iterator[str]:
     if command:
         yield ""
         yield f"Next: {command}"
-
-
-def _drivers(found: Status) -> dict[str, str]:
-    """What drove the attempts: one line as long as it was the same."""
-    told: dict[str, str] = {}
-    before = ""
-    for attempt, driver in found.drivers.items():
-        if str(driver) != before:
-            told["driven by" if not told else f"attempt {attempt} by"] = before = str(driver)
-    return told
 
 
 def _balance(found: Status) -> str:

@@ -58,12 +58,11 @@ def _read(read: Explained, refused: Explained | None) -> list[str]:
 
 def _driver(driver: Explained) -> str:
     head = f"Decided in attempt {driver['attempt']}, by "
-    if "elspeth" not in driver:
+    facts = [driver.get(name) for name in ("elspeth", "code_hash", "implementation", "python", "platform")]
+    if not all(isinstance(fact, str) for fact in facts):
         return head + "what is not on record"
-    return (
-        f"{head}Elspeth {driver['elspeth']} (code {driver['code_hash'][:12]}), {driver['implementation']}"
-        f" {driver['python']}, {driver['platform']}"
-    )
+    version, code, implementation, python, platform = facts
+    return f"{head}Elspeth {version} (code {code!s:.12}), {implementation} {python}, {platform}"
 
 
 def _values(values: Any, kept: str) -> list[str]:

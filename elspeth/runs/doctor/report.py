@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from elspeth.canonical import JsonObject
 from elspeth.runs.doctor.findings import Finding
+from elspeth.runs.lifecycle.driver import Driver
 from elspeth.runs.liveness.run_assessment import RunAssessment, committed_rows
 
 CURABLE = ("orphaned", "presumed_dead", "frozen", "unknown")
@@ -19,6 +21,7 @@ class RunReport:
 
     assessment: RunAssessment
     findings: tuple[Finding, ...]
+    drivers: Mapping[int, Driver] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -80,6 +83,7 @@ class RunReport:
             "run_id": run.run_id, "status": run.status, "state": self.state, "evidence": self.evidence,
             "wrong": self.wrong, "attempt": attempt.attempt, "host": attempt.host, "pid": attempt.pid,
             "started_at": attempt.started_at, "checkpoint": checkpoint, "next_command": self.next_command,
+            "drivers": {str(number): driver.to_value() for number, driver in self.drivers.items()},
             "findings": [finding.to_value() for finding in self.findings],
         }  # fmt: skip
 

@@ -51,14 +51,16 @@ def survey_database(
             check_writable(database, found)
         shares = _shares(reader, database)
         for place, state in enumerate(stand(database, runs, patience, notify, thorough=True)):
+            findings, drivers = Findings(), dict[int, Driver]()
+            with findings.noting("driver"):
+                drivers |= recorded(reader, state.run.run_id)
             if place >= THOROUGH:
-                reports.append(RunReport(state, ()))
+                reports.append(RunReport(state, tuple(findings), drivers))
                 continue
             nodes = {node.node_id: node for node in reader.nodes(state.run.run_id)}
             remains = living_leftovers(reader, state)
             share = shares.get(state.run.run_id, 0)
-            drivers = recorded(reader, state.run.run_id)
-            reports.append(_surveyed(state, nodes, drivers, remains, database, share, environ, dotenv))
+            reports.append(_surveyed(state, findings, nodes, drivers, remains, database, share, environ, dotenv))
     return Report(database, tuple(found), tuple(reports))
 
 
@@ -99,11 +101,10 @@ def _lives(identity: Identity) -> bool:
 
 
 def _surveyed(
-    state: RunAssessment, nodes: Mapping[str, NodeRecord], drivers: Mapping[int, Driver], remains: Sequence[Identity],
-    database: Path, share: int, environ: Mapping[str, str], dotenv: bool | Path,
+    state: RunAssessment, findings: Findings, nodes: Mapping[str, NodeRecord], drivers: Mapping[int, Driver],
+    remains: Sequence[Identity], database: Path, share: int, environ: Mapping[str, str], dotenv: bool | Path,
 ) -> RunReport:  # fmt: skip
-    findings = Findings()
-    report = RunReport(state, ())
+    report = RunReport(state, tuple(findings), drivers)
     if report.state == "alive":
         return report
     if report.state == "frozen":

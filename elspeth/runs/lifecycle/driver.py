@@ -24,10 +24,14 @@ from elspeth import __version__, ids
 from elspeth.audit.chain.records import Record
 from elspeth.audit.query.reader import AuditReader
 from elspeth.canonical import JsonObject
+from elspeth.errors import ElspethError
 from elspeth.plugins.contract import Plugin
 from elspeth.plugins.registry import BUILT_IN
 
 EVENT = "driver"
+
+NOT_RECORDED = "what is not on record"
+"""Who drove an attempt of a release that did not record it."""
 
 DECIDES = ("bounded.py", "canonical.py", "coordinator", "execution", "expressions.py", "graph", "ids.py", "payloads.py",
            "plugins", "roles", "schema")  # fmt: skip
@@ -88,9 +92,32 @@ def record(run_id: str, attempt: int, driver: Driver, at: str, accepted: Iterabl
 
 
 def recorded(reader: AuditReader, run_id: str) -> dict[int, Driver]:
-    """What drove the attempts of a run. Attempts from before this was recorded are left out."""
-    found = reader.own_events(run_id, EVENT)
-    return {attempt: msgspec.convert(orjson.loads(detail), Driver) for attempt, detail in found.items() if detail}
+    """What drove the attempts of a run. Attempts from before this was recorded are left out.
+
+    Raises `ElspethError` where what is on record cannot be read.
+    """
+    found = {}
+    for attempt, detail in reader.own_events(run_id, EVENT).items():
+        try:
+            found[attempt] = msgspec.json.decode(detail or "", type=Driver)
+        except msgspec.DecodeError as error:
+            raise ElspethError(
+                f"what drove attempt {attempt} of run {run_id} cannot be read: {error}",
+                next_step=f"elspeth verify {run_id}",
+            ) from None
+    return found
+
+
+def changes(drivers: Mapping[int, Driver], attempts: int) -> dict[int, str]:
+    """What drove each attempt, in words: an entry for the first one, and for each that something else drove."""
+    found: dict[int, str] = {}
+    before = ""
+    for attempt in range(1, attempts + 1):
+        driver = drivers.get(attempt)
+        now = str(driver) if driver is not None else NOT_RECORDED
+        if now != before:
+            found[attempt] = before = now
+    return found
 
 
 def differences(then: Driver, now: Driver) -> tuple[list[str], list[str]]:

@@ -43,7 +43,7 @@ def history(
 
 
 def _event(event: EventRecord, driver: Attempt | None) -> str | None:
-    facts: Mapping[str, Any] = json.loads(event.detail) if event.detail else {}
+    facts = _facts(event.detail)
     if event.child is None:
         return _of_the_run(event, driver, facts)
     who = f"{event.child} (pid {event.pid})" if event.pid else event.child
@@ -65,6 +65,15 @@ def _event(event: EventRecord, driver: Attempt | None) -> str | None:
         case "killed_leftover":
             return f"process {event.pid}, left over from an earlier attempt, was killed"
     return None
+
+
+def _facts(detail: str | None) -> Mapping[str, Any]:
+    """What an event holds; nothing where somebody made something else of it, which is for `verify` to say."""
+    try:
+        found = json.loads(detail or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _of_the_run(event: EventRecord, driver: Attempt | None, facts: Mapping[str, Any]) -> str | None:

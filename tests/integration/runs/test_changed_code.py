@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -148,3 +150,70 @@ def test_a_run_from_before_it_was_recorded_goes_on_and_says_so(killed: tuple[Pat
     assert done.returncode == 0, done.stderr
     assert "was not recorded, so it cannot be told whether Elspeth changed" in done.stderr
     assert (folder / "output/out.csv").read_text() == expected
+
+
+def test_doctor_status_and_explain_show_what_drove_each_attempt(killed: tuple[Path, str], other: Path) -> None:
+    folder, expected = killed
+    (folder / "go").unlink()
+    (folder / "reached").unlink()
+    change(other / "elspeth/__init__.py", '"0.1.0"', '"0.1.1"')
+    change(other / "elspeth/execution/gate.py", '"""', '"""Another gate. ')
+    words = ("resume", "latest", "--accept-changed-code")
+    process = begin(*words, cwd=folder, PYTHONPATH=str(other))
+    wait_until(lambda: (folder / "reached").exists(), process)
+    process.kill()
+    process.communicate()
+    found = drivers(folder)
+    codes = {attempt: str(facts["code_hash"]) for attempt, facts in found.items()}
+    first, second = (
+        f"Elspeth 0.1.{at} (code {codes[at + 1][:12]}), CPython {platform.python_version()}, " for at in (0, 1)
+    )
+    assert codes[1] != codes[2]
+
+    doctor = elspeth("doctor", cwd=folder).stdout
+    assert f"  driver    {first}" in doctor
+    assert f"  driver    from attempt 2 on: {second}" in doctor
+    (told,) = json.loads(elspeth("doctor", "--json", cwd=folder).stdout)["runs"]
+    assert {int(attempt): facts["code_hash"] for attempt, facts in told["drivers"].items()} == codes
+    (folder / "go").touch()
+    assert elspeth(*words, cwd=folder).returncode == 0
+    assert (folder / "output/out.csv").read_text() == expected
+    status = elspeth("status", "latest", cwd=folder).stdout
+    assert re.search(rf"driven by +{re.escape(first)}", status)
+    assert re.search(rf"attempt 2 by +{re.escape(second)}", status)
+    assert re.search(rf"attempt 3 by +{re.escape(first)}", status)
+    told = json.loads(elspeth("status", "latest", "--json", cwd=folder).stdout)
+    assert [facts["elspeth"] for facts in told["drivers"].values()] == ["0.1.0", "0.1.1", "0.1.0"]
+    for facts in told["drivers"].values():
+        assert {"python", "implementation", "platform", "packages", "code", "code_hash"} <= facts.keys()
+    assert f"Decided in attempt 3, by {first}" in elspeth("explain", "--row", "40", cwd=folder).stdout
+    (driver,) = json.loads(elspeth("explain", "--row", "40", "--json", cwd=folder).stdout)["driven_by"]
+    assert (driver["attempt"], driver["code_hash"]) == (3, codes[1])
+
+
+def test_an_attempt_of_which_it_is_not_on_record_is_said_to_be_one(killed: tuple[Path, str]) -> None:
+    folder, _ = killed
+    assert elspeth("resume", "latest", cwd=folder).returncode == 0
+    with database(folder) as connection, connection:
+        connection.execute("DELETE FROM supervision_events WHERE event = 'driver' AND attempt = 1")
+    status = elspeth("status", "latest", cwd=folder).stdout
+    assert re.search(r"driven by +what is not on record", status)
+    assert re.search(r"attempt 2 by +Elspeth 0\.1\.0", status)
+
+
+@pytest.mark.parametrize("detail", ["{}", "[]", "x", "", '{"elspeth": 1}', None])
+def test_a_record_of_it_that_cannot_be_read_is_named_and_breaks_nothing(
+    detail: str | None, killed: tuple[Path, str]
+) -> None:
+    folder, _ = killed
+    with database(folder) as connection, connection:
+        connection.execute("UPDATE supervision_events SET detail = ? WHERE event = 'driver'", (detail,))
+    for words, code in ((("status", "latest"), 1), (("doctor",), 1), (("resume", "latest"), 1)):
+        done = elspeth(*words, cwd=folder)
+        printed = done.stdout + done.stderr
+        assert done.returncode == code, (words, printed)
+        assert "what drove attempt 1 of run" in printed
+        assert "bug in Elspeth" not in printed
+    assert elspeth("verify", "latest", cwd=folder).returncode == 1
+    told = elspeth("explain", "--row", "0", cwd=folder)
+    assert "bug in Elspeth" not in told.stderr
