@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from elspeth.coordinator.protocol import EndAttempt
-from elspeth.errors import ElspethError, Interrupted, TakenOver, Temporary
+from elspeth.errors import ElspethError, Interrupted, PersonNeeded, TakenOver, Temporary
 
 DRAIN_SHARE, CLOSE_SHARE = 0.45, 0.2
 """Of the time that stopping may take: what rows in hand get before they are left to the resume, and what audit gets to
@@ -86,7 +86,7 @@ class Shutdown:
             self.error = error
             return self._enter(Phase.CLOSED)
         status = EndAttempt("failed", error.message, failure=error.message, closed=refused)
-        if isinstance(error, Temporary):
+        if isinstance(error, Temporary | PersonNeeded):
             status = EndAttempt("interrupted", error.message, failure=error.message)
         return self._close(error, status, now)
 

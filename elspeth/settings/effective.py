@@ -11,7 +11,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from elspeth.errors import SettingsError
+from elspeth.errors import NewerVersion, SettingsError
 from elspeth.settings import defaults_0_1_0
 from elspeth.settings.model import Settings
 
@@ -56,13 +56,15 @@ def complete(document: dict[str, Any], settings: Settings) -> dict[str, Any]:
 def as_stored(document: Mapping[str, Any]) -> dict[str, Any]:
     """A stored document with the value of every option as it held when the run was started; it names no format.
 
-    Raises `SettingsError` where a newer Elspeth stored it.
+    Raises `NewerVersion` where a newer Elspeth stored it, `SettingsError` where none did.
     """
     found = document.get(FORMAT, 1)
+    if type(found) is not int or found < 1:
+        raise SettingsError(f"The settings stored with this run have no format that there ever was: {found!r}")
     if found > PRESENT_FORMAT:
-        raise SettingsError(
-            f"The settings stored with this run have format {found}, this Elspeth reads formats up to {PRESENT_FORMAT}",
-            next_step="Use the newer Elspeth that started the run; `elspeth status RUN_ID` names it.",
+        raise NewerVersion(
+            f"the settings stored with this run have format {found}, this program reads formats up to {PRESENT_FORMAT}",
+            next_step="use the newer Elspeth that started the run; `elspeth status RUN_ID` names it",
         )
     result = copy.deepcopy({key: value for key, value in document.items() if key != FORMAT})
     if found == 1:

@@ -123,6 +123,22 @@ def test_what_only_a_person_can_mend_is_started_again_by_nobody() -> None:
     assert again == {errors.EXIT_FAILED, errors.EXIT_TEMPORARY}
 
 
+def test_the_page_on_containers_and_the_compose_file_say_the_same_of_exit_codes() -> None:
+    page = text_of(DOCS / "runbooks" / "container-deployment.md")
+    rows = re.findall(r"^\| ([\d, ]+)(?: and other signals)? \| (yes|no) \|", page, re.M)
+    said = {int(code): answer for codes, answer in rows for code in codes.split(",")}
+    assert {code for code, answer in said.items() if answer == "yes"} == {
+        errors.EXIT_FAILED,
+        errors.EXIT_TEMPORARY,
+        137,
+    }
+    assert said.keys() - {137} == {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+    compose = text_of(DEPLOY / "compose.yaml")
+    for text in (page, compose):
+        assert f"({min(FOR_PEOPLE)} to {max(FOR_PEOPLE)}" in text
+    assert set(range(min(FOR_PEOPLE), max(FOR_PEOPLE) + 1)) == FOR_PEOPLE
+
+
 def test_service_job_and_compose_file_give_the_same_command() -> None:
     (started,) = re.findall(r"^ExecStart=\S*/elspeth (.*)$", text_of(DEPLOY / "elspeth.service"), re.M)
     compose = yaml.safe_load(text_of(DEPLOY / "compose.yaml"))["services"]["elspeth"]

@@ -12,7 +12,7 @@ from typing import Any
 from elspeth.cli import output
 from elspeth.cli.context import CliContext
 from elspeth.cli.view.logs import Log
-from elspeth.errors import ElspethError, Interrupted, RunInProgress, Temporary
+from elspeth.errors import ElspethError, Interrupted, PersonNeeded, RunInProgress, Temporary
 
 _ABOUT_A_RUN = re.compile(
     r"elspeth (?:resume|status|runs|doctor|explain|verify|export|purge|graph)\b(?: [a-z0-9]{8}\b)?"
@@ -52,7 +52,7 @@ def refusal(error: ElspethError, context: CliContext) -> dict[str, Any]:
         **context.shape,
         "run_id": context.run_id,
         "exit_code": error.exit_code,
-        "resumable": isinstance(error, Temporary | RunInProgress) and "elspeth resume" in step,
+        "resumable": isinstance(error, PersonNeeded | Temporary | RunInProgress) and "elspeth resume" in step,
         "next_command": found.group() if found else None,
         "error": {**error.to_value(), "next_step": step},
     }

@@ -14,6 +14,7 @@ from elspeth.errors import (
     EXIT_ROWS_FAILED,
     ElspethError,
     Interrupted,
+    PersonNeeded,
     TakenOver,
     Temporary,
 )
@@ -75,7 +76,7 @@ class Result:
                 return "completed"
             case TakenOver():
                 return "taken over"
-            case Interrupted() | Temporary():
+            case Interrupted() | Temporary() | PersonNeeded():
                 return "interrupted"
             case _:
                 return "failed"

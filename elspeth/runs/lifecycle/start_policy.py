@@ -13,7 +13,7 @@ from elspeth.audit.query.locate import describe
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.store.database import path_of, require_whole
-from elspeth.errors import ConfigurationMismatch, SettingsError
+from elspeth.errors import ConfigurationMismatch, NewerVersion, SettingsError
 from elspeth.runs.lifecycle import resume, start
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.lifecycle.resume import ResumeOptions, Resumption
@@ -93,7 +93,7 @@ def _same_settings(run: Run, pipeline: Pipeline) -> bool:
         return True
     try:
         return not changes(json.loads(run.settings_json), pipeline.loaded.document, pipeline.loaded.positions)
-    except (ValueError, LookupError, TypeError, SettingsError):
+    except (ValueError, LookupError, TypeError, SettingsError, NewerVersion):
         return False  # not settings that this version understands, so not these
 
 

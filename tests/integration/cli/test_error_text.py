@@ -109,6 +109,13 @@ def test_the_next_command_for_programs_is_the_command_alone(step: str, command: 
     assert error_text.refusal(errors.ElspethError("no", next_step=step), CliContext())["next_command"] == command
 
 
+@pytest.mark.parametrize("kind", [errors.Temporary, errors.PersonNeeded])
+def test_what_waits_for_somebody_can_be_resumed(kind: type[errors.ElspethError]) -> None:
+    told = error_text.refusal(kind("no", next_step="see to it, then: elspeth resume mf3k2a9x"), CliContext())
+    assert (told["resumable"], told["exit_code"]) == (True, kind.exit_code)
+    assert told["next_command"] == "elspeth resume mf3k2a9x"
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_before_anything_was_begun_is_told_and_has_its_exit_code(
     number: signal.Signals, code: int, tmp_path: Path

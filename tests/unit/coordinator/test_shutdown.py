@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from elspeth.coordinator.shutdown import Phase, Shutdown
-from elspeth.errors import ElspethError, Interrupted, TakenOver, Temporary, Terminated
+from elspeth.errors import ElspethError, Interrupted, PersonNeeded, TakenOver, Temporary, Terminated, from_value
 
 STOP_SECONDS = 8.0
 LATE = 100.0
@@ -184,3 +184,18 @@ def test_a_mistake_of_ours_closes_whatever_was_going_on() -> None:
 def test_an_audit_that_has_failed_is_not_waited_for() -> None:
     path = run("owned", "audit failed")
     assert (path.entered, path.machine.error, path.machine.last_word) == ([Phase.CLOSED], BAD, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [(Temporary, "interrupted"), (PersonNeeded, "interrupted"), (ElspethError, "failed")]
+)
+def test_a_run_that_waits_for_somebody_is_interrupted_and_says_for_what(kind: type[ElspethError], status: str) -> None:
+    error = from_value(kind("the budget is spent", details=["of 5"], next_step="raise it, then resume").to_value())
+    assert (type(error), error.exit_code) == (kind, kind.exit_code)
+    machine = Shutdown(STOP_SECONDS)
+    machine.owned(0.0)
+    assert machine.failed(error, 1.0) == Phase.CLOSING
+    assert machine.error is error
+    assert machine.last_word is not None
+    assert (machine.last_word.status, machine.last_word.failure) == (status, "the budget is spent")
+    assert not machine.last_word.closed

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from elspeth.errors import SettingsError
+from elspeth.errors import NewerVersion, SettingsError
 from elspeth.plugins import options as plugin_options
 from elspeth.plugins import registry
 from elspeth.plugins.contract import PluginOptions, Transform
@@ -128,9 +128,13 @@ def test_settings_that_version_0_1_0_stored_keep_their_hash(name: str, tmp_path:
 
 
 def test_a_format_that_is_not_known_is_refused(good, loaded) -> None:
-    document = loaded(good).document | {effective.FORMAT: 3}
-    with pytest.raises(SettingsError, match="format 3"):
-        load_stored(json.dumps(document), {}, dotenv=False)
+    document = loaded(good).document
+    with pytest.raises(NewerVersion, match="format 3, this program reads formats up to 2") as newer:
+        load_stored(json.dumps(document | {effective.FORMAT: 3}), {}, dotenv=False)
+    assert newer.value.exit_code == 13
+    for none in ("2", 2.0, 0, -1, None, True, [2]):
+        with pytest.raises(SettingsError, match="no format that there ever was"):
+            load_stored(json.dumps(document | {effective.FORMAT: none}), {}, dotenv=False)
 
 
 class Inner(PluginOptions):

@@ -16,6 +16,7 @@ import pytest
 from elspeth.audit.chain.layouts import NEWEST
 from elspeth.audit.store import schema
 from tests.kit.fixtures import unpack as kept
+from tests.kit.fixtures.tampering import tampering
 from tests.kit.fixtures.unpack import KEY, layouts, results, run_ids, unpack
 from tests.kit.processes.running import elspeth
 
@@ -116,3 +117,23 @@ def test_what_the_next_release_wrote_is_left_to_it(tmp_path: Path) -> None:
         assert "newer Elspeth" in done.stdout + done.stderr
     assert (folder / "runs" / "audit.db").read_bytes() == before
     assert NEWEST.number == schema.VERSION
+
+
+def test_settings_that_a_newer_release_stored_are_left_to_it(tmp_path: Path) -> None:
+    folder = unpack("interrupted", tmp_path / "interrupted")
+    (run,) = run_ids(folder)
+    with tampering(folder / "runs" / "audit.db") as database:
+        (text,) = database.execute("SELECT settings_json FROM runs").fetchone()
+        newer = json.dumps(json.loads(text) | {"settings_format": 99})
+        database.execute("UPDATE runs SET settings_json = ?, working_directory = ?", (newer, str(folder)))
+    for words in (
+        ("resume", run, "--working-directory", "."),
+        ("run", "--settings", "pipeline.yaml", "--execute", "--auto-resume"),
+    ):
+        done = elspeth(*words, cwd=folder)
+        assert done.returncode == 13, (words, done.stdout, done.stderr)
+        assert "the settings stored with this run have format 99" in done.stderr
+    doctor = elspeth("doctor", "--patience", "0", cwd=folder)
+    assert doctor.returncode == 1
+    assert "the settings stored with this run have format 99" in doctor.stdout
+    assert elspeth("status", run, cwd=folder).returncode == 0
