@@ -31,7 +31,7 @@ class AuditWriter:
 
     With a `signing_key` every commit is signed. Not thread safe; hold one per process. `migrate` says for whom (`user`,
     `uid`, `command_line`, `reason`) an older schema is brought forward first, only while no run is alive; `notify` is
-    given a line at each step of it. Every method raises `Temporary` where the
+    given a line at each step of it. `mode` is that of a file that is created. Every method raises `Temporary` where the
     database is locked, full or not writable; then nothing of that call has happened.
     """
 
@@ -40,13 +40,14 @@ class AuditWriter:
         path: Path,
         *,
         signing_key: bytes | None = None,
+        mode: int | None = None,
         migrate: Mapping[str, Any] | None = None,
         notify: Callable[[str], None] = lambda line: None,
         now: Callable[[], str] = utc_now,
     ) -> None:
         self.path = path
         self._now = now
-        self._connection = database.open_writer(path)
+        self._connection = database.open_writer(path, mode)
         self._ledger = Ledger(path, self._connection, signing_key)
         self._owners = Ownership(self._connection, path)
         self._actions = OperatorActions(self._ledger, self._owners, now)

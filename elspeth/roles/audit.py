@@ -49,7 +49,9 @@ class AuditRole(Role):
         if plan.on_record or plan.run is None:
             require_on_record(Path(plan.database), plan.run_id, plan.attempt if plan.on_record else plan.attempt - 1)
         key = os.environ.get(SIGNING_KEY)
-        self._writer = AuditWriter(Path(plan.database), signing_key=key.encode() if key else None)
+        self._writer = AuditWriter(
+            Path(plan.database), signing_key=key.encode() if key else None, mode=plan.database_mode
+        )
         self._over = False
         self._micro_batches: dict[int, list[RecordFrames]] = {}
         self._events: list[m.SupervisionEvent] = []

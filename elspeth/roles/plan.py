@@ -53,6 +53,7 @@ class AuditPlan(msgspec.Struct, frozen=True, kw_only=True):
     supersedes: tuple[tuple[str, int], ...] = ()  # unfinished runs that are given up for this one
     reason: str | None = None
     inputs: dict[str, str] = {}  # source -> path
+    database_mode: int | None = None  # of a database that is created
     journal: str | None = None
     working_directory: str = "."
     log_format: str = "text"

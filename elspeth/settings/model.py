@@ -176,9 +176,10 @@ class Export(Section):
 
 
 class Landscape(Section):
-    """The audit database, and copies of what is in it."""
+    """The audit database, and copies of what is in it. `mode` is that of a database that is created, octal."""
 
     url: str = "sqlite:///./runs/audit.db"
+    mode: Annotated[str, StringConstraints(pattern="^0?[0-7]{3}$")] | None = None
     export: Export = Export()
     dump_to_jsonl: bool = False
     dump_to_jsonl_path: Text | None = None

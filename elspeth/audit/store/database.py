@@ -7,6 +7,7 @@ read-only mount. On a network file system, where write-ahead mode is unsafe, it 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -45,13 +46,17 @@ def path_of(url: str) -> Path:
     return Path(unquote(rest[1:]))
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
+def open_writer(path: Path, mode: int | None = None) -> sqlite3.Connection:
     """Open for writing, in write-ahead mode where that is safe; folders and file are created.
 
-    Transactions are begun and ended by hand. Raises `Temporary` where somebody or something is in the way.
+    A file that is created gets `mode`, or with None what the umask leaves; one that is there keeps its own. SQLite
+    gives its side files the mode of the database. Transactions are begun and ended by hand. Raises `Temporary` where
+    somebody or something is in the way.
     """
     with translated_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if mode is not None:
+            _create(path, mode)
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             if not schema.is_empty(connection) and schema.version(connection) is None:
@@ -63,14 +68,24 @@ def open_writer(path: Path) -> sqlite3.Connection:
             # cut would undo what was committed. In write-ahead mode both are the same.
             connection.execute("PRAGMA synchronous = EXTRA")
             connection.execute("PRAGMA cache_size = -16384")  # KiB: a large commit should not spill before its end
-            mode = "DELETE" if file_system(path) is not None else "WAL"
+            journal = "DELETE" if file_system(path) is not None else "WAL"
             crash_point("audit.before_in_use")
-            connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+            connection.execute(f"PRAGMA journal_mode = {journal}").fetchone()
             crash_point("audit.after_in_use")
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _create(path: Path, mode: int) -> None:
+    """An empty file with this mode, whatever the umask says, unless there is one."""
+    with contextlib.suppress(FileExistsError):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

@@ -89,6 +89,7 @@ def execute(
             supersedes=start.supersedes,
             reason=start.reason,
             inputs=inputs_of(pipeline),
+            database_mode=None if (mode := pipeline.settings.landscape.mode) is None else int(mode, 8),
             journal=evidence_delivery.journal_of(pipeline, database, start.run_id),
             working_directory=plan.working_directory,
             log_format=log_format,
