@@ -28,7 +28,7 @@ from elspeth.outputs import SinkState
 from elspeth.plugins import contract, registry
 from elspeth.plugins.contract import Context, Plugin, Sink, Source, SourceInfo
 from elspeth.plugins.options import OptionProblems, effective
-from elspeth.runs.lifecycle import file_roles
+from elspeth.runs.lifecycle import file_roles, later_files
 from elspeth.settings import Loaded, Positions, Problem, Settings, SettingsProblems, load, load_stored, settings_hash
 from elspeth.settings.load import concealed
 from elspeth.settings.model import Aggregation
@@ -200,7 +200,9 @@ class _Builder:
         if self.graph is not None and not problems:
             problems += check_branches(self.graph, settings, self.plugins, positions)
             problems += check_contracts(self.graph, settings, self.plugins, positions)
-            problems += file_roles.problems(settings, self.plugins, positions, self._file)
+            # A run that was started has its files; nobody can look for one that is impossible.
+            impossible = later_files.problems(settings, self.plugins, positions) if self._file is not None else []
+            problems += impossible or file_roles.problems(settings, self.plugins, positions, self._file)
         if problems:
             raise SettingsProblems(problems)
 
