@@ -12,6 +12,7 @@ from elspeth.audit.explain.session import ExplainSession, explain_session
 from elspeth.audit.query.locate import locate
 from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
+from elspeth.cli.references import require_run
 from elspeth.cli.view import explain
 from elspeth.errors import EXIT_OK, ElspethError
 from elspeth.ids import row_id
@@ -55,6 +56,7 @@ def command(
     """
     if (row is not None) + (token is not None) + bool(words) != 1:
         raise click.UsageError("give one of --row N, --token TOKEN and --where FIELD=VALUE")
+    require_run(reference)
     path = locate(context.database, os.environ, Path.cwd())
     with explain_session(path, reference) as session:
         context.run_id = session.run_id

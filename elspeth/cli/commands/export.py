@@ -10,6 +10,7 @@ import click
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
+from elspeth.cli.references import require_run
 from elspeth.errors import EXIT_OK
 
 
@@ -39,6 +40,7 @@ def command(context: CliContext, reference: str, folder: Path) -> int:
     from elspeth.audit.query.reader import AuditReader
 
     key = os.environ.get(SIGNING_KEY)
+    require_run(reference)
     path = locate(context.database, os.environ, Path.cwd())
     with AuditReader(path) as reader:
         run = reader.run(reference)

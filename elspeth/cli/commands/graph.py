@@ -14,6 +14,7 @@ from elspeth.audit.query.reader import AuditReader
 from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, database_option, dotenv_option, pass_context
 from elspeth.cli.loading import load
+from elspeth.cli.references import require_run
 from elspeth.errors import EXIT_OK, ElspethError
 from elspeth.graph import picture
 from elspeth.graph.model import Edge, Graph, Node
@@ -54,6 +55,7 @@ def command(context: CliContext, run_id: str | None, settings: Path | None, form
     if settings is not None:
         graph = load(settings, context).graph
     else:
+        require_run(run_id or "", for_settings="graph")
         with AuditReader(locate(context.database, os.environ, Path.cwd())) as reader:
             graph, counts = recorded(reader, reader.run(run_id or "").run_id)
     drawn = picture.mermaid(graph, counts) if form == "mermaid" else picture.text(graph, counts, output.width())

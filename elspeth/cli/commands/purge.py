@@ -10,6 +10,7 @@ import click
 
 from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context, reason_option
+from elspeth.cli.references import require_run
 from elspeth.errors import EXIT_FAILED, EXIT_OK, RunInProgress
 
 
@@ -58,6 +59,7 @@ def command(
         raise click.UsageError("give one of --older-than AGE, --retention-days N and --run RUN_ID")
     if retention_days is not None:
         older_than = f"{retention_days}d"
+    require_run(reference or "")
     path = locate(context.database, os.environ, Path.cwd())
     span = purge.age(older_than) if older_than is not None else None
     with AuditReader(path) as reader:

@@ -11,6 +11,7 @@ from elspeth.audit.query.reader import LATEST
 from elspeth.cli import output
 from elspeth.cli.context import CliContext
 from elspeth.cli.loading import checked_by
+from elspeth.cli.references import require_run
 from elspeth.cli.view.already_done import already
 from elspeth.cli.view.logs import Log
 from elspeth.cli.view.result import SHAPE
@@ -34,6 +35,7 @@ def resume(
         dotenv=context.dotenv,
         reason=reason,
     )
+    require_run(run_id, for_settings="run")
     database = locate(context.database, os.environ, Path.cwd())
     context.shape = SHAPE | {"database": str(database.absolute())}
     try:

@@ -13,6 +13,7 @@ from elspeth.audit.query.reader import AuditReader
 from elspeth.cli import completion, output
 from elspeth.cli.commands.runs import shown_status
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
+from elspeth.cli.references import require_run
 from elspeth.cli.view.error_text import next_step
 from elspeth.cli.view.status_style import style_of
 from elspeth.errors import EXIT_OK, ElspethError
@@ -41,6 +42,7 @@ def command(context: CliContext, run_id: str) -> int:
 
     RUN_ID is a run's id, the beginning of one, or `latest`. Works while the run is driven, without disturbing it.
     """
+    require_run(run_id)
     with AuditReader(locate(context.database, os.environ, Path.cwd())) as reader:
         found = status(reader, run_id)
         path = reader.path

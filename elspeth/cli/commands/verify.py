@@ -13,6 +13,7 @@ from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
+from elspeth.cli.references import missing
 from elspeth.errors import EXIT_FAILED, EXIT_IN_PROGRESS, EXIT_OK, SettingsError
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def command(context: CliContext, target: str, outputs: bool) -> int:
     folder = Path(target)
     words = os.environ.get(SIGNING_KEY)
     key = words.encode() if words else None
-    if os.sep in target or folder.is_dir() or folder.is_file():
+    if os.sep in target or "." in target or folder.is_dir() or folder.is_file():
+        if not os.path.lexists(folder):
+            raise missing(folder)
         if outputs:
             raise SettingsError("--outputs needs the run's own database", next_step="elspeth verify RUN_ID --outputs")
         one_file = folder.exists() and not folder.is_dir()
