@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from elspeth.graph.flows import Flow, arriving, schema_of
 from elspeth.graph.model import Graph, Node
-from elspeth.plugins.contract import REFUSED
+from elspeth.plugins.contract import ERROR_FIELDS, REFUSED
 
 Headers = Mapping[str, Mapping[str, str]]
 
@@ -22,7 +22,9 @@ def known_fields(graph: Graph, plugins: Mapping[str, object], headers: Headers) 
     orders = [order for node in graph.of_kind("source") if (order := _order(node, headers.get(node.id))) is not None]
     found: dict[str, tuple[str, ...]] = {}
     for sink in graph.of_kind("sink"):
-        shapes = _shapes(graph, sink, flows, headers)
+        shapes = {
+            flow.certain if flow.certain == flow.possible else None for flow in _ways(graph, sink, flows, headers)
+        }
         own = next((order for order in orders if shapes == {frozenset(order)}), None)
         if own is None:
             continue
@@ -32,24 +34,41 @@ def known_fields(graph: Graph, plugins: Mapping[str, object], headers: Headers) 
     return found
 
 
-def _shapes(
-    graph: Graph, sink: Node, flows: Mapping[str, list[Flow]], headers: Headers
-) -> set[frozenset[str] | None]:  # fmt: skip
-    """The sets of fields of the rows that may come, without those that tell why one was refused; None: unknown."""
-    shapes = {_closed(flow) for flow in flows[sink.id]}
+def unlike_fields(graph: Graph, plugins: Mapping[str, object], headers: Headers) -> dict[str, tuple[str, ...]]:
+    """By sink the fields, in alphabetical order, that only some of its rows have because steps refused them early.
+
+    A sink is left out where no such rows come, or where a row might have any field.
+    """
+    flows = arriving(graph, plugins, headers)
+    found: dict[str, tuple[str, ...]] = {}
+    for sink in graph.of_kind("sink"):
+        ways = _ways(graph, sink, flows, headers)
+        possible = [flow.possible for flow in ways if flow.possible is not None]
+        if ERROR_FIELDS[-1] not in graph.evidence(sink.id) or not ways or len(possible) < len(ways):
+            continue
+        unlike = frozenset().union(*possible) - frozenset.intersection(*(flow.certain for flow in ways))
+        if unlike:
+            found[sink.id] = tuple(sorted(unlike))
+    return found
+
+
+def _ways(
+    graph: Graph, sink: Node, flows: Mapping[str, list[Flow]], headers: Headers, seen: frozenset[str] = frozenset()
+) -> list[Flow]:
+    """What is known of the rows that may come, refused ones too, without the fields that tell why one was refused."""
+    ways = list(flows[sink.id])
     for node in graph.nodes:
-        if not _refuses_into(node, sink):
+        if not _refuses_into(node, sink) or node.id in seen:
             continue
         if node.kind == "source":
             header = headers.get(node.id)
-            shapes.add(frozenset(header) if header is not None else None)
+            names = frozenset(header or ())
+            ways.append(Flow(names, names if header is not None else None, (node.id,)))
+        elif node.kind == "sink":
+            ways += _ways(graph, node, flows, headers, seen | {sink.id})
         else:
-            shapes |= {_closed(flow) for flow in flows[node.id]}
-    return shapes
-
-
-def _closed(flow: Flow) -> frozenset[str] | None:
-    return flow.certain if flow.certain == flow.possible else None
+            ways += flows[node.id]
+    return ways
 
 
 def _refuses_into(node: Node, sink: Node) -> bool:

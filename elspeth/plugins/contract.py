@@ -100,7 +100,8 @@ class Context:
     again when the run is resumed. `takes_refused` tells a sink that rows which a source refused come to it as well
     as others: those have the fields `REFUSED` beside their own. `evidence` names the fields that only refused rows
     have where rows of several kinds come to one sink, and `ERROR_FIELDS` wherever steps send what they refuse.
-    `fields` are those that the rows of a sink will have, in order, where that is known before the first one comes.
+    `fields` are those that the rows of a sink will have, in order, where that is known before the first one comes;
+    `unlike` those that only some have, because steps refused rows of several shapes.
     `keeps_replaced` tells a sink that the file whose place its output takes is nobody's work on record: it is copied.
     `idempotency_key` is the same for every try at the same row. Call `progress()` in long work: a node that calls it
     is slow, not hung.
@@ -116,6 +117,7 @@ class Context:
     takes_refused: bool = False
     evidence: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
     keeps_replaced: bool = False
     _beat: Any = None
     _prove: Any = None

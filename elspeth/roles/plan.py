@@ -27,6 +27,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     inline_limit: int = 65536
     headers: dict[str, str] = {}  # identifier -> name as found in the input
     fields: dict[str, tuple[str, ...]] = {}  # sink -> the fields of its rows, where they are known
+    unlike: dict[str, tuple[str, ...]] = {}  # sink -> fields that only some of its rows have
     keeps_replaced: tuple[str, ...] = ()  # sinks that copy the file whose place they take
     secrets: dict[str, str] = {}  # each credential, and what stands for it in anything written
     other_files: dict[str, str] = {}  # path -> what it is: files that no output may be

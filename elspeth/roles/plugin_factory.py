@@ -47,6 +47,7 @@ class PluginFactory:
             takes_refused=plan.graph.takes_refused(node_id),
             evidence=plan.graph.evidence(node_id),
             fields=plan.fields.get(node_id, ()),
+            unlike=plan.unlike.get(node_id, ()),
             keeps_replaced=node_id in plan.keeps_replaced,
             _beat=self._beat,
             _prove=lambda: prove_ownership(Path(plan.database), plan.run_id, plan.attempt),

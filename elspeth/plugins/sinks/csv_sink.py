@@ -152,8 +152,8 @@ class CsvSink(FileSink):
 
     def _columns_of(self, fields: Iterable[str]) -> tuple[str, ...]:
         """The columns of an output whose first row has these fields."""
-        extra = () if self._fixed else tuple(key for key in fields if key not in self._declared)
-        columns = self._declared + extra
+        more = () if self._fixed else dict.fromkeys((*fields, *self._context.unlike))
+        columns = self._declared + tuple(key for key in more if key not in self._declared)
         evidence = self._context.evidence
         if evidence and not self._fixed:
             # Rows of several shapes: those that were not refused leave the evidence empty.
@@ -220,7 +220,8 @@ class CsvSink(FileSink):
             missing = []
             extra = [key for key in extra if key not in REFUSED and key not in evidence]
         elif evidence:
-            missing = [column for column in missing if column not in evidence]
+            unlike = self._context.unlike
+            missing = [column for column in missing if column not in evidence and column not in unlike]
         if missing or extra:
             raise RowError(_misfit(missing, extra))
         values = [row.get(column) for column in columns]

@@ -34,7 +34,7 @@ from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.topology import AttemptOutcome, Predecessor, Topology
 from elspeth.errors import ENDING_SIGNALS, ElspethError, Interrupted, TakenOver, stopped_by
 from elspeth.execution.retry import RetryPolicy
-from elspeth.graph.known_fields import known_fields
+from elspeth.graph.known_fields import known_fields, unlike_fields
 from elspeth.outputs import SinkState
 from elspeth.roles.plan import AuditPlan, Plan, encode_plan
 from elspeth.runs.lifecycle.file_roles import own_files
@@ -78,6 +78,7 @@ def plan_of(
         inline_limit=settings.payload_store.inline_limit_bytes,
         headers=pipeline.headers,
         fields=known_fields(pipeline.graph, pipeline.plugins, pipeline.headers_by_source()),
+        unlike=unlike_fields(pipeline.graph, pipeline.plugins, pipeline.headers_by_source()),
         keeps_replaced=of_no_run(database, sinks),
         secrets=dict(pipeline.loaded.credentials),
         other_files={

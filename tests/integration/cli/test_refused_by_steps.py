@@ -28,6 +28,17 @@ transforms:
     options: {operations: [{target: half, expression: "row['a'] / 2"}, {target: x, expression: "10 / row['a']"}]}
     on_error: aside
 """
+TWO_MORE_STEPS = """
+transforms:
+  - {name: number, plugin: type_coerce, options: {conversions: [{field: a, to: int}]}, on_error: aside}
+  - name: halve
+    plugin: value_transform
+    options: {operations: [{target: half, expression: "row['a'] / 2"}]}
+  - name: share
+    plugin: value_transform
+    options: {operations: [{target: x, expression: "10 / row['a']"}]}
+    on_error: aside
+"""
 RUN = ("run", "--settings", "pipeline.yaml", "--execute", "--allow-all-failed")
 
 
@@ -74,6 +85,27 @@ def test_a_csv_of_refused_rows_alone_loses_none_that_lacks_a_later_field(tmp_pat
     assert list(rows[0]) == ["id", "a", "_error", "_node"]
     assert [(row["id"], row["_node"]) for row in rows] == [("1", "share"), ("2", "number")]
     assert "division by zero" in rows[0]["_error"]
+    assert outcomes == {"quarantined": 2, "completed": 1}
+
+
+@pytest.mark.parametrize("on", ["discard", "aside"])
+def test_a_csv_that_an_early_step_begins_has_columns_for_what_later_steps_refuse(tmp_path: Path, on: str) -> None:
+    outcomes = go(tmp_path, TWO_MORE_STEPS, OUT + "  aside: {plugin: csv, options: {path: aside.csv}}\n",
+                  "1,no\n2,0\n3,5\n", on=on)  # fmt: skip
+    rows = read(tmp_path / "aside.csv")
+    evidence = ["_line", "_error", "_raw", "_node"] if on == "aside" else ["_error", "_node"]
+    assert list(rows[0]) == ["id", "a", "half", *evidence]
+    assert [(row["id"], row["half"], row["_node"]) for row in rows] == [("1", "", "number"), ("2", "0.0", "share")]
+    assert outcomes == {"quarantined": 2, "completed": 1}
+
+
+def test_rows_that_passed_all_steps_and_rows_that_did_not_share_a_csv(tmp_path: Path) -> None:
+    steps = TWO_MORE_STEPS.replace("on_error: aside", "on_error: out")
+    outcomes = go(tmp_path, steps, OUT, "1,no\n2,0\n3,5\n", on="discard")
+    rows = read(tmp_path / "out.csv")
+    assert [(row["id"], row["half"], row["x"], row["_node"]) for row in rows] == [
+        ("1", "", "", "number"), ("2", "0.0", "", "share"), ("3", "2.5", "2.0", "")
+    ]  # fmt: skip
     assert outcomes == {"quarantined": 2, "completed": 1}
 
 
