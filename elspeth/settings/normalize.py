@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from elspeth.settings.model import Settings
 from elspeth.settings.problems import KeyPath, Positions, Problem, shown
 
 _COMMON = ("validate_input", "required_fields", "guaranteed_fields")
-_BESIDE = {
+BESIDE = {
     "source": ("on_validation_failure", *_COMMON),
     "sources": ("on_validation_failure", *_COMMON),
     "transforms": ("on_error", "pool_size", *_COMMON),
@@ -17,7 +18,7 @@ _BESIDE = {
 }
 """Keys that belong to the step, wherever they stand: Elspeth acts on them."""
 
-_INSIDE = {
+INSIDE = {
     "source": ("schema",),
     "sources": ("schema",),
     "transforms": ("schema",),
@@ -41,13 +42,13 @@ def steps(data: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
 
 def canonical(path: KeyPath) -> KeyPath:
     """The path at which a key stands after `normalise`."""
-    if not path or path[0] not in _BESIDE:
+    if not path or path[0] not in BESIDE:
         return path
     depth = 1 if path[0] == "source" else 2
     section = str(path[0])
-    if path[depth : depth + 1] == ("options",) and path[depth + 1 : depth + 2] and path[depth + 1] in _BESIDE[section]:
+    if path[depth : depth + 1] == ("options",) and path[depth + 1 : depth + 2] and path[depth + 1] in BESIDE[section]:
         return path[:depth] + path[depth + 1 :]
-    if path[depth : depth + 1] and path[depth] in _INSIDE[section]:
+    if path[depth : depth + 1] and path[depth] in INSIDE[section]:
         return (*path[:depth], "options", *path[depth:])
     return path
 
@@ -57,7 +58,7 @@ def normalise(data: dict[str, Any], positions: Positions, lines: dict[KeyPath, i
 
     `lines` is extended, so that a key that was moved is still found on its line. Empty sections are taken out.
     """
-    for section in [key for key, value in data.items() if value is None]:
+    for section in [key for key, value in data.items() if value is None and key in Settings.model_fields]:
         del data[section]
     problems = []
     for path, step in steps(data):
@@ -66,12 +67,12 @@ def normalise(data: dict[str, Any], positions: Positions, lines: dict[KeyPath, i
         options = step.setdefault("options", {})
         if not isinstance(options, dict):
             continue
-        for key in _BESIDE[str(path[0])]:
+        for key in BESIDE[str(path[0])]:
             if key in options:
                 value = options.pop(key)
                 problems += _place(step, key, value, (*path, "options", key), (*path, key), positions)
                 follow(lines, (*path, "options", key), (*path, key))
-        for key in _INSIDE[str(path[0])]:
+        for key in INSIDE[str(path[0])]:
             if key in step:
                 value = step.pop(key)
                 problems += _place(options, key, value, (*path, key), (*path, "options", key), positions)

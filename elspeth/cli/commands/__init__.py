@@ -17,6 +17,7 @@ COMMANDS: dict[str, Entry] = {
     "status": Entry("elspeth.cli.commands.status:command", "Show one run: counts, processes, what happened to it."),
     "health": Entry("elspeth.cli.commands.health:command", "Answer a container's health check."),
     "plugins": Entry("elspeth.cli.commands.plugins:command", "List plugins, and what each one takes."),
+    "schema": Entry("elspeth.cli.commands.schema:command", "Print the JSON Schema of pipeline files, for editors."),
     "graph": Entry("elspeth.cli.commands.graph:command", "Draw a pipeline, or a run with its counts."),
     "explain": Entry("elspeth.cli.commands.explain:command", "Tell the whole story of a row."),
     "verify": Entry(

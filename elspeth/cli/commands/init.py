@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from elspeth.cli.context import CliContext, Examples, json_option, pass_context
 from elspeth.errors import EXIT_OK, SettingsError, Temporary
 
 PIPELINE = """\
+# yaml-language-server: $schema=pipeline.schema.json
 # A pipeline: a source is read row by row, each row passes the steps below, and ends in one of the sinks.
 # Check it:   elspeth validate --settings pipeline.yaml
 # Try it:     elspeth run --settings pipeline.yaml            (shows what it would do, and does nothing)
@@ -58,7 +60,8 @@ id,customer,amount
 6,Fay,40
 """
 
-FILES = {"pipeline.yaml": PIPELINE, "input.csv": INPUT}
+SCHEMA = "pipeline.schema.json"
+FILES = ("pipeline.yaml", "input.csv", SCHEMA)
 
 
 @click.command(
@@ -73,7 +76,7 @@ FILES = {"pipeline.yaml": PIPELINE, "input.csv": INPUT}
 @json_option
 @pass_context
 def command(context: CliContext, directory: Path) -> int:
-    """Write a small working pipeline into DIR: a commented pipeline.yaml and an input.csv.
+    """Write a small working pipeline into DIR: a commented pipeline.yaml, an input.csv, and what editors complete by.
 
     Files that are there already are never overwritten.
     """
@@ -86,7 +89,7 @@ def command(context: CliContext, directory: Path) -> int:
         )
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, text in FILES.items():
+        for name, text in zip(FILES, (PIPELINE, INPUT, _schema()), strict=True):
             with (directory / name).open("x", encoding="utf-8") as file:
                 file.write(text)
     except OSError as error:
@@ -101,3 +104,9 @@ def command(context: CliContext, directory: Path) -> int:
         return EXIT_OK
     output.result("\n".join([*(f"wrote {directory / name}" for name in FILES), "", "Run it with:", f"  {step}"]))
     return EXIT_OK
+
+
+def _schema() -> str:
+    from elspeth.runs.views.settings_schema import settings_schema  # builds all plugins' options, so only here
+
+    return json.dumps(settings_schema(), indent=1) + "\n"

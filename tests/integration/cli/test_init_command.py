@@ -5,7 +5,10 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from tests.kit.processes.running import ELSPETH, elspeth, environment, tree
+import jsonschema
+import yaml
+
+from tests.kit.processes.running import ELSPETH, EXAMPLES, elspeth, environment, tree
 
 
 def test_what_init_writes_runs_with_the_command_that_it_names(tmp_path: Path) -> None:
@@ -42,5 +45,27 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_sentence(tmp_path: Path) ->
 
 def test_init_tells_programs_what_it_wrote(tmp_path: Path) -> None:
     told = json.loads(elspeth("init", "here", "--json", cwd=tmp_path).stdout)
-    assert told["files"] == ["here/pipeline.yaml", "here/input.csv"]
+    assert told["files"] == ["here/pipeline.yaml", "here/input.csv", "here/pipeline.schema.json"]
     assert told["next_command"] == "cd here && elspeth run --settings pipeline.yaml --execute"
+
+
+def test_what_init_writes_is_completed_and_checked_by_editors(tmp_path: Path) -> None:
+    assert elspeth("init", ".", cwd=tmp_path).returncode == 0
+    first, _, rest = (tmp_path / "pipeline.yaml").read_text().partition("\n")
+    assert first == "# yaml-language-server: $schema=pipeline.schema.json"
+    schema = json.loads((tmp_path / "pipeline.schema.json").read_text())
+    assert schema == json.loads(elspeth("schema", cwd=tmp_path).stdout)
+    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(rest))
+
+
+def test_the_schema_knows_plugins_of_ones_own(tmp_path: Path) -> None:
+    plugin = EXAMPLES / "plugins" / "mask_transform.py"
+    done = elspeth("schema", "--file", plugin, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = [
+        each["if"]["properties"]["plugin"]["const"] for each in json.loads(done.stdout)["$defs"]["Transform"]["allOf"]
+    ]
+    assert "mask" in names
+    missing = elspeth("schema", "--file", "nothing.py", cwd=tmp_path)
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "nothing.py" in missing.stderr
