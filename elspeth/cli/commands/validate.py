@@ -12,6 +12,7 @@ import click
 from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, dotenv_option, json_option, pass_context
 from elspeth.cli.loading import file_of, load
+from elspeth.cli.view.expectations import audit_line, audit_size, field_lines
 from elspeth.cli.view.plan import cautions
 from elspeth.errors import EXIT_OK, ElspethError, SettingsError
 from elspeth.graph.steps import steps_of
@@ -67,6 +68,9 @@ def command(context: CliContext, file: Path | None, option: Path | None, assignm
         output.result_json(_value(pipeline, warnings))
         return EXIT_OK
     output.result(_text(pipeline))
+    for line in field_lines(pipeline):
+        output.result(line)
+    output.result(f"Audit trail of a run: {audit_line(audit_size(pipeline))}")
     for line in warnings:
         output.result(f"{output.styled('warning:', 'yellow')} {line}")
     run = output.command("elspeth", "run", "--settings", settings)
@@ -119,6 +123,8 @@ def _value(pipeline: Pipeline, warnings: list[str]) -> dict[str, Any]:
         "exit_code": EXIT_OK,
         "problems": [],
         "warnings": warnings,
+        "fields": pipeline.headers_by_source(),
+        "audit_bytes": audit_size(pipeline),
         "nodes": [{"id": node.id, "kind": node.kind, "plugin": node.plugin} for node in pipeline.graph.nodes],
         "sinks": [
             {"id": node.id, "plugin": node.plugin, "delivery": cast("Sink", pipeline.plugins[node.id]).delivery}

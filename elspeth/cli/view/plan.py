@@ -11,6 +11,7 @@ from typing import Any
 from elspeth.audit.query import locate
 from elspeth.audit.query.reader import AuditReader
 from elspeth.cli import output
+from elspeth.cli.view.expectations import audit_line, audit_size, field_lines
 from elspeth.errors import ElspethError, Temporary
 from elspeth.graph import picture
 from elspeth.outputs import OutputInfo
@@ -42,13 +43,18 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do. `folders` would be created."""
+    """What a run would do. `folders` would be created.
+
+    `fields` are, by source, the names in rows and as they stand in its header; `audit_bytes` is an estimate.
+    """
 
     settings: str
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
+    fields: dict[str, dict[str, str]]
     database: str
     database_effect: str
+    audit_bytes: int | None
     folders: tuple[str, ...]
     checkpoints: str
     workers: int
@@ -67,6 +73,7 @@ class Plan:
             output.styled(f"Plan for {self.settings}", "bold"),
             picture.text(pipeline.graph, width=output.width()).rstrip("\n"),
             output.table(["source", "plugin", "file", "size"], inputs),
+            *(["\n".join(lines)] if (lines := field_lines(pipeline)) else []),
             output.table(["sink", "plugin", "file", "will be", "delivery"], outputs),
             "\n".join(self._driven()),
         ]
@@ -78,7 +85,7 @@ class Plan:
 
     def _driven(self) -> list[str]:
         lines = [
-            f"Audit trail  {self.database}: {self.database_effect}",
+            f"Audit trail  {self.database}: {self.database_effect}; {audit_line(self.audit_bytes)}",
             f"Checkpoints  {self.checkpoints}",
             f"Workers      up to {self.workers}",
         ]
@@ -100,8 +107,10 @@ def plan(pipeline: Pipeline, database: Path, foreseen: Sequence[str] = ()) -> Pl
             for node in pipeline.graph.of_kind("source")
         ),
         outputs=outputs,
+        fields=pipeline.headers_by_source(),
         database=str(database),
         database_effect=_database_effect(database),
+        audit_bytes=audit_size(pipeline),
         folders=tuple(folders),
         checkpoints=_checkpoints(pipeline.settings.checkpoint),
         workers=pipeline.settings.concurrency.max_workers,

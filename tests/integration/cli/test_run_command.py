@@ -47,6 +47,44 @@ def test_the_plan_shows_all_that_would_happen(threshold: Path) -> None:
     assert shown.endswith("nothing was run or written. To run it:\n  elspeth run --settings pipeline.yaml --execute\n")
 
 
+WIDE = ",".join(f"Column {number}" for number in range(20))
+
+
+@pytest.mark.parametrize(("header", "line"), [("id,amount", "{0},5"), (f"id,{WIDE}", "{0}" + ",a value" * 20)])
+@pytest.mark.parametrize("steps", [0, 2])
+def test_plan_and_validate_say_about_how_large_the_audit_trail_will_be(
+    tmp_path: Path, header: str, line: str, steps: int
+) -> None:
+    (tmp_path / "input.csv").write_text(header + "\n" + "".join(line.format(n) + "\n" for n in range(2000)))
+    operation = "{{plugin: value_transform, name: s{0}, options: {{operations: [{{target: t{0}, expression: '1'}}]}}}}"
+    (tmp_path / "pipeline.yaml").write_text(
+        "source: {plugin: csv, options: {path: input.csv, schema: {fields: dynamic}, on_validation_failure: discard}}\n"
+        f"transforms: [{', '.join(operation.format(n) for n in range(steps))}]\n"
+        "sinks: {output: {plugin: csv, options: {path: output.csv}}}\n"
+        "default_sink: output\n"
+    )
+    size = json.loads(elspeth("run", "--json", cwd=tmp_path).stdout)["plan"]["audit_bytes"]
+    assert json.loads(elspeth("validate", "--json", cwd=tmp_path).stdout)["audit_bytes"] == size
+    for command in ("run", "validate"):
+        assert "(an estimate from the inputs' sizes and the steps)" in elspeth(command, cwd=tmp_path).stdout
+    assert (done := elspeth("run", "--execute", cwd=tmp_path)).returncode == 0, done.stderr
+    assert 0.5 < size / (tmp_path / "runs" / "audit.db").stat().st_size < 2
+
+
+def test_plan_and_validate_show_what_the_columns_are_called_in_rows(tmp_path: Path) -> None:
+    (tmp_path / "input.csv").write_text("id,Customer ID,1st value\n1,2,3\n")
+    (tmp_path / "pipeline.yaml").write_text(
+        "source: {plugin: csv, options: {path: input.csv, schema: {fields: dynamic}, on_validation_failure: discard}}\n"
+        "sinks: {output: {plugin: csv, options: {path: output.csv}}}\n"
+        "default_sink: output\n"
+    )
+    fields = {"id": "id", "Customer_ID": "Customer ID", "_1st_value": "1st value"}
+    assert json.loads(elspeth("run", "--json", cwd=tmp_path).stdout)["plan"]["fields"] == {"source": fields}
+    for command in ("run", "validate"):
+        shown = elspeth(command, cwd=tmp_path).stdout
+        assert "Fields of source: id, 'Customer ID' -> Customer_ID, '1st value' -> _1st_value\n" in shown
+
+
 def test_the_plan_names_what_cannot_be_promised(threshold: Path) -> None:
     (threshold / "own.py").write_text(
         "from elspeth.plugins.contract import Transform\n"
