@@ -6,12 +6,13 @@ import hashlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from elspeth import canonical
 from elspeth.audit.chain import digests, signing
-from elspeth.audit.chain.layouts import FIRST, LAYOUTS, NEWEST, layout_of
+from elspeth.audit.chain.layouts import FIRST, LAYOUTS, NEWEST, Layout, layout_of
 from elspeth.audit.chain.records import COLUMNS, FIXED
 from elspeth.audit.store import schema
 from elspeth.audit.store.past_schemas import PAST
@@ -24,8 +25,14 @@ PINNED = {
 """A hash of each layout's columns. A layout that is kept in `tests/kit/fixtures` was released: it is never changed, and
 what differs is a layout with a new number. Only the hash of one that no release wrote may be put here anew."""
 
+DIGESTED = {1: "fa8e157f14341ebe", 2: "bd950252c1a8aacb"}
+"""A hash of what each layout makes of the same records: what is digested, and in which form, is pinned as well."""
+
 KEPT = {1: "777861e72d4091f4"}
 """And of each past schema."""
+
+NEWEST_SCHEMA = "7e68c1b79c880e13"
+"""And of the newest. It may be pinned anew with a layout that no release wrote, and is a past one with the next."""
 
 
 @pytest.mark.parametrize("number", LAYOUTS)
@@ -39,8 +46,42 @@ def test_a_layout_is_what_it_was(number: int) -> None:
     assert canonical.sha256(value)[:16] == PINNED[number]
 
 
+def sample(layout: Layout) -> dict[str, list[tuple[Any, ...]]]:
+    """Two records for each table, with text, numbers and nothing in turn; of the second, nothing can be purged."""
+    values: tuple[Any, ...] = ("ä\n", 7, 0.25, None, -1, "")
+
+    def value(table: str, column: str, at: int, no: int) -> Any:
+        if column in layout.purgeable.get(table, ()):
+            return None if no else f'{{"of":{at}}}'
+        return values[at % len(values)] if at else f"k{no}"
+
+    return {
+        table: [tuple(value(table, column, at, no) for at, column in enumerate(columns)) for no in range(2)]
+        for table, columns in layout.columns.items()
+    }
+
+
+@pytest.mark.parametrize("number", LAYOUTS)
+def test_what_a_layout_makes_of_records_is_what_it_made(number: int) -> None:
+    layout = LAYOUTS[number]
+    parts = [digests.digest_table(table, records, layout) for table, records in sample(layout).items()]
+    assert [part.table for part in parts if part.purgeable_digest] == [
+        table for table in layout.columns if table in layout.purgeable
+    ]
+    marks = [[part.marks.hex(), (part.purgeable_marks or b"").hex()] for part in parts]
+    commit = digests.digest_commit("0" * 64, "mf3k2a9x", 2, 7, "t", parts, layout)
+    assert canonical.sha256([commit, marks])[:16] == DIGESTED[number]
+
+
+def test_the_newest_schema_is_what_it_was() -> None:
+    with closing(sqlite3.connect(":memory:")) as database:
+        schema.create(database)
+        made = sorted((kind, name, sql) for (kind, name), sql in schema._objects(database).items())
+    assert canonical.sha256([list(one) for one in made])[:16] == NEWEST_SCHEMA
+
+
 def test_every_layout_is_pinned_and_each_but_the_newest_has_runs_that_are_kept() -> None:
-    assert set(PINNED) == set(LAYOUTS)
+    assert set(PINNED) == set(DIGESTED) == set(LAYOUTS)
     assert set(LAYOUTS) - {NEWEST.number} <= set(layouts())
     assert set(PAST) == set(LAYOUTS) - {NEWEST.number}
 
