@@ -134,6 +134,7 @@ EXPORT = _with(
     WRITE, ("default_sink: low\n", "default_sink: low\nlandscape: {export: {enabled: true, sink: evidence}}\n"),
     ("sinks:\n", "sinks:\n  evidence: {plugin: json, options: {path: exported/evidence.jsonl, mode: append}}\n"),
 )  # fmt: skip
+BATCHES = _with(BATCHING, _FEW) + "payload_store: {inline_limit_bytes: 20}\n"
 SLOW = _with(
     WRITE, ("transforms:\n", "plugins: [delay.py]\ntransforms:\n  - {plugin: delay, options: {seconds: 0.01}}\n")
 )
@@ -193,7 +194,7 @@ SCENARIOS = (
     Scenario("journal", _pipeline(JOURNAL), _died_and_resumed("audit.before_journal:2")),
     Scenario("payloads", _pipeline(PAYLOADS), _died_and_resumed("audit.in_transaction:2")),
     Scenario("join", _pipeline(JOIN), _died_and_resumed("sink.after_flush:2"), recompute=False),
-    Scenario("aggregation", _pipeline(_with(BATCHING, _FEW)), _died_and_resumed("stage.after_send:2"), recompute=False),
+    Scenario("aggregation", _pipeline(BATCHES), _died_and_resumed("stage.after_send:2"), recompute=False),
     Scenario("export", _pipeline(EXPORT, ("exported/evidence.jsonl", '{"an": "earlier export"}\n')),
              _died_and_resumed("main.after_shutdown:1"), recompute=False),
     Scenario("take-over", _pipeline(SLOW), (Step((*RESUME, "--take-over")),), before=_frozen, recompute=False),
