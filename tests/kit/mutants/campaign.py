@@ -2,7 +2,7 @@
 
 The tree is copied once. Each mutant is made in the copy, the tests that should notice it are run there, folder by
 folder until one fails, and it is taken back. A mutant that no test notices survives: a test is missing, or the change
-changes nothing (it is equivalent), which is said in `EQUIVALENT` beside it with its reason.
+changes nothing that anybody could notice (it is equivalent).
 """
 
 from __future__ import annotations
