@@ -44,13 +44,13 @@ def convert(connection: sqlite3.Connection, path: Path, notify: Notify) -> tuple
         )
     altered = schema.altered(connection)
     there = [table for table in altered if table in schema.tables(connection)]
+    runs = [run_id for (run_id,) in connection.execute("SELECT run_id FROM runs ORDER BY run_id")]
     _require_room(connection, path, there)
     connection.execute("PRAGMA legacy_alter_table = ON")  # somebody's view of a table stays one of that table
     for place, (table, statement) in enumerate(altered.items(), 1):
         notify(f"version {before} to {schema.VERSION}: table {place} of {len(altered)}, {table}")
         _renew(connection, table, statement, table in there)
     audited = [table for table in there if table in NEWEST.columns]
-    runs = [run_id for (run_id,) in connection.execute("SELECT run_id FROM runs ORDER BY run_id")]
     for place, run_id in enumerate(runs, 1):
         notify(f"version {before} to {schema.VERSION}: comparing run {place} of {len(runs)}, {run_id}")
         for table in audited:
@@ -58,6 +58,8 @@ def convert(connection: sqlite3.Connection, path: Path, notify: Notify) -> tuple
     for table in there:
         if table not in audited:
             _compare_whole(connection, table)
+        elif _count(connection, OLD + table) != _count(connection, table):  # a record that belongs to no run
+            raise _bent(table)
         connection.execute(f'DROP TABLE "{OLD}{table}"')
     schema.stamp(connection)
     if left := [sentence for sentence in schema.differences(connection) if not sentence.endswith("was added")]:
@@ -107,6 +109,10 @@ def _compare(connection: sqlite3.Connection, run_id: str, table: str) -> None:
         was, now = (_lines(connection, name, table, run_id, commit_no) for name in (OLD + table, table))
         if any(one != other for one, other in zip_longest(was, now)):
             raise _bent(f"{table} of commit {commit_no} of run {run_id}")
+
+
+def _count(connection: sqlite3.Connection, table: str) -> int:
+    return int(connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])
 
 
 def _compare_whole(connection: sqlite3.Connection, table: str) -> None:
