@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from elspeth.audit.export.journal import Journal
 from elspeth.audit.query.reader import AuditReader
 from tests.kit.fixtures.tampering import tampering
 from tests.kit.fixtures.unpack import KEY, run_ids, unpack
-from tests.kit.processes.running import elspeth
+from tests.kit.processes.running import EXAMPLES, elspeth
 
 HELD = [(0, 3, 4), (1, 2, 3), (2, 3, 4)]
 """Of the first three runs in `signed`, the last of the commits that were not signed, and the commit behind them."""
@@ -103,3 +104,22 @@ def test_what_does_not_hold_is_not_said_to_hold_by_anything(change: str, folder:
     done = elspeth("verify", run, cwd=folder, ELSPETH_SIGNING_KEY=KEY)
     assert done.returncode == 1
     assert "they hold by" not in done.stdout
+
+
+def test_what_was_never_signed_holds_without_the_key_and_not_with_it(tmp_path: Path) -> None:
+    kept = unpack("completed", tmp_path / "kept", layout=1)
+    (run,) = run_ids(kept)
+    now = tmp_path / "now"
+    shutil.copytree(EXAMPLES / "threshold", now, ignore=shutil.ignore_patterns("output", "runs", "state"))
+    for words in (("run", "--execute", "--set", "landscape.dump_to_jsonl=true"), ("export", "latest", "-o", "export")):
+        done = elspeth(*words, cwd=now)
+        assert done.returncode == 0, done.stderr
+    (journal,) = (now / "runs").glob("*.jsonl")
+    for folder, target in (
+        (kept, run), (kept, "export/"), (kept, f"runs/audit.{run}.jsonl"), (now, "latest"), (now, "export/"),
+        (now, journal),
+    ):  # fmt: skip
+        assert elspeth("verify", target, cwd=folder).returncode == 0, target
+        unsigned = elspeth("verify", target, cwd=folder, ELSPETH_SIGNING_KEY=KEY)
+        assert unsigned.returncode == 1, target
+        assert "is not signed" in unsigned.stdout
