@@ -156,6 +156,12 @@ class AuditReader:
         row = self._one(f"SELECT count(*) FROM rows WHERE {where}", values)
         return int(row[0]) if row else 0
 
+    def refusal_count(self, run_id: str) -> int:
+        """How many reasons why a source refused a row are recorded."""
+        where, values = _of(run_id, "error_id")
+        row = self._one(f"SELECT count(error) FROM validation_errors WHERE {where}", values)
+        return int(row[0]) if row else 0
+
     def token_count(self, run_id: str) -> int:
         """How many tokens of a run are recorded."""
         where, values = _of(run_id, "token_id")

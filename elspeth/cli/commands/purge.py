@@ -78,7 +78,7 @@ def command(
             output.message(f"Run {candidate.run.run_id} {candidate.refusal}: left alone.")
             continue
         value: dict[str, Any] = {"run_id": candidate.run.run_id, "rows": candidate.rows,
-                                 "ended_at": candidate.run.completed_at}  # fmt: skip
+                                 "ended_at": candidate.run.completed_at, "reasons_kept": candidate.reasons}  # fmt: skip
         if not dry_run:
             purged = purge.purge(path, candidate.run, whole=whole, reason=reason)
             value |= {"payloads": purged.payloads, "payloads_kept": purged.kept, "tails": purged.tails}
@@ -108,4 +108,11 @@ def _sentence(value: dict[str, Any], *, whole: bool, dry_run: bool) -> str:
         words += f", and {output.count(value['tails'], 'copy of a cut tail', 'copies of cut tails')}"
     if value.get("payloads_kept"):
         words += f"; {output.count(value['payloads_kept'], 'payload')} stay, for another run may need them"
-    return words + "."
+    words += "."
+    if value["reasons_kept"]:
+        why, stay = output.count(value["reasons_kept"], "reason"), "would stay" if dry_run else "stay"
+        words += (
+            f"\n  {why} why the source refused a row {stay}, and may quote a value of it: "
+            "the chain of evidence covers them. --whole removes them, too."
+        )
+    return words

@@ -30,10 +30,15 @@ _UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minute
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A run that a purge is about. `refusal` says why nothing of it is purged, as the end of a sentence."""
+    """A run that a purge is about. `refusal` says why nothing of it is purged, as the end of a sentence.
+
+    `reasons` counts why the source refused rows: such a sentence may quote a value, and only `whole` removes it, for
+    the chain covers it together with what stays.
+    """
 
     run: Run
     rows: int
+    reasons: int
     refusal: str | None = None
 
 
@@ -70,10 +75,10 @@ def candidates(
     """
     if reference is not None:
         run = reader.run(reference)
-        return [Candidate(run, reader.row_count(run.run_id), _refusal(run))]
+        return [_candidate(reader, run, whole)]
     now = now or datetime.now(UTC)
     return [
-        Candidate(run, reader.row_count(run.run_id), _refusal(run))
+        _candidate(reader, run, whole)
         for run in reader.runs()
         if (kept := older_than if older_than is not None else retention(run)) is not None
         and now - _time(run.completed_at or run.started_at) > kept
@@ -113,6 +118,11 @@ def purge(database: Path, run: Run, *, whole: bool, reason: str | None) -> Purge
             expected_attempt=run.attempt,
         )  # fmt: skip
     return Purged(run.run_id, gone, len(kept), _remove([tail] for tail in tails))
+
+
+def _candidate(reader: AuditReader, run: Run, whole: bool) -> Candidate:
+    reasons = 0 if whole else reader.refusal_count(run.run_id)
+    return Candidate(run, reader.row_count(run.run_id), reasons, _refusal(run))
 
 
 def _refusal(run: Run) -> str | None:

@@ -176,3 +176,50 @@ def test_the_room_is_given_back_and_never_needed_twice(tmp_path: Path) -> None:
     assert elspeth("purge", "--run", "latest", cwd=tmp_path).returncode == 0
     assert database.stat().st_size < before - 20_000 * 400 * 0.9
     assert elspeth("verify", "latest", cwd=tmp_path).returncode == 0
+
+
+PICKY = """
+from elspeth.plugins.contract import RowError, Transform
+
+
+class Picky(Transform):
+    name = "picky"
+
+    def process(self, row, ctx):
+        if row["id"] == 2:
+            raise RowError(f"cannot take SECRET {row['customer']}")
+        return row
+"""
+
+
+def test_what_explain_shows_is_gone_after_a_purge_or_is_said_to_stay(tmp_path: Path) -> None:
+    (tmp_path / "picky.py").write_text(PICKY)
+    (tmp_path / "input.csv").write_text("id,customer,amount\n1,SECRETADA,5\n2,SECRETBO,7\n3,SECRETCY,SECRET\n")
+    (tmp_path / "pipeline.yaml").write_text(
+        "plugins: [picky.py]\n"
+        "source:\n"
+        "  plugin: csv\n"
+        "  on_validation_failure: bad\n"
+        "  options: {path: input.csv, schema: {mode: free, fields: ['id: int', 'amount: int']}}\n"
+        "transforms: [{plugin: picky, on_error: bad}]\n"
+        "gates: [{name: rich, condition: \"row['customer'] != 'x'\", routes: {'true': out, 'false': out}}]\n"
+        "sinks:\n"
+        "  out: {plugin: csv, options: {path: out.csv}}\n"
+        "  bad: {plugin: csv, options: {path: bad.csv}}\n"
+        "default_sink: out\n"
+    )
+    assert (done := elspeth("run", "--execute", cwd=tmp_path)).returncode == 0, done.stderr
+    kept = "1 reason why the source refused a row"
+    assert f"{kept} would stay" in elspeth("purge", "--run", "latest", "--dry-run", cwd=tmp_path).stdout
+    assert f"{kept} stay, and may quote a value" in elspeth("purge", "--run", "latest", cwd=tmp_path).stdout
+    stories = [elspeth("explain", "--row", str(row), *more, cwd=tmp_path).stdout for row in range(3) for more in
+               ([], ["--full"], ["--json"])]  # fmt: skip
+    shown = [line for story in stories for line in story.splitlines() if "SECRET" in line]
+    assert len(shown) == 3
+    assert all("expected int, found 'SECRET'" in line for line in shown)
+    assert "Why the source refused it stays" in stories[-3]
+    whole = elspeth("purge", "--run", "latest", "--whole", cwd=tmp_path)
+    assert "reason" not in whole.stdout
+    for path in (tmp_path / "runs").glob("audit.db*"):
+        assert b"SECRET" not in path.read_bytes()
+    assert elspeth("verify", "latest", cwd=tmp_path).returncode == 0
