@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -20,6 +21,9 @@ OPEN_FILES = 64
 """Contents that wait to be brought to disk together; each holds a file open."""
 
 _REFERENCE = re.compile(r"[0-9a-f]{64}")
+
+
+_PARTIAL = ".partial"
 
 
 class NotAReference(ValueError):
@@ -64,7 +68,7 @@ class PayloadStore:
                 self._folders.add(path.parent)
                 return reference
             path.parent.mkdir(parents=True, exist_ok=True)
-            fd, partial_file = create_private(path.parent, f"{path.name[:16]}.", ".partial")
+            fd, partial_file = _create_partial(path)
             self._unsynced[reference] = fd, partial_file
             write_all(fd, content)
             crash_point("payloads.after_put")
@@ -88,6 +92,27 @@ class PayloadStore:
             self._named |= self._folders
             self._folders.clear()
             crash_point("payloads.after_sync")
+
+    def remove_leftovers(self) -> int:
+        """Remove what processes that died had begun to write, and no record names; answers how many. Raises `OSError`.
+
+        Who is still writing holds a lock on his file.
+        """
+        gone = 0
+        for path in self.base.glob(f"??/*{_PARTIAL}"):
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue  # it has its name by now
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+                gone += 1
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(fd)
+        return gone
 
     def get(self, reference: str) -> bytes:
         """The content behind a reference. Raises `FileNotFoundError`, or `ValueError` if it is not what it was."""
@@ -126,3 +151,17 @@ class PayloadStore:
                 details=("Everything up to the last commit is kept.",),
                 next_step="Mend it, then: elspeth resume latest",
             ) from error
+
+
+def _create_partial(path: Path) -> tuple[int, Path]:
+    """A locked file beside the one that is to be: who removes leftovers sees that it is none. Raises `OSError`."""
+    while True:
+        fd, partial_file = create_private(path.parent, f"{path.name[:16]}.", _PARTIAL)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # just taken for a leftover
+            os.close(fd)
+            continue
+        if os.fstat(fd).st_nlink:
+            return fd, partial_file
+        os.close(fd)

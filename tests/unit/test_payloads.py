@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import stat
@@ -67,6 +68,43 @@ def test_the_way_to_the_store_is_synced_only_for_a_folder_that_was_not_there(dis
     store.sync()
     assert ("sync", str(tmp_path / "payloads")) in disk.calls
     assert disk.unsynced() == []
+
+
+def test_only_what_nobody_is_writing_any_more_is_a_leftover(tmp_path: Path) -> None:
+    dead, living = PayloadStore(tmp_path / "payloads"), PayloadStore(tmp_path / "payloads")
+    left = dead.put(b"one")
+    ((fd, partial_file),) = dead._unsynced.values()
+    os.close(fd)  # as death does
+    reference = living.put(b"other")
+    assert living.remove_leftovers() == 1
+    assert not partial_file.exists()
+    living.sync()
+    assert living.get(reference) == b"other"
+    assert living.remove_leftovers() == 0
+    assert not living.path(left).exists()
+
+
+@pytest.mark.parametrize("when", ["before the lock", "behind the lock"])
+def test_a_file_that_was_just_taken_for_a_leftover_is_begun_anew(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, tried = fcntl.flock, []
+
+    def disturbed(fd: int, operation: int) -> None:
+        tried.append(fd)
+        if len(tried) == 1:
+            path = Path(f"/proc/self/fd/{fd}").readlink()
+            path.unlink()
+            if when == "before the lock":
+                raise BlockingIOError
+        real(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", disturbed)
+    store = PayloadStore(tmp_path / "payloads")
+    reference = store.put(b"one")
+    store.sync()
+    assert len(tried) == 2
+    assert store.get(reference) == b"one"
 
 
 def test_what_a_process_that_died_left_without_a_durable_name_gets_one(disk: Disk, tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ def purge(database: Path, run: Run, *, whole: bool, reason: str | None) -> Purge
         with AuditReader(database) as reader:
             kept = _still_needed(reader, run, mine)
         gone = _remove(_places(run, mine - kept))
+        _remove_leftovers(run)
     if whole:
         operate(
             database, run_id=run.run_id, action=REMOVE, reason=reason, changes={}, detail=verdict,
@@ -194,6 +195,18 @@ def _remove(all_places: Iterable[list[Path]]) -> int:
         folders.update(path.parent for path in places if path.parent.is_dir())
     together(partial(sync_folder, folder) for folder in sorted(folders))
     return gone
+
+
+def _remove_leftovers(run: Run) -> None:
+    """What workers that were killed had begun to write into the payload store holds data of rows, too."""
+    for base in bases_of(run.settings_json, run.working_directory):
+        try:
+            PayloadStore(base).remove_leftovers()
+        except OSError as error:
+            raise ElspethError(
+                f"{error.filename or base} could not be removed: {error.strerror or error}",
+                next_step="mend it, then purge again",
+            ) from error
 
 
 def _unlink(places: list[Path]) -> bool:

@@ -71,9 +71,16 @@ def copied(folder: Path) -> Path:
 
 
 def survivors(mutants: Sequence[Mutant], copy: Path) -> Iterator[Mutant]:
-    """Those that no test notices; each mutant is said as it is tried."""
+    """Those that no test notices; each mutant is said as it is tried.
+
+    Raises `AssertionError` where a test that fails with a mutant fails without it, too.
+    """
+    sound: set[str] = set()
     for number, mutant in enumerate(mutants, 1):
         by = notices(copy, mutant)
+        if by is not None and by not in sound:
+            assert passes(copy, by), f"{by} fails as it is"
+            sound.add(by)
         print(f"{number}/{len(mutants)} {'noticed' if by else 'SURVIVED'}: {mutant.name}", flush=True)
         if by is None:
             yield mutant

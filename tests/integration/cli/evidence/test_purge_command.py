@@ -129,6 +129,15 @@ def test_payloads_go_too_unless_another_run_needs_them(folder: Path) -> None:
     assert elspeth("verify", "latest", cwd=folder).returncode == 0
 
 
+def test_what_a_killed_worker_had_begun_to_write_into_the_payload_store_goes_too(folder: Path, tmp_path: Path) -> None:
+    arms = {"CRASH_POINT": f"payloads.after_put:3:{tmp_path / 'mark'}"}
+    assert elspeth("run", "--settings", "pipeline.yaml", "--execute", cwd=folder, **arms).returncode == 0
+    assert [name for name in payloads(folder) if name.endswith(".partial")]
+    assert elspeth("purge", "--run", "latest", cwd=folder).returncode == 0
+    assert payloads(folder) == set()
+    assert elspeth("verify", "latest", cwd=folder).returncode == 0
+
+
 def test_a_purge_that_was_killed_is_finished_by_the_same_command(folder: Path, tmp_path: Path) -> None:
     assert elspeth("run", "--settings", "pipeline.yaml", "--execute", cwd=folder).returncode == 0
     killed = elspeth("purge", "--run", "latest", cwd=folder, CRASH_POINT=f"audit.in_purge:3:{tmp_path / 'mark'}")
