@@ -152,10 +152,10 @@ def _bug(error: Exception, context: CliContext) -> int:
         refused.__cause__ = error
         return _fail(refused, context)
     words = f"internal error: {type(error).__name__}: {error}; this is a bug in Elspeth"
-    told = errors.ElspethError(words, next_step="" if context.verbose else "add --verbose to see where it arose")
-    told = _damage(context) or told
-    told.__cause__ = error
-    return _fail(told, context)
+    found = errors.ElspethError(words, next_step="" if context.verbose else "add --verbose to see where it arose")
+    found = _damage(context) or found
+    found.__cause__ = error
+    return _fail(found, context)
 
 
 def _damage(context: CliContext) -> errors.ElspethError | None:

@@ -25,12 +25,12 @@ def check_branches(
         for target in (target for targets in node.routes.values() for target in targets):
             before.setdefault(target.node, []).append((node, target.branch))
     problems = []
-    told: set[str] = set()
+    reported: set[str] = set()
     for coalesce in graph.of_kind("coalesce"):
         for node in _between(coalesce, before):
             sentence = _multiplies(node, plugins.get(node.id))
-            if sentence and node.id not in told:
-                told.add(node.id)
+            if sentence and node.id not in reported:
+                reported.add(node.id)
                 message = f"{sentence}, and stands in a branch that {coalesce.id!r} merges; move it behind the coalesce"
                 problems.append(positions.problem(places[node.id], message, found=node.plugin))
     return problems

@@ -40,7 +40,7 @@ def forked(life: Callable[[Callable[[Any], None]], None]) -> Iterator[Iterator[A
 def _heard(lines: Iterator[str]) -> Iterator[Any]:
     for line in lines:
         said = json.loads(line)
-        yield ProcessFailed(said["broken"]) if "broken" in said else said["told"]
+        yield ProcessFailed(said["broken"]) if "broken" in said else said["answer"]
 
 
 def _live(life: Callable[[Callable[[Any], None]], None], writer: int) -> NoReturn:
@@ -51,8 +51,8 @@ def _live(life: Callable[[Callable[[Any], None]], None], writer: int) -> NoRetur
             os.write(writer, json.dumps(what).encode() + b"\n")
 
         try:
-            life(lambda value: say({"told": value}))
-            say({"told": True})
+            life(lambda value: say({"answer": value}))
+            say({"answer": True})
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is the finding
             say({"broken": "".join(traceback.format_exception_only(error)).strip()})
         while True:

@@ -154,11 +154,13 @@ class _Trial:
                 sink.finish()
 
         with forked(life) as heard:
-            told = next(heard, ProcessFailed("it ended without a word"))
-            last = told if isinstance(told, ProcessFailed) else next(heard, ProcessFailed("it ended without a word"))
-        if isinstance(told, ProcessFailed) or isinstance(last, ProcessFailed):
+            answer = next(heard, ProcessFailed("it ended without a word"))
+            last = (
+                answer if isinstance(answer, ProcessFailed) else next(heard, ProcessFailed("it ended without a word"))
+            )
+        if isinstance(answer, ProcessFailed) or isinstance(last, ProcessFailed):
             fail(self._sink, "must write in another process as it does in this one", f"there it failed: {last}")
-        position, answers = told
+        position, answers = answer
         return position, list(answers)
 
     def _check_lock(self) -> None:

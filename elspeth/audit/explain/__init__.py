@@ -1,1 +1,1 @@
-"""The story of a row, from the records."""
+"""The lineage of a row, from the records."""

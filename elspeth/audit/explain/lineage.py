@@ -1,7 +1,7 @@
-"""The whole story of one row, from the records: as it was read, what became of it, and where each part of it ended.
+"""The lineage of one row, from the records: as it was read, what became of it, and where each part of it ended.
 
-Everything is asked by key, so that a story takes no longer in a large database than in a small one: ids are derived
-from the row's id, so what belongs to a token lies in one range of each table. The story is plain data, as `--json`
+Everything is asked by key, so that a lineage takes no longer in a large database than in a small one: ids are derived
+from the row's id, so what belongs to a token lies in one range of each table. The lineage is plain data, as `--json`
 prints it.
 """
 
@@ -18,7 +18,7 @@ from elspeth.errors import ElspethError
 from elspeth.outputs import sink_states
 
 MOST_TOKENS = 500
-"""Tokens told of in one story; a row can become many."""
+"""Tokens shown in one lineage; a row can become many."""
 
 MOST_MEMBERS = 1000
 """Members of a batch counted one by one."""
@@ -45,13 +45,13 @@ class Lineage:
                                   "config_json")  # fmt: skip
         self._edges = self._by_id("edges", "edge_id", "to_node_id", "label")
         self._visits = NodeVisits(connection, self.contents, self._nodes, self._edges)
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
         self._focus = ""
         self._files: dict[str, str | None] = {}
 
     def row(self, index: int) -> Explained:
         """The story of the row with this index. Raises `ElspethError` if there is none."""
-        return self._story(ids.row_id(self.run, index), None)
+        return self._lineage(ids.row_id(self.run, index), None)
 
     def token(self, token: str) -> Explained:
         """The story of a token: what it came from, and what became of it. Raises `ElspethError` if there is none."""
@@ -60,11 +60,11 @@ class Lineage:
                 f"there is no token {token!r} in run {self.run}",
                 next_step=f"elspeth explain --run {self.run} --row 0  (shows what tokens look like)",
             )
-        return self._story(self._origin(token), token)
+        return self._lineage(self._origin(token), token)
 
-    # -- the story ---------------------------------------------------------------------------------------------
+    # -- the lineage ------------------------------------------------------------------------------------------
 
-    def _story(self, row_id: str, focus: str | None) -> Explained:
+    def _lineage(self, row_id: str, focus: str | None) -> Explained:
         record = self._one(
             "SELECT row_index, source_node_id, source_data_hash, source_data, source_data_ref, line, created_at,"
             " commit_no FROM rows WHERE row_id = ?",
@@ -74,7 +74,7 @@ class Lineage:
             raise self._no_row(row_id)
         index, source, digest, data, reference, line, at, commit_no = record
         content = self.contents.read(data, reference)
-        self._told, self._focus = set(), focus or ""
+        self._shown, self._focus = set(), focus or ""
         tree = self._tree(row_id, content)
         if focus is not None:
             tree = _towards(tree, focus) if _holds(tree, focus) else self._tree(focus, UNKNOWN)
@@ -93,7 +93,7 @@ class Lineage:
             "deaths": self._deaths(index),
             "purged": self._purged,
             "tokens": tree,
-            "complete": len(self._told) < MOST_TOKENS,
+            "complete": len(self._shown) < MOST_TOKENS,
         }  # fmt: skip
 
     def _drivers(self, row_id: str) -> list[Explained]:
@@ -161,7 +161,7 @@ class Lineage:
         self, token: str, content: Explained, children: dict[str, list[str]], parents: dict[str, list[str]],
         ends: dict[str, Explained],
     ) -> Explained:  # fmt: skip
-        self._told.add(token)
+        self._shown.add(token)
         visits, ends[token] = self._visits.of(token, content)
         life: Explained = {
             "token": token,
@@ -204,10 +204,10 @@ class Lineage:
         products: list[Explained] = []
         untold = 0
         for product in self._products(batch, token) if consumed else ():
-            if product in self._told:
+            if product in self._shown:
                 continue
             asked_for = self._focus == product or self._focus.startswith((f"{product}.", f"{product}/", f"{product}+"))
-            if len(self._told) < MOST_TOKENS and (len(products) < NAMED or asked_for):
+            if len(self._shown) < MOST_TOKENS and (len(products) < NAMED or asked_for):
                 products.append(self._tree(product, {"values": None, "kept": f"the tokens of batch {batch}"}))
             else:
                 untold += 1

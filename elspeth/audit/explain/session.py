@@ -1,4 +1,4 @@
-"""One look into the database for as long as a story takes: opened, checked, and in one snapshot."""
+"""One look into the database for as long as a lineage takes: opened, checked, and in one snapshot."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ExplainSession:
 
     def search(self, words: tuple[str, ...]) -> Search:
         """The rows that hold all of these `FIELD=VALUE`. Raises `SettingsError` for a word of another form."""
-        from elspeth.audit.explain.search import conditions, search  # a story by key starts without it
+        from elspeth.audit.explain.search import conditions, search  # a lineage by key starts without it
 
         return search(self._connection, self.run_id, conditions(words), self.lineage.contents)
 

@@ -160,10 +160,10 @@ def _attempts(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepan
 
 
 def _differing(
-    table: str, name: str, columns: tuple[str, ...], found: Any, told: dict[str, Any]
+    table: str, name: str, columns: tuple[str, ...], found: Any, stated: dict[str, Any]
 ) -> Iterator[Discrepancy]:
     for column, value in zip(columns, found, strict=True):
-        if value != told.get(column) or type(value) is not type(told.get(column)):
+        if value != stated.get(column) or type(value) is not type(stated.get(column)):
             yield Discrepancy(
-                "state", f"{table}.{column} of {name} is {value!r}, its events say {told.get(column)!r}", table, name
+                "state", f"{table}.{column} of {name} is {value!r}, its events say {stated.get(column)!r}", table, name
             )

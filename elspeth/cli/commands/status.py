@@ -100,7 +100,7 @@ def _words(found: Status, command: str) -> Iterator[str]:
         yield ""
         if (left := len(found.happenings) - SHOWN) > 0:
             yield f"({left:,} earlier events are not shown)"
-        yield from (f"{told.at[:19].replace('T', ' ')}  {told.sentence}" for told in found.happenings[-SHOWN:])
+        yield from (f"{event.at[:19].replace('T', ' ')}  {event.sentence}" for event in found.happenings[-SHOWN:])
     if command:
         yield ""
         yield f"Next: {command}"

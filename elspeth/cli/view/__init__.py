@@ -1,1 +1,1 @@
-"""What commands print: plans, progress, results, stories and errors."""
+"""What commands print: plans, progress, results, lineages and errors."""

@@ -1,4 +1,4 @@
-"""The story of a row in plain words, in the order in which it happened; what a token became stands below it."""
+"""The lineage of a row in plain words, in the order in which it happened; what a token became stands below it."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _TIMES = {
 }
 
 
-def render(story: Explained, *, full: bool = False) -> str:
-    """The story as text. Of what a step was given only what it changed is shown, unless in `full`."""
-    lines = [output.styled(f"Row {story['row']} of run {story['run_id']} ({story['run_status']})", "bold"), ""]
-    lines += _read(story["read"], story["refused"])
-    lines += map(_driver, story["driven_by"])
-    if story["purged"]:
-        purged = story["purged"]
+def render(lineage: Explained, *, full: bool = False) -> str:
+    """The lineage as text. Of what a step was given only what it changed is shown, unless in `full`."""
+    lines = [output.styled(f"Row {lineage['row']} of run {lineage['run_id']} ({lineage['run_status']})", "bold"), ""]
+    lines += _read(lineage["read"], lineage["refused"])
+    lines += map(_driver, lineage["driven_by"])
+    if lineage["purged"]:
+        purged = lineage["purged"]
         why = f": {purged['reason']}" if purged["reason"] else ""
         lines += [
             "",
             f"Row data of this run was purged at {purged['at']} by {purged['user']}{why}; it is no longer kept.",
             *(["Why the source refused it stays: the chain covers that sentence."] if story["refused"] else []),
         ]
-    if story["deaths"]:
-        lines += ["", "Blamed for deaths:", *(f"  {line}" for line in map(_death, story["deaths"]))]
-    lines += ["", *_life(story["tokens"], story["token"], full)]
-    if not story["complete"]:
+    if lineage["deaths"]:
+        lines += ["", "Blamed for deaths:", *(f"  {line}" for line in map(_death, lineage["deaths"]))]
+    lines += ["", *_life(lineage["tokens"], lineage["token"], full)]
+    if not lineage["complete"]:
         lines += ["", "It became more tokens than are told here: name one of them with --token."]
     return "\n".join(lines)
 

@@ -39,11 +39,11 @@ class OutputLimit:
 
     def overdue(self, now: float, *, end: bool = False) -> list[tuple[str, int]]:
         """Whose lines were left out in a second that is over (at the `end`: at all), and how many of them."""
-        told = [
+        notes = [
             (child, second.left_out)
             for child, second in self._seconds.items()
             if second.left_out and (end or now - second.since >= 1.0)
         ]
-        for child, _ in told:
+        for child, _ in notes:
             del self._seconds[child]
-        return told
+        return notes

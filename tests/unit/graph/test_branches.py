@@ -8,6 +8,7 @@ import pytest
 
 from elspeth.runs.lifecycle.pipeline import load_pipeline
 from elspeth.settings import SettingsProblems
+from tests.kit.processes.running import EXAMPLES
 
 PIPELINE = """
 source: {plugin: "null", on_success: rows, on_validation_failure: discard}
@@ -23,11 +24,12 @@ sinks: {out: {plugin: "null"}, other: {plugin: "null"}}
 EXPLODE = "{name: e, plugin: json_explode, options: {array_field: l}, input: %s, on_success: %s}"
 PASS = "{name: p, plugin: passthrough, input: %s, on_success: %s}"
 BATCH = "{name: s, plugin: batch_stats, options: {value_field: n}, input: %s, on_success: %s, output_mode: %s}"
+RANK = "{name: s, plugin: rank, options: {field: n}, input: %s, on_success: %s, output_mode: passthrough}"
 
 
 def problems(steps: str, folder: Path) -> list[str]:
     settings = folder / "pipeline.yaml"
-    settings.write_text(PIPELINE % steps)
+    settings.write_text(f"plugins: ['{EXAMPLES}/waiting_for_others/rank_aggregation.py']\n{PIPELINE % steps}")
     try:
         load_pipeline(settings)
     except SettingsProblems as refused:
@@ -42,7 +44,7 @@ def problems(steps: str, folder: Path) -> list[str]:
         (f"transforms: [{PASS % ('aside', 'other')}]\naggregations: [{BATCH % ('b', 'rb', 'transform')}]", "new rows"),
         (f"transforms: [{PASS % ('b', 'rb')}, {EXPLODE % ('aside', 'other')}]", ""),
         (f"transforms: [{PASS % ('b', 'rb')}]\naggregations: [{BATCH % ('aside', 'other', 'transform')}]", ""),
-        (f"transforms: [{PASS % ('aside', 'other')}]\naggregations: [{BATCH % ('b', 'rb', 'passthrough')}]", ""),
+        (f"transforms: [{PASS % ('aside', 'other')}]\naggregations: [{RANK % ('b', 'rb')}]", ""),
     ],
 )
 def test_what_makes_new_rows_cannot_stand_in_a_branch_that_is_merged(steps: str, refused: str, tmp_path: Path) -> None:
