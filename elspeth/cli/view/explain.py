@@ -33,7 +33,7 @@ def render(lineage: Explained, *, full: bool = False) -> str:
         lines += [
             "",
             f"Row data of this run was purged at {purged['at']} by {purged['user']}{why}; it is no longer kept.",
-            *(["Why the source refused it stays: the chain covers that sentence."] if story["refused"] else []),
+            *(["Why the source refused it stays: the chain covers that sentence."] if lineage["refused"] else []),
         ]
     if lineage["deaths"]:
         lines += ["", "Blamed for deaths:", *(f"  {line}" for line in map(_death, lineage["deaths"]))]
