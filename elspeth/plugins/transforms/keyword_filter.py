@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
+from elspeth.expressions.safe_patterns import compile_safely
 from elspeth.plugins.contract import Context, PluginOptions, Row, RowError, Transform
-from elspeth.plugins.transforms.safe_patterns import compile_safely
 
 _CONTEXT = 30  # characters shown on both sides of a match
 

@@ -33,7 +33,7 @@ EVENT = "driver"
 NOT_RECORDED = "what is not on record"
 """Who drove an attempt of a release that did not record it."""
 
-DECIDES = ("bounded.py", "canonical.py", "concealment.py", "coordinator", "execution", "expressions.py", "graph",
+DECIDES = ("canonical.py", "concealment.py", "coordinator", "execution", "expressions", "graph",
            "ids.py", "payloads.py", "plugins", "roles", "schema")  # fmt: skip
 """What of Elspeth decides results: how rows are read, what is decided about them, in which order they are written, and
 what stands in them where a credential was."""

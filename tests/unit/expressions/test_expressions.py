@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elspeth.bounded import MAX_BITS, MAX_REPEAT
 from elspeth.expressions import MAX_LENGTH, EvaluationError, ExpressionError, compile_expression
+from elspeth.expressions.limits import MAX_BITS, MAX_REPEAT
 
 ROW: dict[str, Any] = {
     "amount": 1500,

@@ -1,138 +1,18 @@
-"""Conditions and computed values: a small, bounded subset of Python, checked once and compiled to a plain function.
-
-    row['amount'] > 1000 and row.get('country', 'NZ') in ('NZ', 'AU')
-
-Allowed: literals, lists, dicts; `row['x']`, `row.get('x', default)` and subscripts of what they give; `'x' in row`;
-comparisons (also chained), `in`, `is None`; `and`, `or`, `not`; `+ - * / // % **`; `a if c else b`. Tuples and sets may
-stand inside a comparison. Nothing else: no calls, attributes, comprehensions, f-strings, lambdas or assignments.
-
-Whatever the text and the row, evaluation ends soon and needs little memory: texts are at most `MAX_LENGTH` long and
-`MAX_DEPTH` deep, and the operators whose result can be larger than the sum of their operands are guarded. Everything
-else grows with the sum of what the row holds, because nothing can be named and used again.
-"""
+"""Walks the tree of an expression along the list of what is allowed, and gives the tree to compile."""
 
 from __future__ import annotations
 
 import ast
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import difflib
+from collections.abc import Callable
 from math import isfinite
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
-from elspeth.bounded import MAX_BITS, modulo, plain, power, reason, shorten, times
-
-MAX_LENGTH = 4000
-"""Longest text that is compiled, in characters."""
-
-MAX_DEPTH = 100
-"""Deepest nesting; a sum of n terms is n deep."""
-
-ALLOWED = (
-    "literals, row['x'], row.get('x', default), comparisons, in, is None, and, or, not, + - * / // % **, a if c else b"
-)
-
-_FAILURES = (ArithmeticError, LookupError, TypeError, ValueError, RecursionError)
-
-
-class ExpressionError(ValueError):
-    """The text is no expression. `column` counts characters from 1; `reason` says what was found there."""
-
-    def __init__(self, text: str, column: int, reason: str) -> None:
-        super().__init__(f"{reason} (column {column} of {shorten(text, 80)!r}); allowed are {ALLOWED}")
-        self.text = text
-        self.column = column
-        self.reason = reason
-
-
-class EvaluationError(Exception):
-    """The expression has no value for this row. `reason` is a sentence, `text` the expression."""
-
-    def __init__(self, text: str, reason: str) -> None:
-        super().__init__(f"{text}: {reason}")
-        self.text = text
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A compiled expression.
-
-    `evaluate(row)` gives its value, or raises `EvaluationError`. `fields` are all row keys it names; `required` those
-    that must be there: read as `row['x']`, and not asked for with `'x' in row` in the same expression. `outcomes` are
-    the only values it can have, where its form alone tells (`frozenset({True, False})` for a comparison), else None.
-    """
-
-    text: str
-    fields: frozenset[str]
-    required: frozenset[str]
-    outcomes: frozenset[Any] | None
-    evaluate: Callable[[Mapping[str, Any]], Any]
-
-
-def compile_expression(text: str) -> Expression:
-    """Check and compile `text`. Raises `ExpressionError` with the column and what is allowed."""
-    tree = _parse(text)
-    checker = _Checker(text)
-    body = checker.result(tree.body, 1)
-    asked = frozenset(checker.asked)
-    return Expression(
-        text=text,
-        fields=frozenset(checker.read | checker.maybe) | asked,
-        required=frozenset(checker.read) - asked - checker.maybe,
-        outcomes=_outcomes(tree.body),
-        evaluate=_compile(body, text, frozenset(checker.read)),
-    )
-
-
-def _parse(text: str) -> ast.Expression:
-    if len(text) > MAX_LENGTH:
-        raise ExpressionError(text, MAX_LENGTH + 1, f"longer than {MAX_LENGTH} characters")
-    source = text.strip()
-    if not source:
-        raise ExpressionError(text, 1, "nothing there")
-    if "\n" in source and "#" in source:
-        raise ExpressionError(text, text.index("#") + 1, "a # in an expression of several lines")
-    source = source.replace("\r", " ").replace("\n", " ")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source, mode="eval")
-    except SyntaxError as error:
-        raise ExpressionError(text, max(error.offset or 1, 1), f"not an expression: {error.msg}") from None
-    except (ValueError, MemoryError, RecursionError) as error:
-        raise ExpressionError(text, 1, f"not an expression: {error or 'nested too deeply'}") from None
-
-
-_TEMPLATE = """
-def evaluate(row):
-    try:
-        return 0
-    except FAILURES as error:
-        raise explain(error, row) from error
-"""
-
-
-def _compile(body: ast.expr, text: str, read: frozenset[str]) -> Callable[[Mapping[str, Any]], Any]:
-    module = ast.parse(_TEMPLATE)
-    function = cast(ast.FunctionDef, module.body[0])
-    attempt = cast(ast.Try, function.body[0])
-    attempt.body = [ast.Return(value=body)]
-    names: dict[str, Any] = {
-        "__builtins__": {},
-        "FAILURES": _FAILURES,
-        "explain": lambda error, row: EvaluationError(text, reason(error, row, read)),
-        "times": times,
-        "power": power,
-        "modulo": modulo,
-        "plain": plain,
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        code = compile(ast.fix_missing_locations(module), "<expression>", "exec")
-    exec(code, names)  # the tree holds nothing but what the checker below let through
-    return cast("Callable[[Mapping[str, Any]], Any]", names["evaluate"])
-
+from elspeth.expressions.errors import ExpressionError
+from elspeth.expressions.forms import cannot_repeat, is_number
+from elspeth.expressions.functions import FUNCTIONS, matcher
+from elspeth.expressions.limits import MAX_BITS, MAX_DEPTH
+from elspeth.expressions.safe_patterns import UnsafePattern
 
 _WORDS: dict[type[ast.AST], str] = {
     ast.Call: "a call",
@@ -154,14 +34,20 @@ _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Po
 _COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn, ast.Is, ast.IsNot)
 
 
-class _Checker:
-    """Walks a tree along the allow-list and returns the tree to compile, with guards where results could explode."""
+class Checker:
+    """Returns the tree to compile, with guards where results could explode.
+
+    `read`, `maybe` and `asked` are the fields read as `row['x']`, `row.get('x')` and `'x' in row`; `functions` what
+    the tree calls, by the names it has there.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.read: set[str] = set()
         self.maybe: set[str] = set()
         self.asked: set[str] = set()
+        self.functions: dict[str, Callable[..., Any]] = {}
+        self._names = 0
 
     def refuse(self, node: ast.AST, reason: str) -> NoReturn:
         line = self.text.strip().replace("\n", " ")
@@ -186,7 +72,7 @@ class _Checker:
             case ast.Subscript():
                 return self.subscript(node, below)
             case ast.Call():
-                return self.get(node, below)
+                return self.call(node, below)
             case ast.BoolOp():
                 parts = [self.part(part, below, inside_comparison) for part in node.values]
                 return ast.BoolOp(op=node.op, values=parts)
@@ -271,20 +157,66 @@ class _Checker:
             self.refuse(node, "a field whose name is not a text literal (write row['x'])")
         return node.value
 
+    def call(self, node: ast.Call, depth: int) -> ast.expr:
+        match node.func:
+            case ast.Attribute(attr="get", value=ast.Name(id="row")):
+                return self.get(node, depth)
+            case ast.Name(id=name) if name in FUNCTIONS:
+                return self.function(name, node, depth)
+            case ast.Name(id=name):
+                close = difflib.get_close_matches(name, FUNCTIONS, 1)
+                words = f"did you mean {close[0]}?" if close else f"functions are {', '.join(FUNCTIONS)}"
+                self.refuse(node, f"a call of {name}, which is no function ({words})")
+            case ast.Attribute(attr=name) if name in FUNCTIONS:
+                self.refuse(node, f"a call of the method {name} (write it as a function: {FUNCTIONS[name].form})")
+        return self.refuse(node, "a call of something else than row.get and the functions")
+
+    def function(self, name: str, node: ast.Call, depth: int) -> ast.expr:
+        function = FUNCTIONS[name]
+        wrong = [part for part in node.args if isinstance(part, ast.Starred)] + [word.value for word in node.keywords]
+        if wrong or not function.least <= len(node.args) <= function.most:
+            self.refuse(node, f"{name} with other arguments than {function.form}")
+        if name == "matches":
+            return self.match(node.args[0], self.result(node.args[1], depth))
+        arguments = [self.result(argument, depth) for argument in node.args]
+        if name == "is_null":
+            return ast.Compare(left=arguments[0], ops=[ast.Is()], comparators=[ast.Constant(None)])
+        if name == "coalesce":
+            return self.coalesce(arguments)
+        self.functions[name] = function.call
+        return _call(name, *arguments)
+
+    def match(self, pattern: ast.expr, text: ast.expr) -> ast.expr:
+        if not isinstance(pattern, ast.Constant) or not isinstance(pattern.value, str):
+            self.refuse(pattern, "a pattern that is not a text literal")
+        try:
+            search = matcher(pattern.value)
+        except UnsafePattern as error:
+            self.refuse(pattern, str(error))
+        name = self.name("matches")
+        self.functions[name] = search
+        return _call(name, text)
+
+    def coalesce(self, arguments: list[ast.expr]) -> ast.expr:
+        # What stands behind the first value is not evaluated: it may need a field that only other rows have.
+        *firsts, result = arguments
+        for first in reversed(firsts):
+            name = self.name("value")
+            kept = ast.NamedExpr(target=ast.Name(id=name, ctx=ast.Store()), value=first)
+            there = ast.Compare(left=kept, ops=[ast.IsNot()], comparators=[ast.Constant(None)])
+            result = ast.IfExp(test=there, body=ast.Name(id=name, ctx=ast.Load()), orelse=result)
+        return result
+
+    def name(self, begins: str) -> str:
+        self._names += 1
+        return f"{begins}_{self._names}"
+
     def get(self, node: ast.Call, depth: int) -> ast.expr:
-        called = node.func
-        if not (
-            isinstance(called, ast.Attribute)
-            and called.attr == "get"
-            and isinstance(called.value, ast.Name)
-            and called.value.id == "row"
-        ):
-            self.refuse(node, "a call of something else than row.get")
         if node.keywords or not 1 <= len(node.args) <= 2:
             self.refuse(node, "row.get with other arguments than a field and a default")
         self.maybe.add(self.field(node.args[0]))
         arguments = [node.args[0], *(self.result(default, depth) for default in node.args[1:])]
-        return ast.Call(func=called, args=arguments, keywords=[])
+        return ast.Call(func=node.func, args=arguments, keywords=[])
 
     def dictionary(self, node: ast.Dict, depth: int, inside_comparison: bool) -> ast.expr:
         keys: list[ast.expr | None] = []
@@ -302,9 +234,9 @@ class _Checker:
         match node.op:
             case ast.Pow():
                 return _call("power", left, right)
-            case ast.Mod() if not _is_number(node.left):
+            case ast.Mod() if not is_number(node.left):
                 return _call("modulo", left, right)
-            case ast.Mult() if not _cannot_repeat(node.left, node.right):
+            case ast.Mult() if not cannot_repeat(node.left, node.right):
                 return _call("times", left, right)
         return ast.BinOp(left=left, op=node.op, right=right)
 
@@ -313,50 +245,8 @@ def _call(name: str, *arguments: ast.expr) -> ast.expr:
     return ast.Call(func=ast.Name(id=name, ctx=ast.Load()), args=list(arguments), keywords=[])
 
 
-def _is_number(node: ast.expr) -> bool:
-    """Whether the node can only give a number, judged by its form: these never repeat or format a text."""
-    match node:
-        case ast.Constant(value=int() | float()):
-            return True
-        case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
-            return True
-        case ast.BinOp(op=ast.Sub() | ast.Div() | ast.FloorDiv() | ast.Mod() | ast.Pow()):
-            return True
-        case ast.BinOp(op=ast.Mult(), left=left, right=right):
-            return _cannot_repeat(left, right)
-    return False
-
-
-def _cannot_repeat(left: ast.expr, right: ast.expr) -> bool:
-    return any(_is_float(side) for side in (left, right)) or (_is_number(left) and _is_number(right))
-
-
-def _is_float(node: ast.expr) -> bool:
-    match node:
-        case ast.Constant(value=float()) | ast.BinOp(op=ast.Div()):
-            return True
-        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-            return _is_float(operand)
-    return False
-
-
-def _outcomes(node: ast.expr) -> frozenset[Any] | None:
-    """The values the node can have, judged by its form; None where only the row can tell."""
-    match node:
-        case ast.Compare() | ast.UnaryOp(op=ast.Not()):
-            return frozenset({True, False})
-        case ast.Constant():
-            return frozenset({node.value})
-        case ast.IfExp():
-            parts = [_outcomes(node.body), _outcomes(node.orelse)]
-        case ast.BoolOp():
-            parts = [_outcomes(part) for part in node.values]
-        case _:
-            return None
-    known = [part for part in parts if part is not None]
-    return frozenset().union(*known) if len(known) == len(parts) else None
-
-
 def _meant(name: str) -> str:
+    if name in FUNCTIONS:
+        return f" (a function is called: {FUNCTIONS[name].form})"
     constant = {"true": "True", "false": "False", "null": "None", "none": "None"}.get(name.lower())
     return f" (did you mean {constant}?)" if constant else f" (a field is written row[{name!r}])"

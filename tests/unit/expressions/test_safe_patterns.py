@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from elspeth.plugins.transforms.safe_patterns import UnsafePattern, compile_safely
+from elspeth.expressions.safe_patterns import UnsafePattern, compile_safely
 
 USUAL = [
     r"password",

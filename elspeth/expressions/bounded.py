@@ -8,11 +8,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-MAX_REPEAT = 100_000
-"""Longest text that `*` makes, in characters; lists are not repeated."""
-
-MAX_BITS = 4096
-"""Largest whole number that `**` or a whole expression gives, in bits (1,233 digits)."""
+from elspeth.expressions.limits import MAX_BITS, MAX_REPEAT
 
 _NUMBERS = (int, float)  # bool is an int
 
@@ -84,6 +80,11 @@ def reason(error: Exception, row: Mapping[str, Any], read: frozenset[str]) -> st
     for python, plain in (("NoneType", "None"), ("instances of ", ""), ("object ", "")):
         words = words.replace(python, plain)
     return f"{shorten(words, 300)} ({values})" if values else shorten(words, 300)
+
+
+def show(value: Any) -> str:
+    """A value as it looks in a sentence, short."""
+    return _SHORT.repr(value)
 
 
 def shorten(text: str, length: int) -> str:
