@@ -6,9 +6,10 @@ from typing import Any, cast
 
 from elspeth import canonical
 from elspeth.execution.executor import Continuation, Executor, Refused, shares_nothing
+from elspeth.execution.side_outputs import SideOutputs
 from elspeth.execution.token import Token, copy_data
 from elspeth.graph.model import Node
-from elspeth.plugins.contract import Transform, TransientError
+from elspeth.plugins.contract import SideOutput, Transform, TransientError
 from elspeth.schema import RowSchema, SchemaError, compile_checker
 
 
@@ -30,6 +31,7 @@ class TransformStep:
 
     def link(self) -> None:
         self._next: Continuation = self._executor.normal(self.node)
+        self._aside = SideOutputs(self.node, self._executor)
 
     def run(self, token: Token) -> None:
         executor, recorder, node = self._executor, self._executor.recorder, self.node
@@ -51,6 +53,9 @@ class TransformStep:
                     after = before
                 elif isinstance(result, dict):
                     after = canonical.sha256(result)
+                elif isinstance(result, SideOutput):
+                    self._aside.check(result)
+                    after = before
                 else:
                     self._expand(token, result, before, started, failures + 1)
                     return
@@ -71,12 +76,15 @@ class TransformStep:
                     continue
                 failures -= 1
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises is that row's failure
-                refused = Refused.of(error)
+                refused = error if isinstance(error, Refused) else Refused.of(error)
             state = recorder.state(
                 token, node.id, "failed", before, None, started, error=refused.text(node.id), attempt=failures + 1
             )
             token.step += 1
             executor.refuse(node, token, refused, state)
+            return
+        if isinstance(result, SideOutput):
+            self._aside.take(token, result, started, failures + 1)
             return
         changed = after != before
         recorder.state(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from elspeth.graph.labels import CONTINUE
 from elspeth.graph.model import DISCARD, Graph, Node
 from elspeth.plugins.contract import Changes
 from elspeth.schema import RowSchema
@@ -48,9 +49,13 @@ def arriving(
             flows = distinct(flows)
         found[node.id] = flows
         out = distinct(leaving(node, flows, plugins, headers))
-        for target in (target.node for targets in node.routes.values() for target in targets):
-            if target != DISCARD:
-                found[target] += out
+        aside = [Flow(flow.certain, flow.possible, (*flow.path, node.id)) for flow in flows]
+        for label, targets in node.routes.items():
+            # What leaves a transform by a side output is as it came.
+            gives = aside if node.kind == "transform" and label != CONTINUE else out
+            for target in targets:
+                if target.node != DISCARD:
+                    found[target.node] += gives
     return found
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from elspeth.errors import ElspethError
 from elspeth.graph.labels import CONTINUE, FORK
-from elspeth.graph.model import NodeKind
+from elspeth.graph.model import DISCARD, NodeKind
+from elspeth.plugins import registry
+from elspeth.plugins.contract import Transform as TransformPlugin
 from elspeth.settings.model import Aggregation, Coalesce, Gate, Settings, Sink, Source, Transform
 from elspeth.settings.problems import KeyPath
 
@@ -96,6 +99,8 @@ def exits_of(step: Step) -> Iterable[Exit]:
         return
     if not isinstance(step.section, Gate):
         yield Exit(step, CONTINUE, step.on_success, step.at("on_success"))
+        for name, target in side_outputs(step).items():
+            yield Exit(step, name, target, step.at("options", name))
         return
     for label, target in step.section.routes.items():
         if target == CONTINUE:
@@ -106,6 +111,18 @@ def exits_of(step: Step) -> Iterable[Exit]:
                 yield Exit(step, label, branch, step.at("fork_to", place), branch)
         else:
             yield Exit(step, label, target, step.at("routes", label))
+
+
+def side_outputs(step: Step) -> Mapping[str, str]:
+    """The side outputs of a transform, each with the name of where it leads."""
+    if not isinstance(step.section, Transform):
+        return {}
+    try:
+        plugin = registry.find("transform", step.plugin)
+    except ElspethError:  # an unknown plugin is named where plugins are built
+        return {}
+    found = plugin.side_outputs(step.section.options) if issubclass(plugin, TransformPlugin) else {}
+    return {name: target if isinstance(target, str) else DISCARD for name, target in found.items()}
 
 
 def inputs_of(step: Step) -> Iterable[tuple[str, KeyPath]]:

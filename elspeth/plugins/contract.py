@@ -1,4 +1,4 @@
-"""The contract between Elspeth and a plugin: everything an author needs, on one page.
+"""The contract between Elspeth and a plugin: everything an author needs, on one page (and `Context` on the next).
 
 A plugin is a small class with a `name`, an `Options` model and the methods of its kind:
 
@@ -16,7 +16,6 @@ calls of the kind, `teardown`; a process can die at any point, so `teardown` may
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from elspeth.outputs import OutputInfo
+from elspeth.plugins.context import Context as Context
 
 API_VERSION = 1
 """The version of this contract. It grows by one when something is taken away or changes its meaning.
@@ -91,67 +91,6 @@ class SourceInfo:
     headers: dict[str, str] | None = None
 
 
-@dataclass(slots=True)
-class Context:
-    """What a plugin may know of the run, instead of taking it from the world.
-
-    `random` is seeded from run, node and row: a replay sees the same numbers. `now` is the time the row was read
-    (ISO 8601, UTC; of a batch, its last row), kept when a process is restarted; a row that no commit holds is read
-    again when the run is resumed. `takes_refused` tells a sink that rows which a source refused come to it as well
-    as others: those have the fields `REFUSED` beside their own. `evidence` names the fields that only refused rows
-    have where rows of several kinds come to one sink, and `ERROR_FIELDS` wherever steps send what they refuse.
-    `fields` are those that the rows of a sink will have, in order, where that is known before the first one comes;
-    `unlike` those that only some have, because steps refused rows of several shapes.
-    `keeps_replaced` tells a sink that the file whose place its output takes is nobody's work on record: it is copied.
-    `idempotency_key` is the same for every try at the same row. Call `progress()` in long work: a node that calls it
-    is slow, not hung.
-    """
-
-    run_id: str
-    node_id: str
-    token_id: str = ""
-    now: str = ""
-    attempt: int = 1
-    state_directory: Path = Path("state")
-    headers: dict[str, str] = field(default_factory=dict)
-    takes_refused: bool = False
-    evidence: tuple[str, ...] = ()
-    fields: tuple[str, ...] = ()
-    unlike: tuple[str, ...] = ()
-    keeps_replaced: bool = False
-    _beat: Any = None
-    _prove: Any = None
-    _random: random.Random | None = None
-    _random_of: tuple[str, int] = ("", 0)
-
-    @property
-    def random(self) -> random.Random:
-        """A generator seeded from the run, the node and the row: the same numbers in every replay of this row.
-
-        While one row is worked on it goes on; every try at the row, and every batch, begins it anew.
-        """
-        wanted = (self.token_id, self.attempt)
-        if self._random is None or self._random_of != wanted:
-            self._random = random.Random(f"{self.run_id}/{self.node_id}/{self.token_id}")
-            self._random_of = wanted
-        return self._random
-
-    @property
-    def idempotency_key(self) -> str:
-        """A key for this row at this node, the same in every try: hand it to services that accept one."""
-        return f"{self.token_id}/{self.node_id}"
-
-    def prove(self) -> None:
-        """For sinks, between taking the lock on an output and changing it: raise `TakenOver` if the run is not ours."""
-        if self._prove is not None:
-            self._prove()
-
-    def progress(self) -> None:
-        """Say that work on the current row goes on, so that it is not taken for a hang."""
-        if self._beat is not None:
-            self._beat()
-
-
 class PluginOptions(BaseModel):
     """Base of every plugin's options: unknown keys are errors. `schema` is the row schema as the settings spell it."""
 
@@ -182,6 +121,9 @@ class Plugin:
     def reference_files(self) -> tuple[Path, ...]:
         """Files whose content decides results (look-up tables, word lists); recorded, and compared on resume."""
         return ()
+
+    def check_references(self) -> None:
+        """Raise `SettingsError` unless the reference files can be used. Asked by `validate` and before a run begins."""
 
 
 class Source(Plugin):
@@ -261,12 +203,32 @@ class Changes(Plugin):
         return self.fields_out(fields)
 
 
+@dataclass(frozen=True, slots=True)
+class SideOutput:
+    """Answered by a transform for a row that leaves it, unchanged, by the side output of this `name`.
+
+    `reason` (a sentence) and `details` (facts that JSON can hold) are recorded with the way it took.
+    """
+
+    name: str
+    reason: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Transform(Changes):
     """Decides or changes one row at a time. `creates_rows` announces that `process` may return a list."""
 
     creates_rows: ClassVar[bool] = False
 
-    def process(self, row: Row, ctx: Context) -> Row | list[Row]:
+    @classmethod
+    def side_outputs(cls, options: Mapping[str, Any]) -> Mapping[str, str]:
+        """Where each side output leads with these options, by name: to a sink, a connection, or `discard`.
+
+        The outcome of a row that leaves by one is `routed` or `discarded`, as behind a gate.
+        """
+        return {}
+
+    def process(self, row: Row, ctx: Context) -> Row | list[Row] | SideOutput:
         """Return the new row, or a list of rows (may be empty) if `creates_rows`. Raise `RowError` to refuse it.
 
         `row` is a copy, and what is returned is copied: what happens to either later changes no record and no output.

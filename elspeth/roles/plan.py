@@ -30,6 +30,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     unlike: dict[str, tuple[str, ...]] = {}  # sink -> fields that only some of its rows have
     keeps_replaced: tuple[str, ...] = ()  # sinks that copy the file whose place they take
     secrets: dict[str, str] = {}  # each credential, and what stands for it in anything written
+    references: dict[str, str] = {}  # path -> SHA-256 (hex): files that decide results, as the attempt began with them
     other_files: dict[str, str] = {}  # path -> what it is: files that no output may be
     replace_outputs: bool = False  # a take-over from a process that still holds the outputs
     log_format: str = "text"

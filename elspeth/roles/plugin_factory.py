@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from elspeth.audit.fencing import prove_ownership
+from elspeth.errors import ConfigurationMismatch
 from elspeth.execution.retry import RetryPolicy
 from elspeth.graph.model import Node
 from elspeth.payloads import PayloadStore
 from elspeth.plugins import registry
 from elspeth.plugins.contract import Context, Plugin
+from elspeth.plugins.references.hashes import reference_hash
 from elspeth.roles.plan import Plan
 
 
 class PluginFactory:
     """What a child needs of a plan in order to carry it out.
 
-    Raises `SettingsError` where a plugin is missing or refuses its options.
+    Raises `SettingsError` where a plugin is missing or refuses its options, `ConfigurationMismatch` where a reference
+    file is not what it was when the attempt began.
     """
 
     def __init__(self, plan: Plan, beat: Any = None) -> None:
@@ -33,6 +36,13 @@ class PluginFactory:
         kind = node.kind
         assert kind in ("source", "transform", "aggregation", "sink")
         plugin = registry.build(registry.find(kind, node.plugin), node.options, node.id)
+        for path in plugin.reference_files():
+            if reference_hash(path) != self.plan.references.get(str(path)):
+                raise ConfigurationMismatch(
+                    f"Configuration mismatch: the reference file {path} of {node.id} changed while the run went on",
+                    next_step=f"put it back as it was and resume, or: elspeth resume {self.plan.run_id} "
+                    "--accept-changed-code",
+                )
         plugin.setup(self.context(node.id))
         return plugin
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from elspeth.plugins.contract import Aggregation, Changes, Made, Plugin, Row, RowError, Transform
+from elspeth.plugins.contract import Aggregation, Changes, Made, Plugin, Row, RowError, SideOutput, Transform
 from elspeth.testing.claims import check_basics, context_of, fail, fresh, shown, through_json
 
 _Outcome = tuple[str, Any]
@@ -23,6 +23,9 @@ def check_transform(transform: Transform, rows: Sequence[Row]) -> None:
         fail(transform, "needs two rows to be checked", f"{len(rows)} were given")
     first = _each(fresh(transform), rows, range(len(rows)))
     for index, outcome in first.items():
+        if isinstance(outcome[1], SideOutput):
+            _check_side_output(transform, outcome[1])
+            continue
         _check_result(transform, outcome, lists=transform.creates_rows)
         _check_fields(transform, [rows[index]], outcome)
     if transform.determinism == "deterministic":
@@ -121,6 +124,14 @@ def _check_result(plugin: Plugin, outcome: _Outcome, *, lists: bool, only_lists:
         through_json(plugin, row, "row")
 
 
+def _check_side_output(plugin: Transform, output: SideOutput) -> None:
+    if output.name not in plugin.side_outputs(plugin.options.model_dump(by_alias=True)):
+        fail(plugin, "must name its side outputs in `side_outputs`", f"it answered {output.name!r}")
+    if not output.reason.strip():
+        fail(plugin, "must give a reason with a side output", "it is empty")
+    through_json(plugin, dict(output.details), "side output detail")
+
+
 def _check_fields(plugin: Changes, given: list[Row], outcome: _Outcome) -> None:
     """What the plugin announces about fields, `validate` believes: it must hold for every row that was not refused."""
     kind, value = outcome
@@ -153,7 +164,9 @@ def _compare(plugin: Plugin, expected: dict[int, _Outcome], found: dict[int, _Ou
             fail(plugin, claim, f"input {index + 1} {_said(found[index])} and before {_said(outcome)}")
 
 
-def _made(made: Made) -> list[Any]:
+def _made(made: Made | SideOutput) -> list[Any]:
+    if isinstance(made, SideOutput):
+        return [made.name, made.reason, dict(made.details)]
     return [made.row, list(made.of)]
 
 

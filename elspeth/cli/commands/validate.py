@@ -101,6 +101,11 @@ def _look(pipeline: Pipeline) -> list[str]:
             problems.append(_unusable(pipeline, places[node.id], error))
         except ElspethError as error:
             lines.append(_stops(error))
+    for node in pipeline.graph.of_kind("transform", "aggregation"):
+        try:
+            pipeline.plugins[node.id].check_references()
+        except SettingsError as error:
+            problems.append(_unusable(pipeline, places[node.id], error))
     if problems:
         raise SettingsProblems(problems)
     pipeline.check_fields()

@@ -81,6 +81,7 @@ def plan_of(
         unlike=unlike_fields(pipeline.graph, pipeline.plugins, pipeline.headers_by_source()),
         keeps_replaced=of_no_run(database, sinks),
         secrets=dict(pipeline.loaded.credentials),
+        references=pipeline.references(),
         other_files={
             str(role.path.absolute()): role.what
             for role in own_files(settings, pipeline.plugins.values(), pipeline.loaded.path)

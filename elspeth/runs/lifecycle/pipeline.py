@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,7 @@ from elspeth import __version__, canonical
 from elspeth.audit.chain.records import Records
 from elspeth.canonical import JsonObject
 from elspeth.coordinator.checkpoint import SourcePosition
-from elspeth.errors import ElspethError, SettingsError
-from elspeth.file_identity import open_regular
+from elspeth.errors import ElspethError
 from elspeth.graph.branches import check_branches
 from elspeth.graph.build import build
 from elspeth.graph.contracts import check_contracts
@@ -28,6 +26,7 @@ from elspeth.outputs import SinkState
 from elspeth.plugins import contract, registry
 from elspeth.plugins.contract import Context, Plugin, Sink, Source, SourceInfo
 from elspeth.plugins.options import OptionProblems, effective
+from elspeth.plugins.references.hashes import reference_hash
 from elspeth.runs.lifecycle import file_roles, later_files
 from elspeth.settings import Loaded, Positions, Problem, Settings, SettingsProblems, load, load_stored, settings_hash
 from elspeth.settings.load import concealed
@@ -98,6 +97,8 @@ class Pipeline:
             self.sources[node.id] = self.source(node.id).describe()
         for node in self.graph.of_kind("sink"):
             self.inspect_sink(node.id, state_directory)
+        for node in self.graph.of_kind("transform", "aggregation"):
+            self.plugins[node.id].check_references()
         self.check_fields()
 
     def inspect_sink(self, node_id: str, state_directory: Path) -> None:
@@ -141,6 +142,11 @@ class Pipeline:
         edges = [(edge.edge_id, edge.from_node, edge.to_node, edge.label, edge.mode) for edge in self.graph.edges]
         return {"nodes": sorted(nodes), "edges": sorted(edges)}
 
+    def references(self) -> dict[str, str]:
+        """SHA-256 (hex) of each reference file. Raises `SettingsError` where one cannot be read."""
+        paths = {path for plugin in self.plugins.values() for path in plugin.reference_files()}
+        return {str(path): reference_hash(path) for path in sorted(paths)}
+
     def code(self) -> JsonObject:
         """What decides results beside the settings: versions and hashes of plugin code and of reference files.
 
@@ -148,7 +154,7 @@ class Pipeline:
         """
         found: JsonObject = {}
         for node_id, plugin in sorted(self.plugins.items()):
-            files = {str(path): _reference_hash(path) for path in plugin.reference_files()}
+            files = {str(path): reference_hash(path) for path in plugin.reference_files()}
             found[node_id] = [plugin.version, registry.source_hash(type(plugin)), files]
         return found
 
@@ -165,17 +171,6 @@ def config_of(node: Node) -> JsonObject:
     """A node's configuration as plain data, for the record."""
     value = cast("JsonObject", orjson.loads(orjson.dumps(msgspec.to_builtins(node), default=str)))
     return {key: item for key, item in value.items() if item not in (None, {}, [])}
-
-
-def _reference_hash(path: Path) -> str:
-    try:
-        with open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise SettingsError(
-            f"the reference file {path} of a plugin cannot be read: {error.strerror or error}",
-            next_step="put it there as the plugin needs it; relative paths count from the working directory",
-        ) from error
 
 
 class _Builder:

@@ -133,7 +133,9 @@ def _changed_plugins(run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecor
         if before is None or (before.plugin_version, before.source_hash) != (version, digest):
             then = before and before.plugin_version
             changed.append(f"{node_id}: plugin code changed (version {then} then, {version} now)")
-    return changed or ["a reference file of a plugin changed, or the stored settings were altered"]
+    files = sorted({str(path) for plugin in pipeline.plugins.values() for path in plugin.reference_files()})
+    named = f" ({', '.join(files[:5])})" if files else ""
+    return changed or [f"a reference file of a plugin changed{named}, or the stored settings were altered"]
 
 
 def check_source(pipeline: Pipeline, node_id: str, checkpoint: Checkpoint) -> None:

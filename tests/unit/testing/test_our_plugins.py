@@ -41,6 +41,7 @@ def test_the_null_source_keeps_its_contract() -> None:
     check_source(build("source", "null", {}), may_be_empty=True)
 
 
+CUSTOMERS = Path(__file__).with_name("customers.csv")
 TRANSFORMS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("passthrough", {}, [{"a": 1}, {"a": [1, {"b": 2}]}]),
     ("field_mapper", {"mapping": {"a.b": "c", "d": "e"}, "strict": True}, [{"a": {"b": 1}, "d": 2}, {"a": 1}]),
@@ -53,6 +54,11 @@ TRANSFORMS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("type_coerce", {"conversions": [{"field": "a", "to": "int"}]}, [{"a": "12"}, {"a": "x"}, {}, {"a": 1.0}]),
     ("truncate", {"fields": {"a": 4}, "suffix": ".", "strict": True}, [{"a": "longer"}, {"a": "s"}, {"a": 1}, {}]),
     ("keyword_filter", {"fields": ["a"], "blocked_patterns": ["bad"]}, [{"a": "good"}, {"a": "bad"}, {"b": 1}]),
+    ("filter", {"condition": "row['a'] > 1"}, [{"a": 2}, {"a": 1}, {"a": "x"}, {}]),
+    ("filter", {"condition": "row['a']"}, [{"a": True}, {"a": False}, {"a": 1}]),
+    ("drop_fields", {"fields": ["a"]}, [{"a": 2, "b": 1}, {"b": 1}, {}]),
+    ("drop_fields", {"fields": ["a"], "strict": True}, [{"a": 2, "b": 1}, {"b": 1}]),
+    ("lookup", {"path": str(CUSTOMERS), "keys": {"c": "id"}, "fields": {"name": "n"}}, [{"c": 1}, {"c": 3}, {}]),
     ("json_explode", {"array_field": "a"}, [{"a": [1, [2], {"x": 3}], "k": 1}, {"a": []}, {"a": "no list"}, {}]),
     ("line_explode", {"source_field": "a"}, [{"a": "one\ntwo"}, {"a": ""}, {"a": 1}, {"k": 1}]),
 ]

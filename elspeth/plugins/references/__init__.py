@@ -1,0 +1,1 @@
+"""Files that decide results beside the input: read whole, kept compact, looked up by key."""
