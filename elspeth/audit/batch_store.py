@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ class BatchStore:
         """Token id and data of everybody in a batch, in the order of their arrival."""
         query = "SELECT token_id, member_data FROM batch_members WHERE batch_id = ? ORDER BY ordinal"
         return self._ask(query, batch_id)
+
+    def each_member(self, batch_id: str, count: int) -> Iterator[tuple[str, str]]:
+        """The first `count` members of a batch like `members`, but one after the other: there may be millions."""
+        query = "SELECT token_id, member_data FROM batch_members WHERE batch_id = ? AND ordinal < ? ORDER BY ordinal"
+        with database.translated_errors(self._path):
+            yield from self._connected().execute(query, (batch_id, count))
 
     def waiting(self, node_id: str, first: str, last: str) -> list[tuple[str, str, str]]:
         """Join, token id and data of all who wait at a coalesce, for joins with ids from `first` to `last`."""
@@ -47,6 +54,9 @@ class BatchStore:
 
     def _ask(self, query: str, *values: str) -> list[Any]:
         with database.translated_errors(self._path):
-            if self._connection is None:
-                self._connection = database.open_reader(self._path)
-            return self._connection.execute(query, values).fetchall()
+            return self._connected().execute(query, values).fetchall()
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = database.open_reader(self._path)
+        return self._connection

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from elspeth.execution.aggregate import AggregationStep
+from elspeth.execution.deduplicate import DeduplicateStep
 from elspeth.execution.executor import CompiledNode, Executor
 from elspeth.execution.gate import GateStep
 from elspeth.execution.join import JoinStep
@@ -14,6 +15,7 @@ from elspeth.execution.retry import RetryPolicy
 from elspeth.execution.transform import TransformStep
 from elspeth.execution.waiting_join import WaitingJoinStep
 from elspeth.graph.model import Graph, Node
+from elspeth.graph.steps import ORDERED_TRANSFORMS
 from elspeth.plugins.contract import Context, Plugin
 
 _STEPS: dict[str, Callable[[Node, Executor], CompiledNode]] = {
@@ -46,6 +48,8 @@ def compile_executor(
     for node in graph.nodes:
         if node.stage == stage and node.kind == "coalesce" and waits:
             executor.steps[node.id] = WaitingJoinStep(node, executor)
+        elif node.stage == stage and node.plugin in ORDERED_TRANSFORMS and node.kind == "transform":
+            executor.steps[node.id] = DeduplicateStep(node, executor)
         elif node.stage == stage and node.kind in _STEPS:
             executor.steps[node.id] = _STEPS[node.kind](node, executor)
     for step in executor.steps.values():

@@ -8,6 +8,7 @@ from elspeth.coordinator.blame import Conviction
 from elspeth.execution import codec
 from elspeth.execution.aggregate import AggregationStep
 from elspeth.execution.compile import compile_executor
+from elspeth.execution.deduplicate import DeduplicateStep
 from elspeth.execution.executor import Executor
 from elspeth.execution.recorder import Recorder
 from elspeth.execution.retry import RetryPolicy
@@ -50,7 +51,7 @@ class StageRunner:
             if isinstance(step, AggregationStep):
                 step.guard = self._flush
                 self._holders.append(step)
-            elif isinstance(step, WaitingJoinStep):
+            elif isinstance(step, WaitingJoinStep | DeduplicateStep):
                 self._holders.append(step)
         self._poison: Mapping[int, Conviction] = {}
         self._flushes = 0

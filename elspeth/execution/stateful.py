@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from elspeth import canonical
@@ -17,6 +18,9 @@ class BatchArchive(Protocol):
 
     def members(self, batch_id: str) -> list[tuple[str, str]]:
         """Token id and data of everybody in a batch, in the order of their arrival."""
+
+    def each_member(self, batch_id: str, count: int) -> Iterator[tuple[str, str]]:
+        """The first `count` members of a batch like `members`, but one after the other: there may be millions."""
 
     def waiting(self, node_id: str, first: str, last: str) -> list[tuple[str, str, str]]:
         """Pending join, token id and data of all who wait at a coalesce, for pending joins with ids in this range."""

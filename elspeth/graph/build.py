@@ -7,7 +7,7 @@ from typing import Any
 from elspeth.graph.decisions import check_circles, check_decisions, forks_behind
 from elspeth.graph.model import DISCARD, Edge, Graph, Node, Target
 from elspeth.graph.order import stage_after, topological
-from elspeth.graph.steps import Step
+from elspeth.graph.steps import ORDERED_TRANSFORMS, Step
 from elspeth.graph.wiring import Wire, Wiring, takes_the_export, wire_up
 from elspeth.schema import RowSchema
 from elspeth.settings.model import Aggregation, Coalesce, Gate, Settings, Sink, Source, Transform
@@ -111,7 +111,7 @@ def _stages(order: list[str], wiring: Wiring, forks: dict[str, set[str]]) -> tup
         if step.kind == "sink":
             continue
         behind = [stages[other] for other in before[name]]
-        keeps_state = step.kind == "aggregation"
+        keeps_state = step.kind == "aggregation" or (step.kind == "transform" and step.plugin in ORDERED_TRANSFORMS)
         if step.kind == "coalesce":
             together = {*behind, *(stages[gate] for gate in forks[name])}
             keeps_state = len(together) > 1 or max(together) % 2 == 1

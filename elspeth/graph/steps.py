@@ -16,6 +16,10 @@ from elspeth.settings.problems import KeyPath
 Section = Source | Transform | Gate | Aggregation | Coalesce | Sink
 
 
+ORDERED_TRANSFORMS = frozenset({"deduplicate"})
+"""Transforms that look across rows: one process takes all of them, in order, and keeps their state."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A section of the settings that becomes a node. `path` is where it stands in the file."""

@@ -47,6 +47,7 @@ BUILT_IN: dict[tuple[Kind, str], str] = {
     ("transform", "filter"): "elspeth.plugins.transforms.filter:Filter",
     ("transform", "drop_fields"): "elspeth.plugins.transforms.drop_fields:DropFields",
     ("transform", "lookup"): "elspeth.plugins.transforms.lookup:Lookup",
+    ("transform", "deduplicate"): "elspeth.plugins.transforms.deduplicate:Deduplicate",
     ("aggregation", "batch_stats"): "elspeth.plugins.aggregations.batch_stats:BatchStats",
     ("aggregation", "batch_replicate"): "elspeth.plugins.aggregations.batch_replicate:BatchReplicate",
     ("aggregation", "report_assemble"): "elspeth.plugins.aggregations.report_assemble:ReportAssemble",

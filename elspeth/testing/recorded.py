@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from elspeth.audit.chain.records import COLUMNS, Records
 
 
@@ -19,6 +21,10 @@ class Recorded:
     def members(self, batch_id: str) -> list[tuple[str, str]]:
         """Token id and data of everybody in a batch, in the order of their arrival."""
         return [(token, text) for batch, token, _, text in self.records["batch_members"] if batch == batch_id]
+
+    def each_member(self, batch_id: str, count: int) -> Iterator[tuple[str, str]]:
+        """The first `count` members of a batch like `members`, but one after the other: there may be millions."""
+        return iter(self.members(batch_id)[:count])
 
     def waiting(self, node_id: str, first: str, last: str) -> list[tuple[str, str, str]]:
         """Join, token id and data of all who wait at a coalesce, for joins with ids from `first` to `last`."""

@@ -9,9 +9,10 @@ DIGEST_BYTES = 16
 """Two of ten million different keys have one digest with a probability of 10**-25."""
 
 
-def digest_of(text: str) -> bytes:
+def digest_of(key: str | bytes) -> bytes:
     """The digest (BLAKE2b, RFC 7693) of a key; a lone surrogate is a character like any other."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+    data = key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
 class DigestIndex:

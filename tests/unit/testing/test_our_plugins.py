@@ -59,6 +59,7 @@ TRANSFORMS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("drop_fields", {"fields": ["a"]}, [{"a": 2, "b": 1}, {"b": 1}, {}]),
     ("drop_fields", {"fields": ["a"], "strict": True}, [{"a": 2, "b": 1}, {"b": 1}]),
     ("lookup", {"path": str(CUSTOMERS), "keys": {"c": "id"}, "fields": {"name": "n"}}, [{"c": 1}, {"c": 3}, {}]),
+    ("deduplicate", {"keys": ["a", "b"]}, [{"a": 2, "b": 1}, {"a": None, "b": 1}, {"b": 1}, {}]),
     ("json_explode", {"array_field": "a"}, [{"a": [1, [2], {"x": 3}], "k": 1}, {"a": []}, {"a": "no list"}, {}]),
     ("line_explode", {"source_field": "a"}, [{"a": "one\ntwo"}, {"a": ""}, {"a": 1}, {"k": 1}]),
 ]
