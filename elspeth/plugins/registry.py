@@ -49,6 +49,8 @@ BUILT_IN: dict[tuple[Kind, str], str] = {
     ("transform", "lookup"): "elspeth.plugins.transforms.lookup:Lookup",
     ("transform", "deduplicate"): "elspeth.plugins.transforms.deduplicate:Deduplicate",
     ("aggregation", "batch_stats"): "elspeth.plugins.aggregations.batch_stats:BatchStats",
+    ("aggregation", "sort"): "elspeth.plugins.aggregations.sort:Sort",
+    ("aggregation", "limit"): "elspeth.plugins.aggregations.limit:Limit",
     ("aggregation", "batch_replicate"): "elspeth.plugins.aggregations.batch_replicate:BatchReplicate",
     ("aggregation", "report_assemble"): "elspeth.plugins.aggregations.report_assemble:ReportAssemble",
     ("aggregation", "batch_classifier_metrics"): f"{_STATISTICS}.classifier_metrics:BatchClassifierMetrics",

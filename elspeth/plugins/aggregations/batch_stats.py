@@ -2,113 +2,118 @@
 
 from __future__ import annotations
 
-import json
-import math
-from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from elspeth.plugins.aggregations.measures import Measure, exact_sum, identity_of, measured, number_of, value_of
 from elspeth.plugins.contract import Aggregation, Context, Made, PluginOptions, Row, RowError
 
-_EXACT = 2**53  # whole numbers up to here are floats without rounding
 _RESULTS = ("count", "sum", "batch_size", "mean")
+Name = Annotated[str, Field(min_length=1)]
 
 
 class BatchStatsOptions(PluginOptions):
-    """What is summed, and for whom."""
+    """What is counted and measured, and for whom."""
 
-    value_field: str = Field(min_length=1, description="The field that holds the numbers; null does not count.")
-    group_by: str | None = Field(default=None, description="A field: one result row for each of its values.")
+    value_field: Name | None = Field(
+        default=None,
+        description="The field that holds the numbers of `sum` and `mean`; null does not count. Without it, `count` is "
+        "the number of rows.",
+    )
+    group_by: Name | Annotated[tuple[Name, ...], Field(min_length=1)] | None = Field(
+        default=None, description="A field, or several: one result row for each of their values."
+    )
     compute_mean: bool = Field(default=True, description="Say the mean too (null where there is no number).")
+    fields: dict[Name, Annotated[tuple[Measure, ...], Field(min_length=1)]] = Field(
+        default={},
+        description="Further fields, each with its measures: `{price: [min, max]}` gives `price_min` and `price_max`. "
+        "`min` and `max` are of numbers or of texts; `sum`, `mean`, `median` and `stdev` (of a sample) of numbers; "
+        "`count`, `distinct`, `first` and `last` of any values. Null counts for `first` and `last` only.",
+    )
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The fields by which rows are grouped."""
+        return (self.group_by,) if isinstance(self.group_by, str) else self.group_by or ()
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The names of results beside those of `fields`."""
+        if self.value_field is None:
+            return ("count", "batch_size")
+        return _RESULTS if self.compute_mean else _RESULTS[:-1]
 
     @model_validator(mode="after")
-    def _group_is_no_result(self) -> BatchStatsOptions:
-        if self.group_by in _RESULTS:
-            raise ValueError(f"group_by: {self.group_by!r} is the name of a result; rename the field before")
+    def _names_are_different(self) -> BatchStatsOptions:
+        for name in self.groups:
+            if name in _RESULTS:
+                raise ValueError(f"group_by: {name!r} is the name of a result; rename the field before")
+        names = [*self.groups, *(f"{field}_{measure}" for field in self.fields for measure in self.fields[field])]
+        for name in names:
+            if names.count(name) > 1 or name in _RESULTS:
+                raise ValueError(f"fields: two results would be called {name!r}; rename a field before")
+        if self.value_field is None and not self.fields and not self.groups:
+            raise ValueError("nothing to count: give value_field, fields or group_by")
         return self
 
 
 class BatchStats(Aggregation):
-    """Gives count, sum and mean of a field: one row for the batch, or one per group in order of first appearance.
+    """Gives count, sum and mean of a field, and measures of others: one row for the batch, or one per group.
 
-    `count` is how many numbers there were, `batch_size` how many rows the whole batch had. Sums are exact: whole
-    numbers stay whole, and a sum with floats is rounded once, at its end, whatever the order of the rows.
+    Groups come in order of first appearance. `count` is how many numbers there were, or without `value_field` how many
+    rows, `batch_size` how many rows the whole batch had. Sums are exact: whole numbers stay whole, and a sum with
+    floats is rounded once, at its end, whatever the order of the rows.
     """
 
     name: ClassVar[str] = "batch_stats"
-    output_modes = ("transform",)
+    output_modes: ClassVar[tuple[str, ...]] = ("transform",)
     Options = BatchStatsOptions
     options: BatchStatsOptions
 
     def process(self, rows: list[Row], ctx: Context) -> list[Row | Made]:
-        """The result rows. Raises `RowError` for a missing field, a value that is no number, or a sum out of range."""
-        group_by = self.options.group_by
-        names: dict[Any, Any] = {}
-        numbers: dict[Any, list[int | float]] = {}
+        """The result rows. Raises `RowError` for a missing field, a value of a wrong type, or a sum out of range."""
+        groups = self.options.groups
+        names: dict[Any, Row] = {}
         members: dict[Any, list[int]] = {}
         for index, row in enumerate(rows):
-            group = None if group_by is None else _field(row, group_by, index)
-            key = _key(group)
-            if key not in numbers:
-                names[key], numbers[key], members[key] = group, [], []
-            members[key].append(index)
-            value = _field(row, self.options.value_field, index)
-            if value is not None:
-                numbers[key].append(_number(value, self.options.value_field, index))
-        results = {key: self._result(numbers[key], len(rows), names[key]) for key in numbers}
-        if group_by is None:
+            group = {name: value_of(row, name, index) for name in groups}
+            key = tuple(map(identity_of, group.values()))
+            names.setdefault(key, group)
+            members.setdefault(key, []).append(index)
+        results = {key: self._result(rows, members[key], names[key]) for key in members}
+        if not groups:
             return list(results.values())
         return [Made(result, of=members[key]) for key, result in results.items()]
 
     def fields_in(self) -> frozenset[str]:
-        """The field with the numbers, and the group's."""
-        return frozenset(filter(None, (self.options.value_field, self.options.group_by)))
+        """The fields that are measured, and the groups'."""
+        value_field = self.options.value_field
+        return frozenset((*self.options.groups, *self.options.fields, *([value_field] if value_field else ())))
 
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The results, whatever there was before."""
-        names = _RESULTS if self.options.compute_mean else _RESULTS[:-1]
-        return frozenset(filter(None, (*names, self.options.group_by)))
+        measures = (f"{field}_{measure}" for field, asked in self.options.fields.items() for measure in asked)
+        return frozenset((*self.options.own, *measures, *self.options.groups))
 
-    def _result(self, values: list[int | float], batch_size: int, group: Any) -> Row:
+    def _result(self, rows: list[Row], members: list[int], group: Row) -> Row:
+        result: Row = {"count": len(members), "batch_size": len(rows)}
+        if self.options.value_field is not None:
+            result = self._of_numbers(self.options.value_field, rows, members)
+        for field, measures in self.options.fields.items():
+            values = [value_of(rows[place], field, place) for place in members]
+            for measure in measures:
+                result[f"{field}_{measure}"] = measured(measure, field, values, members)
+        return {**result, **group}
+
+    def _of_numbers(self, field: str, rows: list[Row], members: list[int]) -> Row:
+        found = ((value_of(rows[place], field, place), place) for place in members)
+        values = [number_of(value, field, place) for value, place in found if value is not None]
         try:
-            total = _sum(values)
-            result: Row = {"count": len(values), "sum": total, "batch_size": batch_size}
+            total = exact_sum(values)
+            result: Row = {"count": len(values), "sum": total, "batch_size": len(rows)}
             if self.options.compute_mean:
                 result["mean"] = total / len(values) if values else None
         except OverflowError as error:
-            raise RowError("the sum is larger than a float can hold", field=self.options.value_field) from error
-        if self.options.group_by is not None:
-            result[self.options.group_by] = group
+            raise RowError("the sum is larger than a float can hold", field=field) from error
         return result
-
-
-def _field(row: Row, field: str, index: int) -> Any:
-    if field not in row:
-        raise RowError(f"row {index} of the batch (from 0) has no field {field!r}", field=field, index=index)
-    return row[field]
-
-
-def _number(value: Any, field: str, index: int) -> int | float:
-    if type(value) is int or type(value) is float:
-        return value  # by the exact type: a bool is no number here
-    raise RowError(
-        f"field {field!r} of row {index} of the batch (from 0) is no number but a {type(value).__name__}",
-        field=field,
-        index=index,
-    )
-
-
-def _key(group: Any) -> tuple[str, Any]:
-    # The type is part of the key: 1, 1.0 and true are equal in Python and not the same in a row.
-    if isinstance(group, list | dict):
-        return type(group).__name__, json.dumps(group, sort_keys=True)
-    return type(group).__name__, group
-
-
-def _sum(values: list[int | float]) -> int | float:
-    if all(type(value) is int for value in values):
-        return sum(values)
-    if all(type(value) is float or abs(value) <= _EXACT for value in values):
-        return math.fsum(values)
-    return float(sum(map(Fraction, values), Fraction()))

@@ -1,0 +1,154 @@
+"""Pipelines that look things up, drop duplicates, sort and measure: killed and resumed, as if undisturbed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.oracle.checker import check
+from tests.kit.processes import program
+from tests.kit.processes.recorded_run import comparable_records, differences, outputs, run_id
+
+ROWS = 400
+REST = """\
+default_sink: out
+checkpoint: {frequency: every_n, checkpoint_interval: 30}
+concurrency: {max_workers: 2}
+supervisor: {max_restarts: 10}
+"""
+SOURCE = """\
+source:
+  plugin: csv
+  options: {path: input.csv, schema: {mode: free, fields: ["id: int", "price: int"]}}
+  on_validation_failure: aside
+"""
+
+ROW_BY_ROW = (
+    SOURCE
+    + """\
+transforms:
+  - plugin: lookup
+    options: {path: customers.csv, keys: {customer: id}, fields: {name: customer_name}, on_missing: drop}
+  - plugin: value_transform
+    options:
+      operations:
+        - {target: kind, expression: "'bill' if contains(lower(row['subject']), 'invoice') else 'other'"}
+  - {plugin: filter, options: {condition: "row['price'] > 100", rejected: cheap}}
+  - {plugin: deduplicate, options: {keys: [customer, kind, price], duplicates: twice}}
+  - {plugin: drop_fields, options: {fields: [subject]}}
+sinks:
+  out: {plugin: csv, options: {path: output/out.csv}}
+  cheap: {plugin: json, options: {path: output/cheap.jsonl, format: jsonl}}
+  twice: {plugin: json, options: {path: output/twice.jsonl, format: jsonl}}
+  aside: {plugin: json, options: {path: output/aside.jsonl, format: jsonl}}
+"""
+    + REST
+)
+
+IN_BATCHES = (
+    SOURCE
+    + """\
+transforms:
+  - {plugin: deduplicate, options: {keys: [customer, price], keep: last, duplicates: twice}}
+aggregations:
+  - name: sorted
+    plugin: sort
+    trigger: {count: 40}
+    output_mode: transform
+    options: {by: [customer, {field: price, descending: true}]}
+  - name: top
+    plugin: limit
+    trigger: {count: 40}
+    output_mode: transform
+    options: {count: 3, group_by: [customer]}
+  - name: measured
+    plugin: batch_stats
+    trigger: {count: 10}
+    output_mode: transform
+    options: {group_by: [customer], fields: {price: [min, max, median, stdev], subject: [distinct, first, last]}}
+sinks:
+  out: {plugin: csv, options: {path: output/out.csv}}
+  twice: {plugin: json, options: {path: output/twice.jsonl, format: jsonl}}
+  aside: {plugin: json, options: {path: output/aside.jsonl, format: jsonl}}
+"""
+    + REST
+)
+
+PIPELINES = {"row by row": ROW_BY_ROW, "in batches": IN_BATCHES}
+DEATHS = [
+    ("stage.after_flush", 3), ("stage.before_send", 5), ("audit.in_transaction", 4), ("audit.after_commit", 3),
+    ("sink.after_flush", 4), ("main.after_durable", 5),
+]  # fmt: skip
+
+
+def lay_out(folder: Path, settings: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "pipeline.yaml").write_text(settings)
+    (folder / "customers.csv").write_text("id,name\n" + "".join(f"c{n},Customer {n}\n" for n in range(8)))
+    chance = random.Random(7)
+    with (folder / "input.csv").open("w") as file:
+        file.write("id,customer,price,subject\n")
+        for number in range(ROWS):
+            price = "dear" if not number % 50 else chance.randrange(60, 160, 5)
+            subject = chance.choice(["An INVOICE", "a question", "My invoice", ""])
+            file.write(f"{number},c{chance.randrange(10)},{price},{subject}\n")
+    return folder
+
+
+@pytest.fixture
+def programs() -> Iterator[program.Programs]:
+    with program.programs() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folders = {}
+    with program.programs() as started:
+        for name, settings in PIPELINES.items():
+            folders[name] = lay_out(tmp_path_factory.mktemp("undisturbed") / "run", settings)
+            started.call(folders[name], "run", "--settings", "pipeline.yaml", "--execute")
+            assert violations(folders[name]) == []
+    return folders
+
+
+def violations(folder: Path) -> list[str]:
+    database = folder / "runs/audit.db"
+    settings = folder / "pipeline.yaml"
+    return check(settings, database, run_id(database), working_directory=folder, recompute=False)
+
+
+@pytest.mark.parametrize(("point", "passing"), DEATHS)
+@pytest.mark.parametrize("name", PIPELINES)
+def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(
+    name: str, point: str, passing: int, tmp_path: Path, programs: program.Programs, undisturbed: dict[str, Path]
+) -> None:
+    folder, mark = lay_out(tmp_path / "run", PIPELINES[name]), tmp_path / "mark"
+    words: tuple[str, ...] = ("run", "--settings", "pipeline.yaml", "--execute")
+    for number in range(2):  # and once more, in the resume
+        arms = {"CRASH_POINT": f"{point}:{passing if not number else 2}:{mark}{number}", "CRASH_GROUP": "1"}
+        programs.start(folder, *words, **arms).ends_with(-9)
+        assert Path(f"{mark}{number}").exists()
+        words = ("resume", run_id(folder / "runs/audit.db"))
+    programs.start(folder, *words).ends_with(0)
+    assert violations(folder) == []
+    assert outputs(folder) == outputs(undisturbed[name])
+    databases = (undisturbed[name] / "runs/audit.db", folder / "runs/audit.db")
+    expected, found = (comparable_records(database, run_id(database)) for database in databases)
+    assert differences(found, expected) == []
+    programs.call(folder, "verify", "latest", "--outputs")
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_stage_that_dies_inside_a_run_is_restored(
+    name: str, tmp_path: Path, programs: program.Programs, undisturbed: dict[str, Path]
+) -> None:
+    folder, mark = lay_out(tmp_path / "run", PIPELINES[name]), tmp_path / "mark"
+    arms = {"CRASH_POINT": f"stage.before_send:4:{mark}"}
+    programs.start(folder, "run", "--settings", "pipeline.yaml", "--execute", **arms).ends_with(0)
+    assert mark.exists()
+    assert violations(folder) == []
+    assert outputs(folder) == outputs(undisturbed[name])
