@@ -47,7 +47,7 @@ class NodeVisits:
             node = self._nodes.get(state[1], {})
             if node.get("node_type") == "gate":
                 visit["gate"] = _gate(node, decision, visit)
-            visit["routes"] = [{key: route[key] for key in ("edge", "label", "to", "mode")} for route in decision]
+            visit["routes"] = [_way(route, gate=visit["kind"] == "gate") for route in decision]
             visit["calls"] = calls.get(state_id, [])
             if state_id in refusals:
                 visit["refused_to"] = refusals[state_id]["destination"]
@@ -145,6 +145,12 @@ def parsed(text: str | None) -> Any:
         return text
 
 
+def _way(route: Explained, *, gate: bool) -> Explained:
+    """A way that a token took; of a side output with the reason, which a gate says once for all its ways."""
+    way = {key: route[key] for key in ("edge", "label", "to", "mode")}
+    return way if gate or route["mode"] == "divert" else {**way, "reason": route["reason"]}
+
+
 def fields_in(condition: str) -> list[str]:
     """The fields of the row that a condition reads, in order."""
     try:
@@ -152,13 +158,14 @@ def fields_in(condition: str) -> list[str]:
     except (SyntaxError, ValueError):
         return []
     found: dict[str, None] = {}
+    functions = {node.func for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
         match node:
             case ast.Subscript(value=ast.Name(id="row"), slice=ast.Constant(value=str(field))):
                 found[field] = None
             case ast.Call(func=ast.Attribute(value=ast.Name(id="row")), args=[ast.Constant(value=str(field)), *_]):
                 found[field] = None
-            case ast.Name(id=name) if name != "row":
+            case ast.Name(id=name) if name != "row" and node not in functions:
                 found[name] = None
     return list(found)
 

@@ -183,7 +183,10 @@ def _work(visit: Explained, life: Explained, full: bool) -> Iterator[str]:
         else:
             yield f"given {visit['given_kept'] if visit['given'] is None else _plain(visit['given'])}"
         return
-    if not visit["changed"]:
+    if visit["routes"] and visit["status"] == "completed":
+        for route in visit["routes"]:
+            yield f"let it go as it was: {_reason(route.get('reason'))}, so it went to {route['to']} ({route['label']})"
+    elif not visit["changed"]:
         yield "returned it unchanged"
     elif visit["changes"] is not None:
         touched = {change["field"].partition(".")[0] for change in visit["changes"]}
@@ -199,6 +202,10 @@ def _work(visit: Explained, life: Explained, full: bool) -> Iterator[str]:
             yield f"given {visit['given_kept']}"
         yield "returned"
         yield from _values(visit["returned"], visit["returned_kept"])
+
+
+def _reason(reason: Any) -> str:
+    return str(reason["reason"]) if isinstance(reason, dict) and "reason" in reason else "the reason is no longer kept"
 
 
 def _change(change: Explained) -> str:

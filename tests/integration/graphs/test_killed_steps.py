@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.kit.oracle.checker import check
 from tests.kit.processes import program
 from tests.kit.processes.recorded_run import comparable_records, differences, outputs, run_id
 
+EXAMPLE = program.ROOT / "ops" / "examples" / "tickets"
 ROWS = 400
 REST = """\
 default_sink: out
@@ -140,6 +142,23 @@ def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(
     expected, found = (comparable_records(database, run_id(database)) for database in databases)
     assert differences(found, expected) == []
     programs.call(folder, "verify", "latest", "--outputs")
+
+
+@pytest.mark.parametrize(
+    "point", ["worker.before_send", "stage.before_send", "stage.after_flush", "main.before_durable"]
+)
+def test_the_example_of_tickets_killed_and_resumed_gives_what_is_expected(
+    point: str, tmp_path: Path, programs: program.Programs
+) -> None:
+    folder, mark = tmp_path / "tickets", tmp_path / "mark"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("output", "runs", "state"))
+    arms = {"CRASH_POINT": f"{point}:1:{mark}", "CRASH_GROUP": "1"}
+    programs.start(folder, "run", "--settings", "pipeline.yaml", "--execute", **arms).ends_with(-9)
+    assert mark.exists()
+    programs.start(folder, "resume", run_id(folder / "runs/audit.db")).ends_with(0)
+    for expected in (EXAMPLE / "expected").iterdir():
+        assert (folder / "output" / expected.name).read_bytes() == expected.read_bytes(), expected.name
+    assert violations(folder) == []
 
 
 @pytest.mark.parametrize("name", PIPELINES)
