@@ -19,6 +19,7 @@ from elspeth.expressions.safe_patterns import compile_safely
 
 _EXACT = 2**53  # whole numbers up to here are floats without rounding
 _NUMBERS = (int, float)
+_SIZED = (str, list, dict)
 _ANY_NUMBER = 1_000
 
 
@@ -49,7 +50,7 @@ def _kind(value: Any) -> str:
 
 
 def _len(value: Any) -> int:
-    if isinstance(value, str | list | dict):
+    if isinstance(value, _SIZED):
         return len(value)
     _wrong("len", "a text, a list or a mapping", value)
 
@@ -156,10 +157,12 @@ def _matches(pattern: str, text: Any) -> bool:
 
 
 def _round(number: Any, digits: Any = None) -> int | float:
-    if isinstance(number, bool) or not isinstance(number, _NUMBERS):
+    kind = type(number)
+    if kind is not float and kind is not int:
         _wrong("round", "a number", number)
     if digits is None:
-        return round(number)
+        whole: int = round(number)
+        return whole
     if type(digits) is not int or abs(digits) > MAX_DIGITS:
         _wrong("round", f"a whole number of digits up to {MAX_DIGITS}", digits)
     rounded: int | float = plain(round(number, digits))
