@@ -100,7 +100,7 @@ def _note_cut(node_id: str, output: OutputInfo, findings: Findings) -> None:
         return
     size = output.size
     if size == 0 and output.replaces == Replaced(facts.st_size, facts.st_mtime_ns):
-        findings.add("output", "note", f"sink {node_id}: {path} is of an earlier run and will be overwritten")
+        findings.add("output", "note", f"sink {node_id}: {path} was there before this run and will be overwritten")
     elif facts.st_size > size:
         tail = f"{facts.st_size - size:,} bytes behind the last commit"
         findings.add(

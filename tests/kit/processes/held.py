@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.kit.processes.tree import COMMAND, query
 from tests.kit.processes.waiting import PATIENCE_SECONDS, wait_until
 
@@ -110,10 +112,18 @@ def held_run(settings: Path, *wrapper: str, **environ: str) -> Iterator[tuple[su
 
 
 def killed_run(settings: Path, *wrapper: str, **environ: str) -> str:
-    """A run whose main process was killed after some commits; its id."""
-    with held_run(settings, *wrapper, **environ) as (_, run_id):
-        pass
+    """A run whose main process was killed after some commits; its id. Nothing of it writes any more."""
+    with held_run(settings, *wrapper, **environ) as (process, run_id):
+        children = psutil.Process(process.pid).children(recursive=True)
+    wait_until(lambda: all(map(_ended, children)), "its children have ended, too")
     return run_id
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE  # nobody may be there to reap it
+    except psutil.NoSuchProcess:
+        return True
 
 
 def ids(folder: Path) -> list[str]:
