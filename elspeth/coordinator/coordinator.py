@@ -28,6 +28,7 @@ from elspeth.coordinator.machine import Machine
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE
 from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.shutdown import Phase, Shutdown
+from elspeth.coordinator.single_rows import SingleRows
 from elspeth.coordinator.timers import Timers
 from elspeth.coordinator.topology import AttemptOutcome, Topology
 from elspeth.errors import ElspethError, Interrupted, RunInProgress, Temporary, from_value
@@ -49,6 +50,7 @@ class Coordinator(pykka.ThreadingActor):
         self._outbox: Outbox | None = None
         self._audit = AuditLink(topology.concealment)
         self._timers = Timers(topology.max_seconds, time.monotonic())
+        self._single_rows = SingleRows(topology.policy.window_rows() if topology.cautious else 0)
         self._shutdown = Shutdown(topology.stop_seconds)
         self._children = Children(topology.worker, self._not_started)
         self._for_memory: list[ChildDown] = []
@@ -309,6 +311,8 @@ class Coordinator(pykka.ThreadingActor):
             return
         if heartbeat is not None:
             self._audit.heartbeat(heartbeat)
+        if (line := self._single_rows.look(self._progress.rows_done - self._progress.rows_before, now)) is not None:
+            self._progress.notify(line)
         if timers.commit_overdue(now):
             if timers.holding and not machine.released():
                 self._step(ev.TimeoutDue())  # nothing fires yet, but the age of what waits is to survive this process
