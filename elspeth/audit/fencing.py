@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from elspeth.audit.store import database
-from elspeth.errors import TakenOver
+from elspeth.errors import ElspethError, TakenOver
 
 
 def prove_ownership(path: Path, run_id: str, attempt: int) -> None:
@@ -41,6 +41,15 @@ def _owner(path: Path, run_id: str) -> int | None:
     """The latest attempt of the run; None where it is not on record here, or there is no database of ours."""
     if not path.is_file():
         return None
+    try:
+        return _attempt(path, run_id)
+    except ElspethError:
+        if path.is_file():
+            raise
+        return None  # it went while it was looked at
+
+
+def _attempt(path: Path, run_id: str) -> int | None:
     with database.translated_errors(path):
         connection = database.open_reader(path)
         try:
