@@ -66,7 +66,7 @@ class Supervisor(pykka.ThreadingActor):
     a beat only while it answers, so that a listener that hangs counts as a hang of the process.
 
     Children are forked from `fork_server`, which stays its owner's to close. Without one, and after the death of one,
-    the supervisor makes its own, in its own thread.
+    the supervisor makes its own, in its own thread. `on_error(error)` is called with what it dies of itself.
 
         supervisor = Supervisor.start(listener, RestartIntensity(3, 60.0), print).proxy()
         supervisor.start_child(ChildSpec("store", "shop.store:Store")).get()
@@ -86,8 +86,10 @@ class Supervisor(pykka.ThreadingActor):
         send_ticks: bool = False,
         fork_server: ForkServer | None = None,
         strategy: Strategy = "one_for_one",
+        on_error: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
         super().__init__()
+        self._on_error = on_error
         self._listener = listener
         self._supervision = Supervision(strategy, intensity)
         self._tick_seconds = tick_seconds
@@ -184,14 +186,20 @@ class Supervisor(pykka.ThreadingActor):
 
     def on_start(self) -> None:
         """Start the I/O thread."""
-        self._reactor.start()
+        try:
+            self._reactor.start()
+        except BaseException as error:
+            self._on_error(error)
+            raise
 
     def on_stop(self) -> None:
         """Leave nothing behind, whatever was not shut down."""
         self.shutdown(0.0)
 
-    def on_failure(self, *_: Any) -> None:
-        """A mistake in here must not leave processes behind."""
+    def on_failure(self, _kind: Any, error: BaseException | None, _traceback: Any) -> None:
+        """What fails in here must not leave processes behind; who asks it afterwards only learns that it is dead."""
+        if error is not None:
+            self._on_error(error)
         self.shutdown(0.0)
 
     def on_receive(self, message: Any) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.repository import ROOT
 from tests.kit.pipelines.trial import lay, settings, violations
 from tests.kit.processes.tree import COMMAND, Tree
 from tests.kit.processes.waiting import wait_until
@@ -60,6 +61,24 @@ def test_too_little_address_space_is_a_limit_and_no_bug(tmp_path: Path, megabyte
     with Tree.run(folder, before=lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size))) as tree:
         assert tree.wait() in (0, 75), tree.log
         assert "bug" not in tree.log
+    with Tree.run(folder, "--auto-resume") as tree:
+        assert tree.wait() == 0, tree.log
+    assert violations(folder) == []
+
+
+def test_a_supervisor_that_cannot_go_on_says_why(tmp_path: Path) -> None:
+    """As under a limit of memory for data, which refuses its thread a stack."""
+    folder = lay(tmp_path / "run", 30, settings())
+    (tmp_path / "sitecustomize.py").write_text(
+        "from actors.reactor import Reactor\n"
+        "def refused(self):\n"
+        '    raise RuntimeError("can\'t start new thread")\n'
+        "Reactor.start = refused\n"
+    )
+    with Tree.run(folder, environ={"PYTHONPATH": f"{tmp_path}:{ROOT}"}) as tree:
+        assert tree.wait() == 75, tree.log
+        assert "bug" not in tree.log
+        assert "no room for another" in tree.log
     with Tree.run(folder, "--auto-resume") as tree:
         assert tree.wait() == 0, tree.log
     assert violations(folder) == []

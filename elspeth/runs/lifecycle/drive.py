@@ -180,11 +180,13 @@ def drive(
     outcome = AttemptOutcome()
     coordinator = Coordinator.start(topology, progress, outcome)
     intensity = RestartIntensity(settings.max_restarts, settings.within_seconds)
+    failures: list[BaseException] = []
     supervisor = Supervisor.start(
-        coordinator, intensity, on_output or _print, TICK_SECONDS, settings.watchdog_seconds, True, children or own
-    )
-    proxy: Any = supervisor.proxy()
+        coordinator, intensity, on_output or _print, TICK_SECONDS, settings.watchdog_seconds, True, children or own,
+        on_error=failures.append,
+    )  # fmt: skip
     try:
+        proxy: Any = supervisor.proxy()
         with _signals() as arrived:
             coordinator.proxy().begin(proxy, proxy.outbox.get()).get()
             while not outcome.done.wait(POLL_SECONDS):
@@ -196,6 +198,10 @@ def drive(
             crash_point("main.before_shutdown")
             proxy.shutdown(SHUTDOWN_SHARE * settings.shutdown_seconds).get()
             crash_point("main.after_shutdown")
+    except pykka.ActorDeadError as dead:
+        if failures:  # the supervisor could not go on, for want of memory perhaps: that is what there is to say
+            raise failures[0] from dead
+        raise
     finally:
         supervisor.stop()
         coordinator.stop()
