@@ -8,23 +8,26 @@ from elspeth.graph.decisions import check_circles, check_decisions, forks_behind
 from elspeth.graph.model import DISCARD, Edge, Graph, Node, Target
 from elspeth.graph.order import stage_after, topological
 from elspeth.graph.steps import ORDERED_TRANSFORMS, Step
-from elspeth.graph.wiring import Wire, Wiring, takes_the_export, wire_up
+from elspeth.graph.wiring import Wire, Wiring, wire_up
 from elspeth.schema import RowSchema
 from elspeth.settings.model import Aggregation, Coalesce, Gate, Settings, Sink, Source, Transform
-from elspeth.settings.problems import Positions, SettingsProblems
+from elspeth.settings.problems import Positions, Problem, SettingsProblems
 
 
-def build(settings: Settings, positions: Positions | None = None) -> Graph:
+def build(settings: Settings, positions: Positions | None = None, warnings: list[Problem] | None = None) -> Graph:
     """The graph that these settings describe.
 
-    Every source and step gets a node named after it, every way out an edge. Raises `SettingsProblems` with all problems
-    of the wiring, each with its key and, through `positions`, its line.
+    Every source and step gets a node named after it, every way out an edge. What is only to be known is added to
+    `warnings`. Raises `SettingsProblems` with all problems of the wiring, each with its key and, through `positions`,
+    its line.
     """
     wiring = wire_up(settings, positions or Positions())
     check_decisions(wiring)
     check_circles(wiring)
     schemas = _schemas(wiring)
     forks = {} if wiring.problems else _joins(wiring)
+    if warnings is not None:
+        warnings += wiring.warnings
     if wiring.problems:
         raise SettingsProblems(wiring.problems)
     return _graph(wiring, schemas, forks)
@@ -70,7 +73,7 @@ def _joins(wiring: Wiring) -> dict[str, set[str]]:
 
 def _graph(wiring: Wiring, schemas: dict[str, RowSchema], forks: dict[str, set[str]]) -> Graph:
     wires = wiring.wires
-    successors: dict[str, list[str]] = {step.id: [] for step in wiring.steps if not takes_the_export(step, wiring)}
+    successors: dict[str, list[str]] = {step.id: [] for step in wiring.steps if step.id not in wiring.apart}
     for wire in wires:
         if wire.target != DISCARD:
             successors[wire.source].append(wire.target)

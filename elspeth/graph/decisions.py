@@ -43,8 +43,8 @@ def _gate(wiring: Wiring, step: Step, gate: Gate) -> None:
                                found=", ".join(gate.routes), allowed=labels)  # fmt: skip
         for label in gate.routes:
             if label not in labels:
-                wiring.problem(step.at("routes", label), f'the condition is never "{label}"', found=label,
-                               allowed=labels, suggestion=suggest(label, labels))  # fmt: skip
+                wiring.warn(step.at("routes", label), f'the condition is never "{label}"', found=label,
+                            suggestion=suggest(label, labels))  # fmt: skip
     forks = [label for label, target in gate.routes.items() if target == FORK]
     if forks and not gate.fork_to:
         wiring.problem(step.at("routes", forks[0]), "a fork needs its branches", allowed=["fork_to: [BRANCH, BRANCH]"])

@@ -40,13 +40,18 @@ class Wire:
 
 @dataclass(slots=True)
 class Wiring:
-    """What was made of the settings: wires that could be resolved, and what was wrong with the others."""
+    """What was made of the settings: wires that could be resolved, and what was wrong with the others.
+
+    `apart` are the sinks that no row reaches: no part of the graph.
+    """
 
     settings: Settings
     positions: Positions
     steps: list[Step] = field(default_factory=list)
     wires: list[Wire] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    apart: set[str] = field(default_factory=set)
     by_id: dict[str, Step] = field(default_factory=dict)
     consumers: dict[str, list[tuple[Step, KeyPath]]] = field(default_factory=dict)
     exits: list[Exit] = field(default_factory=list)
@@ -59,6 +64,10 @@ class Wiring:
         self.problems.append(
             self.positions.problem(path, message, found=found, allowed=names, suggestion=suggestion),
         )
+
+    def warn(self, path: KeyPath, message: str, *, found: str = "", suggestion: str = "") -> None:
+        """Note one thing to know."""
+        self.warnings.append(self.positions.problem(path, message, found=found, suggestion=suggestion))
 
 
 def wire_up(settings: Settings, positions: Positions) -> Wiring:
@@ -78,6 +87,7 @@ def wire_up(settings: Settings, positions: Positions) -> Wiring:
     wiring.wires.sort(key=lambda wire: places[wire.source, wire.route, wire.branch])
     for step in wiring.steps:
         _error_way(wiring, step)
+    _set_apart(wiring)
     _reached(wiring)
     _queues(wiring)
     return wiring
@@ -205,6 +215,21 @@ def _error_way(wiring: Wiring, step: Step) -> None:
     wiring.wires.append(Wire(step.id, target, ERROR, ERROR, "divert", step.at(key)))
 
 
+def _set_apart(wiring: Wiring) -> None:
+    """Take out sinks that no row reaches, with their ways: one may be all that leads to another."""
+    sinks = {step.id for step in wiring.steps if step.kind == "sink"}
+    apart = {step.id for step in wiring.steps if takes_the_export(step, wiring)}
+    before = None
+    while apart != before:
+        before = set(apart)
+        apart |= sinks - {wire.target for wire in wiring.wires if wire.source not in apart}
+    for wire in wiring.wires:
+        if wire.source in apart and wire.mode == "divert" and takes_the_export(wiring.by_id[wire.source], wiring):
+            wiring.warn(wire.path, "has no effect: an audit record that is refused ends the export", found=wire.target)
+    wiring.apart = apart
+    wiring.wires = [wire for wire in wiring.wires if wire.source not in apart]
+
+
 def _reached(wiring: Wiring) -> None:
     """Connections that nobody feeds, steps that no row reaches, sinks that nothing uses."""
     fed = {exit.target for exit in wiring.exits}
@@ -232,7 +257,7 @@ def _reached(wiring: Wiring) -> None:
                 wiring.problem(step.path, "no row reaches this step: the one before it leads elsewhere", found=step.id)
         elif not takes_the_export(step, wiring):
             also = ", not even as default_sink" if step.id == wiring.settings.default_sink else ""
-            wiring.problem(step.path, f"nothing leads to this sink{also}; remove it, or route to it", found=step.id)
+            wiring.warn(step.path, f"nothing leads to this sink{also}: it is left alone", found=step.id)
     if export.enabled and export.sink is not None and export.sink not in sinks:
         wiring.problem(("landscape", "export", "sink"), "there is no such sink", found=export.sink,
                        allowed=sinks, suggestion=suggest(export.sink, sinks))  # fmt: skip

@@ -354,7 +354,17 @@ def _package(entry: EntryPoint) -> str:
     return f"package {entry.dist.name} {entry.dist.version}" if entry.dist else f"entry point {entry.name}"
 
 
+_LANGUAGE_MODELS = ("llm", "azure_llm", "openrouter_llm", "azure_multi_query_llm", "openrouter_multi_query_llm")
+_NOT_YET: dict[tuple[Kind, str], str] = {
+    **{("transform", name): "asks a language model; this Elspeth asks no services yet" for name in _LANGUAGE_MODELS},
+    ("sink", "database"): "writes into a database; this Elspeth writes files only",
+}
+"""Plugins that files of this format name, and why there are none of that name."""
+
+
 def _unknown(kind: Kind, name: str, known: set[tuple[Kind, str]], broken: list[str]) -> SettingsError:
+    if (kind, name) in _NOT_YET:
+        return SettingsError(f"The {kind} {name!r} {_NOT_YET[kind, name]}.")
     names = sorted(n for k, n in known if k == kind)
     message = f"There is no {kind} called {name!r}."
     others = sorted(k for k, n in known if n == name)

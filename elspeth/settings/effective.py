@@ -20,7 +20,9 @@ FORMAT = "settings_format"
 
 PRESENT_FORMAT = 2
 
-SECTIONS_SINCE: dict[str, Any] = {"landscape": {"mode": None}}
+SECTIONS_SINCE: dict[str, Any] = {
+    "landscape": {"mode": None, "export": {"signing_secret_ref": None, "record_type": False}},
+}
 """Options that came after version 0.1.0, each with the value that means what 0.1.0 did; shaped like its `SECTIONS`.
 Whoever adds an option adds it here: a test asks for it."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from elspeth.concealment import Concealment
 from elspeth.errors import SettingsError
-from elspeth.settings import effective, environment, file, normalize, secrets
+from elspeth.settings import accepted, effective, environment, file, normalize, secrets
 from elspeth.settings.check import at, check, plain
 from elspeth.settings.compare import SECRETS, apply_set
 from elspeth.settings.document import parse, scalar, storable
@@ -102,6 +102,9 @@ def load(
             work.problems.append(Problem(f"--set {key}", None, "", "has no value", allowed="SECTION.KEY=VALUE"))
             continue
         work.override(data, Override(f"--set {key}", tuple(key.strip().split(".")), value))
+    taken = accepted.take_out(data, work.positions)
+    work.problems += taken.problems
+    work.warnings += taken.warnings
     return work.finish(data, path, secrets.find(data), [], further)
 
 
@@ -281,7 +284,7 @@ class _Work:
     def _warn(self, settings: Settings) -> None:
         for section in ("rate_limit", "telemetry"):
             if getattr(settings, section):
-                self.warnings.append(self.positions.problem((section,), "is accepted, but has no effect yet"))
+                self.warnings.append(self.positions.problem((section,), "has no effect yet"))
         if not settings.checkpoint.enabled:
             what = "without checkpoints a run cannot be resumed"
             self.warnings.append(self.positions.problem(("checkpoint", "enabled"), what))

@@ -161,12 +161,17 @@ class Sink(StepSection):
 
 
 class Export(Section):
-    """Hands the audit records to a sink when the run ends."""
+    """Hands the audit records to a sink when the run ends.
+
+    `signing_secret_ref` is the variable with the key. `record_type`: each record says of which kind it is.
+    """
 
     enabled: bool = False
     sink: Text | None = None
     format: Literal["json", "csv"] = "json"
     sign: bool = False
+    signing_secret_ref: Text | None = None
+    record_type: bool = True
 
     @model_validator(mode="after")
     def _has_a_sink(self) -> Export:

@@ -28,6 +28,7 @@ from elspeth.plugins.sinks.prefix_hash import digest_file
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_stored_pipeline
 from elspeth.runs.lifecycle.replaced_files import of_no_run
 from elspeth.runs.lifecycle.requirements import enter
+from elspeth.settings.model import Export
 
 
 def journal_of(pipeline: Pipeline, database: Path, run_id: str) -> str | None:
@@ -49,9 +50,10 @@ def check(pipeline: Pipeline, state_directory: Path) -> None:
     for node in pipeline.graph.of_kind("sink"):
         if mine & {os.path.realpath(path) for path in pipeline.sink(node.id).outputs()}:
             raise SettingsError(f"the sinks {node.id} and {export.sink} write the same file")
-    if export.sign and not os.environ.get(SIGNING_KEY):
+    variable = export.signing_secret_ref or SIGNING_KEY
+    if export.sign and not os.environ.get(variable):
         raise SettingsError(
-            f"landscape.export.sign needs a key, and {SIGNING_KEY} is not set", next_step=f"set {SIGNING_KEY}"
+            f"landscape.export.sign needs a key, and {variable} is not set", next_step=f"set {variable}"
         )
     plugin.inspect()
 
@@ -80,7 +82,7 @@ def deliver(pipeline: Pipeline, database: Path, run_id: str, state_directory: Pa
         plugin.open(position)
         with AuditReader(database) as reader, translated_errors(database):
             reader.connection.execute("BEGIN")
-            for block in _blocks(reader, run_id, export.format, sign=export.sign):
+            for block in _blocks(reader, run_id, export):
                 refused = next((answer for answer in plugin.write(block) if answer is not None), None)
                 if refused is not None:
                     raise ElspethError(
@@ -149,7 +151,7 @@ def _is_an_export(plugin: Sink, position: Position, notes: Path) -> bool:
     return False
 
 
-def _blocks(reader: AuditReader, run_id: str, form: str, *, sign: bool) -> Iterator[list[Row]]:
+def _blocks(reader: AuditReader, run_id: str, export: Export) -> Iterator[list[Row]]:
     """The records as rows, in the form asked for, and at the end a row that vouches for all of them."""
     from elspeth.audit.export.folder import (  # few runs are exported, and every run would wait for this import
         head,
@@ -162,23 +164,29 @@ def _blocks(reader: AuditReader, run_id: str, form: str, *, sign: bool) -> Itera
         for block in records(reader.connection, run_id, table):
             counts[table] += len(block)
             digest.update(lines(block))
-            yield [_row(table, record, form) for record in block]
+            yield [_row(table, record, export) for record in block]
     manifest: JsonObject = {
         "run_id": run_id, "commit_no": None, "head": head(reader.connection, run_id), "records": counts,
         "sha256": digest.hexdigest(),
     }  # fmt: skip
-    if sign:
-        key = os.environ.get(SIGNING_KEY, "").encode()
+    if export.sign:
+        key = os.environ.get(export.signing_secret_ref or SIGNING_KEY, "").encode()
         manifest["signature"] = hmac.new(key, canonical.dumps(manifest), hashlib.sha256).hexdigest()
-    yield [_row("manifest", manifest, form)]
+    yield [_row("manifest", manifest, export)]
 
 
-def _row(table: str, record: JsonObject, form: str) -> Row:
+def _row(table: str, record: JsonObject, export: Export) -> Row:
     """`json`: the record's own columns. `csv`: the same columns for every table, the record as JSON in the last one."""
-    if form == "json":
-        return {"table": table, **record}
+    kind = {"table": table, **({"record_type": record_type(table)} if export.record_type else {})}
+    if export.format == "json":
+        return {**kind, **record}
     text = lines([record]).decode().rstrip("\n")
-    return {"table": table, "run_id": record["run_id"], "commit_no": record["commit_no"], "record": text}
+    return {**kind, "run_id": record["run_id"], "commit_no": record["commit_no"], "record": text}
+
+
+def record_type(table: str) -> str:
+    """What one record of a table is called: the table's name in the singular."""
+    return table.removesuffix("es") if table.endswith("ches") else table.removesuffix("s")
 
 
 def _keep(note: Path, value: JsonObject) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -180,6 +180,7 @@ class _Builder:
         self._base = base
         self._file = file
         self.graph: Graph | None = None
+        self.warnings: list[Problem] = []
         self.plugins: dict[str, Plugin] = {}
 
     def __call__(self, settings: Settings, positions: Positions) -> None:
@@ -188,7 +189,7 @@ class _Builder:
         options: list[Problem] = []
         self._build_plugins(settings, positions, options)  # first: nodes hold what options mean, defaults included
         try:
-            self.graph = build(settings, positions)
+            self.graph = build(settings, positions, self.warnings)
         except SettingsProblems as error:
             problems += error.problems
         problems += options
@@ -248,6 +249,8 @@ def load_pipeline(
     builder = _Builder(Path.cwd(), path)
     loaded = load(path, environ=environ, dotenv=dotenv, overrides=overrides, further=builder)
     assert builder.graph is not None
+    further = concealed(builder.warnings, loaded.credentials)
+    loaded = replace(loaded, warnings=(*loaded.warnings, *further))
     return Pipeline(loaded, builder.graph, builder.plugins)
 
 

@@ -13,7 +13,6 @@ BAD = {
     "unknown key": ("gates:", "gaits:", "did you mean gates?"),
     "wrong type": ("routes: {", "fork_to: 5\n    routes: {", "gates.0.fork_to"),
     "route to nowhere": ('"true": high_values', '"true": hihg_values', "high_values"),
-    "unused sink": ("sinks:\n", "sinks:\n  spare: {plugin: csv, options: {path: output/x.csv}}\n", "spare"),
     "missing variable": ("path: input.csv", "path: ${NO_SUCH_VARIABLE}", "NO_SUCH_VARIABLE"),
     "unknown plugin": ("plugin: csv\n", "plugin: cvs\n", "Did you mean 'csv'?"),
     "unknown option": ("path: input.csv", "path: input.csv\n    delimeter: ','", "delimiter"),

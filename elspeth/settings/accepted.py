@@ -1,0 +1,210 @@
+"""Keys of this format that have no effect here: their form is checked, a line says so, and they are taken out.
+
+Nothing behind this module sees them, and no stored document holds them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from elspeth.settings.document import scalar
+from elspeth.settings.environment import Expanded
+from elspeth.settings.normalize import steps
+from elspeth.settings.problems import KeyPath, Positions, Problem, shown
+
+
+class Taken(NamedTuple):
+    """What was wrong with such keys, and a line for each that was in order."""
+
+    problems: list[Problem]
+    warnings: list[Problem]
+
+
+class _Form(NamedTuple):
+    """What a value may look like, in words and as a test."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+class _Key(NamedTuple):
+    form: _Form
+    why: str = ""
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and bool(value))
+
+
+_SWITCH = _Form("true or false", lambda value: isinstance(value, bool))
+_TEXT = _Form("a text", _is_text)
+_NAMES = _Form("a list of field names", _is_names)
+_WHOLE = _Form("a whole number from 1", lambda value: type(value) is int and value > 0)
+_BOUND = _Form(
+    "a whole number or a text", lambda value: value is None or isinstance(value, str) or _WHOLE.fits(value)
+)  # fmt: skip
+_NOTHING = _Form("nothing, or an empty list", lambda value: value in (None, [], {}))
+
+_KEYS: dict[KeyPath, _Key] = {
+    ("replay_from",): _Key(_TEXT, "a live run replays nothing"),
+    ("depends_on",): _Key(_NOTHING),
+    ("commencement_gates",): _Key(_NOTHING),
+    ("collection_probes",): _Key(_NOTHING),
+    ("landscape", "enabled"): _Key(_SWITCH, "the audit trail is always kept"),
+    ("landscape", "dump_to_jsonl_fail_on_error"): _Key(_SWITCH),
+    ("landscape", "dump_to_jsonl_include_payloads"): _Key(_SWITCH),
+    ("landscape", "dump_to_jsonl_payload_base_path"): _Key(_TEXT),
+    ("landscape", "export", "include_raw_error_rows"): _Key(_SWITCH, "an export holds what is on record"),
+    ("checkpoint", "aggregation_boundaries"): _Key(_SWITCH, "open batches are in every checkpoint"),
+}
+_EXPORT_BOUNDS = re.compile(r"max_\w+|\w+_(?:limit|version)")
+_RATES: dict[str, _Key] = {
+    "enabled": _Key(_SWITCH),
+    "default_requests_per_minute": _Key(_WHOLE),
+    "persistence_path": _Key(_TEXT),
+}
+_SECRETS = "secrets"
+_SIGNING = {"unsigned": False, "hmac_sha256": True}
+
+
+def take_out(data: dict[str, Any], positions: Positions) -> Taken:
+    """Take such keys out of a document in its normal shape, in place."""
+    taken = Taken([], [])
+    _run_mode(data, positions, taken)
+    _backend(data, positions, taken)
+    _signing(data, positions, taken)
+    _secrets(data, positions, taken)
+    _services(data, positions, taken)
+    for path, key in [*_KEYS.items(), *_bounds(data)]:
+        _take(data, path, key, positions, taken)
+    for path, _ in steps(data):
+        _take(data, (*path, "options", "schema", "audit_fields"), _Key(_NAMES), positions, taken)
+    _rates(data, positions, taken)
+    return taken
+
+
+def _holder(data: Any, path: KeyPath) -> dict[str, Any] | None:
+    """The mapping in which the key at this path stands, if it does."""
+    for part in path[:-1]:
+        try:
+            data = data[part]
+        except (LookupError, TypeError):
+            return None
+    return data if isinstance(data, dict) and path[-1] in data else None
+
+
+def _value(value: Any) -> Any:
+    """What a value means: one that came from a variable is text so far."""
+    return scalar(value) if isinstance(value, Expanded) else value
+
+
+def _fits(value: Any, form: _Form, path: KeyPath, positions: Positions, taken: Taken) -> bool:
+    if form.fits(_value(value)):
+        return True
+    found = f"the value of {value.template}" if isinstance(value, Expanded) else shown(value)
+    taken.problems.append(positions.problem(path, "has no effect here, and cannot be read", found=found,
+                                            allowed=form.words))  # fmt: skip
+    return False
+
+
+def _note(path: KeyPath, why: str, positions: Positions, taken: Taken) -> None:
+    taken.warnings.append(positions.problem(path, f"has no effect{f': {why}' if why else ''}"))
+
+
+def _take(data: dict[str, Any], path: KeyPath, key: _Key, positions: Positions, taken: Taken) -> None:
+    holder = _holder(data, path)
+    if holder is None:
+        return
+    value = holder.pop(str(path[-1]))
+    if _fits(value, key.form, path, positions, taken):
+        _note(path, key.why, positions, taken)
+
+
+def _bounds(data: dict[str, Any]) -> Iterator[tuple[KeyPath, _Key]]:
+    export = (_holder(data, ("landscape", "export")) or {}).get("export")
+    for name in list(export) if isinstance(export, dict) else ():
+        if _EXPORT_BOUNDS.fullmatch(name):
+            yield ("landscape", "export", name), _Key(_BOUND)
+
+
+def _run_mode(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
+    mode = data.pop("run_mode", "live")
+    if mode != "live":
+        data.pop("replay_from", None)
+        taken.problems.append(positions.problem(
+            ("run_mode",), "a pipeline file runs live; to go through a recorded run again there is `elspeth replay`",
+            found=shown(mode), allowed="live",
+        ))  # fmt: skip
+
+
+def _backend(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
+    path = ("landscape", "backend")
+    holder = _holder(data, path)
+    if holder is None:
+        return
+    backend, url = holder.pop("backend"), holder.get("url")
+    scheme = url.partition(":")[0].partition("+")[0] if isinstance(url, str) else "sqlite"
+    if backend != scheme:
+        message = "does not agree with landscape.url, which says where the audit database is"
+        taken.problems.append(positions.problem(path, message, found=shown(backend), allowed=scheme))
+
+
+def _signing(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
+    path = ("landscape", "export", "signing_mode")
+    holder = _holder(data, path)
+    if holder is None:
+        return
+    mode = holder.pop("signing_mode")
+    if not isinstance(mode, str) or mode not in _SIGNING:
+        message = "is none of the values that are possible here"
+        taken.problems.append(positions.problem(path, message, found=shown(mode), allowed=", ".join(_SIGNING)))
+    elif holder.setdefault("sign", _SIGNING[mode]) != _SIGNING[mode]:
+        message = "stands beside `sign`, and says otherwise"
+        taken.problems.append(positions.problem(path, message, found=mode, allowed="one of the two"))
+
+
+def _secrets(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
+    if _SECRETS not in data:
+        return
+    held = data.pop(_SECRETS)
+    others = {} if not isinstance(held, dict) else {key: value for key, value in held.items() if key != "source"}
+    if not isinstance(held, dict) or held.get("source") != "env" or any(others.values()):
+        message = "credentials come from variables of the environment, as ${NAME} where they are needed"
+        taken.problems.append(positions.problem((_SECRETS,), message, allowed="source: env"))
+    else:
+        _note((_SECRETS,), "credentials come from variables of the environment anyway", positions, taken)
+
+
+def _services(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
+    """What belongs to plugins that there are not: the plugins themselves are refused where they are looked for."""
+    if data.pop("providers", None):
+        message = "configures language models; this Elspeth asks no services yet"
+        taken.problems.append(positions.problem(("providers",), message))
+    for path, step in steps(data):
+        if path[0] == "sinks" and step.get("plugin") == "database":
+            step.pop("effect_ledger", None)
+
+
+def _rates(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
+    """The form of `rate_limit` and `telemetry`, which stay: it is said of the sections that they have no effect."""
+    rates = data.get("rate_limit")
+    if isinstance(rates, dict):
+        for name, key in _RATES.items():
+            if name in rates:
+                _fits(rates[name], key.form, ("rate_limit", name), positions, taken)
+        services = rates.get("services") or {}
+        for service, limits in services.items() if isinstance(services, dict) else [("", services)]:
+            path: KeyPath = ("rate_limit", "services", *([service] if service else []))
+            if not isinstance(limits, dict):
+                _fits(limits, _Form("a mapping (key: value)", lambda _: False), path, positions, taken)
+            elif "requests_per_minute" in limits:
+                _fits(limits["requests_per_minute"], _WHOLE, (*path, "requests_per_minute"), positions, taken)
+    telemetry = data.get("telemetry")
+    if isinstance(telemetry, dict) and "enabled" in telemetry:
+        _fits(telemetry["enabled"], _SWITCH, ("telemetry", "enabled"), positions, taken)
