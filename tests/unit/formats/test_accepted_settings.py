@@ -33,7 +33,6 @@ landscape: {export: {enabled: true, sink: records%s}}
 
 WITHOUT_EFFECT = {
     "run_mode: live": set(),
-    "replay_from: null": set(),
     "replay_from: some_run": {"replay_from"},
     "landscape: {enabled: true}": {"landscape.enabled"},
     "landscape: {enabled: false}": {"landscape.enabled"},
