@@ -33,6 +33,10 @@ def build(settings: Settings, positions: Positions | None = None, warnings: list
     return _graph(wiring, schemas, forks)
 
 
+_WITH_INPUT = ("transform", "aggregation")
+"""Steps whose options may say `required_input_fields`: the same as `required_fields`."""
+
+
 def _schemas(wiring: Wiring) -> dict[str, RowSchema]:
     """The normalised schema of every step that states one."""
     schemas: dict[str, RowSchema] = {}
@@ -45,7 +49,8 @@ def _schemas(wiring: Wiring) -> dict[str, RowSchema]:
             wiring.problem(step.at("options", "schema"), str(error))
             continue
         guaranteed = dict.fromkeys((*schema.guaranteed_fields, *step.section.guaranteed_fields))
-        required = dict.fromkeys((*schema.required_fields, *step.section.required_fields))
+        also = step.section.options.get("required_input_fields") or () if step.kind in _WITH_INPUT else ()
+        required = dict.fromkeys((*schema.required_fields, *step.section.required_fields, *also))
         schema = RowSchema(schema.mode, schema.fields, tuple(guaranteed), tuple(required))
         if schema != RowSchema():
             schemas[step.id] = schema

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from elspeth.errors import SettingsError
-from elspeth.plugins.contract import Plugin, PluginOptions
+from elspeth.plugins.contract import Aggregation, Plugin, PluginOptions, Transform
 
 KeyPath = tuple[str | int, ...]
 
@@ -45,12 +45,38 @@ class OptionProblems(SettingsError):
 
 def check(cls: type[Plugin], options: Mapping[str, Any], where: str) -> PluginOptions:
     """The options as the plugin's own model. Raises `OptionProblems` listing everything that is wrong."""
+    problems = _required_fields(cls, options)
     try:
-        return cls.Options.model_validate(dict(options))
+        built = cls.Options.model_validate(_own(cls, options))
     except ValidationError as error:
         items = [dict(item) for item in error.errors(include_url=False)]
-        problems = [_problem(cls.Options, item) for item in items if not _follows(item, items)]
-        raise OptionProblems(where, cls.name, problems) from None
+        problems += [_problem(cls.Options, item) for item in items if not _follows(item, items)]
+    if problems:
+        raise OptionProblems(where, cls.name, problems)
+    return built
+
+
+REQUIRED_FIELDS = "required_input_fields"
+"""An option of every transform and aggregation on which the graph acts, whether the plugin has it or not."""
+
+
+def _is_general(cls: type[Plugin], options: Mapping[str, Any]) -> bool:
+    general = issubclass(cls, Transform | Aggregation) and REQUIRED_FIELDS in options
+    return general and REQUIRED_FIELDS not in option_names(cls.Options)
+
+
+def _own(cls: type[Plugin], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options without what is no matter of the plugin."""
+    return {key: value for key, value in options.items() if key != REQUIRED_FIELDS or not _is_general(cls, options)}
+
+
+def _required_fields(cls: type[Plugin], options: Mapping[str, Any]) -> list[OptionProblem]:
+    if not _is_general(cls, options):
+        return []
+    value = options[REQUIRED_FIELDS]
+    if value is None or (isinstance(value, list | tuple) and all(isinstance(name, str) and name for name in value)):
+        return []
+    return [OptionProblem((REQUIRED_FIELDS,), f"found {_shown(value)}, allowed is a list of field names")]
 
 
 def effective(cls: type[Plugin], options: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -97,7 +123,7 @@ def _inside(written: Any, value: Any) -> Any:
 
 def _same(cls: type[Plugin], options: Mapping[str, Any], built: PluginOptions) -> bool:
     try:
-        return bool(cls.Options.model_validate(dict(options)) == built)
+        return bool(cls.Options.model_validate(_own(cls, options)) == built)
     except ValidationError:
         return False
 

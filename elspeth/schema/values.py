@@ -2,7 +2,8 @@
 
 How text becomes a value (surrounding white space is ignored for all types but str and any):
 
-    int     an optional sign and ASCII digits; "1.0", "1e3" and "1_000" are no int
+    int     an optional sign and ASCII digits, and a fraction of zeros if any: "9.0" is 9, "9.5", "1e3" and "1_000" are
+            no int
     float   what JSON or Python writes for a finite number; NaN and infinity are refused, and so are digits that a float
             cannot hold: 0.1 is fine, 9007199254740993 is not
     bool    true, false, yes, no, 1, 0 in any case
@@ -49,7 +50,10 @@ def _int(text: str) -> int:
     text = text.strip()
     if not text.isascii() or "_" in text:
         raise ValueError
-    return int(text)
+    whole, point, fraction = text.partition(".")
+    if point and (fraction.strip("0") or not fraction or not whole[-1:].isdigit()):
+        raise ValueError
+    return int(whole)
 
 
 def float_of(text: str) -> float:

@@ -29,7 +29,10 @@ Whoever adds an option adds it here: a test asks for it."""
 STEPS_SINCE: dict[str, dict[str, Any]] = {"sinks": {"error_fields": False}}
 """The same for steps, by section, shaped like `STEPS`."""
 
-OPTIONS_SINCE: dict[str, dict[str, Any]] = {"aggregation batch_stats": {"value_field": None, "fields": {}}}
+OPTIONS_SINCE: dict[str, dict[str, Any]] = {
+    "aggregation batch_stats": {"value_field": None, "fields": {}},
+    "transform line_explode": {"max_lines": None},
+}
 """The same for options of built-in plugins, by kind and name, shaped like `OPTIONS`."""
 
 OPTIONS_WITH_FORMAT_2: dict[str, dict[str, Any]] = {

@@ -21,8 +21,8 @@ BESIDE = {
 INSIDE = {
     "source": ("schema",),
     "sources": ("schema",),
-    "transforms": ("schema",),
-    "aggregations": ("schema",),
+    "transforms": ("schema", "required_input_fields"),
+    "aggregations": ("schema", "required_input_fields"),
     "sinks": ("schema", "collision_policy", "headers"),
 }
 """Keys that belong to the plugin's options, wherever they stand: the plugin acts on them."""

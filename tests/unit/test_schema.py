@@ -120,8 +120,8 @@ def test_text_becomes_the_value_it_says(kind: str, text: Any, value: Any) -> Non
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        ("int", "1.0"), ("int", "1e3"), ("int", "1_000"), ("int", ""), ("int", "٣"), ("int", "²"), ("int", True),
-        ("int", 1.0), ("int", None), ("int", [1]), ("int", "0x10"), ("int", "9" * 5000),
+        ("int", "1.5"), ("int", "1."), ("int", "1e3"), ("int", "1_000"), ("int", ""), ("int", "٣"), ("int", "²"),
+        ("int", True), ("int", 1.0), ("int", None), ("int", [1]), ("int", "0x10"), ("int", "9" * 5000),
         ("float", "nan"), ("float", "inf"), ("float", "-Infinity"), ("float", "1e400"), ("float", "1_0"),
         ("float", "٣"), ("float", math.nan), ("float", math.inf), ("float", False), ("float", 2**53 + 1),
         ("float", 10**400), ("float", "1,5"), ("bool", "maybe"), ("bool", 1), ("bool", ""), ("bool", "2"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ from elspeth.plugins.aggregations.measures import Measure, exact_sum, identity_o
 from elspeth.plugins.contract import Aggregation, Context, Made, PluginOptions, Row, RowError
 
 _RESULTS = ("count", "sum", "batch_size", "mean")
+_SKIPPED = ("skipped_missing", "skipped_missing_indices", "skipped_non_finite", "skipped_non_finite_indices")
 Name = Annotated[str, Field(min_length=1)]
 
 
@@ -18,13 +20,13 @@ class BatchStatsOptions(PluginOptions):
 
     value_field: Name | None = Field(
         default=None,
-        description="The field that holds the numbers of `sum` and `mean`; null does not count. Without it, `count` is "
-        "the number of rows.",
+        description="The field that holds the numbers of `sum` and `mean`; null, NaN and infinity do not count. "
+        "Without it, `count` is the number of rows.",
     )
     group_by: Name | Annotated[tuple[Name, ...], Field(min_length=1)] | None = Field(
         default=None, description="A field, or several: one result row for each of their values."
     )
-    compute_mean: bool = Field(default=True, description="Say the mean too (null where there is no number).")
+    compute_mean: bool = Field(default=True, description="Say the mean too.")
     fields: dict[Name, Annotated[tuple[Measure, ...], Field(min_length=1)]] = Field(
         default={},
         description="Further fields, each with its measures: `{price: [min, max]}` gives `price_min` and `price_max`. "
@@ -47,11 +49,11 @@ class BatchStatsOptions(PluginOptions):
     @model_validator(mode="after")
     def _names_are_different(self) -> BatchStatsOptions:
         for name in self.groups:
-            if name in _RESULTS:
+            if name in (*_RESULTS, *_SKIPPED):
                 raise ValueError(f"group_by: {name!r} is the name of a result; rename the field before")
         names = [*self.groups, *(f"{field}_{measure}" for field in self.fields for measure in self.fields[field])]
         for name in names:
-            if names.count(name) > 1 or name in _RESULTS:
+            if names.count(name) > 1 or name in (*_RESULTS, *_SKIPPED):
                 raise ValueError(f"fields: two results would be called {name!r}; rename a field before")
         if self.value_field is None and not self.fields and not self.groups:
             raise ValueError("nothing to count: give value_field, fields or group_by")
@@ -62,8 +64,9 @@ class BatchStats(Aggregation):
     """Gives count, sum and mean of a field, and measures of others: one row for the batch, or one per group.
 
     Groups come in order of first appearance. `count` is how many numbers there were, or without `value_field` how many
-    rows, `batch_size` how many rows the whole batch had. Sums are exact: whole numbers stay whole, and a sum with
-    floats is rounded once, at its end, whatever the order of the rows.
+    rows, `batch_size` how many rows. Where rows did not count, `skipped_missing` and `skipped_non_finite` say how many,
+    and `..._indices` their places in the batch, from 0. Sums are exact: whole numbers stay whole, and a sum with floats
+    is rounded once, at its end, whatever the order of the rows.
     """
 
     name: ClassVar[str] = "batch_stats"
@@ -72,7 +75,10 @@ class BatchStats(Aggregation):
     options: BatchStatsOptions
 
     def process(self, rows: list[Row], ctx: Context) -> list[Row | Made]:
-        """The result rows. Raises `RowError` for a missing field, a value of a wrong type, or a sum out of range."""
+        """The result rows.
+
+        Raises `RowError` for a missing field, a value of a wrong type, a group without a number, a sum out of range.
+        """
         groups = self.options.groups
         names: dict[Any, Row] = {}
         members: dict[Any, list[int]] = {}
@@ -96,8 +102,12 @@ class BatchStats(Aggregation):
         measures = (f"{field}_{measure}" for field, asked in self.options.fields.items() for measure in asked)
         return frozenset((*self.options.own, *measures, *self.options.groups))
 
+    def fields_possible(self, fields: frozenset[str]) -> frozenset[str] | None:
+        """The results, and those that are there only where values were skipped."""
+        return (self.fields_out(fields) or frozenset()) | frozenset(_SKIPPED)
+
     def _result(self, rows: list[Row], members: list[int], group: Row) -> Row:
-        result: Row = {"count": len(members), "batch_size": len(rows)}
+        result: Row = {"count": len(members), "batch_size": len(members)}
         if self.options.value_field is not None:
             result = self._of_numbers(self.options.value_field, rows, members)
         for field, measures in self.options.fields.items():
@@ -107,13 +117,31 @@ class BatchStats(Aggregation):
         return {**result, **group}
 
     def _of_numbers(self, field: str, rows: list[Row], members: list[int]) -> Row:
-        found = ((value_of(rows[place], field, place), place) for place in members)
-        values = [number_of(value, field, place) for value, place in found if value is not None]
+        missing: list[int] = []
+        wild: list[int] = []
+        values: list[int | float] = []
+        for place in members:
+            value = value_of(rows[place], field, place)
+            if value is None:
+                missing.append(place)
+            elif isinstance(value, float) and not isfinite(value):
+                wild.append(place)
+            else:
+                values.append(number_of(value, field, place))
+        if not values:
+            raise RowError(f"field {field!r} holds no number{self._where(rows[members[0]])}", field=field)
         try:
             total = exact_sum(values)
-            result: Row = {"count": len(values), "sum": total, "batch_size": len(rows)}
+            result: Row = {"count": len(values), "sum": total, "batch_size": len(members)}
             if self.options.compute_mean:
-                result["mean"] = total / len(values) if values else None
+                result["mean"] = total / len(values)
         except OverflowError as error:
             raise RowError("the sum is larger than a float can hold", field=field) from error
+        for name, skipped in (("skipped_missing", missing), ("skipped_non_finite", wild)):
+            if skipped:
+                result |= {name: len(skipped), f"{name}_indices": skipped}
         return result
+
+    def _where(self, row: Row) -> str:
+        group = ", ".join(repr(row[name])[:80] for name in self.options.groups)
+        return f" in the group {group}" if group else ""

@@ -16,8 +16,8 @@ class TextOptions(FileOptions):
     """Options of the text source."""
 
     column: str = Field(default="text", min_length=1, description="The name of the one field of a row.")
-    strip_whitespace: bool = Field(default=False, description="Take white space off both ends of each line.")
-    skip_blank_lines: bool = Field(default=False, description="Pass over lines of nothing but white space.")
+    strip_whitespace: bool = Field(default=True, description="Take white space off both ends of each line.")
+    skip_blank_lines: bool = Field(default=True, description="Pass over lines of nothing but white space.")
     encoding: str = Field(
         default="utf-8", description="utf-8, utf-16, latin-1, cp1252, ...; a byte-order mark is fine."
     )

@@ -18,7 +18,7 @@ class KeywordFilterOptions(PluginOptions):
     """What is looked for, and where."""
 
     fields: tuple[str, ...] | None = Field(
-        default=None, description="The fields to look at, or `all` (the default). Lists and objects in them count too."
+        description="The fields to look at, or `all`. Lists and objects in them count too."
     )
     blocked_patterns: tuple[str, ...] = Field(
         min_length=1,

@@ -27,6 +27,10 @@ class LineExplodeOptions(PluginOptions):
     strip: bool = Field(default=False, description="Take white space off both ends of a line.")
     skip_blank: bool = Field(default=False, description="Make no row of a line that holds nothing but white space.")
 
+    max_lines: int | None = Field(
+        default=10_000, ge=1, description="Most lines of a text; one with more is refused. null: any number."
+    )
+
     @model_validator(mode="after")
     def _two_fields(self) -> LineExplodeOptions:
         if self.include_index and self.index_field == self.output_field:
@@ -59,6 +63,11 @@ class LineExplode(Transform):
         lines = _LINE_END.split(text)
         if not lines[-1]:
             lines.pop()
+        if options.max_lines is not None and len(lines) > options.max_lines:
+            raise RowError(
+                f"field {field!r} has {len(lines)} lines; up to {options.max_lines} are allowed", field=field,
+                lines=len(lines),
+            )  # fmt: skip
         rows = []
         for index, line in enumerate(lines):
             if options.skip_blank and not line.strip():

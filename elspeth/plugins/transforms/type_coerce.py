@@ -1,16 +1,24 @@
 """Turns values into another type, exactly or not at all, by the rules of `elspeth.expressions.conversions`.
 
-null stays null, whatever the type.
+null stays null, whatever the type; text of nothing but white space is false where a truth value is asked for.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from elspeth.expressions.conversions import CONVERT
 from elspeth.plugins.contract import Context, PluginOptions, Row, RowError, Transform
+
+
+def _to_bool(value: Any) -> Any:
+    return False if isinstance(value, str) and not value.strip() else CONVERT["bool"](value)
+
+
+_CONVERT: dict[str, Callable[[Any], Any]] = {**CONVERT, "bool": _to_bool}
 
 
 class Conversion(BaseModel):
@@ -37,7 +45,7 @@ class TypeCoerce(Transform):
 
     def __init__(self, options: TypeCoerceOptions) -> None:
         super().__init__(options)
-        self._conversions = [(item.field, item.to, CONVERT[item.to]) for item in options.conversions]
+        self._conversions = [(item.field, item.to, _CONVERT[item.to]) for item in options.conversions]
 
     def process(self, row: Row, ctx: Context) -> Row:
         """The row with converted values. Raises `RowError` for a missing field or a value that does not convert."""

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -123,8 +124,8 @@ def _text(options: dict[str, Any], path: Path) -> Iterator[Read]:
         lines.pop()
     for number, line in enumerate(lines, 1):
         value = line.removesuffix("\r")
-        if value.strip() or not options.get("skip_blank_lines", False):
-            value = value.strip() if options.get("strip_whitespace", False) else value
+        if value.strip() or not options.get("skip_blank_lines", True):
+            value = value.strip() if options.get("strip_whitespace", True) else value
             yield Read({options.get("column", "text"): value}, "\0" not in value, number)
 
 
@@ -135,7 +136,12 @@ def _ascii(text: str) -> str:
 
 
 def _int(value: Any) -> int:
-    return int(_ascii(value) if isinstance(value, str) else _only(value, int))
+    if isinstance(value, str):
+        text = _ascii(value)
+        if not re.fullmatch(r"[+-]?[0-9]+(\.0+)?", text):
+            raise ValueError(value)
+        return int(text.partition(".")[0])
+    return int(_only(value, int))
 
 
 def _float(value: Any) -> float:

@@ -23,23 +23,27 @@ def explode(options: dict[str, Any], row: Row) -> list[Row]:
 def stats(options: dict[str, Any], rows: list[Row]) -> list[Row]:
     """Count, sum, batch size and mean, by group."""
     groups: dict[str, tuple[Any, list[Any]]] = {}
-    for row in rows:
+    for place, row in enumerate(rows):
         group = row[options["group_by"]] if options.get("group_by") in row else _missing(options.get("group_by"))
         if options["value_field"] not in row:
             raise Refused("no value")
         value = row[options["value_field"]]
         if value is not None and type(value) not in (int, float):
             raise Refused("no number")
-        groups.setdefault(json.dumps(group), (group, []))[1].append(value)
+        groups.setdefault(json.dumps(group), (group, []))[1].append((place, value))
     results = []
     for group, values in groups.values():
-        numbers = [value for value in values if value is not None]
+        numbers = [value for _, value in values if value is not None]
+        if not numbers:
+            raise Refused("no number at all")
         total = sum(map(Fraction, numbers))
         whole = all(type(value) is int for value in numbers)
-        row = {"count": len(numbers), "sum": int(total) if whole else float(total), "batch_size": len(rows)}
-        row["mean"] = row["sum"] / len(numbers) if numbers else None
+        row = {"count": len(numbers), "sum": int(total) if whole else float(total), "batch_size": len(values)}
+        row["mean"] = row["sum"] / len(numbers)
         if options.get("group_by"):
             row[options["group_by"]] = group
+        if skipped := [place for place, value in values if value is None]:
+            row |= {"skipped_missing": len(skipped), "skipped_missing_indices": skipped}
         results.append(row)
     return results
 

@@ -19,13 +19,15 @@ from elspeth.plugins.sources.null_source import NullSource
 from elspeth.plugins.sources.text_source import TextOptions, TextSource
 from tests.kit.pipelines.source_claims import check_resumable
 
+AS_IT_IS: dict[str, Any] = {"strip_whitespace": False, "skip_blank_lines": False}
+
 
 @pytest.fixture
 def rows_of(tmp_path: Path) -> Callable[..., list[Any]]:
     def read(content: bytes | str, **options: Any) -> list[Any]:
         path = tmp_path / "input.txt"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return check_resumable(lambda: TextSource(TextOptions(path=path, **options)))
+        return check_resumable(lambda: TextSource(TextOptions(path=path, **{**AS_IT_IS, **options})))
 
     return read
 
@@ -74,7 +76,7 @@ def test_whatever_lines_there_are_they_are_read_back(lines: list[str], ended: bo
     with tempfile.TemporaryDirectory() as folder, patch.object(files, "BLOCK_BYTES", block):
         path = Path(folder, "input.txt")
         path.write_bytes(text.encode())
-        rows = check_resumable(lambda: TextSource(TextOptions(path=path)))
+        rows = check_resumable(lambda: TextSource(TextOptions(path=path, **AS_IT_IS)))
     whole, _, rest = text.rpartition("\n")
     expected = [line.removesuffix("\r") for line in whole.split("\n")] if "\n" in text else []
     assert [row["text"] for row in rows] == expected + ([rest] if rest else [])

@@ -35,17 +35,20 @@ def refused(plugin: str, rows: list[dict[str, Any]], **options: Any) -> str:
 class TestBatchStats:
     def test_a_batch_gives_one_row(self) -> None:
         rows = [{"v": 1}, {"v": 2}, {"v": None}]
-        assert made("batch_stats", rows, value_field="v") == [{"count": 2, "sum": 3, "batch_size": 3, "mean": 1.5}]
+        skipped = {"skipped_missing": 1, "skipped_missing_indices": [2]}
+        assert made("batch_stats", rows, value_field="v") == [
+            {"count": 2, "sum": 3, "batch_size": 3, "mean": 1.5, **skipped}
+        ]
         assert made("batch_stats", rows, value_field="v", compute_mean=False) == [
-            {"count": 2, "sum": 3, "batch_size": 3}
+            {"count": 2, "sum": 3, "batch_size": 3, **skipped}
         ]
 
     def test_groups_come_in_the_order_of_their_first_appearance(self) -> None:
-        rows = [{"g": "b", "v": 1}, {"g": "a", "v": 2}, {"g": "b", "v": 4}, {"g": None, "v": None}]
+        rows = [{"g": "b", "v": 1}, {"g": "a", "v": 2}, {"g": "b", "v": 4}, {"g": None, "v": 5}]
         assert made("batch_stats", rows, value_field="v", group_by="g") == [
-            {"count": 2, "sum": 5, "batch_size": 4, "mean": 2.5, "g": "b"},
-            {"count": 1, "sum": 2, "batch_size": 4, "mean": 2.0, "g": "a"},
-            {"count": 0, "sum": 0, "batch_size": 4, "mean": None, "g": None},
+            {"count": 2, "sum": 5, "batch_size": 2, "mean": 2.5, "g": "b"},
+            {"count": 1, "sum": 2, "batch_size": 1, "mean": 2.0, "g": "a"},
+            {"count": 1, "sum": 5, "batch_size": 1, "mean": 5.0, "g": None},
         ]
 
     def test_values_that_are_equal_only_in_python_are_different_groups(self) -> None:

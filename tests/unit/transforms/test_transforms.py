@@ -137,7 +137,9 @@ class TestTruncate:
 class TestKeywordFilter:
     def test_a_match_names_field_pattern_and_bounded_context(self) -> None:
         text = "x" * 100 + " secret " + "y" * 100
-        error = refused("keyword_filter", {"a": "fine", "b": text}, blocked_patterns=["nothing", "sec(ret)?"])
+        error = refused(
+            "keyword_filter", {"a": "fine", "b": text}, fields="all", blocked_patterns=["nothing", "sec(ret)?"]
+        )
         assert error.reason == "field 'b' matches the blocked pattern 'sec(ret)?'"
         assert error.details == {
             "field": "b",
@@ -146,7 +148,7 @@ class TestKeywordFilter:
         }
 
     def test_a_long_match_is_shown_only_in_part(self) -> None:
-        error = refused("keyword_filter", {"a": "k" * 1000}, blocked_patterns=["k+"])
+        error = refused("keyword_filter", {"a": "k" * 1000}, fields="all", blocked_patterns=["k+"])
         assert len(error.details["context"]) <= 4 * 30 + 2
 
     def test_only_the_named_fields_are_searched(self) -> None:
@@ -156,14 +158,16 @@ class TestKeywordFilter:
 
     @pytest.mark.parametrize("value", [["x", {"k": "bad 7"}], {"bad 7": 1}, {"a": [["bad 7"]]}])
     def test_nested_values_are_searched(self, value: Any) -> None:
-        assert refused("keyword_filter", {"a": value}, blocked_patterns=["bad 7"])
+        assert refused("keyword_filter", {"a": value}, fields="all", blocked_patterns=["bad 7"])
 
     def test_numbers_are_searched_as_they_are_printed(self) -> None:
-        assert refused("keyword_filter", {"card": 4111111111111111}, blocked_patterns=[r"\d{16}"])
-        assert changed("keyword_filter", {"a": True, "b": None, "c": 3.5}, blocked_patterns=["True", "None", "4"])
+        assert refused("keyword_filter", {"card": 4111111111111111}, fields="all", blocked_patterns=[r"\d{16}"])
+        assert changed(
+            "keyword_filter", {"a": True, "b": None, "c": 3.5}, fields="all", blocked_patterns=["True", "None", "4"]
+        )
 
     def test_a_text_too_long_to_be_searched_is_refused(self) -> None:
-        error = refused("keyword_filter", {"a": "x" * 11}, blocked_patterns=["y"], max_length=10)
+        error = refused("keyword_filter", {"a": "x" * 11}, fields="all", blocked_patterns=["y"], max_length=10)
         assert error.reason == "field 'a' is 11 characters long; up to 10 are searched"
 
     def test_a_pattern_that_could_run_away_is_refused_before_the_run(self) -> None:
