@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from elspeth.execution.stateful import BatchArchive, StateReference, token_of, t
 from elspeth.execution.token import Token, copy_data
 from elspeth.expressions import EvaluationError, compile_expression
 from elspeth.graph.model import Node
-from elspeth.plugins.contract import Aggregation, Made, Row, TransientError
+from elspeth.plugins.contract import Aggregation, Made, Row, TransientError, Unfit
 
 Result = tuple[Row, Sequence[int] | None]
 """A result row, and the places in the batch of those it was made of, where the plugin says so."""
@@ -119,14 +119,21 @@ class AggregationStep:
             self._close(batch, trigger, "failed")
             self._fail(batch, results)
             return
-        made, digests = results
+        made, digests, unfit = results
         self._close(batch, trigger, "completed")
+        if unfit:
+            self._take_out(batch, unfit)
         if self.node.output_mode == "passthrough":
-            self._pass_on(batch, made, digests, recorder.now)
+            self._pass_on(batch, made, digests, unfit, recorder.now)
         else:
-            self._replace(batch, made, digests, recorder.now)
+            self._replace(batch, made, digests, unfit, recorder.now)
 
-    def _tried(self, batch: OpenBatch) -> tuple[list[Result], list[str]] | Refused:
+    def _take_out(self, batch: OpenBatch, unfit: dict[int, Refused]) -> None:
+        """The rows that were refused alone go where errors of the node go; what is left is the batch."""
+        for place, refused in sorted(unfit.items()):
+            self._refuse(batch, batch.tokens[place], refused, self._executor.recorder.now)
+
+    def _tried(self, batch: OpenBatch) -> tuple[list[Result], list[str], dict[int, Refused]] | Refused:
         """What the plugin makes of the batch, after as many tries as transient errors are granted."""
         executor, context, failures = self._executor, self._context, 0
         conviction = self.guard()
@@ -138,8 +145,8 @@ class AggregationStep:
             context.attempt = failures + 1
             executor.touch(self.node.sequence)
             try:
-                made = self._results(batch)
-                return made, [canonical.sha256(row) for row, _ in made]
+                made, unfit = self._results(batch)
+                return made, [canonical.sha256(row) for row, _ in made], unfit
             except MemoryError:
                 raise
             except TransientError as error:
@@ -156,26 +163,30 @@ class AggregationStep:
         for token in batch.tokens:
             recorder.state(token, self.node.id, "failed", token.hash, None, recorder.now, error=error, attempt=attempt)
 
-    def _results(self, batch: OpenBatch) -> list[Result]:
+    def _results(self, batch: OpenBatch) -> tuple[list[Result], dict[int, Refused]]:
         rows = [token.data if self._shares_nothing else copy_data(token.data) for token in batch.tokens]
         returned = self._plugin.process(rows, self._context)
         if not isinstance(returned, list):
             raise Refused(f"process() returned {type(returned).__name__}, not a list of rows")
-        results = [_result(each, len(batch.tokens)) for each in returned]
+        unfit = _unfit(returned, len(batch.tokens))
+        results = [_result(each, len(batch.tokens), unfit) for each in returned if not isinstance(each, Unfit)]
         expected = self.node.expected_output_count
         if self.node.output_mode == "passthrough":
-            expected = len(batch.tokens)
+            expected = len(batch.tokens) - len(unfit)
         if expected is not None and len(results) != expected:
             raise Refused(f"the batch gave {len(results)} rows where {expected} were expected")
-        return results
+        return results, unfit
 
     def _close(self, batch: OpenBatch, trigger: str, status: str) -> None:
         recorder = self._executor.recorder
         recorder.records["batches"].append((batch.id, self.node.id, trigger, status, batch.since, recorder.now))
 
-    def _pass_on(self, batch: OpenBatch, results: list[Result], digests: list[str], started: str) -> None:
+    def _pass_on(
+        self, batch: OpenBatch, results: list[Result], digests: list[str], unfit: Collection[int], started: str
+    ) -> None:
         recorder = self._executor.recorder
-        for token, (row, _), digest in zip(batch.tokens, results, digests, strict=True):
+        passed = _without(batch.tokens, unfit)
+        for token, (row, _), digest in zip(passed, results, digests, strict=True):
             before = token.hash
             recorder.state(
                 token, self.node.id, "completed", before, digest, started, data=row if digest != before else None,
@@ -183,13 +194,15 @@ class AggregationStep:
             )  # fmt: skip
             token.step += 1
             token.become(copy_data(row), digest)
-        for token in batch.tokens:
+        for token in passed:
             self._next(token)
 
-    def _replace(self, batch: OpenBatch, results: list[Result], digests: list[str], started: str) -> None:
+    def _replace(
+        self, batch: OpenBatch, results: list[Result], digests: list[str], unfit: Collection[int], started: str
+    ) -> None:
         recorder, last = self._executor.recorder, batch.tokens[-1]
         step = max(token.step for token in batch.tokens)
-        for token in batch.tokens:
+        for token in _without(batch.tokens, unfit):
             recorder.outcome(token, "consumed_in_batch", batch=batch.id)
         born = []
         for ordinal, ((row, of), digest) in enumerate(zip(results, digests, strict=True)):
@@ -208,17 +221,36 @@ class AggregationStep:
 
     def _fail(self, batch: OpenBatch, refused: Refused) -> None:
         """Every member goes where errors of the node go, with the batch named in the record."""
-        recorder = self._executor.recorder
-        refused = Refused(refused.reason, {**refused.facts, "batch": batch.id})
-        error, started = refused.text(self.node.id), recorder.now
+        started = self._executor.recorder.now
         for token in batch.tokens:
-            state = recorder.state(token, self.node.id, "failed", token.hash, None, started, error=error,
-                                   attempt=self._context.attempt)  # fmt: skip
-            token.step += 1
-            self._executor.refuse(self.node, token, refused, state, batch=batch.id)
+            self._refuse(batch, token, refused, started)
+
+    def _refuse(self, batch: OpenBatch, token: Token, refused: Refused, started: str) -> None:
+        refused = Refused(refused.reason, {**refused.facts, "batch": batch.id})
+        error = refused.text(self.node.id)
+        state = self._executor.recorder.state(
+            token, self.node.id, "failed", token.hash, None, started, error=error, attempt=self._context.attempt
+        )
+        token.step += 1
+        self._executor.refuse(self.node, token, refused, state, batch=batch.id)
 
 
-def _result(returned: Any, members: int) -> Result:
+def _without(tokens: list[Token], unfit: Collection[int]) -> list[Token]:
+    return [token for place, token in enumerate(tokens) if place not in unfit] if unfit else tokens
+
+
+def _unfit(returned: list[Any], members: int) -> dict[int, Refused]:
+    """The places of the rows that a plugin refuses alone, and why."""
+    unfit: dict[int, Refused] = {}
+    for each in returned:
+        if isinstance(each, Unfit):
+            if type(each.index) is not int or not 0 <= each.index < members or each.index in unfit:
+                raise Refused(f"process() refuses row {str(each.index)[:80]}; the batch has rows 0 to {members - 1}")
+            unfit[each.index] = Refused.of(each.error)
+    return unfit
+
+
+def _result(returned: Any, members: int, unfit: Collection[int]) -> Result:
     """What one entry of a plugin's answer means. Raises `Refused` where it is none, or names members there are not."""
     if isinstance(returned, dict):
         return returned, None
@@ -227,6 +259,8 @@ def _result(returned: Any, members: int) -> Result:
     of = returned.of
     if not isinstance(of, Sequence) or not all(type(place) is int and 0 <= place < members for place in of):
         raise Refused(f"process() says a row was made of {str(of)[:80]}; the batch has rows 0 to {members - 1}")
+    if any(place in unfit for place in of):
+        raise Refused(f"process() says a row was made of {str(of)[:80]}, and refuses one of these")
     if not of or len(set(of)) != len(of):
         raise Refused(f"process() says a row was made of {str(of)[:80]}; each is named once, and at least one is")
     return returned.row, of

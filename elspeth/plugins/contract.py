@@ -248,6 +248,14 @@ class Made:
     of: Sequence[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A row of a batch that an aggregation refuses alone. `index` is its place in the batch, counted from 0."""
+
+    index: int
+    error: RowError
+
+
 class Aggregation(Changes):
     """Is given the rows of a whole batch, in order. Keeps nothing between batches: Elspeth holds the buffer.
 
@@ -258,8 +266,10 @@ class Aggregation(Changes):
     result_fields: ClassVar[Mapping[str, str]] = {}
     output_modes: ClassVar[tuple[str, ...]] = ("transform", "passthrough")
 
-    def process(self, rows: list[Row], ctx: Context) -> list[Row] | list[Made] | list[Row | Made]:
+    def process(self, rows: list[Row], ctx: Context) -> list[Row] | list[Made] | list[Row | Made] | list[Made | Unfit]:
         """Return the batch's result rows: any number, or one per input row with `output_mode: passthrough`.
+
+        An `Unfit` among them takes one row out of the batch. Raise `RowError` to refuse the batch as a whole.
 
         `rows` are copies, and what is returned is copied.
         """

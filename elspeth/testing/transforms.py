@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from elspeth.plugins.contract import Aggregation, Changes, Made, Plugin, Row, RowError, SideOutput, Transform
+from elspeth.plugins.contract import Aggregation, Changes, Made, Plugin, Row, RowError, SideOutput, Transform, Unfit
 from elspeth.testing.claims import check_basics, context_of, fail, fresh, shown, through_json
 
 _Outcome = tuple[str, Any]
@@ -50,7 +50,8 @@ def check_aggregation(aggregation: Aggregation, rows: Sequence[Row], *, passthro
         outcome = _rows_of(aggregation, raw, len(batches[index]))
         _check_result(aggregation, outcome, lists=True, only_lists=True)
         _check_fields(aggregation, batches[index], outcome)
-        if passthrough and outcome[0] == "gave" and len(outcome[1]) != len(batches[index]):
+        unfit = sum(isinstance(each, Unfit) for each in raw[1]) if raw[0] == "gave" else 0
+        if passthrough and outcome[0] == "gave" and len(outcome[1]) != len(batches[index]) - unfit:
             fail(
                 aggregation,
                 "must give a row for each row of its batch",
@@ -102,7 +103,10 @@ def _rows_of(plugin: Plugin, outcome: _Outcome, size: int) -> _Outcome:
                 f"must name in `Made.of` places from 0 to {size - 1}, each once",
                 f"found {shown(list(made.of))}",
             )
-    return kind, [made.row if isinstance(made, Made) else made for made in value]
+    unfit = [each.index for each in value if isinstance(each, Unfit)]
+    if not set(unfit) <= set(range(size)) or len(set(unfit)) != len(unfit):
+        fail(plugin, f"must name in `Unfit.index` places from 0 to {size - 1}, each once", f"found {shown(unfit)}")
+    return kind, [made.row if isinstance(made, Made) else made for made in value if not isinstance(made, Unfit)]
 
 
 def _check_result(plugin: Plugin, outcome: _Outcome, *, lists: bool, only_lists: bool = False) -> None:
@@ -164,10 +168,10 @@ def _compare(plugin: Plugin, expected: dict[int, _Outcome], found: dict[int, _Ou
             fail(plugin, claim, f"input {index + 1} {_said(found[index])} and before {_said(outcome)}")
 
 
-def _made(made: Made | SideOutput) -> list[Any]:
+def _made(made: Made | SideOutput | Unfit) -> list[Any]:
     if isinstance(made, SideOutput):
         return [made.name, made.reason, dict(made.details)]
-    return [made.row, list(made.of)]
+    return [made.index, str(made.error)] if isinstance(made, Unfit) else [made.row, list(made.of)]
 
 
 def _said(outcome: _Outcome) -> str:

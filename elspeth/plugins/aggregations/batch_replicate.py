@@ -6,15 +6,17 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from elspeth.plugins.contract import Aggregation, Context, Made, PluginOptions, Row, RowError
+from elspeth.plugins.contract import Aggregation, Context, Made, PluginOptions, Row, RowError, Unfit
 
 
 class BatchReplicateOptions(PluginOptions):
     """How many copies, and up to how many."""
 
     copies_field: str = Field(default="copies", min_length=1, description="The field that says how many copies.")
-    default_copies: int = Field(default=1, ge=0, description="Copies of a row that lacks the field or has null in it.")
-    max_copies: int = Field(default=100, ge=1, description="Most copies of a row; one that asks for more is refused.")
+    default_copies: int = Field(default=1, ge=0, description="Copies of a row that lacks the field.")
+    max_copies: int = Field(
+        default=10_000, ge=1, description="Most copies of a row; one that asks for more, or for none, is refused."
+    )
     include_copy_index: bool = Field(
         default=True, description="Say in the field `copy_index` which copy it is, counted from 0."
     )
@@ -33,11 +35,16 @@ class BatchReplicate(Aggregation):
     Options = BatchReplicateOptions
     options: BatchReplicateOptions
 
-    def process(self, rows: list[Row], ctx: Context) -> list[Made]:
-        """All copies. Raises `RowError` for a number of copies that is not allowed."""
-        result: list[Made] = []
+    def process(self, rows: list[Row], ctx: Context) -> list[Made | Unfit]:
+        """All copies; a row with a number of copies that is not allowed is refused alone."""
+        result: list[Made | Unfit] = []
         for index, row in enumerate(rows):
-            for copy in range(self._copies(row, index)):
+            try:
+                copies = self._copies(row, index)
+            except RowError as error:
+                result.append(Unfit(index, error))
+                continue
+            for copy in range(copies):
                 copied = {**row, "copy_index": copy} if self.options.include_copy_index else row.copy()
                 result.append(Made(copied, of=(index,)))
         return result
@@ -48,14 +55,14 @@ class BatchReplicate(Aggregation):
 
     def _copies(self, row: Row, index: int) -> int:
         field = self.options.copies_field
-        value = row.get(field)
-        if value is None:
+        if field not in row:
             return self.options.default_copies
-        if type(value) is not int or not 0 <= value <= self.options.max_copies:
+        value = row[field]
+        if type(value) is not int or not 1 <= value <= self.options.max_copies:
             shown = repr(value)[:80]
             raise RowError(
                 f"field {field!r} of row {index} of the batch (from 0) is {shown}; "
-                f"allowed are whole numbers from 0 to {self.options.max_copies}",
+                f"allowed are whole numbers from 1 to {self.options.max_copies}",
                 field=field,
                 index=index,
             )

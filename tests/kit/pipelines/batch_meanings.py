@@ -57,13 +57,20 @@ def replicate(options: dict[str, Any], rows: list[Row]) -> list[Row]:
     """Each row as often as it says."""
     result = []
     for row in rows:
-        copies = row.get(options.get("copies_field", "copies"))
-        copies = options.get("default_copies", 1) if copies is None else copies
-        if type(copies) is not int or not 0 <= copies <= options.get("max_copies", 100):
-            raise Refused("so many copies are not allowed")
-        for copy in range(copies):
+        for copy in range(_copies(options, row)):
             result.append({**row, "copy_index": copy} if options.get("include_copy_index", True) else row)
     return result
+
+
+def _copies(options: dict[str, Any], row: Row) -> Any:
+    return row.get(options.get("copies_field", "copies"), options.get("default_copies", 1))
+
+
+def uncopied(options: dict[str, Any], rows: list[Row]) -> list[int]:
+    """The places of the rows that `replicate` refuses alone."""
+    asked = [_copies(options, row) for row in rows]
+    most = options.get("max_copies", 10_000)
+    return [place for place, copies in enumerate(asked) if type(copies) is not int or not 1 <= copies <= most]
 
 
 def of_groups(options: dict[str, Any], rows: list[Row]) -> list[list[int]] | None:
@@ -78,14 +85,10 @@ def of_groups(options: dict[str, Any], rows: list[Row]) -> list[list[int]] | Non
 
 def of_copies(options: dict[str, Any], rows: list[Row]) -> list[list[int]]:
     """For each result of `replicate`, the one row of which it is a copy."""
-    copies = [row.get(options.get("copies_field", "copies")) for row in rows]
-    return [
-        [place]
-        for place, asked in enumerate(copies)
-        for _ in range(options.get("default_copies", 1) if asked is None else asked)
-    ]
+    return [[place] for place, row in enumerate(rows) for _ in range(_copies(options, row))]
 
 
+UNFIT: dict[str, Callable[[dict[str, Any], list[Row]], list[int]]] = {"batch_replicate": uncopied}
 MADE_OF: dict[str, Callable[[dict[str, Any], list[Row]], list[list[int]] | None]] = {
     "batch_stats": of_groups,
     "batch_replicate": of_copies,

@@ -15,7 +15,7 @@ from tests.kit.oracle.deciding import label_of, setting
 from tests.kit.oracle.expressions import Refused, evaluate
 from tests.kit.oracle.meanings import BUILT_IN
 from tests.kit.oracle.reading import Row, schema
-from tests.kit.pipelines.batch_meanings import AGGREGATIONS, MADE_OF, explode
+from tests.kit.pipelines.batch_meanings import AGGREGATIONS, MADE_OF, UNFIT, explode
 
 KINDS = ("transforms", "aggregations", "gates", "coalesce")
 SOME_REASON = "a reason"
@@ -245,6 +245,8 @@ class Interpreter:
     def flush(self, name: str, trigger: str) -> None:
         step, batch = self.steps[name], self.batches.pop(name)
         batch_id = f"{batch[0].id}@{name}"
+        unfit = [batch[place] for place in self.unfit(step, batch)]
+        whole, batch = batch, [token for token in batch if token not in unfit]
         expected = len(batch) if step.get("output_mode") == "passthrough" else step.get("expected_output_count")
         try:
             rows = AGGREGATIONS[step["plugin"]](step.get("options") or {}, [token.data for token in batch])
@@ -252,10 +254,12 @@ class Interpreter:
                 raise Refused("another number of rows")
         except Refused:
             self.result.batches[batch_id] = (trigger, "failed")
-            for token in batch:
+            for token in whole:
                 self.fail(step, token)
             return
         self.result.batches[batch_id] = (trigger, "completed")
+        for token in unfit:
+            self.fail(step, token)
         if step.get("output_mode") == "passthrough":
             for token, row in zip(batch, rows, strict=True):
                 token.data = row
@@ -270,6 +274,10 @@ class Interpreter:
                 self.result.parents[token.id] = named
         for token in batch:
             self.leave(step, token)
+
+    def unfit(self, step: dict[str, Any], batch: list[Token]) -> list[int]:
+        refused = UNFIT.get(step["plugin"])
+        return refused(step.get("options") or {}, [token.data for token in batch]) if refused else []
 
     def meet(self, name: str, step: dict[str, Any], token: Token) -> None:
         at = max(n for n, (_, branch) in enumerate(token.forks) if branch in branches_of(step))

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from elspeth.plugins import registry
-from elspeth.plugins.contract import Context, Made, RowError
+from elspeth.plugins.contract import Context, Made, RowError, Unfit
 from elspeth.plugins.options import OptionProblems
 from elspeth.settings import effective
+from tests.kit.processes.running import elspeth
 from tests.unit.formats.conftest import problems, read, run
 
 CTX = Context(run_id="mf3k2a9x", node_id="step")
@@ -146,3 +147,54 @@ class TestBatchStats:
     def test_a_group_cannot_have_the_name_of_a_result(self, name: str) -> None:
         with pytest.raises(OptionProblems, match="cannot be used"):
             step("aggregation", "batch_stats", value_field="v", group_by=name)
+
+
+COPIES = """
+source:
+  plugin: csv
+  options: {path: in.csv, schema: {mode: fixed, fields: ["id: int", "n: int?"]}}
+  on_validation_failure: discard
+aggregations:
+  - {name: a, plugin: batch_replicate, options: {copies_field: n%s}, trigger: {count: 4}, on_error: bad%s}
+sinks:
+  out: {plugin: json, options: {path: out.json}}
+  bad: {plugin: json, options: {path: bad.json}}
+default_sink: out
+"""
+
+
+class TestBatchReplicate:
+    def copies(self, rows: str, options: str = "", more: str = "", code: int = 0) -> tuple[list[Any], list[Any]]:
+        Path("in.csv").write_text("id,n\n" + rows)
+        run(COPIES % (options, more), code=code)
+        out, bad = (json.loads(Path(name).read_text()) for name in ("out.json", "bad.json"))
+        return [(row["id"], row.get("copy_index")) for row in out], [row["id"] for row in bad]
+
+    def test_a_row_whose_count_is_out_of_range_goes_to_on_error_alone_and_the_others_are_copied(
+        self, folder: Path
+    ) -> None:
+        out, bad = self.copies("1,2\n2,0\n3,-1\n4,1\n5,10001\n6,1\n7,\n")
+        assert (out, bad) == ([(1, 0), (1, 1), (4, 0), (6, 0)], [2, 3, 5, 7])
+
+    def test_the_most_copies_are_10000(self, folder: Path) -> None:
+        out, bad = self.copies("1,10000\n")
+        assert (len(out), bad) == (10_000, [])
+
+    def test_rows_that_are_passed_on_are_those_that_are_left(self, folder: Path) -> None:
+        more = ", output_mode: passthrough"
+        assert self.copies("1,1\n2,0\n3,1\n", ", include_copy_index: false", more) == ([(1, None), (3, None)], [2])
+
+    def test_a_batch_of_which_nothing_is_left_makes_no_row(self, folder: Path) -> None:
+        assert self.copies("1,0\n2,0\n", code=10) == ([], [1, 2])
+
+    def test_the_evidence_of_such_a_run_holds(self, folder: Path) -> None:
+        self.copies("1,2\n2,0\n3,1\n4,1\n5,0\n")
+        done = elspeth("verify", "latest", "--json", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["findings"] == []
+        story = json.loads(elspeth("explain", "--row", "1", "--json", cwd=folder).stdout)
+        assert "allowed are whole numbers from 1 to 10000" in json.dumps(story)
+
+    def test_default_copies_counts_only_where_the_field_is_missing(self) -> None:
+        made = step("aggregation", "batch_replicate", default_copies=2).process([{"id": 1}, {"copies": None}], CTX)
+        assert [type(each) for each in made] == [Made, Made, Unfit]

@@ -15,7 +15,7 @@ def test_an_option_has_type_default_and_description() -> None:
         type="whole number, at least 0",
         required=False,
         default=1,
-        description="Copies of a row that lacks the field or has null in it.",
+        description="Copies of a row that lacks the field.",
     )
 
 
