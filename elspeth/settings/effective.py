@@ -32,6 +32,7 @@ STEPS_SINCE: dict[str, dict[str, Any]] = {"sinks": {"error_fields": False}}
 OPTIONS_SINCE: dict[str, dict[str, Any]] = {
     "aggregation batch_stats": {"value_field": None, "fields": {}},
     "transform line_explode": {"max_lines": None},
+    "sink csv": {"booleans": ["true", "false"], "whole_floats": False},
 }
 """The same for options of built-in plugins, by kind and name, shaped like `OPTIONS`."""
 

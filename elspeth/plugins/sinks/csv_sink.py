@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from math import isfinite
 from operator import itemgetter
@@ -28,6 +28,10 @@ class CsvSinkOptions(FileSinkOptions):
 
     delimiter: str = Field(",", description="The character between two values; `tab` for a tab stop.")
     line_terminator: Literal["\n", "\r\n"] = Field("\n", description="What ends a line.")
+    booleans: tuple[str, str] = Field(("True", "False"), description="The words for true and false.")
+    whole_floats: bool = Field(
+        True, description="Write a whole number as `1279.0` in a column that the schema calls float."
+    )
     empty_header: Literal["known", "declared"] = Field(
         "known",
         description="The header of an output without rows: `known`, that of the fields its rows would have, as far as "
@@ -43,6 +47,13 @@ class CsvSinkOptions(FileSinkOptions):
             raise ValueError("must be one character, and neither a quote nor a line end")
         return delimiter
 
+    @field_validator("booleans")
+    @classmethod
+    def _two_words(cls, booleans: tuple[str, str]) -> tuple[str, str]:
+        if booleans[0] == booleans[1] or not all(booleans):
+            raise ValueError("two different words are needed, the one for true first")
+        return booleans
+
     @field_validator("schema_")
     @classmethod
     def _readable(cls, schema: Any) -> Any:
@@ -53,10 +64,10 @@ class CsvSinkOptions(FileSinkOptions):
 class CsvSink(FileSink):
     """Writes CSV with a header line.
 
-    None becomes nothing, True and False `true` and `false`, a float its shortest form, a list or dict JSON. The order
-    of columns is that of the schema's fields, then (unless the schema is fixed) of the first row; with `mode: append`
-    that of the header found in the file. A row that lacks a column or has one too many is refused, but for fields that
-    the schema calls optional.
+    None becomes nothing, a truth value `True` or `False` (see `booleans`), a float its shortest form, a list or dict
+    JSON. The order of columns is that of the schema's fields, then (unless the schema is fixed) of the first row; with
+    `mode: append` that of the header found in the file, whose line ends are kept. A row that lacks a column or has one
+    too many is refused, but for fields that the schema calls optional.
     """
 
     name = "csv"
@@ -69,10 +80,15 @@ class CsvSink(FileSink):
         self._declared = tuple(field.name for field in schema.fields)
         self._optional = frozenset(field.name for field in schema.fields if field.optional)
         self._fixed = schema.mode == "fixed"
+        self._floats = frozenset(
+            field.name for field in schema.fields if field.type == "float" and options.whole_floats
+        )
+        self._float_places: tuple[int, ...] = ()
+        self._terminator: str = options.line_terminator
         self._columns: tuple[str, ...] | None = None
         self._line_end_due = False
         self._buffer = io.StringIO()
-        self._writer = csv.writer(self._buffer, delimiter=options.delimiter, lineterminator=options.line_terminator)
+        self._writer = self._new_writer()
         self._values: Callable[[Row], tuple[Any, ...]] = lambda row: ()
 
     def write(self, rows: list[Row]) -> list[str | None]:
@@ -91,10 +107,10 @@ class CsvSink(FileSink):
 
     def first_state(self, position: Position) -> dict[str, Any]:
         """For `append`: the header found, and whether the last line still wants its end."""
-        if self.options.mode == "write" or position["size"] == 0:
+        if not self.options.appends or position["size"] == 0:
             return {}
         options = self.options
-        header, ended = read_header(self.outputs()[0], options.encoding, options.delimiter)
+        header, ended, line_end = read_header(self.outputs()[0], options.encoding, options.delimiter)
         wanted = self._named(self._declared)
         missing = [name for name in wanted if name not in header]
         if self._declared and (missing or (self._fixed and len(wanted) < len(header))):
@@ -102,12 +118,15 @@ class CsvSink(FileSink):
                 f"Output {options.path} has the header {', '.join(header)}; the schema says {', '.join(wanted)}.",
                 next_step="Change the schema, or write to another file.",
             )
-        return {"header": header, "line_end_due": not ended}
+        found = {"line_end": line_end} if line_end is not None else {}
+        return {"header": header, "line_end_due": not ended, **found}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take back header and columns; columns of a file that was there before follow from its header."""
         columns = self._columns_in(state)
         self._line_end_due = bool(state.get("line_end_due"))
+        self._terminator = state.get("line_end", self.options.line_terminator)
+        self._writer = self._new_writer()
         self._columns = None
         if columns is not None:
             self._take_columns(tuple(columns))
@@ -130,7 +149,9 @@ class CsvSink(FileSink):
         """The columns, once the header is written."""
         if self._columns is None:
             return {}
-        due = {"line_end_due": True} if self._line_end_due else {}
+        due: dict[str, Any] = {"line_end_due": True} if self._line_end_due else {}
+        if self._terminator != self.options.line_terminator:
+            due["line_end"] = self._terminator  # that of the file which is appended to
         return {"columns": list(self._columns), **due}
 
     def closing(self) -> bytes:
@@ -182,7 +203,7 @@ class CsvSink(FileSink):
         if set(map(len, rows)) != {len(columns)}:
             return None
         try:
-            values: Iterable[tuple[Any, ...]] = list(map(self._values, rows))
+            values: Iterable[Sequence[Any]] = list(map(self._values, rows))
         except KeyError:
             return None
         types = set(map(type, chain.from_iterable(values)))
@@ -190,15 +211,15 @@ class CsvSink(FileSink):
             return None
         if float in types and not all(isfinite(v) for v in chain.from_iterable(values) if type(v) is float):
             return None
-        if bool in types:
-            values = [tuple("true" if v is True else "false" if v is False else v for v in some) for some in values]
+        if bool in types or (self._float_places and int in types):
+            values = [self._spelt(some) for some in values]
         buffer = self._buffer
         buffer.seek(0)
         buffer.truncate()
         try:
             self._writer.writerows(values)
             text = buffer.getvalue()
-            if "\r" in text and self.options.line_terminator == "\n":
+            if "\r" in text and self._terminator == "\n":
                 return None  # csv.writer leaves a lone carriage return unquoted here, and then nobody can read it back
             return text.encode(self.codec)
         except (UnicodeEncodeError, ValueError, csv.Error):
@@ -224,27 +245,39 @@ class CsvSink(FileSink):
             missing = [column for column in missing if column not in evidence and column not in unlike]
         if missing or extra:
             raise RowError(_misfit(missing, extra))
-        values = [row.get(column) for column in columns]
+        values = list(self._spelt([row.get(column) for column in columns], places(columns, self._floats)))
         if "_error" in evidence and "_error" in columns and isinstance(row.get("_error"), str):
             # A reason in letters that the encoding lacks must not cost the row.
             values[columns.index("_error")] = row["_error"].encode(self.codec, "backslashreplace").decode(self.codec)
-        return line(values, columns, self.options.delimiter, self.options.line_terminator, self.codec)
+        return line(values, columns, self.options.delimiter, self._terminator, self.codec)
 
     def _header(self, columns: tuple[str, ...]) -> bytes:
         names = self._named(columns)
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise RowError(f"two columns would have the name {twice[0]!r}")
-        return line(names, columns, self.options.delimiter, self.options.line_terminator, self.codec)
+        return line(names, columns, self.options.delimiter, self._terminator, self.codec)
 
     def _put(self, data: bytes, rows: int) -> None:
         if self._line_end_due:
-            data = self.options.line_terminator.encode(self.codec) + data
+            data = self._terminator.encode(self.codec) + data
             self._line_end_due = False
         self.put(data, rows)
 
+    def _spelt(self, values: Sequence[Any], floats: tuple[int, ...] | None = None) -> Sequence[Any]:
+        """The values of a row, with the words for truth values and whole numbers as floats where they are exact."""
+        yes, no = self.options.booleans
+        spelt = [yes if value is True else no if value is False else value for value in values]
+        for place in self._float_places if floats is None else floats:
+            spelt[place] = as_float(spelt[place])
+        return spelt
+
+    def _new_writer(self) -> Any:
+        return csv.writer(self._buffer, delimiter=self.options.delimiter, lineterminator=self._terminator)
+
     def _take_columns(self, columns: tuple[str, ...]) -> None:
         self._columns = columns
+        self._float_places = places(columns, self._floats)
         if len(columns) == 1:
             only = columns[0]
             self._values = lambda row: (row[only],)
@@ -257,11 +290,26 @@ class CsvSink(FileSink):
     def _name(self, column: str) -> str:
         headers = self.options.headers
         names = self._context.headers if headers == "original" else headers
-        return names.get(column, column) if names else column
+        return names.get(column, column) if isinstance(names, Mapping) else column
 
     def _renamed(self) -> tuple[str, ...]:
         headers = self.options.headers
         return tuple(headers) if isinstance(headers, dict) else ()
+
+
+def places(columns: Sequence[str], names: Collection[str]) -> tuple[int, ...]:
+    """Where these names stand among the columns."""
+    return tuple(place for place, column in enumerate(columns) if column in names)
+
+
+def as_float(value: Any) -> Any:
+    """A whole number as the float that is the same; whatever else, and what no float is, as it is."""
+    if type(value) is not int:
+        return value
+    try:
+        return float(value) if float(value) == value else value
+    except OverflowError:
+        return value
 
 
 def _is_refused(row: Row, evidence: tuple[str, ...]) -> bool:

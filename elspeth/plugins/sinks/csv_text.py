@@ -58,14 +58,15 @@ def _text(value: Any, column: str) -> str:
     raise RowError(f"column {column} holds a {type(value).__name__}, which CSV cannot hold")
 
 
-def read_header(path: Path, encoding: str, delimiter: str) -> tuple[list[str], bool]:
-    """The header of an existing file, and whether its last line has an end.
+def read_header(path: Path, encoding: str, delimiter: str) -> tuple[list[str], bool, str | None]:
+    """The header of an existing file, whether its last line has an end, and what ends all of its first lines.
 
     Raises `SettingsError` if the file's first line cannot be read as a header.
     """
     try:
         with path.open(encoding=encoding, newline="") as file:
             header = next(csv.reader(file, delimiter=delimiter, strict=True), [])
+            ends = file.newlines
         with path.open("rb") as raw:
             end = "\n".encode(_plain(encoding))
             raw.seek(-len(end), 2)
@@ -85,7 +86,7 @@ def read_header(path: Path, encoding: str, delimiter: str) -> tuple[list[str], b
             "there twice.",
             next_step="Mend the header, or write to another file.",
         )
-    return header, ended
+    return header, ended, ends if ends in ("\n", "\r\n") else None
 
 
 def _plain(encoding: str) -> str:

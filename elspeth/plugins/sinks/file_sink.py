@@ -26,8 +26,9 @@ class FileSinkOptions(PluginOptions):
     )
     collision_policy: CollisionPolicy | None = Field(
         None,
-        description="With `mode: write`, what to do when the file exists: `overwrite` (default), `fail`, or "
-        "`auto_increment`, which takes the first free of results.csv, results_1.csv, ...",
+        description="With `mode: write`, what to do when the file exists: `overwrite` (default), `fail` (or "
+        "`fail_if_exists`), `auto_increment`, which takes the first free of results.csv, results_1.csv, ..., or "
+        "`append_or_create`, which is the same as `mode: append`.",
     )
     file_mode: str | None = Field(
         None,
@@ -36,10 +37,10 @@ class FileSinkOptions(PluginOptions):
         "umask says it. A file that is there keeps its mode.",
     )
     encoding: str = Field("utf-8", description="Character encoding; a row it cannot express is refused.")
-    headers: Literal["original"] | dict[str, str] | None = Field(
+    headers: Literal["original", "normalized"] | dict[str, str] | None = Field(
         None,
-        description="Names to write in place of the row's: `original` for those of the input, or a mapping from the "
-        "row's names.",
+        description="Names to write in place of the row's: `original` for those of the input, `normalized` for the "
+        "row's, as without this, or a mapping from the row's names.",
     )
 
     @field_validator("encoding")
@@ -57,9 +58,14 @@ class FileSinkOptions(PluginOptions):
 
     @model_validator(mode="after")
     def _collisions_only_on_write(self) -> FileSinkOptions:
-        if self.mode == "append" and self.collision_policy is not None:
+        if self.mode == "append" and self.collision_policy not in (None, "append_or_create"):
             raise ValueError("collision_policy is for mode: write; with mode: append the file may exist")
         return self
+
+    @property
+    def appends(self) -> bool:
+        """Whether the sink goes on behind what is in the file."""
+        return self.mode == "append" or self.collision_policy == "append_or_create"
 
 
 class FileSink(PositionedSink):

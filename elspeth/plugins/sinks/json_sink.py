@@ -75,7 +75,7 @@ class JsonSink(FileSink):
 
     def first_state(self, position: Position) -> dict[str, Any]:
         """For `append`: whether the last line there still wants its end."""
-        if position["size"] == 0 or self.options.mode == "write":
+        if position["size"] == 0 or not self.options.appends:
             return {}
         with self.options.path.open("rb") as file:
             file.seek(-1, 2)
@@ -121,7 +121,7 @@ class JsonSink(FileSink):
 
     def _names(self) -> dict[str, str]:
         headers = self.options.headers
-        return self._context.headers if headers == "original" else headers or {}
+        return self._context.headers if headers == "original" else headers if isinstance(headers, dict) else {}
 
 
 def _by_the_book(row: Row, indent: int | None) -> bytes:

@@ -17,7 +17,7 @@ from elspeth.plugins.sinks.truncations import LONGEST_NAME
 LONGEST_PATH = 4096
 """Bytes of a path that Linux takes, the NUL behind it counted (PATH_MAX)."""
 
-CollisionPolicy = Literal["overwrite", "fail", "auto_increment"]
+CollisionPolicy = Literal["overwrite", "fail", "fail_if_exists", "auto_increment", "append_or_create"]
 
 
 def inspect_place(path: Path, mode: Literal["write", "append"], collision: CollisionPolicy) -> Position:
@@ -42,16 +42,16 @@ def inspect_place(path: Path, mode: Literal["write", "append"], collision: Colli
     }
     if facts is None:
         return position
-    if collision == "fail":
+    if collision in ("fail", "fail_if_exists"):
         raise SettingsError(
-            f"Output {path} exists already, and its collision_policy is fail.",
+            f"Output {path} exists already, and its collision_policy is {collision}.",
             next_step="Move the file away, or set collision_policy to overwrite or auto_increment.",
         )
     if not os.access(path, os.R_OK | os.W_OK):
         raise Temporary(
             f"Output {path} cannot be read and written: permission was denied.", next_step=f"chmod u+rw {path}"
         )
-    if mode == "append":
+    if mode == "append" or collision == "append_or_create":
         try:
             size, sha256 = digest_file(path)
         except OSError as error:

@@ -48,7 +48,7 @@ class TextSink(FileSink):
 
     def first_state(self, position: Position) -> dict[str, Any]:
         """For `append`: whether the last line there still wants its end."""
-        if position["size"] == 0 or self.options.mode == "write":
+        if position["size"] == 0 or not self.options.appends:
             return {}
         end = "\n".encode(self.codec)
         with self.options.path.open("rb") as file:

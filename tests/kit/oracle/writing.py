@@ -38,6 +38,8 @@ class Output:
         self.declared = [name for name, _, _ in listed or ()]
         self.fixed = bool(listed) and options["schema"].get("mode") in ("fixed", "strict")
         self.header: list[str] | None = None
+        self.floats = {name for name, kind, _ in listed or () if kind == "float" and options.get("whole_floats", True)}
+        self.words = options.get("booleans", ("True", "False"))
         self.optional = {name for name, _, optional in listed or () if optional}
 
     def take(self, row: Row, *, exact: bool) -> bool:
@@ -106,7 +108,9 @@ class Output:
             return
         for number, (row, due_row) in enumerate(zip(actual, self.rows, strict=False), 1):
             visible = {key: value for key, value in row.items() if key in due_row or not key.startswith("_")}
-            wanted = {key: cell(value) for key, value in due_row.items()} if self.plugin == "csv" else due_row
+            wanted = (
+                {key: self._cell(key, value) for key, value in due_row.items()} if self.plugin == "csv" else due_row
+            )
             if visible != wanted or list(visible) != list(wanted):
                 yield f"row {number} is {visible}, not {wanted}"
             if self.exact and visible != row:
@@ -116,8 +120,13 @@ class Output:
 
     def _csv(self, base: int) -> str:
         header = self.header or self.declared
-        rows = [[cell(row.get(key)) for key in header] for row in self.rows]
+        rows = [[self._cell(key, row.get(key)) for key in header] for row in self.rows]
         return "".join(self._csv_line(values) for values in ([header] if header and not base else []) + rows)
+
+    def _cell(self, key: str, value: Any) -> str:
+        if key in self.floats and type(value) is int and float(value) == value:
+            value = float(value)
+        return cell(value, self.words)
 
     def _csv_line(self, values: list[str]) -> str:
         delimiter: str = self.options.get("delimiter", ",")
@@ -154,12 +163,12 @@ def lines(options: dict[str, Any]) -> bool:
     return (options.get("format") or str(options.get("path", "")).rpartition(".")[2]) in ("jsonl", "ndjson")
 
 
-def cell(value: Any) -> str:
-    """A value as the CSV and text sinks spell it."""
+def cell(value: Any, words: Any = ("true", "false")) -> str:
+    """A value as the CSV and text sinks spell it; `words` are those for truth values."""
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return str(words[0] if value else words[1])
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return str(value)

@@ -37,7 +37,7 @@ def test_values_are_written_as_people_expect_them(written) -> None:
     }
     assert written("csv", [row]).decode().splitlines() == [
         "none,yes,no,whole,part,big,nested",
-        ",true,false,1000000000000000000000000000000,0.1,1e+300,\"{\"\"a\"\":[1,\"\"é\"\"]}\"",
+        ",True,False,1000000000000000000000000000000,0.1,1e+300,\"{\"\"a\"\":[1,\"\"é\"\"]}\"",
     ]  # fmt: skip
 
 
