@@ -69,6 +69,11 @@ def test_beside_a_value_field_all_is_as_it_was_and_more() -> None:
     ]
 
 
+def test_values_that_are_equal_only_in_python_are_different_ones() -> None:
+    rows = [{"v": value} for value in (1, 1.0, True, "1", 1, None, [1], [1])]
+    assert made("batch_stats", rows, fields={"v": ["distinct"]})[0]["v_distinct"] == 5
+
+
 def test_of_nothing_but_null_there_is_no_measure() -> None:
     (found,) = made("batch_stats", [{"v": None}], fields={"v": ALL})
     kept = {name: value for name, value in found.items() if value is not None}
