@@ -70,7 +70,7 @@ _RATES: dict[str, _Key] = {
     "persistence_path": _Key(_TEXT),
 }
 _SECRETS = "secrets"
-_SIGNING = {"unsigned": False, "hmac_sha256": True}
+SIGNING = {"unsigned": False, "hmac_sha256": True}
 
 
 def take_out(data: dict[str, Any], positions: Positions) -> Taken:
@@ -87,6 +87,13 @@ def take_out(data: dict[str, Any], positions: Positions) -> Taken:
         _take(data, (*path, "options", "schema", "audit_fields"), _Key(_NAMES), positions, taken)
     _rates(data, positions, taken)
     return taken
+
+
+def without_effect(data: dict[str, Any]) -> list[KeyPath]:
+    """Where keys stand that have no effect, or say what is so anyway."""
+    places: list[KeyPath] = [*_KEYS, *(path for path, _ in _bounds(data)), ("landscape", "backend"), (_SECRETS,)]
+    places += [(*path, "options", "schema", "audit_fields") for path, _ in steps(data)]
+    return [*places, *([("run_mode",)] if data.get("run_mode") == "live" else [])]
 
 
 def _holder(data: Any, path: KeyPath) -> dict[str, Any] | None:
@@ -161,10 +168,10 @@ def _signing(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
     if holder is None:
         return
     mode = holder.pop("signing_mode")
-    if not isinstance(mode, str) or mode not in _SIGNING:
+    if not isinstance(mode, str) or mode not in SIGNING:
         message = "is none of the values that are possible here"
-        taken.problems.append(positions.problem(path, message, found=shown(mode), allowed=", ".join(_SIGNING)))
-    elif holder.setdefault("sign", _SIGNING[mode]) != _SIGNING[mode]:
+        taken.problems.append(positions.problem(path, message, found=shown(mode), allowed=", ".join(SIGNING)))
+    elif holder.setdefault("sign", SIGNING[mode]) != SIGNING[mode]:
         message = "stands beside `sign`, and says otherwise"
         taken.problems.append(positions.problem(path, message, found=mode, allowed="one of the two"))
 

@@ -10,6 +10,7 @@ from elspeth.cli.context import Entry
 COMMANDS: dict[str, Entry] = {
     "init": Entry("elspeth.cli.commands.init:command", "Write a small pipeline to start from."),
     "validate": Entry("elspeth.cli.commands.validate:command", "Check a pipeline file: every problem in one go."),
+    "convert": Entry("elspeth.cli.commands.convert:command", "Rewrite a pipeline file in our own spelling."),
     "run": Entry("elspeth.cli.commands.run:command", "Run a pipeline, or show what running it would do."),
     "resume": Entry("elspeth.cli.commands.resume:command", "Continue a run that was interrupted or died."),
     "doctor": Entry("elspeth.cli.commands.doctor:command", "Find stuck runs, and what would stop a resume."),
