@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from elspeth.errors import ElspethError
-from elspeth.graph.labels import CONTINUE, FORK
+from elspeth.errors import ElspethError, SettingsError
+from elspeth.graph.labels import CONTINUE, ERROR, FORK
 from elspeth.graph.model import DISCARD, NodeKind
 from elspeth.plugins import registry
 from elspeth.plugins.contract import Transform as TransformPlugin
@@ -118,14 +118,32 @@ def exits_of(step: Step) -> Iterable[Exit]:
 
 
 def side_outputs(step: Step) -> Mapping[str, str]:
-    """The side outputs of a transform, each with the name of where it leads."""
+    """The side outputs of a transform, each with the name of where it leads.
+
+    Raises `SettingsError` where its class cannot say them, or gives one a name that means something else.
+    """
     if not isinstance(step.section, Transform):
         return {}
     try:
         plugin = registry.find("transform", step.plugin)
     except ElspethError:  # an unknown plugin is named where plugins are built
         return {}
-    found = plugin.side_outputs(step.section.options) if issubclass(plugin, TransformPlugin) else {}
+    if not issubclass(plugin, TransformPlugin):
+        return {}
+    try:
+        found = dict(plugin.side_outputs(step.section.options))
+    except Exception as error:
+        raise SettingsError(
+            f"{step.id}: side_outputs of {step.plugin!r} failed: {type(error).__name__}: {error}",
+            next_step="correct the plugin: it is a class method that answers a mapping of names to targets",
+        ) from error
+    for name in found:
+        if name in (CONTINUE, FORK, ERROR, DISCARD):
+            raise SettingsError(
+                f"{step.id}: {step.plugin!r} has a side output {name!r}, a word with a meaning of its own",
+                next_step="give the side output another name in the plugin",
+            )
+    # An option of another type than text is named where options are checked.
     return {name: target if isinstance(target, str) else DISCARD for name, target in found.items()}
 
 

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 import pytest
 
+from elspeth.errors import SettingsError
 from elspeth.graph.flows import arriving
 from elspeth.plugins.contract import Context, Row, SideOutput, Transform
+from elspeth.plugins.transforms.filter import Filter
 from tests.kit.pipelines.graphs import edges_of, graph_of, problems_of
 from tests.kit.pipelines.single_steps import StepsUnderTest, token
 
@@ -87,6 +89,23 @@ def test_a_side_output_that_no_class_names_is_the_rows_failure() -> None:
     assert run.ends == {token(0): ("failed", None)}
     [record] = run.records("transform_errors")
     assert "answered the side output 'nowhere'; its class names none" in json.loads(record["error_json"])["reason"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"error": "small"}, "has a side output 'error', a word with a meaning of its own"),
+        ({"continue": "small"}, "has a side output 'continue', a word with a meaning of its own"),
+        (None, "side_outputs of 'filter' failed: TypeError"),
+    ],
+)
+def test_a_class_that_says_its_side_outputs_wrongly_is_named(
+    answer: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Filter, "side_outputs", classmethod(lambda cls, options: answer))
+    with pytest.raises(SettingsError) as caught:
+        graph_of(FILTERED % "rejected: small")
+    assert words in caught.value.message
 
 
 @pytest.mark.parametrize("on_missing", ["error", "empty", "drop"])
