@@ -13,6 +13,7 @@ from elspeth.audit.export.folder import export_run
 from elspeth.audit.query.reader import AuditReader
 from elspeth.durable import keep, together
 from elspeth.runs.lifecycle import evidence_delivery
+from elspeth.runs.operate import purge
 from tests.kit.fixtures.sample_run import RUN, write_run
 from tests.kit.processes.disk import Disk
 
@@ -68,6 +69,18 @@ def test_an_export_is_on_disk_before_the_manifest_that_vouches_for_it(
         assert ("sync", str(path)) in disk.calls[:named]
     assert ("sync", str(folder)) in disk.calls[:named]
     assert ("sync", str(folder)) in disk.calls[named:]
+
+
+def test_what_a_purge_removes_does_not_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [tmp_path / name for name in ("payloads/ab/one", "payloads/cd/other", "cut/tail")]
+    for place in places:
+        place.parent.mkdir(parents=True)
+        place.write_bytes(b"data of a row")
+    disk = Disk(monkeypatch, tmp_path)
+    assert purge._remove([[place] for place in places]) == 3
+    assert disk.unsynced() == []
+    for place in places:
+        assert disk.calls.index(("remove", str(place))) < disk.calls.index(("sync", str(place.parent)))
 
 
 def test_what_is_done_together_is_all_done_before_an_error_is_raised() -> None:

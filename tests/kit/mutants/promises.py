@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SINKS = ("tests/unit/sinks/test_durability.py", "tests/unit/sinks/test_side_by_side.py", "tests/unit/sinks")
-AUDIT = ("tests/unit/audit/test_verify.py", "tests/unit/audit/test_writer.py", "tests/unit/audit")
+AUDIT = tuple(
+    f"tests/unit/audit/test_{name}.py"
+    for name in ("verify", "writer", "order_of_runs", "fencing", "adversary", "database")
+)
 EXECUTION = ("tests/unit/execution",)
 COORDINATOR = ("tests/unit/coordinator",)
 SOURCES = ("tests/unit/sources",)
-RUNS = ("tests/unit/runs",)
+RUNS = ("tests/unit/runs/test_locks.py", "tests/integration/runs/test_lock_files.py")
 PAYLOADS = ("tests/unit/test_payloads.py",)
 DURABLE = ("tests/unit/test_durable.py",)
 
@@ -89,8 +92,6 @@ PROMISES = (
        "tests/unit/audit/test_journal.py"),
     _m("an export's files are not synced", "elspeth/audit/export/folder.py", "        os.fsync(self._out.fileno())\n", "",
        *DURABLE),
-    _m("an export's manifest comes before the names of its files", "elspeth/audit/export/folder.py",
-       "    sync_folder(directory)\n", "", *DURABLE),
     _m("a deleted rollback journal may come back", DATABASE,
        'connection.execute("PRAGMA synchronous = EXTRA")\n            connection.execute("PRAGMA cache',
        'connection.execute("PRAGMA synchronous = NORMAL")\n            connection.execute("PRAGMA cache',
@@ -98,7 +99,7 @@ PROMISES = (
     _m("a hot journal refuses every reader", DATABASE, "if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:",
        "if True:", "tests/unit/audit/test_database.py", "tests/crash/test_database_modes.py"),
     _m("what a purge removes may come back", "elspeth/runs/operate/purge.py",
-       "    together(partial(sync_folder, folder) for folder in sorted(folders))\n", "", "tests/integration/cli/evidence"),
+       "    together(partial(sync_folder, folder) for folder in sorted(folders))\n", "", *DURABLE),
     _m("a lock is not synced", "elspeth/runs/liveness/locks.py", "    os.fsync(descriptor)\n", "", *RUNS),
     # What verify must find.
     _m("row data erased with its marks holds without a purge", TABLE, "running.agrees(commit_no < self._purged_before)",
@@ -177,7 +178,7 @@ PROMISES = (
        "return join_id <= self._recorded and self._archive is not None and self._archive.decided(join_id)", "return False",
        *EXECUTION),
     _m("members come in the order of their ids", "elspeth/audit/batch_store.py", "batch_id = ? ORDER BY ordinal", "batch_id = ? ORDER BY token_id",
-       *AUDIT, *EXECUTION),
+       "tests/unit/audit/test_batch_store.py", *EXECUTION),
     _m("shorter secrets are looked for first", "elspeth/concealment.py", "sorted(forms, key=len, reverse=True)",
        "sorted(forms, key=len)", "tests/unit/text/test_concealment.py"),
     _m("a secret of four letters is shown", "elspeth/concealment.py", "if len(secret) >= WORD_LENGTH:",
