@@ -10,7 +10,7 @@ AUDIT = tuple(
     for name in ("verify", "writer", "order_of_runs", "fencing", "adversary", "database")
 )
 EXECUTION = ("tests/unit/execution",)
-COORDINATOR = ("tests/unit/coordinator",)
+COORDINATOR = tuple(f"tests/unit/coordinator/test_{name}.py" for name in ("shutdown", "commits", "machine", "blame"))
 SOURCES = ("tests/unit/sources",)
 RUNS = ("tests/unit/runs/test_locks.py", "tests/integration/runs/test_lock_files.py")
 PAYLOADS = ("tests/unit/test_payloads.py",)

@@ -44,6 +44,10 @@ def test_a_refused_row_goes_where_errors_of_the_step_go_with_node_and_reason(on_
     [record] = run.records("transform_errors")
     assert json.loads(record["error_json"]) == {"node": "t", "reason": "the amount is odd", "amount": 3}
     assert (record["node_id"], record["token_id"], record["destination"]) == ("t", token(0), on_error)
+    # The way it took is on record like any other: from the state in which it was refused, along the edge of errors.
+    [state] = run.records("node_states")
+    ways = [(event["state_id"], event["edge_id"], event["mode"]) for event in run.records("routing_events")]
+    assert ways == ([(state["state_id"], "t:error", "divert")] if on_error else [])
 
 
 def test_a_row_that_was_no_row_goes_to_its_sink_with_the_evidence() -> None:
