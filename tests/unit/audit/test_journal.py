@@ -16,6 +16,7 @@ from elspeth.audit.writer import AuditWriter
 from elspeth.errors import ElspethError, NewerVersion
 from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, extras, rows
 from tests.kit.fixtures.unpack import layouts, run_ids, unpack
+from tests.kit.processes.disk import Disk
 
 OTHER = "mf3k2b00"
 AT_THE_END = {table: records for table, records in extras().items() if table in ("artifacts", "supervision_events")}
@@ -246,3 +247,10 @@ def test_a_line_that_nobody_wrote_is_found_and_breaks_nothing(line: bytes, place
     end = written.splitlines(keepends=True)[-1].replace(b'"commit_no":4', b'"commit_no":5')
     for key in (KEY, None):
         assert changed(place, written + line + b"\n" + end, key).findings
+
+
+def test_the_name_of_a_journal_is_on_disk_once_it_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch, tmp_path)
+    Journal(tmp_path / "copies" / "journal.jsonl", "mf3k2a9x").close()
+    assert ("create", str(tmp_path / "copies" / "journal.jsonl")) in disk.calls
+    assert disk.unsynced() == []
