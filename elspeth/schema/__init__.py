@@ -5,7 +5,7 @@ the named fields and any others.
 """
 
 from elspeth.schema.compiled import compile_checker, compile_reader
-from elspeth.schema.headers import normalise_headers
+from elspeth.schema.headers import lower_headers, normalise_headers
 from elspeth.schema.spec import FieldSpec, FieldType, Mode, RowSchema
 from elspeth.schema.values import Mismatch, SchemaError
 
@@ -18,5 +18,6 @@ __all__ = [
     "SchemaError",
     "compile_checker",
     "compile_reader",
+    "lower_headers",
     "normalise_headers",
 ]

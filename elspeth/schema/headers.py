@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+import unicodedata
 from collections.abc import Sequence
 
 from elspeth.schema.spec import show
@@ -28,6 +30,39 @@ def normalise_headers(names: Sequence[str]) -> dict[str, str]:
     if wrong:
         raise ValueError("; ".join(wrong))
     return found
+
+
+def lower_headers(names: Sequence[str]) -> dict[str, str]:
+    """Identifiers in lower case for header names: identifier to the name as found, in order.
+
+    A name is brought to NFC and lower case; each run of characters that no identifier has becomes one underscore, and
+    none are left at its ends. One goes in front of what cannot begin an identifier, one behind a word of Python. A name
+    with nothing usable becomes `column_N`. Raises `ValueError` for names that become the same, with their columns.
+    """
+    found: dict[str, tuple[str, int]] = {}
+    wrong: list[str] = []
+    for place, original in enumerate(names, 1):
+        name = _lower(original, place)
+        if name in found:
+            first, column = found[name]
+            wrong.append(f"headers {show(first)} (column {column}) and {show(original)} (column {place}) both become "
+                         f"'{name}'")  # fmt: skip
+        else:
+            found[name] = original, place
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return {name: original for name, (original, _) in found.items()}
+
+
+def _lower(original: str, place: int) -> str:
+    text = unicodedata.normalize("NFC", original).strip().lower()
+    words = "".join(char if ("_" + char).isidentifier() else "_" for char in text).split("_")
+    name = "_".join(word for word in words if word)
+    if name and not name.isidentifier():
+        name = "_" + name
+    if keyword.iskeyword(name):
+        name += "_"
+    return name if name.isidentifier() else f"column_{place}"
 
 
 def _identifier(original: str, place: int) -> str:

@@ -31,6 +31,7 @@ STEPS_SINCE: dict[str, dict[str, Any]] = {"sinks": {"error_fields": False}}
 
 OPTIONS_SINCE: dict[str, dict[str, Any]] = {
     "aggregation batch_stats": {"value_field": None, "fields": {}},
+    "source csv": {"normalize_fields": False},
     "transform line_explode": {"max_lines": None},
     "sink csv": {"booleans": ["true", "false"], "whole_floats": False},
 }

@@ -77,6 +77,8 @@ def normalise(data: dict[str, Any], positions: Positions, lines: dict[KeyPath, i
                 value = step.pop(key)
                 problems += _place(options, key, value, (*path, key), (*path, "options", key), positions)
                 follow(lines, (*path, key), (*path, "options", key))
+        if path[0] == "sources" and step.get("plugin") == "csv" and "columns" not in options:
+            options.setdefault("normalize_fields", True)  # what files of this form rest on
         if not options:
             del step["options"]
     return problems

@@ -14,7 +14,7 @@ from elspeth.plugins.contract import Cursor, Invalid, PluginOptions, Row, Source
 from elspeth.plugins.sources.csv_records import Broken, RecordFeed
 from elspeth.plugins.sources.files import AT_END, HEAD_BYTES, FileOptions, FileSource, HashedFile
 from elspeth.plugins.sources.lines import Encoding, check_encoding, detect
-from elspeth.schema import normalise_headers
+from elspeth.schema import lower_headers, normalise_headers
 
 _FIELDS_BYTES = 65536  # of an invalid record longer than this, only its raw beginning is kept
 
@@ -29,6 +29,11 @@ class CsvOptions(FileOptions):
     )
     skip_rows: int = Field(default=0, ge=0, description="Lines to pass over before the header.")
     columns: tuple[str, ...] | None = Field(default=None, description="Names, if the file has no header line.")
+    normalize_fields: bool = Field(
+        default=False,
+        description="Fields are called by their header in lower case, with `_` for what no name has: `Case No.` is "
+        "`case_no`. Under `sources:` it is true unless it is given.",
+    )
     field_mapping: dict[str, str] = Field(default={}, description="New names, {name in the header: name in the row}.")
     null_values: tuple[str, ...] = Field(default=(), description="Texts that stand for a missing value, such as NA.")
     max_row_bytes: int = Field(default=16 << 20, gt=0, description="A longer row is invalid; this bounds memory.")
@@ -231,7 +236,7 @@ class CsvSource(FileSource):
 
     def _headers(self, found: Sequence[str]) -> dict[str, str]:
         mapping = self.options.field_mapping
-        headers = normalise_headers(found)
+        headers = lower_headers(found) if self.options.normalize_fields else normalise_headers(found)
         known = {*headers, *headers.values()}
         for name in mapping:
             if name not in known:

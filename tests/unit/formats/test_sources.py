@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from elspeth.errors import SettingsError
 from elspeth.plugins.sources.csv_source import CsvOptions, CsvSource
 from elspeth.plugins.sources.text_source import TextOptions, TextSource
 from elspeth.schema import RowSchema, SchemaError, compile_reader
 from elspeth.settings import effective
+from tests.unit.formats.conftest import read
 
 
 def test_text_strips_white_space_and_skips_blank_lines_by_default(tmp_path: Path) -> None:
@@ -46,3 +48,46 @@ def test_field_mapping_of_csv_goes_by_the_original_or_the_identifier(name: str, 
     source = CsvSource(CsvOptions(path=file, field_mapping={name: "case"}))
     assert source.describe().headers == {"case": "Case No.", "Amount": "Amount"}
     assert [row for row, _ in source.read(None)] == [{"case": "1", "Amount": "2"}]
+
+
+@pytest.mark.parametrize(
+    ("original", "name"),
+    [
+        ("Case No.", "case_no"), ("  Amount ", "amount"), ("a  -  b", "a_b"), ("__x__", "x"), ("2nd", "_2nd"),
+        ("class", "class_"), ("Cafe\u0301", "caf\u00e9"), ("m\u00b2", "m"), ("%", "column_1"), ("ID", "id"),
+    ],
+)  # fmt: skip
+def test_normalize_fields_makes_identifiers_in_lower_case(original: str, name: str, tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text(f"{original},other\n1,2\n")
+    source = CsvSource(CsvOptions(path=file, normalize_fields=True))
+    assert source.describe().headers == {name: original, "other": "other"}
+
+
+def test_two_names_that_become_equal_are_an_error_naming_both_originals_and_their_columns(tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text("a,Case No,b,case_no\n")
+    with pytest.raises(SettingsError) as caught:
+        CsvSource(CsvOptions(path=file, normalize_fields=True)).describe()
+    assert "'Case No' (column 2) and 'case_no' (column 4) both become 'case_no'" in str(caught.value)
+
+
+FORMS = {
+    "source: {plugin: csv, options: {path: in.csv}}": False,
+    "source: {plugin: csv, options: {path: in.csv, normalize_fields: true}}": True,
+    "sources: {one: {plugin: csv, options: {path: in.csv}}}": True,
+    "sources: {one: {plugin: csv, options: {path: in.csv, normalize_fields: false}}}": False,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_it_is_on_for_files_with_sources_and_off_for_those_with_one_source(form: str, folder: Path) -> None:
+    pipeline = read(f"{form}\nsinks: {{out: {{plugin: json, options: {{path: out.json}}}}}}\ndefault_sink: out\n")
+    (plugin,) = (pipeline.source(node.id) for node in pipeline.graph.of_kind("source"))
+    assert isinstance(plugin.options, CsvOptions)
+    assert plugin.options.normalize_fields is FORMS[form]
+
+
+def test_a_run_that_was_started_with_sources_keeps_its_names() -> None:
+    stored = {effective.FORMAT: 2, "sources": {"one": {"plugin": "csv", "options": {"path": "in.csv"}}}}
+    assert effective.as_stored(stored)["sources"]["one"]["options"]["normalize_fields"] is False
