@@ -32,6 +32,7 @@ STEPS_SINCE: dict[str, dict[str, Any]] = {"sinks": {"error_fields": False}}
 OPTIONS_SINCE: dict[str, dict[str, Any]] = {
     "aggregation batch_stats": {"value_field": None, "fields": {}},
     "source csv": {"normalize_fields": False},
+    "source json": {"field_mapping": {}},
     "transform line_explode": {"max_lines": None},
     "sink csv": {"booleans": ["true", "false"], "whole_floats": False},
 }

@@ -32,6 +32,7 @@ class JsonOptions(FileOptions):
     data_key: str | None = Field(
         default=None, min_length=1, description="Where the array is in an object, keys with dots between: `data.items`."
     )
+    field_mapping: dict[str, str] = Field(default={}, description="New names, {key in the object: name in the row}.")
     encoding: Literal["utf-8", "utf-8-sig"] = Field(default="utf-8", description="JSON is UTF-8; a mark is fine.")
     duplicate_keys: Literal["refuse", "last"] = Field(
         default="refuse", description="An object with a key twice is no row, or has the key's last value."
@@ -101,9 +102,11 @@ class JsonSource(FileSource):
             if state == [AT_END]:
                 return
             if self.options.by_line:
-                yield from self._lines(file, encoding, offset, line)
+                items = self._lines(file, encoding, offset, line)
             else:
-                yield from self._elements(file, encoding, line, first=cursor is None)
+                items = self._elements(file, encoding, line, first=cursor is None)
+            mapping = self.options.field_mapping
+            yield from ((_mapped(item, at, mapping), at) for item, at in items) if mapping else items
 
     def _lines(
         self, file: HashedFile, encoding: Encoding, offset: int, line: int
@@ -243,3 +246,17 @@ def _row(raw: bytes, encoding: Encoding, line: int) -> Row | Invalid:
 
 def _too_long(encoding: Encoding, head: bytes, size: int, limit: int, line: int) -> Invalid:
     return Invalid(encoding.shown(head[:RAW_BYTES]), f"has {size:,} bytes where max_row_bytes allows {limit:,}", line)
+
+
+def _mapped(item: Row | Invalid, at: Cursor, mapping: dict[str, str]) -> Row | Invalid:
+    """The row with new names; one in which two fields would have the same name is none."""
+    if isinstance(item, Invalid):
+        return item
+    row = {mapping.get(name, name): value for name, value in item.items()}
+    if len(row) == len(item):
+        return row
+    names = [mapping.get(name, name) for name in item]
+    twice = next(name for name in names if names.count(name) > 1)
+    return Invalid(
+        json.dumps(item, ensure_ascii=False), f"has two fields that field_mapping calls '{twice}'", at[1], item
+    )

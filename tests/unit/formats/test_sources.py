@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from elspeth.errors import SettingsError
+from elspeth.plugins.contract import Invalid
 from elspeth.plugins.sources.csv_source import CsvOptions, CsvSource
+from elspeth.plugins.sources.json_source import JsonOptions, JsonSource
 from elspeth.plugins.sources.text_source import TextOptions, TextSource
 from elspeth.schema import RowSchema, SchemaError, compile_reader
 from elspeth.settings import effective
@@ -91,3 +93,25 @@ def test_it_is_on_for_files_with_sources_and_off_for_those_with_one_source(form:
 def test_a_run_that_was_started_with_sources_keeps_its_names() -> None:
     stored = {effective.FORMAT: 2, "sources": {"one": {"plugin": "csv", "options": {"path": "in.csv"}}}}
     assert effective.as_stored(stored)["sources"]["one"]["options"]["normalize_fields"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("in.json", '[{"Case No.": 1, "b": 2}, {"b": 3}]'), ("in.jsonl", '{"Case No.": 1, "b": 2}\n{"b": 3}\n')],
+)
+def test_field_mapping_of_json_names_the_fields(name: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    source = JsonSource(JsonOptions(path=file, field_mapping={"Case No.": "case"}))
+    found = list(source.read(None))
+    assert [row for row, _ in found] == [{"case": 1, "b": 2}, {"b": 3}]
+    assert [row for row, _ in source.read(found[0][1])] == [{"b": 3}]
+
+
+def test_a_json_object_with_two_fields_of_one_new_name_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_text('{"x": 1}\n{"a": 1, "b": 2}\n')
+    found = [item for item, _ in JsonSource(JsonOptions(path=file, field_mapping={"a": "b"})).read(None)]
+    assert found[0] == {"x": 1}
+    assert isinstance(found[1], Invalid)
+    assert (found[1].error, found[1].line) == ("has two fields that field_mapping calls 'b'", 2)
