@@ -95,8 +95,11 @@ def _assignments(ctx: click.Context) -> Iterator[tuple[str, str]]:
 def _sinks(ctx: click.Context) -> Iterator[tuple[str, Any]]:
     import yaml
 
+    from elspeth.settings.normalize import steps
+
     settings = ctx.params.get("file") or ctx.params.get("option") or Path("pipeline.yaml")
     if settings.is_file() and settings.stat().st_size <= MOST_BYTES:
         document = yaml.safe_load(settings.read_bytes())
-        for name, sink in document["sinks"].items():
-            yield str(name), sink.get("plugin")
+        for (section, *names), step in steps(document):
+            if section == "sinks":
+                yield str(names[0]), step.get("plugin")

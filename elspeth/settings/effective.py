@@ -29,21 +29,17 @@ Whoever adds an option adds it here: a test asks for it."""
 STEPS_SINCE: dict[str, dict[str, Any]] = {"sinks": {"error_fields": False}}
 """The same for steps, by section, shaped like `STEPS`."""
 
-OPTIONS_SINCE: dict[str, dict[str, Any]] = {
-    "aggregation batch_stats": {"value_field": None, "fields": {}},
-    "source csv": {"normalize_fields": False},
-    "source json": {"field_mapping": {}},
-    "transform line_explode": {"max_lines": None},
-    "sink csv": {"booleans": ["true", "false"], "whole_floats": False},
-}
+OPTIONS_SINCE: dict[str, dict[str, Any]] = {}
 """The same for options of built-in plugins, by kind and name, shaped like `OPTIONS`."""
 
 OPTIONS_WITH_FORMAT_2: dict[str, dict[str, Any]] = {
-    "source csv": {"on_empty": "warn", "raw": None},
-    "source json": {"on_empty": "warn", "duplicate_keys": "last", "raw": None},
+    "source csv": {"on_empty": "warn", "raw": None, "normalize_fields": False},
+    "source json": {"on_empty": "warn", "duplicate_keys": "last", "raw": None, "field_mapping": {}},
     "source text": {"on_empty": "warn", "raw": None},
-    "sink csv": {"file_mode": None, "empty_header": "declared"},
+    "sink csv": {"file_mode": None, "empty_header": "declared", "booleans": ["true", "false"], "whole_floats": False},
     **{f"sink {name}": {"file_mode": None} for name in ("json", "text")},
+    "aggregation batch_stats": {"value_field": None, "fields": {}},
+    "transform line_explode": {"max_lines": None},
 }
 """Options that were there when the first document of format 2 was written: only those of format 1 lack them."""
 

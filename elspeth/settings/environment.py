@@ -56,6 +56,10 @@ def template(parts: Parts) -> str:
     return "".join(part.replace("${", "$${") if isinstance(part, str) else f"${{{part.variable}}}" for part in parts)
 
 
+MAX_DEPTH = 100
+"""How deep defaults of variables may be nested."""
+
+
 def expand(text: str, environ: Mapping[str, str]) -> str:
     """`text` with its variables filled in: an `Expanded` if there were any, else a plain text.
 
@@ -63,17 +67,16 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
     """
     if "${" not in text:
         return text
-    try:
-        parts, _ = _parts(text, 0, environ, inside=False)
-    except RecursionError:
-        raise ExpansionError("defaults are nested too deeply") from None
+    parts, _ = _parts(text, 0, environ, 0)
     if any(isinstance(part, VariableReference) for part in parts):
         return Expanded(parts)
     return "".join(str(part) for part in parts)
 
 
-def _parts(text: str, start: int, environ: Mapping[str, str], *, inside: bool) -> tuple[Parts, int]:
-    """The parts from `start` on, up to the end, or `inside` a default up to its closing brace; and where that is."""
+def _parts(text: str, start: int, environ: Mapping[str, str], depth: int) -> tuple[Parts, int]:
+    """The parts from `start` on, up to the end, or inside of `depth` defaults up to a brace; and where that is."""
+    if depth > MAX_DEPTH:
+        raise ExpansionError(f"defaults are nested too deeply: more than {MAX_DEPTH} levels")
     parts: list[str | VariableReference] = []
     literal = ""
     at = start
@@ -85,9 +88,9 @@ def _parts(text: str, start: int, environ: Mapping[str, str], *, inside: bool) -
             if literal:
                 parts.append(literal)
                 literal = ""
-            reference, at = _reference(text, at + 2, environ)
+            reference, at = _reference(text, at + 2, environ, depth)
             parts.append(reference)
-        elif inside and text[at] == "}":
+        elif depth and text[at] == "}":
             break
         else:
             literal += text[at]
@@ -97,7 +100,7 @@ def _parts(text: str, start: int, environ: Mapping[str, str], *, inside: bool) -
     return tuple(parts), at
 
 
-def _reference(text: str, start: int, environ: Mapping[str, str]) -> tuple[VariableReference, int]:
+def _reference(text: str, start: int, environ: Mapping[str, str], depth: int) -> tuple[VariableReference, int]:
     match = _NAME.match(text, start)
     if match is None:
         raise ExpansionError(
@@ -115,7 +118,7 @@ def _reference(text: str, start: int, environ: Mapping[str, str]) -> tuple[Varia
     raw_default = text[at + 2 : depth_end]
     if value:
         return VariableReference(name, value, raw_default), depth_end + 1
-    default, _ = _parts(text, at + 2, environ, inside=True)
+    default, _ = _parts(text, at + 2, environ, depth + 1)
     filled = "".join(part if isinstance(part, str) else part.value for part in default)
     return VariableReference(name, filled, raw_default), depth_end + 1
 

@@ -105,6 +105,7 @@ def test_files_that_are_not_ours_are_passed_over_and_named(tmp_path: Path) -> No
     assert [line.split("/")[-2:] for line in caught.value.details[1:]] == [
         ["runs", "audit.db is empty"],
         ["state", "audit.db is a database of another program"],
+        ["data", "audit.db does not exist"],
     ]
 
 
