@@ -158,7 +158,7 @@ def test_headers_are_original_normalized_or_a_mapping(headers: Any, name: str, t
 
 
 def test_a_run_that_was_started_before_keeps_its_words_and_its_whole_numbers(tmp_path: Path) -> None:
-    stored = {effective.FORMAT: 2, "sinks": {"out": {"plugin": "csv", "options": {"schema": FLOATS}}}}
+    stored = {"sinks": {"out": {"plugin": "csv", "options": {"schema": FLOATS}}}}
     options = effective.as_stored(stored)["sinks"]["out"]["options"]
     found = written(tmp_path, [{"n": 1, "x": 2, "y": 3}], **options)
     assert found == b"n,x,y\n1,2,3\n"

@@ -91,7 +91,7 @@ def test_it_is_on_for_files_with_sources_and_off_for_those_with_one_source(form:
 
 
 def test_a_run_that_was_started_with_sources_keeps_its_names() -> None:
-    stored = {effective.FORMAT: 2, "sources": {"one": {"plugin": "csv", "options": {"path": "in.csv"}}}}
+    stored = {"sources": {"one": {"plugin": "csv", "options": {"path": "in.csv"}}}}
     assert effective.as_stored(stored)["sources"]["one"]["options"]["normalize_fields"] is False
 
 

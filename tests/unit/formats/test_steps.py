@@ -99,7 +99,7 @@ def test_line_explode_takes_10000_lines_and_refuses_one_more() -> None:
 
 
 def test_a_run_that_was_started_before_max_lines_takes_any_number() -> None:
-    stored = {effective.FORMAT: 2, "transforms": [{"plugin": "line_explode", "options": {"source_field": "t"}}]}
+    stored = {"transforms": [{"plugin": "line_explode", "options": {"source_field": "t"}}]}
     options = effective.as_stored(stored)["transforms"][0]["options"]
     assert options["max_lines"] is None
     assert len(step("transform", "line_explode", **options).process({"t": "a\n" * 10_001}, CTX)) == 10_001

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from elspeth.plugins import registry
 from elspeth.runs.lifecycle.pipeline import load_pipeline
 from elspeth.settings import SettingsProblems
 from tests.kit.processes.running import EXAMPLES
@@ -31,7 +32,8 @@ def problems(steps: str, folder: Path) -> list[str]:
     settings = folder / "pipeline.yaml"
     settings.write_text(f"plugins: ['{EXAMPLES}/waiting_for_others/rank_aggregation.py']\n{PIPELINE % steps}")
     try:
-        load_pipeline(settings)
+        with registry.apart():
+            load_pipeline(settings)
     except SettingsProblems as refused:
         return [problem.message for problem in refused.problems]
     return []
