@@ -9,7 +9,7 @@ from typing import Any
 from elspeth import canonical
 from elspeth.errors import SettingsError
 from elspeth.settings import effective
-from elspeth.settings.check import check
+from elspeth.settings.check import at, check
 from elspeth.settings.document import scalar
 from elspeth.settings.problems import KeyPath, Positions, SettingsProblems, dotted, suggest
 
@@ -64,11 +64,10 @@ def changes(stored: dict[str, Any], document: dict[str, Any], positions: Positio
 
 
 def _holds(document: Any, path: KeyPath) -> bool:
-    for key in path:
-        try:
-            document = document[key]
-        except (LookupError, TypeError):
-            return False
+    try:
+        at(document, path)
+    except (LookupError, TypeError):
+        return False
     return True
 
 
