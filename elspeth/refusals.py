@@ -8,6 +8,9 @@ import os
 from actors.places.local.oom import address_space_limit
 from elspeth.errors import Temporary
 
+LEAST_ADDRESS_SPACE = 96 << 20
+"""In bytes. With less, commands end in the middle of an import, some of them killed by a library that finds none."""
+
 _UNMAPPED = ("failed to map segment", "cannot allocate memory", "cannot map zero-fill pages")
 """What the dynamic linker says of a library for which there is no memory, in an `ImportError` without a number."""
 
@@ -46,6 +49,17 @@ def _is_short_of_memory(error: BaseException) -> bool:
     if isinstance(error, SystemError):  # parts of Python itself forget to say MemoryError
         return "without exception set" in str(error) and address_space_limit() is not None
     return isinstance(error, ImportError) and any(words in str(error).lower() for words in _UNMAPPED)
+
+
+def require_address_space() -> None:
+    """Raise `Temporary` where the limit on this process's address space leaves no room for a command."""
+    limit = address_space_limit()
+    if limit is not None and limit < LEAST_ADDRESS_SPACE:
+        raise Temporary(
+            f"out of memory: the address space limit, ulimit -v, is {limit / 2**20:,.0f} MiB; a command needs at least "
+            f"{LEAST_ADDRESS_SPACE / 2**20:,.0f} MiB",
+            next_step=_step(errno.ENOMEM),
+        )
 
 
 def _no_thread(limit: int | None) -> Temporary:

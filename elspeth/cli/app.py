@@ -17,7 +17,7 @@ from elspeth import __version__, errors
 from elspeth.cli import output, streams
 from elspeth.cli.commands import COMMANDS
 from elspeth.cli.context import CliContext, LazyGroup, database_option, dotenv_option
-from elspeth.refusals import refusal
+from elspeth.refusals import refusal, require_address_space
 
 COMPLETION = "_ELSPETH_COMPLETE"
 """The variable by which a shell asks for completion."""
@@ -85,6 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; answers the exit code. Everything that went wrong has been told when it returns."""
     context = CliContext()
     try:
+        require_address_space()
         code = cli.main(list(arguments), prog_name="elspeth", standalone_mode=False, obj=context)
         if code and isinstance(code, int):
             return code

@@ -56,6 +56,16 @@ def test_a_system_error_without_a_limit_is_somebodys_bug(monkeypatch: pytest.Mon
     assert refusal(SystemError("error return without exception set")) is None
 
 
+@pytest.mark.parametrize(("limit", "refused"), [(None, False), (95 << 20, True), (96 << 20, False)])
+def test_a_limit_that_leaves_no_room_for_a_command_is_named_before_anything_is_imported(
+    limit: int | None, refused: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(refusals, "address_space_limit", lambda: limit)
+    code = app.run(["--version"])
+    assert code == (75 if refused else 0)
+    assert ("ulimit -v, is 95 MiB; a command needs at least 96 MiB" in capsys.readouterr().err) is refused
+
+
 class Refusing(importlib.abc.MetaPathFinder):
     """Raises where a module is looked for."""
 

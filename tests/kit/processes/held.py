@@ -54,6 +54,8 @@ class Hold(Transform):
     Options = HoldOptions
 
     def process(self, row, ctx):
+        if row["id"] == self.options.at:
+            Path(f"{ctx.run_id}.held").touch()
         while row["id"] == self.options.at and not Path("go").exists():
             ctx.progress()
             time.sleep(0.01)
@@ -103,6 +105,9 @@ def held_run(settings: Path, *wrapper: str, **environ: str) -> Iterator[tuple[su
         wait_until(lambda: process.poll() is not None or committed(folder, before), "a commit")
         assert process.poll() is None, log.read_text()
         (run_id,) = set(ids(folder)) - before
+        # Only then does an orderly stop have something to wait for.
+        wait_until(lambda: process.poll() is not None or (folder / f"{run_id}.held").exists(), "it stands still")
+        assert process.poll() is None, log.read_text()
         yield process, run_id
     finally:
         with contextlib.suppress(ProcessLookupError):
