@@ -11,6 +11,9 @@ from elspeth.errors import Temporary
 LEAST_ADDRESS_SPACE = 96 << 20
 """In bytes. With less, commands end in the middle of an import, some of them killed by a library that finds none."""
 
+MEMORY = "out of memory"
+"""What every message about too little memory says."""
+
 _UNMAPPED = ("failed to map segment", "cannot allocate memory", "cannot map zero-fill pages")
 """What the dynamic linker says of a library for which there is no memory, in an `ImportError` without a number."""
 
@@ -31,7 +34,7 @@ _CAUSES = {
 def refusal(error: BaseException) -> Temporary | None:
     """The error in words, if it says what the system lacks or forbids; None if it is something else."""
     if isinstance(error, MemoryError) or _is_short_of_memory(error):
-        return Temporary(f"out of memory: {_CAUSES[errno.ENOMEM][0]}", next_step=_step(errno.ENOMEM))
+        return Temporary(f"{MEMORY}: {_CAUSES[errno.ENOMEM][0]}", next_step=_step(errno.ENOMEM))
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         return _no_thread(address_space_limit())
     if not isinstance(error, OSError):
@@ -41,7 +44,7 @@ def refusal(error: BaseException) -> Temporary | None:
         return _missing(path)
     if error.errno not in _CAUSES:
         return None
-    words = f"out of memory: {_CAUSES[errno.ENOMEM][0]}" if error.errno == errno.ENOMEM else _CAUSES[error.errno][0]
+    words = f"{MEMORY}: {_CAUSES[errno.ENOMEM][0]}" if error.errno == errno.ENOMEM else _CAUSES[error.errno][0]
     return Temporary(f"{path}: {words}" if path else words, next_step=_step(error.errno))
 
 
@@ -56,7 +59,7 @@ def require_address_space() -> None:
     limit = address_space_limit()
     if limit is not None and limit < LEAST_ADDRESS_SPACE:
         raise Temporary(
-            f"out of memory: the address space limit, ulimit -v, is {limit / 2**20:,.0f} MiB; a command needs at least "
+            f"{MEMORY}: the address space limit, ulimit -v, is {limit / 2**20:,.0f} MiB; a command needs at least "
             f"{LEAST_ADDRESS_SPACE / 2**20:,.0f} MiB",
             next_step=_step(errno.ENOMEM),
         )
@@ -66,7 +69,7 @@ def _no_thread(limit: int | None) -> Temporary:
     if limit is None:
         return Temporary(_CAUSES[errno.EAGAIN][0], next_step=_step(errno.EAGAIN))
     return Temporary(
-        f"out of memory: there is no room for another thread; the address space limit, ulimit -v, is "
+        f"{MEMORY}: there is no room for another thread; the address space limit, ulimit -v, is "
         f"{limit / 2**20:,.0f} MiB",
         next_step=_step(errno.ENOMEM),
     )

@@ -17,7 +17,7 @@ from elspeth import __version__, errors
 from elspeth.cli import output, streams
 from elspeth.cli.commands import COMMANDS
 from elspeth.cli.context import CliContext, LazyGroup, database_option, dotenv_option
-from elspeth.refusals import refusal, require_address_space
+from elspeth.refusals import MEMORY, refusal, require_address_space
 
 COMPLETION = "_ELSPETH_COMPLETE"
 """The variable by which a shell asks for completion."""
@@ -63,10 +63,11 @@ def main() -> None:
     try:
         code = run(sys.argv[1:])
     except (MemoryError, SystemError, OSError, ImportError) as error:
-        # Where memory ends, it may end in the middle of saying so, too; this takes none.
-        if refusal(error) is None:
+        # Where memory ends, it may end in the middle of saying so, too; this takes next to none.
+        found = refusal(error)
+        if found is None:
             raise
-        os.write(2, b"Error: out of memory\n")
+        os.write(2, b"Error: out of memory\n" if MEMORY in found.message else f"Error: {found.message}\n".encode())
         code = errors.EXIT_TEMPORARY
     output.leave_quietly()
     sys.exit(code)

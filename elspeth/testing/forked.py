@@ -19,7 +19,7 @@ class ProcessFailed(str):
 
 @contextmanager
 def forked(life: Callable[[Callable[[Any], None]], None]) -> Iterator[Iterator[Any]]:
-    """Fork a process that calls `life(tell)`; yields what it tells, then True once it is through, or a `ProcessFailed`.
+    """Fork a process that calls `life(answer)`; yields each answer, then True once it is through, or a `ProcessFailed`.
 
     At the end of the block it is killed with SIGKILL, wherever it stands; if it is through it waits for that.
     """

@@ -99,9 +99,16 @@ def test_a_mistake_in_that_module_is_not_hidden(monkeypatch: pytest.MonkeyPatch)
         app._fail(ElspethError("no such run"), CliContext())
 
 
-@pytest.mark.parametrize(("error", "code"), [(MemoryError(), 75), (out_of_memory(), 75)])
-def test_memory_that_ends_while_that_is_said_is_said_all_the_same(
-    error: Exception, code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (MemoryError(), 75, "out of memory"),
+        (out_of_memory(), 75, "out of memory"),
+        (OSError(errno.EMFILE, "Too many open files"), 75, "this process may open no more files"),
+    ],
+)
+def test_what_the_system_refuses_while_an_error_is_said_is_said_all_the_same(
+    error: Exception, code: int, says: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def ends(_: object) -> int:
         raise error
@@ -114,4 +121,4 @@ def test_memory_that_ends_while_that_is_said_is_said_all_the_same(
     with pytest.raises(SystemExit) as left:
         app.main()
     assert left.value.code == code
-    assert capfd.readouterr().err == "Error: out of memory\n"
+    assert capfd.readouterr().err == f"Error: {says}\n"
