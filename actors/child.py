@@ -31,6 +31,9 @@ EXIT_REFUSED = 73
 class Port:
     """What a child can say to its parent. Every method may be called from any thread.
 
+    `at_once`, if it is set, is offered each message in the thread that reads them, before the actor's inbox is; what it
+    answers True to is done with. It is for answers that the actor's own thread waits for, and must not block.
+
     for number, page in enumerate(pages):
         self.port.at(number)                  # if this kills us, the parent knows which page it was
         self.port.send(b"words", count(page))
@@ -39,9 +42,10 @@ class Port:
     self.port.waiting(False)
     """
 
-    __slots__ = ("_lock", "_outgoing", "_sock", "_words")
+    __slots__ = ("_lock", "_outgoing", "_sock", "_words", "at_once")
 
     def __init__(self, sock: socket.socket, words: memoryview) -> None:
+        self.at_once: Callable[[list[memoryview]], bool] = lambda parts: False
         self._sock = sock
         self._words = words
         self._outgoing = Outgoing()
@@ -53,6 +57,11 @@ class Port:
         Ends the process when the parent is gone. Raises `FrameRefused` on a message over the limits.
         """
         self.send_kind(DATA, parts)
+
+    def taken(self) -> None:
+        """Count one more of the parent's messages as taken."""
+        with self._lock:
+            self._words[TAKEN] += 1
 
     def send_kind(self, kind: int, parts: tuple[Part, ...] = ()) -> None:
         """Send one frame of this kind (`actors.channel`); messages are of kind `DATA`."""
@@ -101,6 +110,15 @@ class Frame:
         self.parts = parts
 
 
+class Call:
+    """Something that a thread of the child's own wants done in the actor's thread."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Callable[[], None]) -> None:
+        self.make = make
+
+
 class Child(pykka.ThreadingActor):
     """Base of the actor that a child process holds. One is created per process.
 
@@ -118,9 +136,13 @@ class Child(pykka.ThreadingActor):
     `MemoryError` with exit code 71, a thread that the system refuses with 73.
 
     The inbox is not bounded: what a parent sends without waiting for answers is kept in memory here.
+
+    `busy` is for a child that works on in threads of its own when `on_frame` has returned: while it is set, silence is
+    a hang as it is in the middle of a message. Those threads hand on what they have by `later`.
     """
 
     use_daemon_thread = True
+    busy = False
 
     def __init__(self, port: Port, argument: bytes = b"") -> None:
         super().__init__()
@@ -135,18 +157,25 @@ class Child(pykka.ThreadingActor):
         raise NotImplementedError
 
     def on_receive(self, message: Any) -> Any:
-        """Hand frames to `on_frame`; anything else is not meant for a child."""
-        if not isinstance(message, Frame):
+        """Hand frames to `on_frame`, and make calls of own threads; anything else is not meant for a child."""
+        if not isinstance(message, Frame | Call):
             return super().on_receive(message)
         words = self.port._words
         words[BUSY] = 1
-        words[TAKEN] += 1
         try:
-            self.on_frame(message.parts)
+            if isinstance(message, Frame):
+                self.port.taken()
+                self.on_frame(message.parts)
+            else:
+                message.make()
         except BaseException:  # noqa: BLE001 - whatever it is, the process ends, and says why
             die()
-        words[BUSY] = 0
+        words[BUSY] = self.busy
         return None
+
+    def later(self, make: Callable[[], None]) -> None:
+        """Have the actor's thread call this, behind what its inbox holds already. May be called from any thread."""
+        self.actor_ref.tell(Call(make))
 
     def _starting(self, hook: Callable[[], None]) -> Callable[[], None]:
         def call() -> None:

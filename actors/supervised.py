@@ -31,6 +31,13 @@ class Supervised:
         """The fork server that it died with, if it did: their deaths are one."""
         return self.process.fork_server if self.process.orphaned else None
 
+    def touching(self) -> tuple[int, int]:
+        """What it is touching now, and where there; -1: nothing, or it is gone."""
+        if self.state is not State.RUNNING:
+            return -1, 0
+        words = self.process.heartbeat_page.words
+        return words[POSITION], words[DETAIL]
+
     def take(self, event: Event) -> None:
         """Go from one state to the next."""
         self.state = transition(self.state, event)

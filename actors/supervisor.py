@@ -46,6 +46,8 @@ class ChildInfo:
     identity: Identity
     incarnation: int
     resident_bytes: int  # at the last look
+    position: int = -1  # what it is touching, and where there, as it says itself; -1: nothing
+    detail: int = 0
 
 
 class Supervisor(pykka.ThreadingActor):
@@ -178,7 +180,7 @@ class Supervisor(pykka.ThreadingActor):
     def children(self) -> tuple[ChildInfo, ...]:
         """All children ever started, in start order."""
         return tuple(
-            ChildInfo(name, c.state, c.process.identity, c.link.incarnation, c.health.resident_bytes)
+            ChildInfo(name, c.state, c.process.identity, c.link.incarnation, c.health.resident_bytes, *c.touching())
             for name, c in self._children.items()
         )
 

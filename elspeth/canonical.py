@@ -79,9 +79,17 @@ def to_text(value: Any) -> str:
 
 def from_text(text: str) -> Any:
     """The value that `to_text` wrote, big integers included. Raises `ValueError` if it is not JSON."""
-    if _LONG_NUMBER.search(text):
-        return json.loads(text)  # orjson turns integers beyond 64 bits into floats
-    return orjson.loads(text)
+    try:
+        value = orjson.loads(text)
+    except ValueError:  # a number that is no float of 64 bits, either
+        if _LONG_NUMBER.search(text):
+            return json.loads(text)
+        raise
+    # orjson turns integers beyond 64 bits into floats. A flat row without floats had none: to look for their digits
+    # would take several times as long as to read the row.
+    if type(value) is dict and _SCALARS.issuperset(map(type, value.values())):
+        return value
+    return json.loads(text) if _LONG_NUMBER.search(text) else value
 
 
 def _flat(row: dict[str, Any]) -> bool:

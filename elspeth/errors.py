@@ -10,6 +10,7 @@
     │   └── DuplicateRow              7   a row was about to be recorded twice
     ├── OutputDamaged                 8   an output is not what the checkpoint says
     ├── TakenOver                     9   another attempt drives the run now
+    ├── RowsFailed                   10   the run is complete, but of its rows somebody should hear
     ├── PersonNeeded                 12   a person must act first; the run waits and can be resumed
     ├── NewerVersion                 13   a newer Elspeth wrote what was found
     ├── Temporary                    75   mend and resume (disk full, database locked, directory not writable)
@@ -24,7 +25,7 @@ An error says which thing, what was found, and what to do next. It crosses proce
 from __future__ import annotations
 
 import signal
-from typing import ClassVar, TypedDict
+from typing import ClassVar, Self, TypedDict
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -69,6 +70,14 @@ class ElspethError(Exception):
         self.message = message
         self.details = tuple(details)
         self.next_step = next_step
+
+    def then(self, command: str) -> Self:
+        """The same error, with this command to type once that is mended; as it is if it names one already."""
+        if not command or "elspeth " in self.next_step:
+            return self
+        mend = self.next_step.removesuffix(", then resume")
+        step = f"{mend}, then: {command}" if mend else command
+        return type(self)(self.message, details=self.details, next_step=step)
 
     def to_value(self) -> ErrorValue:
         """The error as plain data, to be sent to another process or printed as JSON."""
@@ -132,6 +141,12 @@ class TakenOver(ElspethError):
     exit_code = EXIT_TAKEN_OVER
 
 
+class RowsFailed(ElspethError):
+    """The run is complete, but rows came and none went a normal way, or not all did and that was to be heard of."""
+
+    exit_code = EXIT_ROWS_FAILED
+
+
 class PersonNeeded(ElspethError):
     """Waiting does not help and trying again would do harm: a person must act, then the run can be resumed."""
 
@@ -172,7 +187,8 @@ _BY_NAME = {
     cls.__name__: cls
     for cls in (
         ElspethError, SettingsError, RunInProgress, RunNotFound, NoCheckpoint, ConfigurationMismatch, SourceChanged,
-        DuplicateRow, OutputDamaged, TakenOver, PersonNeeded, NewerVersion, Temporary, Interrupted, HungUp, Terminated,
+        DuplicateRow, OutputDamaged, TakenOver, RowsFailed, PersonNeeded, NewerVersion, Temporary, Interrupted, HungUp,
+        Terminated,
     )
 }  # fmt: skip
 

@@ -31,9 +31,24 @@ def run_id(now: datetime) -> str:
     return text.rjust(8, "0")
 
 
+def run_begun(run: str) -> float:
+    """When the run with this id was given it, in seconds since 1970."""
+    return (int(run, 36) + _EPOCH_MS) / 1000
+
+
 def row_id(run: str, index: int) -> str:
     """The id of the row with this index (counted from 0 over all sources)."""
     return f"{run}-{index:09d}"
+
+
+def row_of(record_id: str) -> str:
+    """The id of the row that a record's id names first."""
+    return record_id[:18]
+
+
+def row_index(record_id: str) -> int:
+    """The index of the row that a record's id names first."""
+    return int(record_id[9:18])
 
 
 def checkpoint_id(run: str, number: int) -> str:

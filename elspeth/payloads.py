@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -38,8 +38,9 @@ def is_reference(text: object) -> bool:
 class PayloadStore:
     """Content-addressed files under `base`. Writing the same content twice is writing it once.
 
-    A file appears under its name only when it is whole and on disk. A record may mention it once `sync` has returned:
-    contents and names of many are brought to disk together. Several threads may use one store.
+    A file appears under its name only when it is whole and on disk, which it is when `write_out` has returned. Its name
+    is brought to disk by whoever commits a record that mentions it: many processes write, one commits, and a folder is
+    synced once for all that came into it meanwhile. Several threads may use one store.
     """
 
     def __init__(self, base: Path, inline_limit: int = 65536) -> None:
@@ -47,7 +48,6 @@ class PayloadStore:
         self.inline_limit = inline_limit
         self._lock = threading.Lock()
         self._unsynced: dict[str, tuple[int, Path]] = {}
-        self._folders: set[Path] = set()
         self._named: set[Path] = set()  # folders whose own names are known to be on disk
 
     def path(self, reference: str) -> Path:
@@ -57,15 +57,11 @@ class PayloadStore:
         return self.base / reference[:2] / reference[2:]
 
     def put(self, content: bytes) -> str:
-        """Keep this content; returns its reference, good after `sync`. Raises `Temporary` if the disk is full."""
+        """Keep this content; returns its reference, good after `write_out`. Raises `Temporary` if the disk is full."""
         reference = hashlib.sha256(content).hexdigest()
         path = self.path(reference)
         with self._lock, self._worded():
-            if reference in self._unsynced:
-                return reference
-            if path.exists():
-                # Perhaps of a process that died before the name was on disk.
-                self._folders.add(path.parent)
+            if reference in self._unsynced or path.exists():
                 return reference
             path.parent.mkdir(parents=True, exist_ok=True)
             fd, partial_file = _create_partial(path)
@@ -76,22 +72,31 @@ class PayloadStore:
                 self._write_out()
         return reference
 
-    def sync(self) -> None:
-        """Bring everything that was put to disk, under its name. Raises `Temporary`.
+    def write_out(self) -> None:
+        """Bring everything that was put to disk, and give it its name. Raises `Temporary`.
 
         Called before a record that mentions a reference leaves the process.
         """
-        if not self._unsynced and not self._folders:
+        if self._unsynced:
+            with self._lock, self._worded():
+                self._write_out()
+
+    def sync_names(self, references: Iterable[str]) -> None:
+        """Bring the names of what was written out to disk, whoever wrote it. Raises `Temporary`.
+
+        Called before the commit of the records that mention these. What is there may be of a process that died before
+        it was on record, so that nothing is taken for synced but what this call syncs.
+        """
+        folders = {self.path(reference).parent for reference in references}
+        if not folders:
             return
-        with self._lock, self._worded():
-            self._write_out()
+        with self._worded():
             crash_point("payloads.before_names")
-            together(partial(sync_folder, folder) for folder in sorted(self._folders))
-            if not self._folders <= self._named:
+            together(partial(sync_folder, folder) for folder in sorted(folders))
+            if not folders <= self._named:
                 sync_names(self.base)
-            self._named |= self._folders
-            self._folders.clear()
-            crash_point("payloads.after_sync")
+                self._named |= folders
+            crash_point("payloads.after_names")
 
     def remove_leftovers(self) -> int:
         """Remove what processes that died had begun to write, and no record names; answers how many. Raises `OSError`.
@@ -132,9 +137,7 @@ class PayloadStore:
         while self._unsynced:
             reference, (fd, partial_file) = self._unsynced.popitem()
             os.close(fd)
-            path = self.path(reference)
-            partial_file.replace(path)
-            self._folders.add(path.parent)
+            partial_file.replace(self.path(reference))
 
     @contextmanager
     def _worded(self) -> Iterator[None]:

@@ -1,12 +1,13 @@
-"""What the system can refuse a program, as an error that names the cause: not the run's fault, and no bug of ours."""
+"""What the system can refuse a program, and what ends it, as an error that names the cause: no bug of ours."""
 
 from __future__ import annotations
 
 import errno
 import os
+import traceback
 
 from actors.places.local.oom import address_space_limit
-from elspeth.errors import Temporary
+from elspeth.errors import ElspethError, Temporary
 
 LEAST_ADDRESS_SPACE = 96 << 20
 """In bytes. With less, commands end in the middle of an import, some of them killed by a library that finds none."""
@@ -46,6 +47,15 @@ def refusal(error: BaseException) -> Temporary | None:
         return None
     words = f"{MEMORY}: {_CAUSES[errno.ENOMEM][0]}" if error.errno == errno.ENOMEM else _CAUSES[error.errno][0]
     return Temporary(f"{path}: {words}" if path else words, next_step=_step(error.errno))
+
+
+def ended_by(error: SystemExit) -> ElspethError:
+    """Nothing of ours ends the program in the middle: a plugin does, where it looks at inputs and outputs."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return ElspethError(
+        f"a plugin ended the program: sys.exit({error.code!r}) at {frame.filename}:{frame.lineno}",
+        next_step="have it raise an exception that says what is wrong",
+    )
 
 
 def _is_short_of_memory(error: BaseException) -> bool:

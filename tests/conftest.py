@@ -7,9 +7,12 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-# Who starts the tests in the background of a shell starts them with SIGINT ignored, and so every program they start.
+# Who starts the tests in the background of a shell starts them with SIGINT ignored, `nohup` with SIGHUP ignored, and so
+# every program they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Examples depend on nothing but the test: what fails here fails everywhere, and nothing because a machine is busy.
 # New ones are looked for with HYPOTHESIS_PROFILE=search, which remembers what failed.

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from actors.crash_points import crash_point
 from elspeth.audit.chain.layouts import LAYOUTS, NEWEST
+from elspeth.audit.mapping.tables import HELD_IN, STORED, StoredTable
+from elspeth.audit.mapping.whole import fill
 from elspeth.audit.purge import PURGE, last_action
-from elspeth.audit.store import schema
+from elspeth.audit.store import schema, summary_views
 from elspeth.audit.store.commit_records import key_columns
 from elspeth.audit.verify.table import TableVerifier
 from elspeth.errors import ElspethError, Temporary
@@ -47,9 +49,20 @@ def convert(connection: sqlite3.Connection, path: Path, notify: Notify) -> tuple
     runs = [run_id for (run_id,) in connection.execute("SELECT run_id FROM runs ORDER BY run_id")]
     _require_room(connection, path, there)
     connection.execute("PRAGMA legacy_alter_table = ON")  # somebody's view of a table stays one of that table
-    for place, (table, statement) in enumerate(altered.items(), 1):
+    shown = {*HELD_IN, *summary_views.COLUMNS}
+    for view in shown:
+        if view in altered and view not in there:
+            connection.execute(f'DROP VIEW IF EXISTS "{view}"')
+    renewed = {table: statement for table, statement in altered.items() if table not in shown}
+    for place, (table, statement) in enumerate(renewed.items(), 1):
         notify(f"version {before} to {schema.VERSION}: table {place} of {len(altered)}, {table}")
         _renew(connection, table, statement, table in there)
+    for form in STORED.values():
+        if any(table in there for table in form.holds):
+            notify(f"version {before} to {schema.VERSION}: {' and '.join(form.holds)}")
+            _repack(connection, form, [table for table in form.holds if table in there])
+    for view in shown & altered.keys():
+        connection.execute(altered[view])
     audited = [table for table in there if table in NEWEST.columns]
     for place, run_id in enumerate(runs, 1):
         notify(f"version {before} to {schema.VERSION}: comparing run {place} of {len(runs)}, {run_id}")
@@ -60,6 +73,7 @@ def convert(connection: sqlite3.Connection, path: Path, notify: Notify) -> tuple
             _compare_whole(connection, table)
         elif _count(connection, OLD + table) != _count(connection, table):  # a record that belongs to no run
             raise _bent(table)
+    for table in there:
         connection.execute(f'DROP TABLE "{OLD}{table}"')
     schema.stamp(connection)
     if left := [sentence for sentence in schema.differences(connection) if not sentence.endswith("was added")]:
@@ -99,6 +113,14 @@ def _renew(connection: sqlite3.Connection, table: str, statement: str, there: bo
             raise ElspethError(f"{table} has the column {lost[0]}, which no release made")
         names = ", ".join(f'"{column}"' for column in held)
         connection.execute(f'INSERT INTO "{table}" ({names}) SELECT {names} FROM "{OLD}{table}"')
+
+
+def _repack(connection: sqlite3.Connection, form: StoredTable, there: list[str]) -> None:
+    """Fill a table of small records from the tables that there are instead of its views, under their old names."""
+    for table in there:
+        connection.execute(f'ALTER TABLE "{table}" RENAME TO "{OLD}{table}"')
+    old = schema.tables(connection)
+    fill(connection, form, lambda table: f'"{OLD}{table}"' if OLD + table in old else None)
 
 
 def _compare(connection: sqlite3.Connection, run_id: str, table: str) -> None:

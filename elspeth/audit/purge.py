@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from actors.crash_points import crash_point
 from elspeth.audit.chain.records import PURGEABLE
+from elspeth.audit.mapping.tables import HELD_IN, NAMES, STORED
 from elspeth.audit.store.commit_records import key_columns
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ ABOUT_ROWS = ("rows", "tokens", "token_parents", "node_states", "routing_events"
 """What goes when a whole run is removed. What stays says that there was such a run, and who removed it."""
 
 PIECE = 5000  # records in a transaction
+
+_CLEARED = {
+    **{table: columns for table, columns in PURGEABLE.items() if table not in HELD_IN},
+    **{name: form.purgeable for name, form in STORED.items()},
+}
+_REMOVED = (*(table for table in ABOUT_ROWS if table not in HELD_IN), *STORED)
+"""What is done where: a view cannot be written to, so it is done to the records that it is made of."""
 
 
 def last_action(connection: sqlite3.Connection, run_id: str, action: str) -> int:
@@ -55,7 +63,7 @@ def was_interrupted(connection: sqlite3.Connection, run_id: str) -> bool:
 def forget(ledger: Ledger, run_id: str, *, whole: bool) -> None:
     """Clear the purgeable columns of a run, or remove all `ABOUT_ROWS`; with their marks, since four bytes tell too
     much of a short text. Done again, it finishes what was begun."""
-    for table in ABOUT_ROWS if whole else PURGEABLE:
+    for table in _REMOVED if whole else _CLEARED:
         low = run_id
         while True:
             last = _remove(ledger, table, low, run_id) if whole else _clear(ledger, table, low, run_id)
@@ -66,7 +74,9 @@ def forget(ledger: Ledger, run_id: str, *, whole: bool) -> None:
             low = last
     marks = "marks = x'', purgeable_marks = NULL" if whole else "purgeable_marks = NULL"
     tables = ABOUT_ROWS if whole else tuple(PURGEABLE)
+    ledger.forget_names()
     with ledger.transaction():
+        ledger.connection.execute(f"DELETE FROM {NAMES} WHERE run_id = ? AND name_no < 0", (run_id,))
         ledger.connection.execute(
             f"UPDATE commit_tables SET {marks} WHERE run_id = ? AND table_name IN ({', '.join('?' * len(tables))})",
             (run_id, *tables),
@@ -78,8 +88,8 @@ def _clear(ledger: Ledger, table: str, low: str, run_id: str) -> str | None:
     """One piece behind the key `low`; answers the last key of it, None at the end of the run."""
     connection, key = ledger.connection, key_columns(table)[0]
     columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-    kept = ", ".join("NULL" if column in PURGEABLE[table] else f'"{column}"' for column in columns)
-    held = " OR ".join(f"{column} IS NOT NULL" for column in PURGEABLE[table])
+    kept = ", ".join("NULL" if column in _CLEARED[table] else f'"{column}"' for column in columns)
+    held = " OR ".join(f"{column} IS NOT NULL" for column in _CLEARED[table])
     with ledger.transaction():
         high = _end_of_piece(connection, table, key, low, run_id)
         if high is None:

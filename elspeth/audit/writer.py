@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from actors.crash_points import crash_point
-from elspeth import canonical, ids
+from elspeth import ids
 from elspeth.audit import migration, purge
 from elspeth.audit.chain.records import Records
 from elspeth.audit.export.journal import Journal
 from elspeth.audit.operator_actions import OperatorActions
-from elspeth.audit.store import database, memory_marks, schema, state_events
+from elspeth.audit.store import database, schema, state_events
 from elspeth.audit.store.commit_records import prepared
 from elspeth.audit.store.ledger import Ledger
 from elspeth.audit.store.output_claims import require_unused
 from elspeth.audit.store.ownership import Ownership
 from elspeth.audit.store.record_frames import RecordFrames
+from elspeth.audit.store.suspicions import suspects
+from elspeth.audit.store.tallies import with_tally
 from elspeth.clock import utc_now
+from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.errors import ElspethError, RunInProgress
 
 
@@ -158,6 +161,12 @@ class AuditWriter:
                 self._owners.fence(run_id, attempt)
             return self._ledger.head(run_id)[0], self._ledger.latest_checkpoint(run_id)
 
+    def latest_checkpoint(self, run_id: str) -> Checkpoint | None:
+        """What the latest checkpoint of a run that is ours says, with its tally; None without one. Keeps nobody out."""
+        with database.translated_errors(self.path):
+            row = self._ledger.latest_checkpoint(run_id)
+            return None if row is None else with_tally(self._connection, row["message"], row["checkpoint_id"])
+
     def has_begun(self, run_id: str, attempt: int, pid: int, process_start_ticks: int) -> bool:
         """Whether this attempt is on record as driven by this process: what tells a restart from a first start."""
         found = self._connection.execute(
@@ -183,40 +192,8 @@ class AuditWriter:
         return int(found[len(prefix) :]) if found else 0
 
     def suspects(self, run_id: str, rows: int) -> dict[int, int]:
-        """Rows behind the first `rows` that were suspected, with the deaths they are known to have seen alone.
-
-        Each suspicion is recorded with the deaths before it in its attempt. The last one of an attempt that died was
-        open then, and counts as one more; those before it had been survived, or went on record with their own deaths.
-        What memory had to do with is dropped: how much of it there is is no property of a row.
-        """
-        marks = {
-            attempt: canonical.from_text(detail)
-            for attempt, detail in self._connection.execute(
-                "SELECT attempt, detail FROM supervision_events WHERE run_id = ? AND event = ?",
-                (run_id, memory_marks.EVENT),
-            )
-        }
-        now = memory_marks.mark()
-        found = self._connection.execute(
-            "SELECT e.attempt, e.detail, a.ended_at IS NULL OR a.end_reason LIKE 'taken over%'"
-            " FROM supervision_events e"
-            " JOIN run_attempts a ON a.run_id = e.run_id AND a.attempt = e.attempt"
-            " WHERE e.run_id = ? AND e.event = 'suspect' ORDER BY e.event_id",
-            (run_id,),
-        ).fetchall()
-        deaths: dict[tuple[int, int], int] = {}
-        for place, (attempt, detail, died) in enumerate(found):
-            facts = canonical.from_text(detail)
-            last = place + 1 == len(found) or found[place + 1][0] != attempt
-            if facts.get("memory") or (last and died and memory_marks.ran_out(marks, attempt, now)):
-                continue
-            key = facts["row_index"], attempt
-            deaths[key] = max(deaths.get(key, 0), facts["deaths"] + (1 if last and died else 0))
-        total: dict[int, int] = {}
-        for (row, _), count in deaths.items():
-            if row >= rows and count:
-                total[row] = total.get(row, 0) + count
-        return total
+        """Rows behind the first `rows` that were suspected, with the deaths they are known to have seen alone."""
+        return suspects(self._connection, run_id, rows)
 
     def commit(
         self, run_id: str, attempt: int, records: Records, status: Mapping[str, Any] | None = None,
@@ -245,10 +222,11 @@ class AuditWriter:
         crash_point("audit.after_commit")
         return number
 
-    def write_journal(self, journal: Journal) -> None:
-        """Append the last commit to a journal."""
-        if self._ledger.appended is not None:
-            journal.append(*self._ledger.appended, self._connection)
+    def write_journal(self, journal: Journal | None) -> None:
+        """Append the last commit to a journal, if there is one, and let go of what it held."""
+        appended, self._ledger.appended = self._ledger.appended, None
+        if journal is not None and appended is not None:
+            journal.append(*appended, self._connection)
 
     def catch_up(self, journal: Journal) -> None:
         """Append to a journal whatever it does not have yet."""

@@ -7,7 +7,6 @@ import io
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from types import FrameType
 
@@ -17,7 +16,7 @@ from elspeth import __version__, errors
 from elspeth.cli import output, streams
 from elspeth.cli.commands import COMMANDS
 from elspeth.cli.context import CliContext, LazyGroup, database_option, dotenv_option
-from elspeth.refusals import MEMORY, refusal, require_address_space
+from elspeth.refusals import MEMORY, ended_by, refusal, require_address_space
 
 COMPLETION = "_ELSPETH_COMPLETE"
 """The variable by which a shell asks for completion."""
@@ -32,8 +31,7 @@ COMPLETION = "_ELSPETH_COMPLETE"
         elspeth run --settings pipeline.yaml --execute
         elspeth resume latest
 
-        Completion in bash:  eval "$(_ELSPETH_COMPLETE=bash_source elspeth)"
-        (zsh_source in zsh; in fish: _ELSPETH_COMPLETE=fish_source elspeth | source)
+        Completion in bash, zsh and fish:  elspeth completion install
     """,
 )
 @click.version_option(__version__, prog_name="elspeth", message="%(prog)s %(version)s")
@@ -109,7 +107,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as error:
         if COMPLETION in os.environ:  # click has answered the shell, and ends so
             return error.code if isinstance(error.code, int) else errors.EXIT_OK
-        return _fail(_ended_by(error), context)
+        return _fail(ended_by(error), context)
     except Exception as error:  # noqa: BLE001 - the last place where anything can be told
         return _bug(error, context)
 
@@ -138,15 +136,6 @@ def _fail(error: errors.ElspethError, context: CliContext) -> int:
         # Where memory or open files are used up, the words' modules may not come in any more either.
         output.message(f"Error: {error.message}\nNext: {error.next_step}")
     return error.exit_code
-
-
-def _ended_by(error: SystemExit) -> errors.ElspethError:
-    """Nothing of ours ends the program in the middle: a plugin does, where it looks at inputs and outputs."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return errors.ElspethError(
-        f"a plugin ended the program: sys.exit({error.code!r}) at {frame.filename}:{frame.lineno}",
-        next_step="have it raise an exception that says what is wrong",
-    )
 
 
 def _bug(error: Exception, context: CliContext) -> int:

@@ -41,6 +41,11 @@ def assignments() -> Complete:
     return _silent(_assignments)
 
 
+def changeable() -> Complete:
+    """The beginning of SECTION.KEY=VALUE: the keys that may be set when a run is resumed."""
+    return _silent(_changeable)
+
+
 def _silent(found: Callable[[click.Context], Iterable[tuple[str, str]]]) -> Complete:
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
@@ -90,6 +95,15 @@ def _assignments(ctx: click.Context) -> Iterator[tuple[str, str]]:
     for sink, plugin in _sinks(ctx):
         yield f"sinks.{sink}.options.", f"options of sink {sink}, {plugin}"
         yield f"default_sink={sink}", f"sink {sink}, {plugin}"
+
+
+def _changeable(_: click.Context) -> Iterator[tuple[str, str]]:
+    from elspeth.settings.compare import CHANGEABLE
+    from elspeth.settings.model import Settings
+
+    for section in CHANGEABLE:
+        for key in getattr(Settings.model_fields[section].annotation, "model_fields", {}):
+            yield f"{section}.{key}=", "what cannot change results"
 
 
 def _sinks(ctx: click.Context) -> Iterator[tuple[str, Any]]:

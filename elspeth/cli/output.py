@@ -70,6 +70,11 @@ def rendered(text: str) -> str:
     return "".join(f"\x1b[{part}m" if at % 2 else visible(part) for at, part in enumerate(parts))
 
 
+def plain(text: str) -> str:
+    """The text without styles, controls of others made visible: for who is no terminal."""
+    return visible(_STYLE.sub("", text))
+
+
 def _mark(code: str) -> str:
     return f"{_BEGIN}{code}{_END}"
 

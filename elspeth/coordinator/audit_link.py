@@ -12,12 +12,14 @@ from elspeth.concealment import NOTHING, Concealment
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.event_outbox import EventOutbox
 from elspeth.coordinator.names import AUDIT
+from elspeth.coordinator.observer import Observer
 
 
 class AuditLink:
     """The way to the audit role of one attempt."""
 
-    def __init__(self, concealment: Concealment = NOTHING) -> None:
+    def __init__(self, concealment: Concealment = NOTHING, observer: Observer | None = None) -> None:
+        self._observer = observer or Observer()
         self._outbox: Outbox | None = None
         self._events = EventOutbox(concealment)
         self._listens = False
@@ -38,6 +40,7 @@ class AuditLink:
 
     def record(self, child: str, event: str, *, pid: int | None = None, detail: JsonObject | None = None) -> None:
         """Something happened to a child: on record with the next commit."""
+        self._observer.happened(child, event, pid, detail)
         self._send_event(self._events.add(child, event, pid=pid, detail=detail))
 
     def record_now(self, child: str, event: str, *, detail: JsonObject, token: int) -> None:
@@ -46,10 +49,12 @@ class AuditLink:
 
     def commit_sent(self, no: int) -> None:
         """The commit of micro-batch `no` goes out now, and takes all events along that were told before."""
+        self._observer.commit_sent(no)
         self._events.sent_with(no)
 
     def committed(self, no: int) -> None:
         """The commit of micro-batch `no` has happened."""
+        self._observer.committed(no)
         self._events.committed(no)
 
     def noted(self, token: int) -> None:

@@ -1,7 +1,9 @@
 """What a run continues from: the checkpoint as the code names it, and as it is stored.
 
-Version 1 is the JSON that every database holds today. Its keys stand here and nowhere else; a field may be added only
-with a new version, because an older Elspeth would drop what it does not know and continue from the rest.
+Its keys stand here and nowhere else; a field may be added only with a new version, because an older Elspeth would drop
+what it does not know and continue from the rest. Version 2 has `call_totals`, what calls came to. Of version 3 are all
+but the first of a run: they have the `tally` of nodes and edges. One that follows another by a single row may leave it
+out: it is that of the latest checkpoint that has one, and what is on record of the rows behind that.
 """
 
 from __future__ import annotations
@@ -11,11 +13,14 @@ from typing import Any
 
 import msgspec
 import orjson
+from msgspec import UNSET, UnsetType
 
+from elspeth.calls.totals import CallTotals
 from elspeth.canonical import JsonObject
+from elspeth.coordinator.tally import Tally
 from elspeth.errors import ElspethError, NewerVersion
 
-VERSION = 1
+VERSION, WITH_CALLS, COUNTED = 1, 2, 3
 
 
 class SourcePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,7 +41,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     A source that was not begun has no position yet. `sink_positions` and `stage_states` belong to the plugins: what a
     sink answered to its last flush, what an ordered stage (by its number) has to remember. `active_seconds` is how
-    long the run has been driven; `outcome_counts` are tokens by outcome, `written_counts` rows by sink.
+    long the run has been driven; `outcome_counts` are tokens by outcome, `written_counts` rows by sink, `call_totals`
+    what calls came to, by provider (not there if there were none), `tally` what went through nodes and edges.
     """
 
     version: int = VERSION
@@ -48,10 +54,18 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     active_seconds: float = msgspec.field(default=0.0, name="driven")
     outcome_counts: dict[str, int] = msgspec.field(default_factory=dict, name="outcomes")
     written_counts: dict[str, int] = msgspec.field(default_factory=dict, name="written")
+    call_totals: dict[str, CallTotals] | UnsetType = UNSET
+    tally: Tally | UnsetType = UNSET
 
     def to_json(self) -> str:
         """The checkpoint as it is stored."""
         return orjson.dumps(msgspec.to_builtins(self, builtin_types=_REFUSED, str_keys=True)).decode()
+
+
+def counted(totals: dict[str, CallTotals], tally: Tally) -> dict[str, Any]:
+    """What the fields of a checkpoint say of calls, nodes and edges."""
+    fields: dict[str, Any] = {"version": COUNTED, "tally": tally}
+    return fields | {"call_totals": totals} if totals else fields
 
 
 class _Versioned(msgspec.Struct):
@@ -79,7 +93,7 @@ def read_checkpoint(stored: str, checkpoint_id: str) -> Checkpoint:
     """
     try:
         version = _version.decode(stored).version
-        if version == VERSION:
+        if version in (VERSION, WITH_CALLS, COUNTED):
             return _checkpoint.decode(stored)
     except msgspec.DecodeError as error:
         raise ElspethError(
@@ -87,6 +101,6 @@ def read_checkpoint(stored: str, checkpoint_id: str) -> Checkpoint:
             next_step=f"elspeth verify {checkpoint_id.partition('#')[0]}",
         ) from None
     raise NewerVersion(
-        f"checkpoint {checkpoint_id} is of version {version}: this Elspeth reads version {VERSION}",
+        f"checkpoint {checkpoint_id} is of version {version}: this Elspeth reads up to version {COUNTED}",
         next_step="continue the run with the Elspeth that wrote it, or a later one",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from actors.lifecycle import State
 from actors.spec import ChildSpec
 from elspeth.coordinator import exit_reasons
 from elspeth.errors import Temporary
@@ -47,6 +48,11 @@ class Children:
             self._supervisor.restart_child(child, counted, self._successors.get(child)).get()
         except OSError as error:
             self._refused(child, exit_reasons.not_started(child, error))
+
+    def touching(self) -> dict[str, tuple[int, int]]:
+        """What each child that runs is touching, and where there; -1: nothing that it can name."""
+        infos = self._supervisor.children().get()
+        return {info.name: (info.position, info.detail) for info in infos if info.state is State.RUNNING}
 
     def recycle(self, child: str) -> None:
         """Stop an idle worker in order; when it is gone, a fresh one takes its place."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET, structs
+
+from elspeth.calls import totals
+from elspeth.calls.totals import Totals
 from elspeth.canonical import JsonObject
 from elspeth.coordinator import events as ev
-from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
+from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition, counted
 from elspeth.coordinator.in_flight import Barrier, ChunkSlice, Consumer, MicroBatch
 from elspeth.coordinator.names import AUDIT, SINKS, stage_name
 from elspeth.coordinator.policy import Policy
@@ -17,6 +21,10 @@ from elspeth.coordinator.protocol import (
     StageWork,
     Write,
 )
+from elspeth.coordinator.tally import NOTHING, Tally
+
+TALLY_ROWS = 256
+"""After so many rows at the latest a checkpoint has its tally, however slowly they come: who reads counts the rest."""
 
 
 def _add(into: dict[str, int], more: dict[str, int]) -> None:
@@ -35,7 +43,7 @@ class CommitPipeline:
         self.consumers[SINKS] = Consumer(SINKS, len(stateful))
         self.micro_batches: dict[int, MicroBatch] = {}
         self.barriers: list[Barrier] = []
-        self._released_no = checkpoint.micro_batch
+        self._released_no = self._complete_no = checkpoint.micro_batch
         self._released_rows = checkpoint.row_count
         self._sources = dict(checkpoint.source_positions)
         self.at_split_point = True
@@ -52,6 +60,9 @@ class CommitPipeline:
         self.rows_done = checkpoint.row_count
         self.outcomes: dict[str, int] = dict(checkpoint.outcome_counts)
         self.written_rows: dict[str, int] = dict(checkpoint.written_counts)
+        self.calls: Totals = dict(checkpoint.call_totals or {})
+        self.tally: Tally = checkpoint.tally or NOTHING
+        self._tally_stored: int | None = None  # rows of the last checkpoint that was stored with its tally
 
     # -- release -----------------------------------------------------------------------------------------------
 
@@ -63,6 +74,7 @@ class CommitPipeline:
         if chunk_slice.records is not None:
             micro_batch.records.append(chunk_slice.records)
         micro_batch.outcomes = chunk_slice.outcomes
+        micro_batch.calls, micro_batch.tally = chunk_slice.calls, chunk_slice.tally
         split_point = chunk_slice.split_point()
         self.at_split_point = split_point is not None
         if split_point is not None:
@@ -100,6 +112,11 @@ class CommitPipeline:
         self.rows_in_flight += rows
         self.bytes_in_flight += size
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the sinks have all that was released."""
+        return self._complete_no == self._released_no
+
     # -- stages and sinks ----------------------------------------------------------------------------------------
 
     def micro_batches_for_workers(self) -> list[MicroBatch]:
@@ -112,13 +129,18 @@ class CommitPipeline:
         micro_batch = self.micro_batches.get(done.no)
         if micro_batch is None or micro_batch.stage != done.stage:
             return  # answered a second time after a restore
-        micro_batch.records.append(event.records)
+        micro_batch.records.extend(event.records)
         _add(micro_batch.outcomes, done.outcomes)
+        totals.add(micro_batch.calls, done.calls)
+        micro_batch.tally += done.tally
+        if done.first_row is not None and done.first_row < micro_batch.row_end - micro_batch.rows:
+            micro_batch.own_rows = False
         self._aggregated |= done.flushed
         if not self._stateful[done.stage]:
             del micro_batch.inputs[done.stage]
         micro_batch.stage += 1
-        micro_batch.alone = False
+        micro_batch.alone = micro_batch.seen = False
+        micro_batch.entering = done.leaving
         micro_batch.inputs[micro_batch.stage] = event.items
         if micro_batch.stage < len(self._stateful) and not self._stateful[micro_batch.stage]:
             self._for_workers.append(micro_batch)
@@ -129,11 +151,15 @@ class CommitPipeline:
             return
         micro_batch.records.append(event.records)
         _add(micro_batch.outcomes, event.written.outcomes)
+        micro_batch.tally += event.written.tally
         micro_batch.sinks = event.written.sinks
         micro_batch.complete = True
+        self._complete_no = micro_batch.no  # sinks take them in order
         self.rows_done = micro_batch.row_end
         _add(self.outcomes, micro_batch.outcomes)
         _add(self.written_rows, micro_batch.sinks)
+        totals.add(self.calls, micro_batch.calls)
+        self.tally += micro_batch.tally
 
     def consumer_started(self, name: str) -> None:
         self.consumers[name].restoring = True
@@ -237,6 +263,8 @@ class CommitPipeline:
             barrier = self.barriers.pop(0)
             if barrier.checkpoint is not None:
                 self.durable = barrier.checkpoint
+                if barrier.tally_stored:
+                    self._tally_stored = barrier.row_end
             self.complete = barrier.final
         for micro_batch_no in [key for key in self.micro_batches if key <= no]:
             micro_batch = self.micro_batches.pop(micro_batch_no)
@@ -316,10 +344,13 @@ class CommitPipeline:
 
     def _commit(self, barrier: Barrier) -> Commit:
         outcomes, written = dict(self.durable.outcome_counts), dict(self.durable.written_counts)
+        calls, tally = dict(self.durable.call_totals or {}), self.durable.tally or NOTHING
         for micro_batch in self.micro_batches.values():
             if micro_batch.no <= barrier.no:
+                tally += micro_batch.tally
                 _add(outcomes, micro_batch.outcomes)
                 _add(written, micro_batch.sinks)
+                totals.add(calls, micro_batch.calls)
         assert barrier.positions is not None
         barrier.checkpoint = Checkpoint(
             micro_batch=barrier.no,
@@ -330,5 +361,20 @@ class CommitPipeline:
             active_seconds=barrier.active_seconds,
             outcome_counts=outcomes,
             written_counts=written,
+            **counted(calls, tally),
         )
-        return Commit(barrier.checkpoint, final=barrier.final)
+        barrier.tally_stored = not self._adds_one_row(barrier)
+        if barrier.tally_stored:
+            return Commit(barrier.checkpoint, final=barrier.final)
+        return Commit(structs.replace(barrier.checkpoint, tally=UNSET), final=barrier.final)
+
+    def _adds_one_row(self, barrier: Barrier) -> bool:
+        """Whether the commit adds one row at most, and records that are that row's own: they can be counted again."""
+        at = self.barriers.index(barrier)
+        before = self.barriers[at - 1] if at else None
+        after_no = before.no if before else self.durable.micro_batch
+        after_row = before.row_end if before else self.durable.row_count
+        if barrier.final or self._tally_stored is None or barrier.row_end - self._tally_stored >= TALLY_ROWS:
+            return False
+        own = all(each.own_rows for no, each in self.micro_batches.items() if after_no < no <= barrier.no)
+        return own and barrier.row_end - after_row <= 1

@@ -7,8 +7,8 @@ to the tree goes on record through the audit role.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import pykka
@@ -23,12 +23,15 @@ from elspeth.coordinator import exit_reasons
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.audit_link import AuditLink
 from elspeth.coordinator.children import Children
+from elspeth.coordinator.leases import Leases
 from elspeth.coordinator.leftovers import bury
 from elspeth.coordinator.machine import Machine
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE
 from elspeth.coordinator.progress import Progress
-from elspeth.coordinator.shutdown import Phase, Shutdown
-from elspeth.coordinator.single_rows import SingleRows
+from elspeth.coordinator.shutdown import Phase, Shutdown, stopping
+from elspeth.coordinator.single_rows import SingleRows, announcement
+from elspeth.coordinator.standstill import EVENT as STANDSTILL
+from elspeth.coordinator.standstill import Standstill, in_hand, sentence, waited_for
 from elspeth.coordinator.timers import Timers
 from elspeth.coordinator.topology import AttemptOutcome, Topology
 from elspeth.errors import ElspethError, Interrupted, RunInProgress, Temporary, from_value
@@ -48,9 +51,11 @@ class Coordinator(pykka.ThreadingActor):
         self._progress = progress
         self._machine: Machine | None = None
         self._outbox: Outbox | None = None
-        self._audit = AuditLink(topology.concealment)
+        self._audit = AuditLink(topology.concealment, topology.observer)
         self._timers = Timers(topology.max_seconds, time.monotonic())
-        self._single_rows = SingleRows(topology.policy.window_rows() if topology.cautious else 0)
+        self._single_rows = SingleRows(topology.caution.rows)
+        self._standstill = Standstill(time.monotonic())
+        self._notes = 0  # of standstills, by negative tokens: the machine's are positive
         self._shutdown = Shutdown(topology.stop_seconds)
         self._children = Children(topology.worker, self._not_started)
         self._for_memory: list[ChildDown] = []
@@ -71,6 +76,7 @@ class Coordinator(pykka.ThreadingActor):
         phase = self._shutdown.signalled(reason, time.monotonic())
         if phase == Phase.DRAINING:
             self._audit.record("run", "stopping", detail={"reason": reason.message})
+            self._progress.notify(stopping(self._topology.stop_seconds))
             self._step(ev.StopRequested())
         self._entered(phase)
 
@@ -127,6 +133,7 @@ class Coordinator(pykka.ThreadingActor):
         if self._machine is None:
             self._children.restart(event.name, counted=True)
             return
+        self._obey(self._leases.gone(event.name, time.monotonic()))
         if suspicion.memory:
             self._for_memory = [*self._for_memory[-2:], event]
         position = -1 if event.name == SOURCE else event.position
@@ -161,14 +168,17 @@ class Coordinator(pykka.ThreadingActor):
                 self._step(ev.SliceDone(name, message, parts[1], parts[2]))
             case m.Chunk():
                 self._progress.read(message)
+                for row, file in message.files:
+                    self._audit.record(name, "file", detail={"source": message.source, "row": row, "file": file})
                 self._step(ev.ChunkArrived(message, parts[1], len(parts[1])))
             case m.Written():
                 self._step(ev.MicroBatchWritten(message, parts[1]))
             case m.Flushed():
                 self._step(ev.SinksFlushed(message.no, message.positions))
             case m.StageDone():
+                self._topology.marking.passed(message.stage, message.no)
                 self._timers.stage_due(message.stage, message.due)
-                self._step(ev.StagePassed(name, message, parts[1], parts[2]))
+                self._step(ev.StagePassed(name, message, parts[1], tuple(parts[2:])))
             case m.StageState():
                 self._step(ev.StateAnswered(message.no, message.stage, message.state))
             case m.Durable():
@@ -198,6 +208,10 @@ class Coordinator(pykka.ThreadingActor):
                     self._entered(self._shutdown.failed(error, time.monotonic(), refused=True))
                     return
                 self._fail(error, audit_failed=name == AUDIT)
+            case m.LeaseAsked() if not self._shutdown.ending:
+                self._obey(self._leases.asked(name, message, time.monotonic()))
+            case m.LeaseEnded():
+                self._obey(self._leases.ended(name, message, time.monotonic()))
             case m.AttemptEnded():
                 self._entered(self._shutdown.last_word_written())
 
@@ -220,8 +234,16 @@ class Coordinator(pykka.ThreadingActor):
         self._timers.owned(message.checkpoint.active_seconds, time.monotonic())
         self._machine = Machine(
             topology.policy, topology.stateful, message.checkpoint, suspects=dict(message.suspects),
-            cautious_rows=topology.policy.window_rows() if topology.cautious else 0,  # more cannot have been in flight
+            caution=topology.caution,
         )  # fmt: skip
+        self._leases = Leases(
+            topology.services,
+            topology.run_id,
+            message.checkpoint.call_totals or {},
+            topology.left_behind(message.checkpoint.row_count),
+            self._progress.notify,
+            topology.observer,
+        )
         self._record_beginning()
         phase = self._shutdown.owned(time.monotonic())
         if phase is not None:
@@ -240,11 +262,17 @@ class Coordinator(pykka.ThreadingActor):
         before = topology.takes_over
         if before is not None:
             self._audit.record("run", "took_over", pid=before.pid, detail=asdict(before))
-        if topology.cautious:
-            self._progress.notify(
-                "two attempts died at the same place: to find the row to blame, "
-                f"the next {topology.policy.window_rows():,} rows go one at a time; then it is as fast as before"
-            )
+        if topology.caution.rows:
+            self._progress.notify(announcement(topology.caution))
+        for name, deaths in topology.suspects.items():
+            died = "died" if deaths == 1 else f"died {deaths} times"
+            token = name in topology.suspected_tokens
+            what, where = ("token", "with it in hand") if token else ("batch", "in its flush")
+            self._progress.notify(f"{what} {name} is suspected: a whole attempt {died} {where}")
+        for name, conviction in topology.convicted.items():
+            self._progress.poisoned += 1
+            what = "token" if name in topology.suspected_tokens else "batch"
+            self._audit.record("workers", "quarantined", detail={what: name, **conviction.facts()})
         for pid in bury(topology.leftovers):
             self._audit.record("run", "killed_leftover", pid=pid, detail={"signal": "SIGKILL"})
             self._progress.notify(f"killed process {pid}, left over from an earlier attempt")
@@ -268,9 +296,12 @@ class Coordinator(pykka.ThreadingActor):
         if machine is None or self._shutdown.ending:
             return
         machine.active_seconds = self._timers.active_seconds(time.monotonic())
-        for command in machine.step(event):
-            self._do(command)
+        self._obey(machine.step(event))
         self._progress.update(machine)
+
+    def _obey(self, commands: Iterable[ev.Command]) -> None:
+        for command in commands:
+            self._do(command)
 
     def _do(self, command: ev.Command) -> None:
         match command:
@@ -287,9 +318,15 @@ class Coordinator(pykka.ThreadingActor):
                 self._children.recycle(child)
             case ev.Suspect(token, row_index, deaths, suspicion):
                 detail = {"row_index": row_index, "deaths": deaths, **suspicion.facts()}
-                if suspicion.of_this_attempt or not self._topology.cautious:
+                if suspicion.of_this_attempt or not self._topology.caution.recorded:
                     self._progress.notify(f"row {row_index} is suspected ({suspicion.reason}); it goes alone now")
                 self._audit.record_now("workers", "suspect", detail=detail, token=token)
+            case ev.InHand(row_index):
+                self._topology.marking.row(row_index)
+            case ev.ManyInHand():
+                self._topology.marking.many()
+            case ev.GivenOut(row_end):
+                self._topology.marking.given_out(row_end)
             case ev.Convicted(row_index, conviction):
                 self._progress.poisoned += 1
                 self._audit.record("workers", "quarantined", detail={"row_index": row_index, **conviction.facts()})
@@ -321,6 +358,29 @@ class Coordinator(pykka.ThreadingActor):
                 self._step(ev.CommitDue())
         if timers.timeout_due(now):
             self._step(ev.TimeoutDue())
+        if timers.settling_due:
+            self._obey(machine.settle())
+        self._obey(self._leases.move(now))
+        self._stand(machine, now)
+
+    def _stand(self, machine: Machine, now: float) -> None:
+        """Where nothing gets done, say what is waited for: here, and on record for whoever looks from elsewhere."""
+        seconds = self._standstill.seconds(machine.durable.row_count, now)
+        if seconds is None or self._shutdown.phase != Phase.RUNNING:
+            self._progress.waiting = ""
+            return
+        if self._timers.second_due:
+            topology = self._topology
+            hands = in_hand(self._children.touching(), machine.dispatcher.at_work(), topology.steps)
+            reading = not machine.dispatcher.pending and not machine.released()
+            held = self._leases.held(now)
+            what = waited_for(hands, held, topology.limits.hang_seconds, reading=reading)
+            self._progress.waiting = sentence(seconds, what)
+            lasting = waited_for(hands, [replace(each, seconds=0.0) for each in held], None, reading=reading)
+            if self._standstill.news(lasting, now):
+                self._notes += 1
+                detail = {"seconds": round(seconds), "waiting_for": what}
+                self._audit.record_now("run", STANDSTILL, detail=detail, token=-self._notes)
 
     # -- the end -----------------------------------------------------------------------------------------------
 

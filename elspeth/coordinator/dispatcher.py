@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import deque
 
 from elspeth.coordinator import events as ev
+from elspeth.coordinator.caution import Caution
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.coordinator.in_flight import ChunkSlice, MicroBatch, WorkerState
 from elspeth.coordinator.names import SOURCE
+from elspeth.coordinator.one_at_a_time import OneAtATime
 from elspeth.coordinator.policy import WORK_SECONDS, ChunkSize, Policy
 from elspeth.coordinator.protocol import Credit, ReadFrom, StageWork, Work
 from elspeth.coordinator.suspects import Suspects
@@ -19,18 +21,20 @@ from elspeth.coordinator.suspects import Suspects
 class Dispatcher:
     """Slices, workers and credit."""
 
-    def __init__(self, policy: Policy, checkpoint: Checkpoint, suspects: dict[int, int], cautious_rows: int) -> None:
+    def __init__(self, policy: Policy, checkpoint: Checkpoint, suspects: dict[int, int], caution: Caution) -> None:
         self._policy = policy
         self.pending: list[ChunkSlice] = []
         self.workers: dict[str, WorkerState] = {}
         self._micro_batches: list[MicroBatch] = []
         self._suspects = Suspects(policy, suspects)
-        self._cautious_end = checkpoint.row_count + cautious_rows
+        self._single = OneAtATime(caution, checkpoint.row_count)
         self._coming = 1  # the run begins with a worker on its way
-        self.chunk = ChunkSize(1 if cautious_rows else policy.smallest_chunk(), policy.largest_chunk())
+        self.chunk = ChunkSize(1 if caution.rows else policy.first_chunk(), policy.largest_chunk())
         self._sources = dict(checkpoint.source_positions)
         self._next_row = checkpoint.row_count
         self._next_seq = 0
+        self._given_out = checkpoint.row_count
+        self.ticking = False
         self._credits: deque[int] = deque()  # rows that each chunk still to come may have
         self.source_up = False
         self._input_closed = False
@@ -65,7 +69,8 @@ class Dispatcher:
             chunk.seq, 0, chunk.rows, chunk.row_index, chunk.source, chunk.split_points, event.rows, event.size,
             offset=chunk.offset, ended=chunk.ended, last=chunk.last, done=not chunk.rows,
         )  # fmt: skip
-        self.pending.extend(self._suspects.isolate_known(chunk_slice, cautious_end=self._cautious_end))
+        recorded_end = self._single.end if self._single.recorded else 0
+        self.pending.extend(self._suspects.isolate_known(chunk_slice, recorded_end=recorded_end))
 
     def starved(self, rows: int, size: int) -> bool:
         """Whether the window is full, so that only a commit can bring new rows."""
@@ -74,21 +79,69 @@ class Dispatcher:
     def _room(self, rows: int, size: int) -> bool:
         policy = self._policy
         promised = rows + sum(chunk_slice.stop - chunk_slice.start for chunk_slice in self.pending) + sum(self._credits)
-        if self._next_row < self._cautious_end:
+        if self._single.recorded and self._one_at_a_time():
             return promised == 0  # whatever dies next, only the row in hand is under suspicion
-        return promised + self.chunk.rows <= policy.window_rows() and size < policy.window_bytes()
+        return promised + self._chunk_rows() <= policy.window_rows() and size < policy.window_bytes()
 
-    def credit(self, rows: int, size: int) -> list[ev.Command]:
-        """New credit for the source, as far as the window allows. `rows`, `size`: released and not durable."""
+    def _chunk_rows(self) -> int:
+        return self._single.chunk_rows(self.chunk.rows, self._next_row)
+
+    def _one_at_a_time(self) -> bool:
+        return self._single.goes_on(self._next_row, self.pending)
+
+    def credit(self, rows: int, size: int, *, settled: bool) -> list[ev.Command]:
+        """New credit for the source, as far as the window allows. `rows`, `size`: released and not durable.
+
+        `settled` says that the sinks have all that was released: while a row is marked, the source does not read.
+        """
         granted = 0
         size += sum(chunk_slice.size for chunk_slice in self.pending)
-        undecided = sum(not chunk_slice.done for chunk_slice in self.pending)
         if not self.source_up or self._input_closed:
             return []
-        while undecided + len(self._credits) < self._policy.window_slices() and self._room(rows, size):
-            self._credits.append(self.chunk.rows)
-            granted += 1
-        return [ev.Send(SOURCE, Credit(granted, self.chunk.rows))] if granted else []
+        chunk_rows = self._chunk_rows()
+        if self._single.marked and self._one_at_a_time():
+            if settled and not self.pending and not self._credits and self._room(rows, size):
+                self._credits.append(chunk_rows)
+                granted = 1
+            return [ev.Send(SOURCE, Credit(granted, chunk_rows))] if granted else []
+        undecided = [chunk_slice.stop - chunk_slice.start for chunk_slice in self.pending if not chunk_slice.done]
+        slices = len(undecided) + len(self._credits)
+        coming = sum(undecided) + sum(self._credits)
+        while (
+            slices < self._policy.window_slices() or coming + chunk_rows <= self._policy.window_undecided()
+        ) and self._room(rows, size):
+            self._credits.append(chunk_rows)
+            granted, slices, coming = granted + 1, slices + 1, coming + chunk_rows
+        return [ev.Send(SOURCE, Credit(granted, chunk_rows))] if granted else []
+
+    def may_commit(self, *, due: bool) -> bool:
+        """Whether a commit may be placed now; `due`: it has waited long enough."""
+        return self._single.may_commit(self.pending, due=due)
+
+    def put_down(self) -> list[ev.Command]:
+        """The sinks have all that was released: what there is to say of the row that was in hand."""
+        return self._single.put_down(self.workers.values())
+
+    def tick(self, *, settled: bool) -> list[ev.Command] | None:
+        """What there is to say before a time-out may fire; None where that has to wait.
+
+        In a cautious attempt what it flushes is alone in hand: nothing is given out from now until it is through.
+        """
+        if self._single.over:
+            self.ticking = True
+        if self._single.row_in_hand or (self.ticking and not (settled and self._idle())):
+            return None
+        return self._single.tick()
+
+    def ticked(self) -> list[ev.Command]:
+        """What fired is through: rows are given out again."""
+        if not self.ticking:
+            return []
+        self.ticking = False
+        return self._single.ticked()
+
+    def _idle(self) -> bool:
+        return not any(worker.tasks for worker in self.workers.values())
 
     # -- release -----------------------------------------------------------------------------------------------
 
@@ -138,7 +191,7 @@ class Dispatcher:
         if chunk_slice is None:
             return  # forgotten when the run began to give way
         at = self.pending.index(chunk_slice)
-        if self._next_row >= self._cautious_end:
+        if not self._single.recorded or not self._one_at_a_time():
             self.chunk.learn(done.stop - done.start, done.seconds)
         if done.stop < chunk_slice.stop:
             rest = chunk_slice.part(done.stop, chunk_slice.stop)
@@ -152,6 +205,7 @@ class Dispatcher:
         if chunk_slice.exclusive:
             self._suspects.survived()
         chunk_slice.items, chunk_slice.records, chunk_slice.outcomes = event.items, event.records, done.outcomes
+        chunk_slice.calls, chunk_slice.tally = done.calls, done.tally
 
     def tries_one(self) -> bool:
         """Whether a row has all workers to itself: what is shared dies of it, or of nothing here."""
@@ -165,10 +219,12 @@ class Dispatcher:
             self._coming += 1
             for task in worker.tasks:
                 task.worker = None
+                task.again = True
             self.queue_micro_batches([task for task in worker.tasks if isinstance(task, MicroBatch)])
-            if worker.tasks:  # it takes them in order, so it was busy with the first
-                first = worker.tasks[0]
-                blamed = self._blame(first, event)
+            if worker.tasks and not self._policy.pool_size > 1:  # it takes them in order: it was busy with the first
+                blamed = self._blame(worker.tasks[0], event)
+            elif worker.tasks:
+                blamed = self._blame_pool(worker.tasks, event)
         return [*self._suspects.take_commands(), ev.Restart(event.child, counted=not blamed)]
 
     def _blame(self, task: ChunkSlice | MicroBatch, event: ev.Died) -> bool:
@@ -179,6 +235,27 @@ class Dispatcher:
             self.pending[at : at + 1] = parts
         return bool(parts)
 
+    def _blame_pool(self, tasks: list[ChunkSlice | MicroBatch], event: ev.Died) -> bool:
+        """A pool has rows of many tasks in hand: it names one only if that is all it has."""
+        named = [task for task in tasks if isinstance(task, ChunkSlice) and event.position in task.row_range]
+        if len(tasks) == 1 and tasks[0].alone:
+            return self._blame(tasks[0], event)
+        if named and not any(isinstance(task, MicroBatch) for task in tasks):
+            return self._blame(named[0], event)
+        if event.memory:
+            return False
+        for task in tasks:
+            if isinstance(task, MicroBatch):
+                task.alone, task.seen = task.seen, True
+            elif parts := self._suspects.company_died(task):
+                at = self.pending.index(task)
+                self.pending[at : at + 1] = parts
+        return True
+
+    def at_work(self) -> set[str]:
+        """The workers that have something to decide."""
+        return {name for name, worker in self.workers.items() if worker.tasks}
+
     def noted(self, token: int) -> None:
         for chunk_slice in self.pending:
             if chunk_slice.blame == token:
@@ -186,9 +263,12 @@ class Dispatcher:
 
     # -- assignment --------------------------------------------------------------------------------------------
 
-    def assign(self) -> list[ev.Command]:
-        """Give out what can be given; ask for another worker when there is enough to do for one."""
-        more = not self._input_closed and self._next_row >= self._cautious_end
+    def assign(self, *, settled: bool) -> list[ev.Command]:
+        """Give out what can be given; ask for another worker when there is enough to do for one.
+
+        `settled` says that the sinks have all that was released, and that no commit is under way.
+        """
+        more = not self._input_closed and not self._one_at_a_time()
         self._suspects.try_memory(self.pending, more_to_come=more)
         out = self._suspects.take_commands()
         if self.tries_one():
@@ -202,13 +282,17 @@ class Dispatcher:
             and chunk_slice.blame is None
             and not chunk_slice.held
         ]
+        if self._single.marked and self._one_at_a_time():
+            waiting = self._one_waiting(settled=settled)
+        elif self.ticking:
+            waiting = [*self._micro_batches]
         if exclusive := [task for task in waiting if task.exclusive]:
             return [*out, *self._give_everything(exclusive[0])]
         for task in [task for task in waiting if task.alone]:
             fresh = next((worker for worker in self.workers.values() if worker.fresh), None)
             if fresh is not None:
                 waiting.remove(task)
-                out.append(self._give(fresh, task))
+                out.extend(self._give(fresh, task))
         suspects = sum(task.alone for task in waiting)
         if suspects > self._coming:
             out.extend(self._fresh_worker())
@@ -219,8 +303,15 @@ class Dispatcher:
             worker = self._least_busy()
             if worker is None:
                 return [*out, *self._more_workers(others[at:])]
-            out.append(self._give(worker, task))
+            out.extend(self._give(worker, task))
         return out
+
+    def _one_waiting(self, *, settled: bool) -> list[ChunkSlice | MicroBatch]:
+        """What may be given out while rows are marked: one row, or the micro-batch that the row in hand has become."""
+        if self._micro_batches or not settled or any(worker.tasks for worker in self.workers.values()):
+            return [*self._micro_batches]
+        following = self._single.next(self.pending)
+        return [] if following is None else [following]
 
     def _give_everything(self, task: ChunkSlice | MicroBatch) -> list[ev.Command]:
         """Let the others run empty; then this one goes alone, and nothing beside it."""
@@ -228,7 +319,7 @@ class Dispatcher:
             return []
         fresh = next((worker for worker in self.workers.values() if worker.fresh), None)
         if fresh is not None:
-            return [self._give(fresh, task)]
+            return self._give(fresh, task)
         return [] if self._coming else self._fresh_worker()
 
     def _fresh_worker(self) -> list[ev.Command]:
@@ -245,32 +336,45 @@ class Dispatcher:
 
     def _least_busy(self) -> WorkerState | None:
         """Who gets the next task; fresh workers are kept for suspects whose blame is being noted."""
-        depth = 1 if self.chunk.slow() else 2
+        depth = 1 if self.chunk.slow() and self._policy.pool_size == 1 else 2
+        # A pool begins the next row at once if that is at hand: as many wait there as are in flight.
+        rows = 0 if self._policy.pool_size == 1 else 2 * self._policy.pool_share()
         kept = sum(chunk_slice.alone and chunk_slice.blame is not None for chunk_slice in self.pending)
         fresh = [worker.name for worker in self.workers.values() if worker.fresh][:kept]
         free = [
             worker
             for worker in self.workers.values()
-            if len(worker.tasks) < depth and worker.name not in fresh and not any(task.alone for task in worker.tasks)
+            if (len(worker.tasks) < depth or worker.rows < rows)
+            and worker.name not in fresh
+            and not any(task.alone for task in worker.tasks)
         ]
-        return min(free, key=lambda worker: len(worker.tasks), default=None)
+        return min(
+            free, key=lambda worker: (worker.rows, len(worker.tasks)) if rows else len(worker.tasks), default=None
+        )
 
     def _more_workers(self, waiting: list[ChunkSlice | MicroBatch]) -> list[ev.Command]:
         rows = sum(task.rows if isinstance(task, MicroBatch) else task.stop - task.start for task in waiting)
-        enough = rows * self.chunk.row_seconds > 3 * WORK_SECONDS
+        # A worker has its share of a pool and nothing of another's, so all are needed, and waiting takes no processor.
+        enough = self._policy.pool_size > 1 or rows * self.chunk.row_seconds > 3 * WORK_SECONDS
         if self._coming or not enough or len(self.workers) >= self._policy.workers:
             return []
         self._coming = 1
         return [ev.NeedWorker()]
 
-    def _give(self, worker: WorkerState, task: ChunkSlice | MicroBatch) -> ev.Command:
+    def _give(self, worker: WorkerState, task: ChunkSlice | MicroBatch) -> list[ev.Command]:
         worker.tasks.append(task)
         worker.fresh = False
         task.worker = worker.name
         if isinstance(task, MicroBatch):
             self._micro_batches.remove(task)
             message = StageWork(
-                task.no, task.stage, task.active_seconds, task.tick, task.end, task.poison.get(task.stage, {})
-            )
-            return ev.Send(worker.name, message, (task.inputs[task.stage],))
-        return ev.Send(worker.name, Work(task.seq, task.start, task.stop, task.poison), (task.rows,))
+                task.no, task.stage, task.active_seconds, task.tick, task.end, task.poison.get(task.stage, {}),
+                task.alone, task.again,
+            )  # fmt: skip
+            return [ev.Send(worker.name, message, (task.inputs[task.stage],))]
+        work = Work(task.seq, task.start, task.stop, task.poison, task.again)
+        given_out: list[ev.Command] = []
+        if task.row_range.stop > self._given_out:
+            self._given_out = task.row_range.stop
+            given_out.append(ev.GivenOut(self._given_out))
+        return [*given_out, *self._single.take(task), ev.Send(worker.name, work, (task.rows,))]

@@ -60,7 +60,7 @@ class StagePassed(Struct, frozen=True):
     child: str
     done: StageDone
     items: Body
-    records: Body
+    records: tuple[Body, ...]
 
 
 class MicroBatchWritten(Struct, frozen=True):
@@ -152,6 +152,22 @@ class Suspect(Struct, frozen=True):
     suspicion: Suspicion
 
 
+class InHand(Struct, frozen=True):
+    """Mark, where the death of every process does not erase it, that this row alone is in hand now; None: no row."""
+
+    row_index: int | None
+
+
+class ManyInHand(Struct, frozen=True):
+    """The rows that go one at a time are through: from now on many are in hand, and a mark would name none of them."""
+
+
+class GivenOut(Struct, frozen=True):
+    """Mark that rows before `row_end` are given to workers, and none behind it."""
+
+    row_end: int
+
+
 class Convicted(Struct, frozen=True):
     """A row is set aside as poison. Of an item of a micro-batch only its place is known: the conviction says it."""
 
@@ -174,4 +190,7 @@ class Finished(Struct, frozen=True):
     complete: bool
 
 
-Command = Send | NeedWorker | Restart | Recycle | Suspect | Convicted | OutOfMemory | Finished
+Command = (
+    Send | NeedWorker | Restart | Recycle | Suspect | InHand | ManyInHand | GivenOut | Convicted | OutOfMemory
+    | Finished
+)  # fmt: skip

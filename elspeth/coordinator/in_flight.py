@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from elspeth.calls.totals import Totals
 from elspeth.canonical import JsonObject
 from elspeth.coordinator.blame import Conviction, Suspicion
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.coordinator.protocol import SplitPoint
+from elspeth.coordinator.tally import NOTHING, Tally
 
 Body = Any  # bytes that the machine carries and never looks into
 
@@ -22,7 +24,8 @@ class ChunkSlice:
     `inherited` of them are known from earlier attempts.
 
     While an `exclusive` one is touched no other row is: memory, or the process that all were forked from, is shared.
-    `memory` says that one of its deaths was for want of memory; `held` that it waits for how others fare.
+    `memory` says that one of its deaths was for want of memory; `held` that it waits for how others fare; `seen` that
+    it was in hand, beside others, when a pool died, `again` that it was given to a process that is dead.
     """
 
     seq: int
@@ -45,10 +48,14 @@ class ChunkSlice:
     exclusive: bool = False
     memory: bool = False
     held: bool = False
+    seen: bool = False
+    again: bool = False
     poison: Conviction | None = None
     items: Body = None
     records: Body = None
     outcomes: dict[str, int] = field(default_factory=dict)
+    calls: Totals = field(default_factory=dict)
+    tally: Tally = NOTHING
 
     @property
     def row_range(self) -> range:
@@ -68,7 +75,7 @@ class ChunkSlice:
         return ChunkSlice(
             self.seq, start, stop, self.row_index + start - self.start, self.source, self.split_points, self.rows, size,
             offset=self.offset if stop == self.stop else None,
-            ended=self.ended and stop == self.stop, last=self.last and stop == self.stop,
+            ended=self.ended and stop == self.stop, last=self.last and stop == self.stop, again=self.again,
         )  # fmt: skip
 
 
@@ -77,7 +84,9 @@ class MicroBatch:
     """A released result. `inputs` keeps what each ordered consumer was given, until the micro-batch is durable.
 
     `stage` is the next one to pass. `deaths` counts by stage and place of the item that was touched; `poison` has the
-    items to set aside, by stage. `alone` asks for a fresh worker.
+    items to set aside, by stage. `alone` asks for a fresh worker; `seen` says that it was in hand, beside others, when
+    a pool died, `again` that it was given to a process that is dead. `entering` are the items that a stateless stage is
+    to take, or the rows where nobody counted.
     """
 
     no: int
@@ -94,9 +103,15 @@ class MicroBatch:
     exclusive: bool = False
     complete: bool = False
     alone: bool = False
+    seen: bool = False
+    again: bool = False
+    entering: int = 0
     deaths: dict[tuple[int, int], int] = field(default_factory=dict)
     poison: dict[int, dict[int, Conviction]] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
+    calls: Totals = field(default_factory=dict)
+    tally: Tally = NOTHING
+    own_rows: bool = True
     sinks: dict[str, int] = field(default_factory=dict)
 
     def passed(self, stage: int) -> bool:
@@ -127,6 +142,7 @@ class Barrier:
     states: dict[int, JsonObject] = field(default_factory=dict)
     commit_sent: bool = False
     checkpoint: Checkpoint | None = None
+    tally_stored: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -151,3 +167,8 @@ class WorkerState:
     name: str
     fresh: bool = True
     tasks: list[ChunkSlice | MicroBatch] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has to decide."""
+        return sum(task.entering if isinstance(task, MicroBatch) else task.stop - task.start for task in self.tasks)

@@ -19,20 +19,22 @@ The rules that the promises rest on:
 from __future__ import annotations
 
 from elspeth.coordinator import events as ev
+from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.commit_pipeline import CommitPipeline
 from elspeth.coordinator.dispatcher import Dispatcher
 from elspeth.coordinator.in_flight import MicroBatch
-from elspeth.coordinator.names import AUDIT, SOURCE
+from elspeth.coordinator.names import AUDIT, SINKS, SOURCE
 from elspeth.coordinator.policy import Policy
+from elspeth.coordinator.protocol import Settled
 
 
 class Machine:
     """Flow control of one attempt.
 
     `stateful` says for each stage whether it is ordered; `checkpoint` is the message the attempt starts from.
-    `suspects` maps a row index to the deaths it saw alone in earlier attempts; for the first `cautious_rows` rows every
-    row goes alone and is recorded before it is touched.
+    `suspects` maps a row index to the deaths it saw alone in earlier attempts; `caution` says whether rows go one at a
+    time at first.
     """
 
     def __init__(
@@ -42,16 +44,17 @@ class Machine:
         checkpoint: Checkpoint,
         *,
         suspects: dict[int, int] | None = None,
-        cautious_rows: int = 0,
+        caution: Caution = NO_CAUTION,
     ) -> None:
-        self.dispatcher = Dispatcher(policy, checkpoint, suspects or {}, cautious_rows)
+        self.dispatcher = Dispatcher(policy, checkpoint, suspects or {}, caution)
         self.pipeline = CommitPipeline(policy, stateful, checkpoint)
         self.active_seconds = checkpoint.active_seconds
         self._out: list[ev.Command] = []
-        self._stopping = False
+        self._stopping = self._tick_due = False
         self._fallen = 0
         self._by_a_row = False
         self._finished = False
+        self._settled: Settled | None = None
 
     @property
     def durable(self) -> Checkpoint:
@@ -92,10 +95,9 @@ class Machine:
             case ev.CommitDue():
                 pipeline.commit_due = True
             case ev.TimeoutDue():
-                if not self._stopping:
-                    pipeline.tick(self.active_seconds)
+                self._tick_due = not self._stopping
             case ev.StopRequested():
-                self._stopping = True
+                self._stopping, self._tick_due = True, False
                 dispatcher.stop(at_split_point=pipeline.at_split_point)
             case ev.Started():
                 self._started(event.child)
@@ -139,16 +141,36 @@ class Machine:
         dispatcher, pipeline = self.dispatcher, self.pipeline
         while chunk_slice := dispatcher.release():
             pipeline.release(chunk_slice, self.active_seconds)
+        if pipeline.quiet:
+            self._out.extend(dispatcher.put_down())
+            if not self._tick_due:
+                self._out.extend(dispatcher.ticked())
+        if self._tick_due and (commands := dispatcher.tick(settled=pipeline.quiet)) is not None:
+            self._out.extend(commands)
+            self._tick_due = False
+            pipeline.tick(self.active_seconds)
         stalled = dispatcher.source_up and dispatcher.starved(pipeline.rows_in_flight, pipeline.bytes_in_flight)
-        pipeline.place_barrier(wanted=stalled or (self._stopping and not dispatcher.pending))
+        if dispatcher.may_commit(due=pipeline.commit_due or self._stopping):
+            pipeline.place_barrier(wanted=stalled or (self._stopping and not dispatcher.pending))
         self._out.extend(pipeline.move())
         dispatcher.queue_micro_batches(pipeline.micro_batches_for_workers())
-        self._out.extend(dispatcher.assign())
+        self._out.extend(dispatcher.assign(settled=pipeline.quiet and not pipeline.barriers))
         if pipeline.complete or (self._stopping and not dispatcher.pending and not pipeline.micro_batches):
             self._finished = True
             self._out.append(ev.Finished(pipeline.complete))
         elif not self._stopping:
-            self._out.extend(dispatcher.credit(pipeline.rows_in_flight, pipeline.bytes_in_flight))
+            self._out.extend(
+                dispatcher.credit(pipeline.rows_in_flight, pipeline.bytes_in_flight, settled=pipeline.quiet)
+            )
+
+    def settle(self) -> list[ev.Command]:
+        """Tell whoever makes calls what is committed, if that is news: what they keep of it is of no more use."""
+        settled = Settled(self.durable.row_count, self.durable.micro_batch)
+        if not self.pipeline.calls or settled == self._settled:
+            return []
+        self._settled = settled
+        stages = [name for name, consumer in self.pipeline.consumers.items() if consumer.up and name != SINKS]
+        return [ev.Send(name, settled) for name in (*self.dispatcher.workers, *stages)]
 
     def released(self) -> list[MicroBatch]:
         """The micro-batches that are released and not durable, in order; for tests and for the progress display."""

@@ -14,9 +14,18 @@ GROWTH = 4
 """A chunk is at most this many times the one before: a pipeline of unknown speed is approached from below."""
 
 
+AHEAD = 10
+"""How many rows are read and not decided for each that a pool has in flight: one that takes ten times as long as others
+keeps its successors from being released, but not the pool from being full."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that the flow depends on. Sizes in rows, bytes and worker processes."""
+    """The settings that the flow depends on. Sizes in rows, bytes and worker processes.
+
+    `pool_size` is how many rows may be in flight in the run where a step waits for something outside; the workers
+    share it. 1: no step does, and each worker has one row in hand.
+    """
 
     frequency: Frequency = "every_row"
     interval: int = 1000
@@ -39,13 +48,21 @@ class Policy:
         """The most rows a chunk may have, so that commits keep to their interval."""
         return max(1, min(self.chunk_rows, self.commit_rows() if self.frequency == "every_n" else self.chunk_rows))
 
-    def smallest_chunk(self) -> int:
-        """The fewest rows a chunk is cut down to: enough to keep a pool of slow rows busy to its end."""
-        return 1 if self.pool_size == 1 else 4 * self.pool_size
+    def pool_share(self) -> int:
+        """How many rows a worker has in flight, at most."""
+        return share(self.pool_size, 0, self.workers)
+
+    def first_chunk(self) -> int:
+        """How many rows the first chunks have: enough for all workers to be busy with few, for a row may be slow."""
+        return 1 if self.pool_size == 1 else min(max(1, self.pool_share() // 4), self.largest_chunk())
+
+    def window_undecided(self) -> int:
+        """How many rows may be read and not yet decided, be they in however many chunks."""
+        return 0 if self.pool_size == 1 else AHEAD * self.pool_size
 
     def window_rows(self) -> int:
         """How many rows may be read and not yet durable."""
-        return max(4 * self.largest_chunk(), 2 * self.commit_rows())
+        return max(4 * self.largest_chunk(), 2 * self.commit_rows(), 2 * self.window_undecided())
 
     def window_bytes(self) -> int:
         """How many bytes may be read and not yet durable."""
@@ -56,13 +73,17 @@ class Policy:
         return 2 * self.workers + 2
 
 
+def share(pool_size: int, number: int, workers: int) -> int:
+    """How many of the rows that the run may have in flight worker `number` (from 0) of so many may have."""
+    return pool_size // workers + (number < pool_size % workers)
+
+
 class ChunkSize:
     """How many rows the next chunk should have, from what the last ones cost."""
 
-    def __init__(self, smallest: int, largest: int) -> None:
-        self._smallest = min(smallest, largest)
+    def __init__(self, first: int, largest: int) -> None:
         self._largest = largest
-        self.rows = self._smallest
+        self.rows = first
         self.row_seconds = 0.0
 
     def learn(self, rows: int, seconds: float) -> None:
@@ -72,7 +93,7 @@ class ChunkSize:
         cost = seconds / rows
         self.row_seconds = cost if not self.row_seconds else 0.5 * (self.row_seconds + cost)
         fitting = int(WORK_SECONDS / self.row_seconds) if self.row_seconds > 0 else self._largest
-        self.rows = max(self._smallest, min(fitting, self.rows * GROWTH, self._largest))
+        self.rows = max(1, min(fitting, self.rows * GROWTH, self._largest))
 
     def slow(self) -> bool:
         """Whether chunks are so slow that a worker should not be given one while it has another."""

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import functools
 import operator
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
 
+from elspeth.calls.totals import CallTotals
 from elspeth.canonical import JsonObject
 from elspeth.coordinator.blame import Conviction
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
+from elspeth.coordinator.tally import NOTHING, Tally
 from elspeth.errors import ErrorValue
 
 
@@ -67,7 +70,8 @@ class SplitPoint(msgspec.Struct, frozen=True, array_like=True):
 class Chunk(Message, frozen=True):
     """A run of consecutive rows of one source (body: `roles.rows.Rows`). The last split point lies at its end.
 
-    A chunk with `ended` and no rows closes the source it names; `last` closes the input.
+    A chunk with `ended` and no rows closes the source it names; `last` closes the input. `files` says from which row on
+    rows are of which file, where a source reads many.
     """
 
     seq: int
@@ -78,6 +82,7 @@ class Chunk(Message, frozen=True):
     offset: int | None = None
     ended: bool = False
     last: bool = False
+    files: tuple[tuple[int, str], ...] = ()
 
 
 # -- workers and ordered stages ------------------------------------------------------------------------------------
@@ -86,19 +91,29 @@ class Chunk(Message, frozen=True):
 class Work(Message, frozen=True):
     """Decide rows `start` to `stop` of a chunk (body: the chunk's rows).
 
-    `poison` is set when the only row of the slice has killed its workers: it is not run but set aside.
+    `poison` is set when the only row of the slice has killed its workers: it is not run but set aside. `again`: it was
+    given to another process before, which may have made calls for it.
     """
 
     seq: int
     start: int
     stop: int
     poison: Conviction | None = None
+    again: bool = False
+
+
+class Settled(Message, frozen=True):
+    """All rows before `rows` and all micro-batches up to `micro_batch` are committed, and their calls with them."""
+
+    rows: int
+    micro_batch: int
 
 
 class SliceDecided(Message, frozen=True):
     """A slice is decided; bodies: items for the next stage or the sinks, audit records. Times in seconds.
 
-    The worker may answer a slice in parts, each ending at a split point.
+    The worker may answer a slice in parts, each ending at a split point. `leaving` are the items for the next stage,
+    `calls` what calls came to, by provider, `tally` what went through nodes and edges.
     """
 
     seq: int
@@ -106,6 +121,9 @@ class SliceDecided(Message, frozen=True):
     stop: int
     seconds: float
     outcomes: dict[str, int]
+    leaving: int = 0
+    calls: dict[str, CallTotals] = {}
+    tally: Tally = NOTHING
 
 
 class StageWork(Message, frozen=True):
@@ -114,6 +132,8 @@ class StageWork(Message, frozen=True):
 
     `tick` marks an empty micro-batch in which only time-outs may fire; `end` the micro-batch that closes the
     input. `poison` holds the items that have killed their processes, by their place: they are set aside, not run.
+    `careful` asks a worker to take one item after the other, and to say which: the micro-batch has seen a death.
+    `again`: it was given to another process before.
     """
 
     no: int
@@ -122,12 +142,67 @@ class StageWork(Message, frozen=True):
     tick: bool = False
     end: bool = False
     poison: dict[int, Conviction] = {}
+    careful: bool = False
+    again: bool = False
+
+
+class LeaseAsked(Message, frozen=True):
+    """May a call be sent to this provider? `number` is the asker's own; `tokens` and `cost` are what it may come to."""
+
+    number: int
+    provider: str
+    tokens: int
+    cost: Decimal
+    model: str = ""
+
+
+class LeaseGranted(Message, frozen=True):
+    """It may, now."""
+
+    number: int
+
+
+class LeaseRefused(Message, frozen=True):
+    """It may not, and none after it: the run stops because of this error."""
+
+    number: int
+    error: ErrorValue
+
+
+class CallEnd(msgspec.Struct, frozen=True):
+    """How a call ended, without a word of what was asked and answered."""
+
+    outcome: str = ""
+    reason: str = ""
+    status: int | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class LeaseEnded(Message, frozen=True):
+    """A call that was granted is over. `tokens` None: nobody counted them; `sent` false: it never left.
+
+    `failure`, `hasty` and `retry_after` (seconds) are what it says of the service (`elspeth.calls.limits.account`).
+    With `stops` nothing may be sent any more: the service refuses the account. `exchange` says what came of it.
+    """
+
+    number: int
+    cost: Decimal
+    tokens: int | None = None
+    sent: bool = True
+    failure: bool = False
+    hasty: bool = False
+    retry_after: float | None = None
+    stops: ErrorValue | None = None
+    exchange: CallEnd = CallEnd()
 
 
 class StageDone(Message, frozen=True):
-    """The micro-batch has passed the stage; bodies: items, audit records.
+    """The micro-batch has passed the stage; bodies: items, then audit records in as many as it took.
 
-    `due` is the active time (seconds) of an ordered stage's next time-out; `flushed` says whether a batch was closed.
+    `due` is the active time (seconds) of an ordered stage's next time-out; `flushed` says whether a batch was closed;
+    `leaving` are the items for the next stage, `calls` what calls came to, by provider, `tally` what went through nodes
+    and edges. `first_row` is the lowest index of a row that counted records are of (None: of none).
     """
 
     no: int
@@ -135,6 +210,10 @@ class StageDone(Message, frozen=True):
     outcomes: dict[str, int]
     due: float | None = None
     flushed: bool = False
+    leaving: int = 0
+    calls: dict[str, CallTotals] = {}
+    tally: Tally = NOTHING
+    first_row: int | None = None
 
 
 class RestoreStage(Message, frozen=True):
@@ -208,6 +287,7 @@ class Written(Message, frozen=True):
     no: int
     sinks: dict[str, int]
     outcomes: dict[str, int]
+    tally: Tally = NOTHING
 
 
 class Flush(Message, frozen=True):

@@ -130,3 +130,8 @@ class Shutdown:
     def _enter(self, phase: Phase, deadline: float = 0.0) -> Phase:
         self.phase, self._deadline = phase, deadline
         return phase
+
+
+def stopping(seconds: float) -> str:
+    """The answer to the first request to stop."""
+    return f"Stopping: finishing what is in flight, at most {seconds:g} s; again to stop at once"

@@ -1,12 +1,23 @@
-"""How long it will take that rows go one at a time, each recorded before it is touched: told once, from the first ones.
+"""What is said of rows that go one at a time: for how many, and how long that takes, told once, from the first ones.
 
-Pure: time comes in. Every such row waits for a commit of its own: its pace is the disk's, and cannot be guessed before.
+Pure: time comes in. The pace cannot be guessed before: of rows that are recorded first it is the disk's.
 """
 
 from __future__ import annotations
 
+from elspeth.coordinator.caution import Caution
+
 ENOUGH_ROWS, ENOUGH_SECONDS = 100, 5.0
 """After so many rows, or with any row after so many seconds, the pace is known well enough for an estimate."""
+
+
+def announcement(caution: Caution) -> str:
+    """What begins, in one sentence."""
+    recorded = ", each on record before it is touched" if caution.recorded else ""
+    return (
+        "two attempts died at the same place: to find the row to blame, "
+        f"the next {caution.rows:,} rows go one at a time{recorded}; then it is as fast as before"
+    )
 
 
 class SingleRows:

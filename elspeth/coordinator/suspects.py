@@ -29,10 +29,10 @@ class Suspects:
         commands, self._commands = self._commands, []
         return commands
 
-    def isolate_known(self, chunk_slice: ChunkSlice, *, cautious_end: int) -> list[ChunkSlice]:
+    def isolate_known(self, chunk_slice: ChunkSlice, *, recorded_end: int) -> list[ChunkSlice]:
         """Split a new slice at rows that earlier attempts suspected, so that each of them goes alone.
 
-        Before the row `cautious_end`, what is suspected of nothing is recorded before it is touched all the same.
+        Before the row `recorded_end`, what is suspected of nothing is recorded before it is touched all the same.
         """
         rows = chunk_slice.row_range
         parts: list[ChunkSlice] = []
@@ -47,7 +47,7 @@ class Suspects:
             if not rest:
                 return parts
             chunk_slice = rest[0]
-        if chunk_slice.row_index < cautious_end and not chunk_slice.done:
+        if chunk_slice.row_index < recorded_end and not chunk_slice.done:
             self._suspect(chunk_slice, Suspicion(reason="recorded before it is touched"))
         return [*parts, chunk_slice]
 
@@ -64,11 +64,20 @@ class Suspects:
             suspect.exclusive = event.memory or bool(event.fork_server)
             self._suspect(suspect, event.suspicion)
             return [*before, suspect, *rest]
-        if self._policy.pool_size > 1 and len(rows) > 1 and not event.memory:
-            # A pool touches many rows at once, so nobody knows which one it was: bisect until one is left.
+        return []
+
+    def company_died(self, chunk_slice: ChunkSlice) -> list[ChunkSlice]:
+        """A pool died over this slice and others, and nobody knows which row it was: what takes its place.
+
+        Who is killed from outside takes others each time. So a slice is halved, until one row is left; that is given a
+        second chance in company, and then goes alone.
+        """
+        if len(chunk_slice.row_range) > 1:
             middle = (chunk_slice.start + chunk_slice.stop) // 2
             return [chunk_slice.part(chunk_slice.start, middle), chunk_slice.part(middle, chunk_slice.stop)]
-        return []
+        chunk_slice.alone = chunk_slice.seen
+        chunk_slice.seen = True
+        return [chunk_slice]
 
     def _alone_died(self, chunk_slice: ChunkSlice, event: ev.Died) -> None:
         chunk_slice.deaths += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 HEARTBEAT_TICKS = 50
+SETTLING_TICKS = 10
+SECOND_TICKS = 10
 
 
 class Timers:
@@ -28,6 +30,16 @@ class Timers:
         """One more tick; answers the number of the heartbeat that is due with it."""
         self._ticks += 1
         return self._ticks // HEARTBEAT_TICKS if self._ticks % HEARTBEAT_TICKS == 0 else None
+
+    @property
+    def second_due(self) -> bool:
+        """Whether what is shown to people is to be looked at anew."""
+        return self._ticks % SECOND_TICKS == 0
+
+    @property
+    def settling_due(self) -> bool:
+        """Whether those who make calls are to be told what is committed."""
+        return self._ticks % SETTLING_TICKS == 0
 
     def committed(self, now: float) -> None:
         """A commit has happened."""

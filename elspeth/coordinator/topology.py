@@ -8,8 +8,14 @@ from dataclasses import dataclass, field
 
 from actors.places.local.identity import Identity
 from actors.spec import ChildSpec
+from elspeth.calls.services import Services
+from elspeth.calls.totals import CallTotals
 from elspeth.concealment import NOTHING, Concealment
+from elspeth.coordinator.blame import Conviction
+from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.exit_reasons import Limits
+from elspeth.coordinator.marking import Marking
+from elspeth.coordinator.observer import Observer
 from elspeth.coordinator.policy import Policy
 from elspeth.errors import ElspethError
 
@@ -39,12 +45,21 @@ class Topology:
     stateful: tuple[bool, ...]
     max_seconds: float = 5.0
     limits: Limits = field(default_factory=Limits)
-    cautious: bool = False
+    caution: Caution = NO_CAUTION
+    marking: Marking = field(default_factory=Marking)  # what is in hand, where this process's death leaves it
+    suspects: dict[str, int] = field(default_factory=dict)  # batches and tokens, with the attempts that died of them
+    convicted: dict[str, Conviction] = field(default_factory=dict)  # these are not touched any more
+    suspected_tokens: frozenset[str] = frozenset()  # which of these are tokens
     leftovers: tuple[Identity, ...] = ()
     sizes: dict[str, int] = field(default_factory=dict)  # of the inputs as they were found, in bytes, for the record
     takes_over: Predecessor | None = None
     fence: Callable[[], None] = lambda: None  # raises `TakenOver` if a later attempt drives the run
     stop_seconds: float = 8.0
+    services: Services = field(default_factory=Services)
+    run_id: str = ""
+    steps: dict[int, str] = field(default_factory=dict)  # the names of steps by their numbers, as workers say them
+    left_behind: Callable[[int], CallTotals] = lambda rows: CallTotals()  # what was paid for and is in no commit
+    observer: Observer = field(default_factory=Observer)
     concealment: Concealment = NOTHING  # of what children say of their deaths
 
 

@@ -13,10 +13,13 @@ from elspeth.execution.stateful import BatchArchive, StateReference, token_of, t
 from elspeth.execution.token import Token, copy_data
 from elspeth.expressions import EvaluationError, compile_expression
 from elspeth.graph.model import Node
-from elspeth.plugins.contract import Aggregation, Made, Row, TransientError, Unfit
+from elspeth.plugins.contract import Aggregation, BatchFacts, Made, Row, TransientError, Unfit
 
 Result = tuple[Row, Sequence[int] | None]
 """A result row, and the places in the batch of those it was made of, where the plugin says so."""
+
+_HANDED_ON: Result = ({}, None)
+"""In the place of a result that has been handed on: of a large batch, no row is held longer than it is needed."""
 
 
 @dataclass(slots=True)
@@ -30,7 +33,10 @@ class OpenBatch:
 
 
 class AggregationStep:
-    """An aggregation node in its ordered stage. Its state is a reference: the open batch and how many are in it."""
+    """An aggregation node in its ordered stage. Its state is a reference: the open batch and how many are in it.
+
+    Where the plugin wants its batches counted, the state holds how many were closed, too, and how many rows they took.
+    """
 
     def __init__(self, node: Node, executor: Executor) -> None:
         self.node = node
@@ -38,11 +44,14 @@ class AggregationStep:
         self._plugin = cast("Aggregation", executor.plugins[node.id])
         self._shares_nothing = shares_nothing(self._plugin)
         self._context = executor.context(node.id)
-        self._condition = compile_expression(node.condition) if node.condition else None
+        names = self._context.names
+        self._condition = compile_expression(node.condition, node.types, names) if node.condition else None
         self._batch: OpenBatch | None = None
+        self._closed, self._taken = 0, 0  # batches, and the rows that were in them
         self.active_seconds = 0.0
         self.flushed = False
-        self.guard: Callable[[], Conviction | None] = lambda: None  # asked before a flush: whether it has killed
+        # asked with the batch before its flush: whether it has killed
+        self.guard: Callable[[str], Conviction | None] = lambda batch: None
 
     def link(self) -> None:
         self._next: Continuation = self._executor.normal(self.node)
@@ -51,13 +60,18 @@ class AggregationStep:
 
     def state(self) -> StateReference | None:
         batch = self._batch
-        if batch is None:
-            return None
-        return {"batch": batch.id, "opened": batch.opened, "since": batch.since, "count": len(batch.tokens)}
+        state: StateReference = {}
+        if batch is not None:
+            state = {"batch": batch.id, "opened": batch.opened, "since": batch.since, "count": len(batch.tokens)}
+        if self._plugin.counts_batches and self._closed:
+            state |= {"closed": self._closed, "taken": self._taken}
+        return state or None
 
     def restore(self, state: StateReference | None, archive: BatchArchive) -> None:
         self._batch = None
-        if state is not None:
+        state = state or {}
+        self._closed, self._taken = state.get("closed", 0), state.get("taken", 0)
+        if "batch" in state:
             members = archive.members(state["batch"])
             tokens = [token_of(token_id, text) for token_id, text in members[: state["count"]]]
             self._batch = OpenBatch(state["batch"], state["opened"], state["since"], tokens)
@@ -114,6 +128,9 @@ class AggregationStep:
         self.flushed = True
         recorder = self._executor.recorder
         recorder.lap()
+        if self._plugin.counts_batches:
+            self._context.batch = BatchFacts(self._closed + 1, self._taken, trigger)
+            self._closed, self._taken = self._closed + 1, self._taken + len(batch.tokens)
         results = self._tried(batch)
         if isinstance(results, Refused):
             self._close(batch, trigger, "failed")
@@ -136,7 +153,7 @@ class AggregationStep:
     def _tried(self, batch: OpenBatch) -> tuple[list[Result], list[str], dict[int, Refused]] | Refused:
         """What the plugin makes of the batch, after as many tries as transient errors are granted."""
         executor, context, failures = self._executor, self._context, 0
-        conviction = self.guard()
+        conviction = self.guard(batch.id)
         if conviction is not None:
             reason = f"killed the process that was given it: {conviction.reason}"
             return Refused(reason, {**conviction.facts(), "poison": True})
@@ -196,6 +213,7 @@ class AggregationStep:
             token.become(copy_data(row), digest)
         for token in passed:
             self._next(token)
+            recorder.cut()
 
     def _replace(
         self, batch: OpenBatch, results: list[Result], digests: list[str], unfit: Collection[int], started: str
@@ -204,20 +222,23 @@ class AggregationStep:
         step = max(token.step for token in batch.tokens)
         for token in _without(batch.tokens, unfit):
             recorder.outcome(token, "consumed_in_batch", batch=batch.id)
-        born = []
-        for ordinal, ((row, of), digest) in enumerate(zip(results, digests, strict=True)):
+            recorder.cut()
+        if recorder.calls and not results:  # nothing came of the batch that they could be seen with
+            recorder.state(batch.tokens[0], self.node.id, "completed", batch.tokens[0].hash, None, started)
+        width = max(4, len(str(len(results))))  # of all ordinals: ids are in the order of the results
+        for ordinal, digest in enumerate(digests):
+            (row, of), results[ordinal] = results[ordinal], _HANDED_ON
             members = batch.tokens if of is None else [batch.tokens[place] for place in of]
             newest = members[-1]
-            token = Token(f"{batch.id}/{ordinal:04d}", newest.row, newest.row_index, copy_data(row), (), step, digest,
-                          last.read_at)  # fmt: skip
+            token = Token(f"{batch.id}/{ordinal:0{width}d}", newest.row, newest.row_index, copy_data(row), (), step,
+                          digest, last.read_at)  # fmt: skip
             # A result that does not say what it was made of came of the batch, which is named once: every member
             # beside every result would be inputs times outputs.
             recorder.token(token, None, (batch.id,) if of is None else [member.id for member in members])
             recorder.state(token, self.node.id, "completed", members[0].hash, digest, started, data=row)
             token.step += 1
-            born.append(token)
-        for token in born:
             self._next(token)
+            recorder.cut()
 
     def _fail(self, batch: OpenBatch, refused: Refused) -> None:
         """Every member goes where errors of the node go, with the batch named in the record."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from typing import cast
 
@@ -15,23 +16,42 @@ from elspeth.plugins.references.digest_index import DigestIndex, digest_of
 from elspeth.plugins.transforms.deduplicate import Deduplicate
 from elspeth.schema import RowSchema, compile_checker
 
+_ROW_OF = re.compile(r"(.*?-)([0-9]{9})((?:[./].*)?)", re.ASCII | re.DOTALL)  # ids.token_id, and ids of children
+
 
 class _KeptFirst:
-    """The keys that have come, and the ids of the tokens with which they came first."""
+    """The keys that have come, and the ids of the tokens with which they came first.
+
+    An id is kept as the number of its row, and as what stands around the number: most ids have that in common.
+    """
 
     def __init__(self) -> None:
         self._index = DigestIndex()
-        self._ids = bytearray()
-        self._ends = array("Q")
+        self._numbers = array("I")
+        self._form_of = array("I")  # by place, as far as a token came whose id has not the first form
+        self._forms: dict[tuple[str, str | None], int] = {}
+        self._form_list: list[tuple[str, str | None]] = []
 
     def add(self, digest: bytes, token_id: str) -> str | None:
         """The id of the token that came first with this key; None: it is this one."""
         place = self._index.add(digest)
         if place < 0:
-            self._ids += token_id.encode()
-            self._ends.append(len(self._ids))
+            self._append(token_id)
             return None
-        return self._ids[self._ends[place - 1] if place else 0 : self._ends[place]].decode()
+        begin, rest = self._form_list[self._form_of[place] if place < len(self._form_of) else 0]
+        return begin if rest is None else f"{begin}{self._numbers[place]:09d}{rest}"
+
+    def _append(self, token_id: str) -> None:
+        found = _ROW_OF.fullmatch(token_id)
+        form = (found[1], found[3]) if found else (token_id, None)
+        number = self._forms.get(form)
+        if number is None:
+            number = self._forms[form] = len(self._form_list)
+            self._form_list.append(form)
+        if number:
+            self._form_of.frombytes(bytes(self._form_of.itemsize * (len(self._numbers) - len(self._form_of))))
+            self._form_of.append(number)
+        self._numbers.append(int(found[2]) if found else 0)
 
 
 class DeduplicateStep:

@@ -19,6 +19,7 @@ from elspeth.execution.token import Token, copy_data
 from elspeth.graph.model import DISCARD, Graph, Node, Target
 from elspeth.plugins.contract import ERROR_FIELDS, Context, Plugin, Row, RowError
 from elspeth.schema import RowSchema
+from elspeth.visible import shortened
 
 Continuation = Callable[[Token], None]
 
@@ -64,9 +65,7 @@ def facts_text(facts: dict[str, Any]) -> str:
 
 def _cut(value: Any) -> Any:
     text = value if isinstance(value, str) else _as_json(value)
-    if len(text) <= REASON_CHARACTERS:
-        return value
-    return f"{text[:REASON_CHARACTERS]}… ({len(text) - REASON_CHARACTERS:,} more characters)"
+    return value if len(text) <= REASON_CHARACTERS else shortened(text, REASON_CHARACTERS)
 
 
 def _as_json(facts: Any) -> str:
@@ -103,8 +102,10 @@ def shares_nothing(plugin: Plugin) -> bool:
     """Whether the plugin is known to change no row that it is given, and to keep none that it gives: it is ours.
 
     Anybody else's is given copies, and what it answers is copied: a row that is changed behind our back would be
-    written as something else than what is on record about it.
+    written as something else than what is on record about it. What stands before a plugin hands rows through to it.
     """
+    while (behind := getattr(plugin, "stands_before", None)) is not None:
+        plugin = behind
     return type(plugin).__module__.partition(".")[0] == "elspeth"
 
 
@@ -141,11 +142,17 @@ class Executor:
         self.stage = stage
         self.recorder = recorder
         self.plugins = plugins
-        self.context = context
+        self._context = context
         self.retry = retry or RetryPolicy()
         self.touch = touch
         self.steps: dict[str, CompiledNode] = {}
         self.on_branches_done: list[Callable[[str], None]] = []  # called in order: all branches of a token are through
+
+    def context(self, node_id: str) -> Context:
+        """A context for calls of this node's plugin; what it calls in turn is put on record here."""
+        context = self._context(node_id)
+        context._note = self.recorder.calls.append
+        return context
 
     # -- ways out ----------------------------------------------------------------------------------------------
 
@@ -164,8 +171,17 @@ class Executor:
         return lambda token: step.run(token)
 
     def normal(self, node: Node) -> Continuation:
-        """The way on for a row that passed the node; several targets are a fork."""
-        return self.fan(node.routes["continue"], gate=False)
+        """The way on for a row that passed the node, counted; several targets are a fork."""
+        targets, recorder = node.routes["continue"], self.recorder
+        leave = self.fan(targets, gate=False)
+        edges = [target.edge for target in targets]
+
+        def counted(token: Token) -> None:
+            for edge in edges:
+                recorder.counts.leave(edge)
+            leave(token)
+
+        return counted
 
     def fan(self, targets: tuple[Target, ...], *, gate: bool) -> Continuation:
         """One way out, or a fork into child tokens, each with a copy of the data."""

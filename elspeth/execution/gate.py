@@ -16,7 +16,7 @@ class GateStep:
         self.node = node
         self._executor = executor
         assert node.condition is not None
-        self._evaluate = compile_expression(node.condition).evaluate
+        self._evaluate = compile_expression(node.condition, node.types, executor.context(node.id).names).evaluate
         self._reasons: dict[str, str] = {}
 
     def link(self) -> None:

@@ -8,6 +8,7 @@ from elspeth.execution.codec import RAW_LIMIT, BadRow, RowBatch
 from elspeth.execution.executor import Continuation, Executor, Refused, without_unnamed
 from elspeth.execution.recorder import Recorder
 from elspeth.execution.token import Token
+from elspeth.graph.labels import CONTINUE
 from elspeth.graph.model import DISCARD, Graph, Node
 from elspeth.plugins.contract import REFUSED, Row
 
@@ -59,6 +60,8 @@ class Ingest:
         read_at: str,
     ) -> None:  # fmt: skip
         text, reference = recorder.keep(data)
+        recorder.counts.visit(source, 0, failed=False)
+        recorder.counts.tokens += 1
         recorder.records["rows"].append((row_id, index, source, digest, text, reference, line, read_at))
         recorder.records["tokens"].append((row_id, row_id, None, read_at))
 
@@ -77,6 +80,9 @@ class Ingest:
         recorder.records["validation_errors"].append(
             (f"{row_id}!", row_id, source.id, bad.error, bad.raw, bad.line, destination, recorder.now)
         )
+        recorder.counts.nodes[source.id][1] += 1
+        if target is not None:
+            recorder.counts.leave(target.edge)
         token = Token(row_id, row_id, index, row, (), 0, digest, read_at)
         error = Refused(bad.error, {"line": bad.line}).text(source.id)
         if target is None:
@@ -92,6 +98,8 @@ class Ingest:
         token = self._admit(rows, at)
         if token is None:
             return
+        for target in self._sources[rows.source].routes[CONTINUE]:
+            self._executor.recorder.counts.leave(target.edge)
         facts = conviction.facts()
         number = facts.pop("detail", 0)
         steps = [node for node in self._executor.graph.nodes if node.kind not in ("source", "sink")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -18,6 +19,7 @@ class LimitedTransform(Transform):
 
     def __init__(self, transform: Transform, count: int) -> None:
         super().__init__(transform.options)
+        self.stands_before = transform
         self._process = transform.process
         self._turns = BoundedSemaphore(count)
 
@@ -27,11 +29,22 @@ class LimitedTransform(Transform):
             return self._process(row, ctx)
 
 
-def limited(graph: Graph, plugins: dict[str, Plugin], threads: int) -> dict[str, Plugin]:
-    """The plugins as a pool of so many threads may use them, by node id."""
+def pool_of(graph: Graph, stage: int) -> int:
+    """How many rows the run may have in flight in a stage: what the widest of its steps asks for."""
+    return max((node.pool_size for node in graph.nodes if node.stage == stage), default=1)
+
+
+def limited(
+    graph: Graph, stage: int, plugins: dict[str, Plugin], threads: int, share: Callable[[int], int]
+) -> dict[str, Plugin]:
+    """The plugins, by node id, as a pool of so many threads may use them in this stage.
+
+    `share` says how many of the calls that a node's `pool_size` allows in the run are this process's.
+    """
     found = dict(plugins)
     for node_id, plugin in plugins.items():
-        count = graph.node(node_id).pool_size
-        if count < threads and isinstance(plugin, Transform):
+        node = graph.node(node_id)
+        count = 1 if node.pool_size == 1 else share(node.pool_size)
+        if node.stage == stage and count < threads and isinstance(plugin, Transform):
             found[node_id] = LimitedTransform(plugin, count)
     return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from elspeth.coordinator.blame import Conviction
 from elspeth.execution import codec
 from elspeth.execution.aggregate import AggregationStep
-from elspeth.execution.compile import compile_executor
+from elspeth.execution.codec import StageItem
+from elspeth.execution.compile import STEPS, Steps, compile_executor
 from elspeth.execution.deduplicate import DeduplicateStep
 from elspeth.execution.executor import Executor
 from elspeth.execution.recorder import Recorder
@@ -26,6 +28,7 @@ class StageRunner:
     """The steps of one ordered stage and what they hold. `archive` is read when it is restored, and for late branches.
 
     `at` is told, before it is touched, the place of an item in its micro-batch, or `FLUSH` and the number of a batch.
+    `flushing` is asked before a batch of a node is flushed whether it killed earlier attempts.
     """
 
     def __init__(
@@ -40,16 +43,21 @@ class StageRunner:
         retry: RetryPolicy | None = None,
         touch: Callable[[int], None] = lambda _: None,
         at: Callable[[int], None] = lambda _: None,
+        flushing: Callable[[str, str], Conviction | None] = lambda batch, node: None,
+        steps: Steps = STEPS,
     ) -> None:
         self._archive = archive
+        self._flushing = flushing
         self._at = at
-        self._executor = compile_executor(graph, stage, plugins, recorder, context, retry=retry, touch=touch)
+        self._executor = compile_executor(
+            graph, stage, plugins, recorder, context, retry=retry, touch=touch, steps=steps
+        )
         self._holders: list[
             StatefulStep
         ] = []  # in topological order: what one lets go, the next still holds when it is asked
         for step in self._executor.steps.values():
             if isinstance(step, AggregationStep):
-                step.guard = self._flush
+                step.guard = partial(self._flush, step.node.id)
                 self._holders.append(step)
             elif isinstance(step, WaitingJoinStep | DeduplicateStep):
                 self._holders.append(step)
@@ -89,11 +97,11 @@ class StageRunner:
             else:
                 step.tick()
 
-    def _flush(self) -> Conviction | None:
+    def _flush(self, node: str, batch: str) -> Conviction | None:
         place = FLUSH + self._flushes
         self._flushes += 1
         self._at(place)
-        return self._poison.get(place)
+        return self._poison.get(place) or self._flushing(batch, node)
 
     @property
     def due(self) -> float | None:
@@ -107,24 +115,41 @@ class StageRunner:
 
 
 def run_items(
-    executor: Executor, body: bytes | memoryview | None, poison: Mapping[int, Conviction], touch: Callable[[int], None]
+    executor: Executor,
+    body: bytes | memoryview | None,
+    poison: Mapping[int, Conviction],
+    touch: Callable[[int], None],
+    guard: Callable[[StageItem], Conviction | None] = lambda item: None,
 ) -> None:
     """Run every item of `body` through the stage, in order; `touch` is told the item's place before it is run.
 
-    `poison` holds the items, by their place, that are set aside instead.
+    `poison` holds the items, by their place, that are set aside instead; `guard` is asked for those that are not.
     """
     if not body:
         return
-    recorder = executor.recorder
     for place, item in enumerate(codec.decode_items(body)):
-        token = Token(item.token, item.row, item.row_index, item.data, item.fork, item.step, read_at=item.read_at)
-        if item.outcome:
-            recorder.to_sink(item.target, token, item.outcome, item.error)
-        elif item.target not in executor.steps:
-            recorder.to_stage(item.target, token)
-        elif place in poison:
-            executor.set_aside(executor.steps[item.target].node, token, poison[place].facts())
-        else:
+        conviction = poison.get(place)
+        if conviction is None and enters(executor, item):
             touch(place)
-            recorder.lap()
-            executor.enter(token, item.target)
+            conviction = guard(item)
+        run_item(executor, item, conviction)
+
+
+def enters(executor: Executor, item: StageItem) -> bool:
+    """Whether the item goes to a node of this stage, and not past it."""
+    return not item.outcome and item.target in executor.steps
+
+
+def run_item(executor: Executor, item: StageItem, poison: Conviction | None) -> None:
+    """Run an item through the stage; where it is poison, set it aside instead."""
+    recorder = executor.recorder
+    token = Token(item.token, item.row, item.row_index, item.data, item.fork, item.step, read_at=item.read_at)
+    if item.outcome:
+        recorder.to_sink(item.target, token, item.outcome, item.error)
+    elif item.target not in executor.steps:
+        recorder.to_stage(item.target, token)
+    elif poison is not None:
+        executor.set_aside(executor.steps[item.target].node, token, poison.facts())
+    else:
+        recorder.lap()
+        executor.enter(token, item.target)

@@ -21,6 +21,14 @@ class _Short(reprlib.Repr):
             return f"a number of {x.bit_length()} bits"
         return super().repr_int(x, level)
 
+    def repr_Decimal(self, x: Any, level: int) -> str:  # noqa: N802 - named after the class
+        return f"decimal({self.repr_str(str(x), level)})"
+
+    def repr_date(self, x: Any, level: int) -> str:
+        return f"{type(x).__name__}({x.isoformat()!r})"
+
+    repr_datetime = repr_date
+
 
 _SHORT = _Short()
 _SHORT.maxlevel = 2
@@ -77,7 +85,8 @@ def reason(error: Exception, row: Mapping[str, Any], read: frozenset[str]) -> st
         return f"a nested value has no key {_SHORT.repr(key)}"
     values = ", ".join(f"{name} is {_SHORT.repr(row[name])}" for name in sorted(read)[:5] if name in row)
     words = "values are nested too deeply" if isinstance(error, RecursionError) else str(error)
-    for python, plain in (("NoneType", "None"), ("instances of ", ""), ("object ", "")):
+    for python, plain in (("NoneType", "None"), ("instances of ", ""), ("object ", ""), ("decimal.Decimal", "decimal"),
+                          ("datetime.date", "date")):  # fmt: skip
         words = words.replace(python, plain)
     return f"{shorten(words, 300)} ({values})" if values else shorten(words, 300)
 

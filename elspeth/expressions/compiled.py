@@ -24,6 +24,8 @@ class Expression:
     `evaluate(row)` gives its value, or raises `EvaluationError`. `fields` are all row keys it names; `required` those
     that must be there: read as `row['x']`, and not asked for with `'x' in row` in the same expression. `outcomes` are
     the only values it can have, where its form alone tells (`frozenset({True, False})` for a comparison), else None.
+    `kind` is the type of its value (as schemas name types), if that is known; `problems` are parts that can have no
+    value for any row, because of the types of fields.
     """
 
     text: str
@@ -31,13 +33,22 @@ class Expression:
     required: frozenset[str]
     outcomes: frozenset[Any] | None
     evaluate: Callable[[Mapping[str, Any]], Any]
+    kind: str | None = None
+    problems: tuple[ExpressionError, ...] = ()
 
 
-def compile_expression(text: str) -> Expression:
-    """Check and compile `text`. Raises `ExpressionError` with the column and what is allowed."""
+def compile_expression(
+    text: str, types: Mapping[str, str] | None = None, names: Mapping[str, str] | None = None
+) -> Expression:
+    """Check and compile `text`. Raises `ExpressionError` with the column and what is allowed.
+
+    `types` are those of the row's fields, as schemas name them: fields of type decimal, date or datetime, which are
+    text in a row, are such values in the expression. Its own value is one that a row can hold. `names` are names that
+    a field may have in `text` beside its own, each with the field's own, which the compiled form reads.
+    """
     tree = _parse(text)
-    checker = Checker(text)
-    body = checker.result(tree.body, 1)
+    checker = Checker(text, types or {}, names or {}, tree.body)
+    body = checker.whole(tree.body)
     asked = frozenset(checker.asked)
     return Expression(
         text=text,
@@ -45,7 +56,12 @@ def compile_expression(text: str) -> Expression:
         required=frozenset(checker.read) - asked - checker.maybe,
         outcomes=outcomes(tree.body),
         evaluate=_compile(body, text, frozenset(checker.read), checker.functions),
+        kind=_AS_TYPES.get(str(checker.kinds.of(tree.body))),
+        problems=tuple(checker.problems),
     )
+
+
+_AS_TYPES = {"text": "str", **{kind: kind for kind in ("int", "float", "bool", "decimal", "date", "datetime")}}
 
 
 def _parse(text: str) -> ast.Expression:

@@ -11,10 +11,11 @@ ALLOWED = (
 
 
 class ExpressionError(ValueError):
-    """The text is no expression. `column` counts characters from 1; `reason` says what was found there."""
+    """The text is no expression. `column` counts from 1; `reason` says what was found there, `sentence` both."""
 
     def __init__(self, text: str, column: int, reason: str) -> None:
-        super().__init__(f"{reason} (column {column} of {shorten(text, 80)!r}); allowed are {ALLOWED}")
+        self.sentence = f"{reason} (column {column} of {shorten(text, 80)!r})"
+        super().__init__(f"{self.sentence}; allowed are {ALLOWED}")
         self.text = text
         self.column = column
         self.reason = reason

@@ -16,6 +16,7 @@ from elspeth.expressions.bounded import plain, show
 from elspeth.expressions.conversions import CONVERT
 from elspeth.expressions.limits import MAX_DIGITS, MAX_ITEMS, MAX_REPEAT, MAX_SEARCHED
 from elspeth.expressions.safe_patterns import compile_safely
+from elspeth.expressions.typed_functions import conversion, days_between
 
 _EXACT = 2**53  # whole numbers up to here are floats without rounding
 _NUMBERS = (int, float)
@@ -43,7 +44,7 @@ def _wrong(name: str, takes: str, value: Any) -> NoReturn:
 
 
 def _kind(value: Any) -> str:
-    return {"str": "text", "dict": "mapping"}.get(type(value).__name__, type(value).__name__)
+    return {"str": "text", "dict": "mapping", "Decimal": "decimal"}.get(type(value).__name__, type(value).__name__)
 
 
 # -- text -----------------------------------------------------------------------------------------------------
@@ -63,12 +64,12 @@ def _upper(text: Any) -> str:
     return text.upper() if type(text) is str else _wrong("upper", "a text", text)
 
 
-def _strip(text: Any, characters: Any = None) -> str:
+def _strip(text: Any, *characters: Any) -> str:
     if type(text) is not str:
         _wrong("strip", "a text", text)
-    if characters is not None and type(characters) is not str:
-        _wrong("strip", "the characters to take off as a text", characters)
-    return text.strip(characters)
+    if characters and type(characters[0]) is not str:
+        _wrong("strip", "the characters to take off as a text", characters[0])
+    return text.strip(*characters)
 
 
 def _replace(text: Any, old: Any, new: Any) -> str:
@@ -85,10 +86,11 @@ def _replace(text: Any, old: Any, new: Any) -> str:
     return str(text.replace(old, new))
 
 
-def _split(text: Any, separator: Any = None) -> list[str]:
+def _split(text: Any, *given: Any) -> list[str]:
+    separator = given[0] if given else None  # None: at any blanks
     if type(text) is not str:
         _wrong("split", "a text", text)
-    if separator is not None and type(separator) is not str:
+    if given and type(separator) is not str:
         _wrong("split", "the separator as a text", separator)
     if separator == "":
         raise ValueError("split cannot look for the empty text")
@@ -156,13 +158,14 @@ def _matches(pattern: str, text: Any) -> bool:
 # -- numbers --------------------------------------------------------------------------------------------------
 
 
-def _round(number: Any, digits: Any = None) -> int | float:
+def _round(number: Any, *given: Any) -> int | float:
     kind = type(number)
     if kind is not float and kind is not int:
         _wrong("round", "a number", number)
-    if digits is None:
+    if not given:
         whole: int = round(number)
         return whole
+    digits = given[0]
     if type(digits) is not int or abs(digits) > MAX_DIGITS:
         _wrong("round", f"a whole number of digits up to {MAX_DIGITS}", digits)
     rounded: int | float = plain(round(number, digits))
@@ -270,6 +273,10 @@ FUNCTIONS: dict[str, Function] = {
     "float": Function("float(x)", _conversion("float"), 1, 1, "number"),
     "str": Function("str(x)", _conversion("str"), 1, 1, "text"),
     "bool": Function("bool(x)", _conversion("bool"), 1, 1, "bool"),
+    "decimal": Function("decimal(x)", conversion("decimal"), 1, 1),
+    "date": Function("date(x)", conversion("date"), 1, 1),
+    "datetime": Function("datetime(x)", conversion("datetime"), 1, 1),
+    "days_between": Function("days_between(a, b)", days_between, 2, 2, "number"),
     "coalesce": Function("coalesce(a, b, ...)", _coalesce, 2, 50),
     "is_null": Function("is_null(x)", _is_null, 1, 1, "bool"),
     "any": Function("any(list)", _any, 1, 1, "bool"),

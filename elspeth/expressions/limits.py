@@ -20,3 +20,7 @@ MAX_DIGITS = 300
 
 MAX_BITS = 4096
 """Largest whole number that `**` or a whole expression gives, in bits (1,233 digits)."""
+
+MAX_QUOTIENT_DIGITS = 34
+"""Digits to which a quotient of decimals is rounded where it does not come out, as many as decimal128 of IEEE 754 has;
+if the longer of the two numbers has more, so many."""

@@ -134,7 +134,7 @@ def _normal_ends(wiring: Wiring) -> set[str]:
     """The sinks in which the normal way ends: the default sink, else those that steps name in `on_success`."""
     if wiring.settings.default_sink is not None:
         return {wiring.settings.default_sink}
-    return {wire.target for wire in wiring.wires if wire.path[-1] == "on_success" and wire.mode == "move"}
+    return {wire.target for wire in wiring.wires if "on_success" in wire.path[-2:] and wire.mode != "divert"}
 
 
 def _node(step: Step, place: int, stage: int, wires: list[Wire], schema: RowSchema | None, default: bool) -> Node:

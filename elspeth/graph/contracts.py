@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from elspeth.expressions import compile_expression
+from elspeth.graph.field_names import BATCH_FACTS, field_names
 from elspeth.graph.flows import Flow, arriving, schema_of
 from elspeth.graph.model import Graph, Node
 from elspeth.graph.steps import steps_of
@@ -13,9 +14,6 @@ from elspeth.schema import RowSchema
 from elspeth.schema.values import presence
 from elspeth.settings.model import Settings
 from elspeth.settings.problems import KeyPath, Positions, Problem, suggest
-
-BATCH_FACTS = frozenset({"batch_count", "batch_age_seconds"})
-"""What a trigger's condition sees beside the fields of a row."""
 
 Fields = tuple[frozenset[str], frozenset[str]]
 
@@ -33,7 +31,9 @@ def check_contracts(
     Once inputs and outputs were looked at, `headers` holds the header of each source that has one, and `outputs` the
     fields that a sink's rows must and may have because of what is in its file.
     """
-    check = _Check(graph, plugins, {step.id: step.path for step in steps_of(settings)}, positions or Positions())
+    names = field_names(graph, plugins, headers or {})
+    paths = {step.id: step.path for step in steps_of(settings)}
+    check = _Check(graph, plugins, paths, positions or Positions(), names)
     check.headers, check.outputs = headers or {}, outputs or {}
     for node_id, flows in arriving(graph, plugins, check.headers).items():
         check.node(graph.node(node_id), flows)
@@ -42,15 +42,21 @@ def check_contracts(
 
 class _Check:
     def __init__(
-        self, graph: Graph, plugins: Mapping[str, object], paths: Mapping[str, KeyPath], positions: Positions
-    ) -> None:
+        self, graph: Graph, plugins: Mapping[str, object], paths: Mapping[str, KeyPath], positions: Positions,
+        names: Mapping[str, Mapping[str, str]],
+    ) -> None:  # fmt: skip
         self.plugins = plugins
         self.paths = paths
         self.positions = positions
         self.problems: list[Problem] = []
         self.headers: Mapping[str, Mapping[str, str]] = {}
         self.outputs: Mapping[str, Fields] = {}
-        self.conditions = {node.id: compile_expression(node.condition) for node in graph.nodes if node.condition}
+        self.names = names
+        self.conditions = {
+            node.id: compile_expression(node.condition, names=names.get(node.id))
+            for node in graph.nodes
+            if node.condition
+        }
 
     def node(self, node: Node, flows: list[Flow]) -> None:
         """Note what the rows that reach a node lack."""
@@ -69,10 +75,12 @@ class _Check:
             self._unproven(node, flows, schema.required_fields)
             plugin = self.plugins.get(node.id)
             if isinstance(plugin, Changes):
-                self._lacking(node, flows, sorted(plugin.fields_in()), (*path, "options"))
+                names = self.names.get(node.id, {})
+                needed = {names.get(field, field) for field in plugin.fields_in()}
+                self._lacking(node, flows, sorted(needed), (*path, "options"))
             if node.kind == "sink" or node.validate_input:
-                needed = [spec.name for spec in schema.fields if not spec.optional]
-                self._lacking(node, flows, needed, (*path, "options", "schema"))
+                declared = [spec.name for spec in schema.fields if not spec.optional]
+                self._lacking(node, flows, declared, (*path, "options", "schema"))
                 if schema.mode == "fixed":
                     self._unwanted(node, flows, schema)
 
@@ -83,10 +91,9 @@ class _Check:
         path = (*self.paths[node.id], "options", "schema")
         for name in dict.fromkeys(wanted):
             if name not in header:
-                called = next((field for field, original in header.items() if original == name), "")
-                words = f" (it is called {called!r} in rows)" if called else _letters(name, header)
+                words = otherwise(name, header)
                 message = f"every row of {node.id!r} will be refused: its header has no {name!r}{words}"
-                self._problem(path, message, "" if called or words else name, list(header))
+                self._problem(path, message, "" if words else name, list(header))
         if schema.mode == "fixed":
             for name in header:
                 if name not in known:
@@ -146,6 +153,12 @@ class _Check:
         self.problems.append(
             self.positions.problem(path, message, found=field, allowed=", ".join(has), suggestion=suggestion)
         )
+
+
+def otherwise(name: str, header: Mapping[str, str]) -> str:
+    """How a field that is in no header is there all the same, in brackets: renamed, or in other letters; else empty."""
+    called = next((field for field, original in header.items() if original == name), "")
+    return f" (it is called {called!r} in rows)" if called else _letters(name, header)
 
 
 def _letters(name: str, has: Iterable[str]) -> str:

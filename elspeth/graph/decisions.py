@@ -8,8 +8,8 @@ from elspeth.expressions import Expression, ExpressionError, compile_expression
 from elspeth.graph.labels import CONTINUE, FORK, route_label
 from elspeth.graph.model import DISCARD
 from elspeth.graph.order import circles
-from elspeth.graph.steps import Step
-from elspeth.graph.wiring import Wire, Wiring
+from elspeth.graph.steps import Step, exits_of
+from elspeth.graph.wiring import NO_BRANCHES, Wire, Wiring
 from elspeth.settings.model import Aggregation, Coalesce, Gate
 from elspeth.settings.problems import KeyPath, suggest
 
@@ -17,6 +17,7 @@ from elspeth.settings.problems import KeyPath, suggest
 def check_decisions(wiring: Wiring) -> None:
     """Note what is wrong with conditions and routes."""
     for step in wiring.steps:
+        _branches(wiring, step)
         if isinstance(step.section, Gate):
             _gate(wiring, step, step.section)
         elif isinstance(step.section, Aggregation) and step.section.trigger.condition is not None:
@@ -53,17 +54,29 @@ def _gate(wiring: Wiring, step: Step, gate: Gate) -> None:
             step.at("fork_to"), "no route of this gate forks", allowed=[f'"{label}": fork' for label in gate.routes]
         )
     if gate.on_success and CONTINUE not in gate.routes.values():
-        wiring.problem(step.at("on_success"), "no route of this gate continues", found=gate.on_success)
+        found = gate.on_success if isinstance(gate.on_success, str) else ", ".join(gate.on_success)
+        wiring.problem(step.at("on_success"), "no route of this gate continues", found=found)
     if gate.on_error and "error" in gate.routes:
         wiring.problem(step.at("routes", "error"), "a gate with on_error cannot have a route named error as well")
-    for place, branch in enumerate(gate.fork_to):
-        path = step.at("fork_to", place)
-        if branch in gate.fork_to[:place]:
+
+
+def _branches(wiring: Wiring, step: Step) -> None:
+    """What is wrong with the names of the places to which a copy each goes: `fork_to`, or a list of targets."""
+    exits = list(exits_of(step))
+    routes = {exit.route for exit in exits if exit.branch is None}
+    named = {exit.path: exit.branch for exit in exits if exit.branch is not None}  # several routes may fork alike
+    if isinstance(step.section, Gate):
+        named |= {step.at("fork_to", place): branch for place, branch in enumerate(step.section.fork_to)}
+    seen: set[tuple[KeyPath, str]] = set()
+    for path, branch in named.items():
+        if (path[:-1], branch) in seen:
             wiring.problem(path, "stands here twice", found=branch)
-        if branch in (CONTINUE, FORK, DISCARD, "error"):
+        seen.add((path[:-1], branch))
+        if branch in NO_BRANCHES:
             wiring.problem(path, "is a word with a meaning of its own and cannot be a branch", found=branch)
-        elif gate.routes.get(branch) not in (None, FORK):
-            wiring.problem(path, "is the name of a route of this gate as well", found=branch)
+        elif branch in routes:
+            what = "route of this gate" if step.kind == "gate" else "side output of this step"
+            wiring.problem(path, f"is the name of a {what} as well", found=branch)
 
 
 def check_circles(wiring: Wiring) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elspeth.graph.labels import CONTINUE
 from elspeth.graph.model import DISCARD, Graph, Node
@@ -19,11 +19,13 @@ class Flow:
     """What is known of the rows that come along one path.
 
     `certain` fields are in every row, `possible` are all that can be in one; None: any. `path` names the nodes passed.
+    `order` is that of the fields where it is known; then every row has these, and no others.
     """
 
     certain: frozenset[str]
     possible: frozenset[str] | None
     path: tuple[str, ...]
+    order: tuple[str, ...] | None = None
 
     def lacks(self, field: str) -> bool:
         """Whether no row on this path has the field."""
@@ -49,7 +51,7 @@ def arriving(
             flows = distinct(flows)
         found[node.id] = flows
         out = distinct(leaving(node, flows, plugins, headers))
-        aside = [Flow(flow.certain, flow.possible, (*flow.path, node.id)) for flow in flows]
+        aside = [replace(flow, path=(*flow.path, node.id)) for flow in flows]
         for label, targets in node.routes.items():
             # What leaves a transform by a side output is as it came.
             gives = aside if node.kind == "transform" and label != CONTINUE else out
@@ -63,7 +65,7 @@ def leaving(
     node: Node, flows: list[Flow], plugins: Mapping[str, object], headers: Mapping[str, Mapping[str, str]]
 ) -> list[Flow]:
     """What leaves a node, given what reaches it."""
-    flows = [Flow(flow.certain, flow.possible, (*flow.path, node.id)) for flow in flows]
+    flows = [replace(flow, path=(*flow.path, node.id)) for flow in flows]
     schema = schema_of(node)
     guaranteed = frozenset(schema.guaranteed_fields)
     if node.kind == "source":
@@ -73,7 +75,10 @@ def leaving(
         if header is not None:
             named |= frozenset(header)
             closed = named | guaranteed if closed is None else closed
-        return [Flow(named | guaranteed, closed, flow.path) for flow in flows]
+        order = None
+        if header is not None or schema.mode == "fixed":
+            order = tuple(dict.fromkeys((*(header or ()), *(spec.name for spec in schema.fields))))
+        return [_flow(named | guaranteed, closed, flow.path, order) for flow in flows]
     if node.kind == "coalesce":
         return [_merged(node, flows)] if flows else []
     if node.kind in ("gate", "sink"):
@@ -87,7 +92,10 @@ def _changed(plugin: Changes | None, flow: Flow, guaranteed: frozenset[str]) -> 
     possible = plugin.fields_possible(flow.possible) if plugin and flow.possible is not None else None
     if possible is not None:
         possible |= guaranteed
-    return Flow((certain or frozenset()) | guaranteed, possible, flow.path)
+    order = None
+    if plugin and flow.order is not None:
+        order = plugin.fields_order(flow.order) or tuple(name for name in flow.order if name in (certain or ()))
+    return _flow((certain or frozenset()) | guaranteed, possible, flow.path, order)
 
 
 def _merged(node: Node, flows: list[Flow]) -> Flow:
@@ -95,22 +103,29 @@ def _merged(node: Node, flows: list[Flow]) -> Flow:
     path = flows[0].path
     branches = frozenset(node.branches)
     if node.merge == "nested":
-        return Flow(branches if node.policy == "require_all" else frozenset(), branches, path)
+        return _flow(branches if node.policy == "require_all" else frozenset(), branches, path, tuple(node.branches))
     certain = frozenset.intersection(*(flow.certain for flow in flows))
     if node.merge == "union" and node.policy == "require_all" and len(flows) == len(branches):
         certain = frozenset().union(*(flow.certain for flow in flows))
     closed = [flow.possible for flow in flows if flow.possible is not None]
-    return Flow(certain, frozenset().union(*closed) if len(closed) == len(flows) else None, path)
+    order = flows[0].order if len({flow.order for flow in flows}) == 1 else None
+    return _flow(certain, frozenset().union(*closed) if len(closed) == len(flows) else None, path, order)
+
+
+def _flow(
+    certain: frozenset[str], possible: frozenset[str] | None, path: tuple[str, ...], order: tuple[str, ...] | None
+) -> Flow:
+    """What is known, with the order if every row has just these fields."""
+    fits = order is not None and certain == possible == frozenset(order)
+    return Flow(certain, possible, path, order if fits else None)
 
 
 def distinct(flows: list[Flow]) -> list[Flow]:
     """One flow for each kind of rows; beyond `MAX_FLOWS` one for all."""
-    kinds: dict[tuple[frozenset[str], frozenset[str] | None], Flow] = {}
-    for flow in flows:
-        kinds.setdefault((flow.certain, flow.possible), flow)
+    kinds = {(flow.certain, flow.possible, flow.order): flow for flow in reversed(flows)}
     if len(kinds) <= MAX_FLOWS:
-        return list(kinds.values())
-    return [Flow(frozenset.intersection(*(certain for certain, _ in kinds)), None, flows[0].path)]
+        return list(reversed(kinds.values()))
+    return [Flow(frozenset.intersection(*(certain for certain, *_ in kinds)), None, flows[0].path)]
 
 
 def schema_of(node: Node) -> RowSchema:

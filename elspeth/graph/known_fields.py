@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from elspeth.graph.flows import Flow, arriving, schema_of
+from elspeth.graph.flows import Flow, arriving
 from elspeth.graph.model import Graph, Node
 from elspeth.plugins.contract import ERROR_FIELDS, REFUSED
 
@@ -14,18 +14,15 @@ Headers = Mapping[str, Mapping[str, str]]
 def known_fields(graph: Graph, plugins: Mapping[str, object], headers: Headers) -> dict[str, tuple[str, ...]]:
     """The fields by sink; a sink is left out where rows of several shapes may come, or one whose order is unknown.
 
-    Known is the order of an input with a header, or with a fixed schema, as long as no step adds a field or takes one
-    away. Rows that were refused have the fields that tell why behind their own. `headers` maps sources to the header
-    that was found.
+    Known is the order of an input with a header, or with a fixed schema, and what becomes of it in steps that tell.
+    Rows that were refused have the fields that tell why behind their own. `headers` maps sources to the header that was
+    found.
     """
     flows = arriving(graph, plugins, headers)
-    orders = [order for node in graph.of_kind("source") if (order := _order(node, headers.get(node.id))) is not None]
     found: dict[str, tuple[str, ...]] = {}
     for sink in graph.of_kind("sink"):
-        shapes = {
-            flow.certain if flow.certain == flow.possible else None for flow in _ways(graph, sink, flows, headers)
-        }
-        own = next((order for order in orders if shapes == {frozenset(order)}), None)
+        orders = {flow.order for flow in _ways(graph, sink, flows, headers)}
+        own = orders.pop() if len(orders) == 1 else None
         if own is None:
             continue
         from_source = any(_refuses_into(node, sink) for node in graph.of_kind("source"))
@@ -62,8 +59,9 @@ def _ways(
             continue
         if node.kind == "source":
             header = headers.get(node.id)
-            names = frozenset(header or ())
-            ways.append(Flow(names, names if header is not None else None, (node.id,)))
+            order = tuple(header) if header is not None else None
+            names = frozenset(order or ())
+            ways.append(Flow(names, names if order is not None else None, (node.id,), order))
         elif node.kind == "sink":
             ways += _ways(graph, node, flows, headers, seen | {sink.id})
         else:
@@ -73,11 +71,3 @@ def _ways(
 
 def _refuses_into(node: Node, sink: Node) -> bool:
     return node.on_error is not None and node.on_error.node == sink.id
-
-
-def _order(source: Node, header: Mapping[str, str] | None) -> tuple[str, ...] | None:
-    """The fields of a source's rows in order: those of the input, then those that the schema fills in."""
-    schema = schema_of(source)
-    if header is None and schema.mode != "fixed":
-        return None
-    return tuple(dict.fromkeys((*(header or ()), *(field.name for field in schema.fields))))

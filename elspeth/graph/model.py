@@ -46,6 +46,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     pool_size: int = 1  # rows in flight at once in a slow transform
     validate_input: bool = False
     schema: dict[str, Any] | None = None  # normalised row schema (elspeth.schema), None: take what comes
+    types: dict[str, str] = {}  # of fields that come to the step, as far as they are known (elspeth.graph.types)
 
     # aggregations
     trigger_count: int | None = None
@@ -90,6 +91,10 @@ class Graph(msgspec.Struct, frozen=True):
             if node.id == node_id:
                 return node
         raise KeyError(node_id)
+
+    def types_at(self, node_id: str) -> dict[str, str]:
+        """The types of fields that come to the node, as far as they are known; none for what is no node."""
+        return next((node.types for node in self.nodes if node.id == node_id), {})
 
     def takes_refused(self, node_id: str) -> bool:
         """Whether rows that a source refused go to this sink, and others as well."""

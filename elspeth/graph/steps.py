@@ -36,8 +36,8 @@ class Step:
         return getattr(self.section, "input", None)
 
     @property
-    def on_success(self) -> str | None:
-        """Where the step says its normal way leads."""
+    def on_success(self) -> str | tuple[str, ...] | None:
+        """Where the step says its normal way leads: to one place, or to each of several."""
         return getattr(self.section, "on_success", None)
 
     def at(self, *keys: str | int) -> KeyPath:
@@ -47,7 +47,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """One way out as the settings ask for it. `target` None: to whatever comes next."""
+    """One way out as the settings ask for it. `target` None: to whatever comes next.
+
+    One of several that a row takes at once has a `branch`: the name that `fork_to` gives it, or its target's.
+    """
 
     step: Step
     route: str
@@ -102,19 +105,30 @@ def exits_of(step: Step) -> Iterable[Exit]:
     if step.kind == "sink":
         return
     if not isinstance(step.section, Gate):
-        yield Exit(step, CONTINUE, step.on_success, step.at("on_success"))
-        for name, target in side_outputs(step).items():
-            yield Exit(step, name, target, step.at("options", name))
+        yield from _fanned(step, CONTINUE, step.on_success, step.at("on_success"))
+        for name, aside in side_outputs(step).items():
+            yield Exit(step, name, aside, step.at("options", name))
         return
     for label, target in step.section.routes.items():
         if target == CONTINUE:
             path = step.at("on_success") if step.on_success else step.at("routes", label)
-            yield Exit(step, label, step.on_success, path)
+            yield from _fanned(step, label, step.on_success, path)
         elif target == FORK:
             for place, branch in enumerate(step.section.fork_to):
                 yield Exit(step, label, branch, step.at("fork_to", place), branch)
         else:
-            yield Exit(step, label, target, step.at("routes", label))
+            yield from _fanned(step, label, target, step.at("routes", label))
+
+
+def _fanned(step: Step, route: str, targets: str | tuple[str, ...] | None, path: KeyPath) -> Iterable[Exit]:
+    """The ways out under one route: to one place, or a copy of the row to each of several."""
+    if targets is None or isinstance(targets, str):
+        yield Exit(step, route, targets, path)
+    elif len(targets) == 1:
+        yield Exit(step, route, targets[0], (*path, 0))
+    else:
+        for place, target in enumerate(targets):
+            yield Exit(step, route, target, (*path, place), target)
 
 
 def side_outputs(step: Step) -> Mapping[str, str]:

@@ -12,6 +12,9 @@ from elspeth.settings.model import Settings
 from elspeth.settings.problems import KeyPath, Positions, Problem, suggest
 
 RESERVED = (CONTINUE, FORK, DISCARD)
+NO_BRANCHES = (*RESERVED, ERROR)
+"""Words that cannot be the name of a branch."""
+
 _LINE = ("transform", "aggregation", "gate")
 _ERROR_KEYS = {"source": "on_validation_failure", "sink": "on_write_failure"}
 
@@ -174,6 +177,8 @@ def _link(wiring: Wiring, exit: Exit, target: str) -> None:
 
 def _dangling(wiring: Wiring, exit: Exit, target: str) -> None:
     exist = [*wiring.settings.sinks, *wiring.consumers]
+    if exit.branch in NO_BRANCHES:
+        return  # which is said where branches are checked
     step = wiring.by_id.get(target)
     if exit.branch is not None:
         message = "nobody takes this branch: no coalesce lists it, no step has it as input, and no sink has its name"

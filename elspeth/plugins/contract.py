@@ -17,14 +17,22 @@ calls of the kind, `teardown`; a process can die at any point, so `teardown` may
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from elspeth.outputs import OutputInfo
+from elspeth.plugins.context import BatchFacts as BatchFacts
 from elspeth.plugins.context import Context as Context
+from elspeth.plugins.results import Made as Made
+from elspeth.plugins.results import SideOutput as SideOutput
+from elspeth.plugins.results import Unfit as Unfit
+from elspeth.plugins.row_errors import RowError as RowError
+from elspeth.plugins.row_errors import TransientError as TransientError
+from elspeth.schema.text_forms import TextForms
+from elspeth.schema.typed_text import TYPED_KINDS
 
 API_VERSION = 1
 """The version of this contract. It grows by one when something is taken away or changes its meaning.
@@ -48,22 +56,6 @@ Determinism = Literal["deterministic", "nondeterministic"]
 Delivery = Literal["exactly_once", "at_least_once"]
 
 
-class RowError(Exception):
-    """Raised by a transform, aggregation or sink: this row cannot be handled. The row follows its `on_error` route.
-
-    `reason` is a sentence for people; `details` are facts that JSON can hold.
-    """
-
-    def __init__(self, reason: str, **details: Any) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.details = details
-
-
-class TransientError(RowError):
-    """Like `RowError`, but trying again may help: the settings' `retry` section says how often and when."""
-
-
 @dataclass(frozen=True, slots=True)
 class Invalid:
     """A piece of input that is no row. A source yields it in place of the row.
@@ -83,12 +75,13 @@ class SourceInfo:
     """What a source can tell before it is read: size in bytes, the files behind it, header names as found.
 
     `headers` maps the identifier used in rows to the name as it stands in the input, in input order: a row has these
-    fields and no others. None where the input has no header.
+    fields and no others. None where the input has no header; `lacks_header` where it should have one, and is not empty.
     """
 
     size_bytes: int | None = None
     files: tuple[Path, ...] = ()
     headers: dict[str, str] | None = None
+    lacks_header: bool = False
 
 
 class PluginOptions(BaseModel):
@@ -146,6 +139,13 @@ class Source(Plugin):
         Called before `read(cursor)`, on the same object, so that a running hash can be kept.
         """
 
+    def forms(self) -> TextForms | None:
+        """How texts spell numbers, dates and truth values, where that is not the usual way.
+
+        Rows are yielded with the texts as they are: by `schema` and these forms Elspeth makes typed values of them.
+        """
+        return None
+
     def raw(self) -> str | None:
         """The piece of input that the row yielded last was made of, as it was read; None where nobody can tell.
 
@@ -174,6 +174,10 @@ class Source(Plugin):
         """
         return None
 
+    def field_of(self, name: str) -> str:
+        """What the field is called in rows that has this name in the input, as far as the options tell."""
+        return name
+
     def describe(self) -> SourceInfo:
         """Facts for the plan, the progress display and the artifact record. Raises `SettingsError` if unreadable."""
         return SourceInfo()
@@ -182,16 +186,34 @@ class Source(Plugin):
         """The line of the input, counted from 1, on which the row that came with this cursor begins, or None."""
         return None
 
+    def file(self, cursor: Cursor) -> str | None:
+        """The file in which the row that came with this cursor stands; None where the source reads one file or none."""
+        return None
+
     def offset(self, cursor: Cursor) -> int | None:
         """How many of `SourceInfo.size_bytes` lie before this cursor, for progress; None where nobody can tell."""
         return None
 
 
 class Changes(Plugin):
-    """What transforms and aggregations can tell about fields, so that `validate` finds a missing one before a run."""
+    """What transforms and aggregations can tell of fields and services, so that `validate` finds a missing one."""
+
+    def providers(self) -> Mapping[str, tuple[str, ...]]:
+        """The accounts of the settings' `providers` that are asked, each with the kinds it may be of (none: any)."""
+        return {}
 
     def fields_in(self) -> frozenset[str]:
         """The fields without which every row is refused."""
+        return frozenset()
+
+    def fields_wanted(self) -> frozenset[str]:
+        """The fields that this step is for, and does nothing about in a row that lacks them."""
+        return frozenset()
+
+    def fields_named(self) -> frozenset[str]:
+        """The fields that expressions of this step name. `Context.names` tells `setup` which of these are other names,
+        those that the input has for them, and what the fields are called in rows.
+        """
         return frozenset()
 
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
@@ -202,17 +224,30 @@ class Changes(Plugin):
         """The only fields that a result row can have if a row can have only `fields`; None: nobody can tell."""
         return self.fields_out(fields)
 
+    def fields_order(self, order: tuple[str, ...]) -> tuple[str, ...] | None:
+        """The fields of every result row in their order, if every row has these in this order; None: not told.
 
-@dataclass(frozen=True, slots=True)
-class SideOutput:
-    """Answered by a transform for a row that leaves it, unchanged, by the side output of this `name`.
+        An output of which no row came gets its header from it. What a plugin does not tell follows from `fields_out`,
+        where no field is added: then the fields stay where they were.
+        """
+        return None
 
-    `reason` (a sentence) and `details` (facts that JSON can hold) are recorded with the way it took.
-    """
+    def types_out(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """The types of fields of result rows, by name, if a row's fields have `types`; what is left out is unknown.
 
-    name: str
-    reason: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+        Types are those of schemas. A decimal, date or time is text in a row, so that only this tells what it is. A
+        plugin that says nothing leaves these as they were, in fields that there are afterwards.
+        """
+        fields = self.fields_out(frozenset(types))
+        there = types if fields is None else fields
+        return {name: kind for name, kind in types.items() if kind in TYPED_KINDS and name in there}
+
+    def check_types(self, types: Mapping[str, str]) -> Sequence[tuple[tuple[str | int, ...], str]]:
+        """What of the options can work with no row whose fields have `types`: the option's key, and a sentence.
+
+        Asked once before a run begins, in front of `check_references`.
+        """
+        return ()
 
 
 class Transform(Changes):
@@ -236,35 +271,21 @@ class Transform(Changes):
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A result row of an aggregation that knows which rows of the batch it was made of.
-
-    `of` holds their places in the batch, counted from 0, each once, at least one. The record links the result to
-    exactly these; a result returned as a plain row is linked to the batch as a whole.
-    """
-
-    row: Row
-    of: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Unfit:
-    """A row of a batch that an aggregation refuses alone. `index` is its place in the batch, counted from 0."""
-
-    index: int
-    error: RowError
-
-
 class Aggregation(Changes):
     """Is given the rows of a whole batch, in order. Keeps nothing between batches: Elspeth holds the buffer.
 
     `result_fields` may say what each field of the result rows means, for `elspeth plugins inspect`. `output_modes` are
-    those under which it can stand; in any other `validate` refuses it.
+    those under which it can stand; in any other `validate` refuses it. With `counts_batches` Elspeth counts the node's
+    batches and rows, through every death and resume, and says in `Context.batch` which batch this is.
     """
 
+    counts_batches: ClassVar[bool] = False
     result_fields: ClassVar[Mapping[str, str]] = {}
     output_modes: ClassVar[tuple[str, ...]] = ("transform", "passthrough")
+
+    def types_out(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """As for a transform; a plugin that says nothing makes new rows, of which nothing is known."""
+        return {}
 
     def process(self, rows: list[Row], ctx: Context) -> list[Row] | list[Made] | list[Row | Made] | list[Made | Unfit]:
         """Return the batch's result rows: any number, or one per input row with `output_mode: passthrough`.

@@ -46,6 +46,8 @@ BUILT_IN: dict[tuple[Kind, str], str] = {
     ("transform", "line_explode"): "elspeth.plugins.transforms.line_explode:LineExplode",
     ("transform", "filter"): "elspeth.plugins.transforms.filter:Filter",
     ("transform", "drop_fields"): "elspeth.plugins.transforms.drop_fields:DropFields",
+    ("transform", "llm"): "elspeth.plugins.transforms.llm:Llm",
+    ("transform", "http"): "elspeth.plugins.transforms.http:Http",
     ("transform", "lookup"): "elspeth.plugins.transforms.lookup:Lookup",
     ("transform", "deduplicate"): "elspeth.plugins.transforms.deduplicate:Deduplicate",
     ("aggregation", "batch_stats"): "elspeth.plugins.aggregations.batch_stats:BatchStats",
@@ -132,8 +134,8 @@ def available() -> list[PluginInfo]:
     ]
 
 
-def load_files(paths: Sequence[Path]) -> None:
-    """Load the plugin files that the settings name; a file that was loaded before is left alone.
+def load_files(paths: Sequence[Path], *, named_in: str = "`plugins` in the settings") -> None:
+    """Load these plugin files; one that was loaded before is left alone. `named_in` says where they were named.
 
     Raises `SettingsError` naming file and line if a file cannot be read or run, holds no plugin, or uses a taken name.
     """
@@ -143,7 +145,7 @@ def load_files(paths: Sequence[Path]) -> None:
         if module_name in sys.modules:
             continue
         try:
-            _register(path, list(_plugin_classes(_run_file(path, resolved, module_name))))
+            _register(path, list(_plugin_classes(_run_file(path, resolved, module_name, named_in))))
         except SettingsError:
             # A file that failed leaves nothing behind, so that a second try says the same.
             sys.modules.pop(module_name, None)
@@ -252,14 +254,14 @@ def _register(path: Path, classes: list[PluginClass]) -> None:
     _from_files.update(found)
 
 
-def _run_file(path: Path, resolved: Path, module_name: str) -> ModuleType:
+def _run_file(path: Path, resolved: Path, module_name: str, named_in: str) -> ModuleType:
     try:
         text = resolved.read_bytes()
     except OSError as error:
         raise SettingsError(
             f"The plugin file {path} cannot be read: {error.strerror}.",
             details=[f"looked for {resolved}"],
-            next_step="Correct `plugins` in the settings; paths are relative to the working directory.",
+            next_step=f"Correct {named_in}; paths are relative to the working directory.",
         ) from error
     module = ModuleType(module_name)
     module.__file__ = str(resolved)
@@ -354,9 +356,7 @@ def _package(entry: EntryPoint) -> str:
     return f"package {entry.dist.name} {entry.dist.version}" if entry.dist else f"entry point {entry.name}"
 
 
-_LANGUAGE_MODELS = ("llm", "azure_llm", "openrouter_llm", "azure_multi_query_llm", "openrouter_multi_query_llm")
 _NOT_YET: dict[tuple[Kind, str], str] = {
-    **{("transform", name): "asks a language model; this Elspeth asks no services yet" for name in _LANGUAGE_MODELS},
     ("sink", "database"): "writes into a database; this Elspeth writes files only",
 }
 """Plugins that files of this format name, and why there are none of that name."""

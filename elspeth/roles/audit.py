@@ -21,14 +21,15 @@ from elspeth.audit.chain.records import Record, Records
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.export.journal import Journal
 from elspeth.audit.fencing import require_not_taken_over, require_on_record
-from elspeth.audit.store.record_frames import RecordFrames, decode
+from elspeth.audit.store.record_frames import RecordFrames, decode, references
 from elspeth.audit.writer import AuditWriter
 from elspeth.canonical import JsonObject
 from elspeth.clock import utc_now
 from elspeth.coordinator import protocol as m
-from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition, read_checkpoint
+from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.errors import ElspethError, NoCheckpoint, SourceChanged, TakenOver
 from elspeth.outputs import sink_states
+from elspeth.payloads import PayloadStore
 from elspeth.roles.plan import decode_audit_plan
 from elspeth.roles.role import Role
 
@@ -55,6 +56,7 @@ class AuditRole(Role):
         self._over = False
         self._micro_batches: dict[int, list[RecordFrames]] = {}
         self._events: list[m.SupervisionEvent] = []
+        self._payloads = PayloadStore(Path(plan.payload_base))
         checkpoint = self._own()
         self._journal = Journal(Path(plan.journal), plan.run_id) if plan.journal else None
         if self._journal is not None:
@@ -81,12 +83,13 @@ class AuditRole(Role):
             else:
                 writer.begin_attempt(plan.run_id, plan.attempt - 1, begins.to_columns(), plan.records)
             crash_point("audit.after_begin")
-        _, row = writer.confirm(plan.run_id, plan.attempt)
-        if row is None:
+        writer.confirm(plan.run_id, plan.attempt)
+        checkpoint = writer.latest_checkpoint(plan.run_id)
+        if checkpoint is None:
             if plan.checkpoint is None:
                 raise NoCheckpoint(f"No checkpoint available: run {plan.run_id} has none")
             return structs.replace(plan.checkpoint, micro_batch=writer.last_micro_batch(plan.run_id, plan.attempt))
-        return read_checkpoint(row["message"], row["checkpoint_id"])
+        return checkpoint
 
     def _checkpoint(self, checkpoint: Checkpoint) -> Record:
         plan, rows = self._plan, checkpoint.row_count
@@ -142,6 +145,7 @@ class AuditRole(Role):
             self._require_whole(message.checkpoint)
             status = {"status": "completed", "completed_at": utc_now(), "failure": None}
             records["artifacts"] = self._artifacts(message.checkpoint)
+        self._payloads.sync_names(references(sent))
         self._write(records, status, sent)
         crash_point("audit.before_durable")
         self.send(m.Durable(upto))
@@ -159,7 +163,9 @@ class AuditRole(Role):
         for source, read in checkpoint.source_positions.items():
             path = self._plan.inputs.get(source)
             cursor = read.cursor
-            if path is None or not isinstance(cursor, list) or cursor[-1:] != [AT_END] or not Path(path).exists():
+            if path is None or source in self._plan.packed or not Path(path).exists():
+                continue
+            if not isinstance(cursor, list) or cursor[-1:] != [AT_END]:
                 continue
             more = Path(path).stat().st_size - int(cursor[0])
             if more > 0:
@@ -189,8 +195,7 @@ class AuditRole(Role):
         number = self._writer.commit(self._plan.run_id, self._plan.attempt, records, status, sent)
         self._events.clear()
         self._event_no = last_event
-        if self._journal is not None:
-            self._writer.write_journal(self._journal)
+        self._writer.write_journal(self._journal)
         return number
 
     def _mark(self, no: int) -> Record:
@@ -210,8 +215,12 @@ class AuditRole(Role):
         plan, now = self._plan, utc_now()
         found = []
         for source, read in checkpoint.source_positions.items():
-            if source in plan.inputs and read.proof:
-                found.append(("input", source, *_input(Path(plan.inputs[source]), read)))
+            if source in plan.sets:
+                found.append(("input", source, *plan.sets[source], read.proof))
+            elif source in plan.inputs and read.proof:
+                known = None if source in plan.packed else read
+                path, size, digest = _input(Path(plan.inputs[source]), known)
+                found.append(("input", source, "-" if source == plan.stdin else path, size, digest))
         for sink, state in sink_states(checkpoint.sink_positions).items():
             info = state.output
             if info.path is not None and info.size is not None and info.sha256 is not None:
@@ -222,10 +231,10 @@ class AuditRole(Role):
         ]
 
 
-def _input(path: Path, read: SourcePosition) -> tuple[str, int, str]:
+def _input(path: Path, read: SourcePosition | None) -> tuple[str, int, str]:
     """An input file as it is at the end of the run: the proof says it where the last row ends with the file."""
     size = path.stat().st_size
-    if size == read.offset and read.proof:
+    if read is not None and size == read.offset and read.proof:
         return str(path), size, read.proof
     with path.open("rb") as file:
         return str(path), size, hashlib.file_digest(file, "sha256").hexdigest()

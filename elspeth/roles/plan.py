@@ -7,9 +7,18 @@ from typing import Any
 import msgspec
 
 from elspeth.audit.store.starts import AttemptStart, RunStart
+from elspeth.calls.services import Services
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.execution.retry import RetryPolicy
 from elspeth.graph.model import Graph
+from elspeth.roles.flush_mark import Flushes
+
+
+class WorkerPlace(msgspec.Struct, frozen=True):
+    """A worker's place among those that share what the run may have in flight: number `number` (from 0) of so many."""
+
+    number: int = 0
+    workers: int = 1
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,8 +35,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     payload_base: str = "state/payloads"
     inline_limit: int = 65536
     headers: dict[str, str] = {}  # identifier -> name as found in the input
+    names: dict[str, dict[str, str]] = {}  # node -> names of the input in its expressions, and those of the fields
     fields: dict[str, tuple[str, ...]] = {}  # sink -> the fields of its rows, where they are known
     unlike: dict[str, tuple[str, ...]] = {}  # sink -> fields that only some of its rows have
+    inputs: dict[str, tuple[tuple[str, int, int], ...]] = {}  # source -> its files, where it reads many
     keeps_replaced: tuple[str, ...] = ()  # sinks that copy the file whose place they take
     secrets: dict[str, str] = {}  # each credential, and what stands for it in anything written
     references: dict[str, str] = {}  # path -> SHA-256 (hex): files that decide results, as the attempt began with them
@@ -35,6 +46,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     replace_outputs: bool = False  # a take-over from a process that still holds the outputs
     log_format: str = "text"
     log_level: str = "WARNING"
+    worker: WorkerPlace = WorkerPlace()
+    services: Services = Services()
+    flushes: Flushes | None = None  # of batches that may kill the whole run
 
 
 class AuditPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +69,12 @@ class AuditPlan(msgspec.Struct, frozen=True, kw_only=True):
     supersedes: tuple[tuple[str, int], ...] = ()  # unfinished runs that are given up for this one
     reason: str | None = None
     inputs: dict[str, str] = {}  # source -> path
+    stdin: str | None = None  # the source whose path is that of what was kept of standard input
+    sets: dict[str, tuple[str, int]] = {}  # source -> the path that stands for many files, and their bytes
+    packed: tuple[str, ...] = ()  # sources whose offsets do not count the bytes of the file as it lies there
     database_mode: int | None = None  # of a database that is created
     journal: str | None = None
+    payload_base: str = "state/payloads"
     working_directory: str = "."
     log_format: str = "text"
     log_level: str = "WARNING"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from actors.channel import FrameRefused
 from actors.child import Child
+from elspeth.calls.errors import RunStops
 from elspeth.concealment import Concealment
 from elspeth.coordinator import protocol
 from elspeth.coordinator.protocol import Failed, Message
@@ -49,12 +51,18 @@ class Role(Child):
             self.fail(error)
 
     def on_frame(self, parts: list[memoryview]) -> None:
+        self.guarded(lambda: self.take(protocol.decode(parts[0]), parts[1:]))
+
+    def guarded(self, act: Callable[[], None]) -> None:
+        """Act; what is raised is told to the main process, or ends this one, as the class says."""
         if self.failed:
             return
         try:
-            self.take(protocol.decode(parts[0]), parts[1:])
+            act()
         except ElspethError as error:
             self.fail(error)
+        except RunStops as stops:
+            self.fail(stops.error)
         except MemoryError:
             raise
         except Exception as error:

@@ -15,6 +15,7 @@ from elspeth.clock import utc_now
 from elspeth.coordinator.protocol import Flush, Flushed, RestoreSinks, SinksReady, TailCut, Write, Written
 from elspeth.execution import codec
 from elspeth.execution.codec import SinkItems
+from elspeth.execution.counts import Counts, numbers_of
 from elspeth.execution.executor import facts_text, with_error
 from elspeth.file_identity import require_apart
 from elspeth.graph.model import DISCARD, Node
@@ -58,6 +59,7 @@ class SinkRole(Role):
         self._other_files = plan.other_files
         self._nodes = _diverting_first(list(plan.graph.of_kind("sink")))
         self._outputs: dict[str, OpenOutput] = {}
+        self._counts, self._numbers = Counts(), numbers_of(plan.graph)
 
     def take(self, message: Any, bodies: list[memoryview]) -> None:
         if isinstance(message, Write):
@@ -73,7 +75,7 @@ class SinkRole(Role):
 
         Whether the run is still ours comes first: after a take-over, outputs that are locked or longer are no damage.
         """
-        self._factory.context("").prove()
+        self._factory.prove()
         plugins = {node.id: cast("Sink", self._factory.build(node)) for node in self._nodes}
         if not self._replace:
             for node_id, plugin in plugins.items():
@@ -98,6 +100,7 @@ class SinkRole(Role):
         records: Records = {"token_outcomes": [], "transform_errors": []}
         counts: dict[str, int] = {}
         outcomes: dict[str, int] = {}
+        self._counts.clear()
         for node in self._nodes:
             mine = items.get(node.id)
             if mine is None:
@@ -111,7 +114,9 @@ class SinkRole(Role):
             for output in self._outputs.values():
                 output.plugin.finish()
             crash_point("sink.after_finish")
-        self.send(Written(message.no, counts, outcomes), record_frames.encode(records))
+        self.send(
+            Written(message.no, counts, outcomes, self._counts.tally(self._numbers)), record_frames.encode(records)
+        )
         crash_point("sink.after_send")
 
     def _answers(self, output: OpenOutput, items: SinkItems, message: Write) -> Sequence[Answer]:
@@ -149,6 +154,7 @@ class SinkRole(Role):
                 refused.append((place, answer))
         taken = row_number - output.rows
         output.rows = row_number
+        self._counts.nodes[sink] = [taken + len(refused), 0, 0, 0]
         if refused:
             self._divert(output, items, refused, records, outcomes, micro_batch, now)
         return taken
@@ -159,6 +165,9 @@ class SinkRole(Role):
     ) -> None:  # fmt: skip
         node = output.node
         target = node.on_error.node if node.on_error else None
+        self._counts.nodes[node.id][1] += len(refused)
+        if node.on_error:
+            self._counts.leave(node.on_error.edge, len(refused))
         diverted = SinkItems([], [], [], [], [])
         for place, answer in refused:
             token = items.tokens[place]

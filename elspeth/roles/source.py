@@ -44,7 +44,8 @@ class Open:
             plugin.check(held.cursor, held.proof)
         self.rows: Iterator[tuple[Row | Invalid, Cursor]] = plugin.read(self.cursor)
         schema = RowSchema.from_dict(node.schema) if node.schema else None
-        self.read: Callable[[Row], Row] | None = compile_reader(schema) if schema else None
+        self.read: Callable[[Row], Row] | None = compile_reader(schema, plugin.forms()) if schema else None
+        self.file: str | None = None  # of the row read last
         self.proves = type(plugin).proof is not Source.proof
 
 
@@ -92,6 +93,7 @@ class SourceRole(Role):
         self._bad: dict[int, BadRow] = {}
         self._lines: list[int] = []
         self._split_points: list[SplitPoint] = []
+        self._files: list[tuple[int, str]] = []
         self._cursor: Cursor = None
         self._first_at = 0.0
 
@@ -134,6 +136,10 @@ class SourceRole(Role):
         line = source.plugin.line(cursor)
         if line is not None:
             self._lines.append(line)
+        file = source.plugin.file(cursor)
+        if file is not None and file != source.file:
+            source.file = file
+            self._files.append((self._row_index + place, file))
         if isinstance(item, Invalid):
             self._rows.append(None)
             self._bad[place] = BadRow(_line(item.raw), self.concealment.text(item.error), item.line, item.fields)
@@ -183,6 +189,7 @@ class SourceRole(Role):
             source.node.id,
             tuple(self._split_points),
             source.plugin.offset(self._cursor),
+            files=tuple(self._files),
         )
         crash_point("source.before_send")
         self.send(chunk, body)

@@ -9,15 +9,22 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from elspeth.schema.spec import FieldSpec, RowSchema
+from elspeth.schema.text_forms import TextForms
+from elspeth.schema.typed_text import TYPED_KINDS
 from elspeth.schema.values import FAILURES, Row, SchemaError, check_value, float_of, mismatches, presence, read_value
 
 
-def compile_reader(schema: RowSchema) -> Callable[[Row], Row]:
+def compile_reader(schema: RowSchema, forms: TextForms | None = None) -> Callable[[Row], Row]:
     """A function from a row as read (text or typed values) to a new row of typed values, in the row's own order.
 
     Missing optional fields are added at the end as None. The function raises `SchemaError`. In mode `observed` it
-    returns the very row it is given.
+    returns the very row it is given. `forms` say how texts are spelled. Raises `ValueError` where they do not fit.
     """
+    formed = forms.converters({spec.name: spec.type for spec in schema.fields}) if forms is not None else {}
+
+    def read(value: Any, spec: FieldSpec) -> Any:
+        return read_value(value, spec, formed.get(spec.name))
+
     body = []
     for i, spec in enumerate(schema.fields):
         body += [f"v = row.get(N{i})" if spec.optional else f"v = row[N{i}]"]
@@ -29,6 +36,8 @@ def compile_reader(schema: RowSchema) -> Callable[[Row], Row]:
             body += [pad + plain]
         elif kind == "str":
             body += [pad + "if v.__class__ is not str: raise ValueError", pad + plain]
+        elif kind in TYPED_KINDS or spec.name in formed:
+            body += [pad + f"out[N{i}] = read_value(v, S{i})"]
         else:
             convert = {
                 "int": "int(v) if v.isdigit() and v.isascii() else read_value(v, S{i})",
@@ -45,7 +54,7 @@ def compile_reader(schema: RowSchema) -> Callable[[Row], Row]:
     if not body:
         return lambda row: row
     first = "out = row.copy()" if schema.fields else "out = row"
-    return _compile(schema, [first, *body, "return out"], read_value)
+    return _compile(schema, [first, *body, "return out"], read if formed else read_value)
 
 
 def compile_checker(schema: RowSchema) -> Callable[[Row], None]:
@@ -58,6 +67,8 @@ def compile_checker(schema: RowSchema) -> Callable[[Row], None]:
             body += [f"if {test}: raise ValueError"]
         elif spec.type == "float":
             body += [f"if v.__class__ is not float or v - v != 0.0: check_value(v, S{i})"]
+        elif spec.type in TYPED_KINDS:
+            body += [f"check_value(v, S{i})"]
     body += [f"row[{name!r}]" for name in presence(schema)]
     if schema.mode == "fixed":
         optional = [i for i, spec in enumerate(schema.fields) if spec.optional]
@@ -71,7 +82,7 @@ def _compile(schema: RowSchema, body: list[str], value_of: Callable[[Any, FieldS
     lines = ["def function(row):", " try:", *("  " + line for line in body)]
     lines += [" except failures as error:", "  raise SchemaError(mismatches(row)) from error"]
     space: dict[str, Any] = {
-        "float_of": float_of, "read_value": read_value, "check_value": check_value, "SchemaError": SchemaError,
+        "float_of": float_of, "read_value": value_of, "check_value": check_value, "SchemaError": SchemaError,
         "failures": FAILURES, "mismatches": lambda row: mismatches(schema, row, value_of),
     }  # fmt: skip
     for i, spec in enumerate(schema.fields):

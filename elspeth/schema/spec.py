@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Mode = Literal["observed", "fixed", "flexible"]
-FieldType = Literal["int", "float", "str", "bool", "any"]
+FieldType = Literal["int", "float", "decimal", "str", "bool", "date", "datetime", "any"]
 
 _MODES: dict[str, Mode] = {
     "observed": "observed",
@@ -18,7 +18,7 @@ _MODES: dict[str, Mode] = {
     "flexible": "flexible",
     "free": "flexible",
 }
-_TYPES: tuple[FieldType, ...] = ("int", "float", "str", "bool", "any")
+_TYPES: tuple[FieldType, ...] = ("int", "float", "decimal", "str", "bool", "date", "datetime", "any")
 _KEYS = ("mode", "fields", "guaranteed_fields", "required_fields")
 
 
@@ -159,5 +159,8 @@ def _suggest(word: Any, allowed: Any) -> str:
 
 def show(value: Any) -> str:
     """A value as an error message shows it: its repr, at most 80 characters."""
-    text = repr(value[:80] if isinstance(value, str) else value)
+    try:
+        text = repr(value[:80] if isinstance(value, str) else value)
+    except ValueError:  # Python refuses to print whole numbers of very many digits
+        return f"a {type(value).__name__} of very many digits"
     return text if len(text) <= 80 else text[:77] + "..."

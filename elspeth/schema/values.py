@@ -9,9 +9,12 @@ How text becomes a value (surrounding white space is ignored for all types but s
     bool    true, false, yes, no, 1, 0 in any case
     str     stays as it is
     any     stays as it is
+    decimal, date, datetime
+            become the text that `typed_text` says: in a row they are text
 
-Values that are typed already (JSON) must have the type; an int is taken as a float where that loses nothing, and bool
-is never an int. An optional field that is missing, null or empty text becomes None.
+Values that are typed already (JSON) must have the type; an int is taken as a float where that loses nothing, or as a
+decimal, and bool is never an int. An optional field that is missing, null or empty text becomes None. Where the input
+has forms of its own (`text_forms`), text is brought into the usual form first.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from decimal import Decimal
 from typing import Any
 
 from elspeth.schema.spec import FieldSpec, RowSchema, show
+from elspeth.schema.typed_text import CANONICAL, decimal_text, too_long
 
 Row = dict[str, Any]
 
@@ -44,6 +48,10 @@ class SchemaError(ValueError):
     def __init__(self, mismatches: Sequence[Mismatch]) -> None:
         super().__init__("; ".join(map(str, mismatches)))
         self.mismatches = tuple(mismatches)
+
+
+class Unreadable(ValueError):
+    """A value is not of its type; says why."""
 
 
 def _int(text: str) -> int:
@@ -89,12 +97,17 @@ def _widen(value: int) -> float:
     return wide
 
 
-_FROM_TEXT: dict[str, Callable[[str], Any]] = {"int": _int, "float": float_of, "bool": _bool, "str": _str}
+_FROM_TEXT: dict[str, Callable[[str], Any]] = {
+    "int": _int, "float": float_of, "bool": _bool, "str": _str, **CANONICAL,
+}  # fmt: skip
 _CLASSES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 FAILURES = (KeyError, ValueError, OverflowError)
+_FINISHED = frozenset({"date", "datetime"})  # what a form makes of these is canonical
+Form = Callable[[str], Any]
+"""Makes text that is spelled in a way of its own one in the usual form, or the value itself."""
 
 
-def read_value(value: Any, spec: FieldSpec) -> Any:
+def read_value(value: Any, spec: FieldSpec, form: Form | None = None) -> Any:
     """The typed value: the one statement of the rules. Raises one of `FAILURES`."""
     if spec.optional and (value is None or value == ""):
         return None
@@ -103,20 +116,66 @@ def read_value(value: Any, spec: FieldSpec) -> Any:
     if value.__class__ is str:
         if spec.optional and spec.type != "str" and not value.strip():
             return None
-        return _FROM_TEXT[spec.type](value)
+        if form is None and spec.type not in CANONICAL:
+            return _FROM_TEXT[spec.type](value)
+        return _in_its_form(value, spec.type, form)
     return check_value(value, spec, widen=True)
 
 
+def _in_its_form(text: str, kind: str, form: Form | None) -> Any:
+    try:
+        usual = text if form is None else form(text)
+        if usual.__class__ is not str or (form is not None and kind in _FINISHED):
+            return usual
+    except ValueError as error:
+        raise Unreadable(error) from None
+    if kind not in CANONICAL:
+        return _FROM_TEXT[kind](usual)
+    try:
+        return _FROM_TEXT[kind](usual)
+    except ValueError as error:
+        raise Unreadable(error) from None
+
+
 def check_value(value: Any, spec: FieldSpec, *, widen: bool = False) -> Any:
-    """The value, if it has its field's type; `widen` makes an int for a float one. Raises one of `FAILURES`."""
+    """The value, if it has its field's type; `widen` makes an int for a float or decimal one.
+
+    Raises one of `FAILURES`.
+    """
     if spec.type == "any" or (value is None and spec.optional):
         return value
+    if spec.type in CANONICAL:
+        return _check_text(value, spec.type, widen=widen)
     if value.__class__ is int and spec.type == "float":
         wide = _widen(value)
         return wide if widen else value
     if value.__class__ is not _CLASSES[spec.type] or (value.__class__ is float and value - value != 0.0):
         raise ValueError
     return value
+
+
+def _check_text(value: Any, kind: str, *, widen: bool) -> Any:
+    if kind == "decimal" and value.__class__ is int:
+        text = _of_int(value)
+        return text if widen else value
+    if value.__class__ is float and kind == "decimal":
+        raise Unreadable("a float is not exact; a decimal is text or a whole number")
+    if value.__class__ is not str:
+        raise ValueError
+    try:
+        canonical = _FROM_TEXT[kind](value)
+    except ValueError as error:
+        raise Unreadable(error) from None
+    if canonical != value:
+        raise Unreadable(f"in a row it is written {show(canonical)}")
+    return value
+
+
+def _of_int(value: int) -> str:
+    try:
+        return decimal_text(str(value))  # Python itself refuses to print very long ones
+    except ValueError:
+        raise Unreadable(too_long(None)) from None
 
 
 def mismatches(schema: RowSchema, row: Row, value_of: Callable[[Any, FieldSpec], Any]) -> list[Mismatch]:
@@ -131,8 +190,9 @@ def mismatches(schema: RowSchema, row: Row, value_of: Callable[[Any, FieldSpec],
             continue
         try:
             value_of(row[spec.name], spec)
-        except FAILURES:
-            bad.append(Mismatch(spec.name, expected, show(row[spec.name])))
+        except FAILURES as error:
+            reason = f": {error}" if isinstance(error, Unreadable) else ""
+            bad.append(Mismatch(spec.name, expected, show(row[spec.name]) + reason))
     for name in presence(schema):
         if name not in row:
             bad.append(Mismatch(name, "any value", "no such field"))

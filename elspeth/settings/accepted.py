@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from elspeth.settings.check import keys_at
 from elspeth.settings.document import scalar
 from elspeth.settings.environment import Expanded
 from elspeth.settings.normalize import steps
-from elspeth.settings.problems import KeyPath, Positions, Problem, shown
+from elspeth.settings.problems import KeyPath, Positions, Problem, shown, suggest
 
 
 class Taken(NamedTuple):
@@ -61,14 +62,10 @@ _KEYS: dict[KeyPath, _Key] = {
     ("landscape", "dump_to_jsonl_include_payloads"): _Key(_SWITCH),
     ("landscape", "dump_to_jsonl_payload_base_path"): _Key(_TEXT),
     ("landscape", "export", "include_raw_error_rows"): _Key(_SWITCH, "an export holds what is on record"),
+    ("rate_limit", "persistence_path"): _Key(_TEXT, "limits are kept with the run"),
     ("checkpoint", "aggregation_boundaries"): _Key(_SWITCH, "open batches are in every checkpoint"),
 }
 _EXPORT_BOUNDS = re.compile(r"max_\w+|\w+_(?:limit|version)")
-_RATES: dict[str, _Key] = {
-    "enabled": _Key(_SWITCH),
-    "default_requests_per_minute": _Key(_WHOLE),
-    "persistence_path": _Key(_TEXT),
-}
 _SECRETS = "secrets"
 SIGNING = {"unsigned": False, "hmac_sha256": True}
 
@@ -80,12 +77,12 @@ def take_out(data: dict[str, Any], positions: Positions) -> Taken:
     _backend(data, positions, taken)
     _signing(data, positions, taken)
     _secrets(data, positions, taken)
-    _services(data, positions, taken)
+    _services(data)
     for path, key in [*_KEYS.items(), *_bounds(data)]:
         _take(data, path, key, positions, taken)
     for path, _ in steps(data):
         _take(data, (*path, "options", "schema", "audit_fields"), _Key(_NAMES), positions, taken)
-    _rates(data, positions, taken)
+    _telemetry(data, positions, taken)
     return taken
 
 
@@ -145,7 +142,8 @@ def _run_mode(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
     if mode != "live":
         data.pop("replay_from", None)
         taken.problems.append(positions.problem(
-            ("run_mode",), "a pipeline file runs live; to go through a recorded run again there is `elspeth replay`",
+            ("run_mode",), "a pipeline file runs live; a recorded run is decided again and compared by "
+            "`elspeth replay`, and its evidence is recomputed by `elspeth verify`",
             found=shown(mode), allowed="live",
         ))  # fmt: skip
 
@@ -188,30 +186,26 @@ def _secrets(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
         _note((_SECRETS,), "credentials come from variables of the environment anyway", positions, taken)
 
 
-def _services(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
+def _services(data: dict[str, Any]) -> None:
     """What belongs to plugins that there are not: the plugins themselves are refused where they are looked for."""
-    if data.pop("providers", None):
-        message = "configures language models; this Elspeth asks no services yet"
-        taken.problems.append(positions.problem(("providers",), message))
     for path, step in steps(data):
         if path[0] == "sinks" and step.get("plugin") == "database":
             step.pop("effect_ledger", None)
 
 
-def _rates(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
-    """The form of `rate_limit` and `telemetry`, which stay: it is said of the sections that they have no effect."""
-    rates = data.get("rate_limit")
-    if isinstance(rates, dict):
-        for name, key in _RATES.items():
-            if name in rates:
-                _fits(rates[name], key.form, ("rate_limit", name), positions, taken)
-        services = rates.get("services") or {}
-        for service, limits in services.items() if isinstance(services, dict) else [("", services)]:
-            path: KeyPath = ("rate_limit", "services", *([service] if service else []))
-            if not isinstance(limits, dict):
-                _fits(limits, _Form("a mapping (key: value)", lambda _: False), path, positions, taken)
-            elif "requests_per_minute" in limits:
-                _fits(limits["requests_per_minute"], _WHOLE, (*path, "requests_per_minute"), positions, taken)
+def _telemetry(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
+    """Keys of exporters that there are not go. One that is nearly one of ours stays, to be found wrong."""
     telemetry = data.get("telemetry")
-    if isinstance(telemetry, dict) and "enabled" in telemetry:
-        _fits(telemetry["enabled"], _SWITCH, ("telemetry", "enabled"), positions, taken)
+    if not isinstance(telemetry, dict):
+        return
+    for name in list(telemetry):
+        path: KeyPath = ("telemetry", name)
+        ours = keys_at(path[:1])
+        if name in ours:
+            continue
+        if guess := suggest(str(name), ours):
+            allowed = ", ".join(ours)
+            taken.problems.append(positions.problem(path, "unknown key", allowed=allowed, suggestion=guess))
+        else:
+            _note(path, "metrics and spans leave by prometheus and otlp", positions, taken)
+        del telemetry[name]

@@ -12,8 +12,9 @@ from pydantic_core import ErrorDetails
 from elspeth.settings import secrets
 from elspeth.settings.document import scalar
 from elspeth.settings.environment import Expanded
-from elspeth.settings.model import Section, Settings
+from elspeth.settings.model import Settings
 from elspeth.settings.problems import KeyPath, Positions, Problem, dotted, shown, suggest
+from elspeth.settings.section import Section
 
 _ALLOWED = {
     "int_type": "a whole number",

@@ -13,13 +13,13 @@ from elspeth.settings.check import at, check
 from elspeth.settings.document import scalar
 from elspeth.settings.problems import KeyPath, Positions, SettingsProblems, dotted, suggest
 
-CHANGEABLE = ("concurrency", "supervisor", "checkpoint", "retry", "rate_limit")
+CHANGEABLE = ("concurrency", "supervisor", "checkpoint", "retry", "rate_limit", "budget", "telemetry")
 """Sections that say how a run is driven; none of them can change what it writes."""
 
 SECRETS = "secrets"
 """The key under which a stored document lists its credentials: path, reference, fingerprint."""
 
-_WITHOUT_EFFECT_ON_RESULTS = (*CHANGEABLE, "telemetry", "payload_store", "name", "description", SECRETS,
+_WITHOUT_EFFECT_ON_RESULTS = (*CHANGEABLE, "payload_store", "name", "description", SECRETS,
                                effective.FORMAT)  # fmt: skip
 
 
@@ -115,7 +115,9 @@ def apply_set(document: dict[str, Any], assignments: Sequence[str]) -> dict[str,
             )
         holder = result.setdefault(section, {})
         for part in path[1:-1]:
-            if not isinstance(holder.setdefault(part, {}), dict):
+            if holder.get(part) is None:
+                holder[part] = {}
+            if not isinstance(holder[part], dict):
                 raise SettingsError(f"--set {name}: {part} holds no further keys")
             holder = holder[part]
         holder[path[-1]] = scalar(text)

@@ -22,6 +22,10 @@ PRESENT_FORMAT = 2
 
 SECTIONS_SINCE: dict[str, Any] = {
     "landscape": {"mode": None, "export": {"signing_secret_ref": None, "record_type": False}},
+    "providers": {},
+    "rate_limit": {"enabled": True, "default_requests_per_minute": None, "services": {}},
+    "telemetry": {"enabled": True, "prometheus": None, "otlp": None},
+    "budget": {"max_cost": None, "currency": None, "max_calls": None, "warn_at": 0.8},
 }
 """Options that came after version 0.1.0, each with the value that means what 0.1.0 did; shaped like its `SECTIONS`.
 Whoever adds an option adds it here: a test asks for it."""
@@ -29,7 +33,18 @@ Whoever adds an option adds it here: a test asks for it."""
 STEPS_SINCE: dict[str, dict[str, Any]] = {"sinks": {"error_fields": False}}
 """The same for steps, by section, shaped like `STEPS`."""
 
-OPTIONS_SINCE: dict[str, dict[str, Any]] = {}
+_SPELLING = {"dates": {}, "decimal_comma": False, "thousands_separator": None, "true_values": [], "false_values": []}
+_PACKED = {"compression": "none", "max_expansion": 100, "file_field": None}
+_LENIENT = {"initial_space": False, "escapechar": None, "comment": None, "line_end": "lf", "ragged": "refuse"}
+OPTIONS_SINCE: dict[str, dict[str, Any]] = {
+    "source json": {**_SPELLING, **_PACKED},
+    "source text": {**_SPELLING, **_PACKED, "skip_footer": 0},
+    "source csv": {**_SPELLING, **_PACKED, **_LENIENT, "on_drift": "refuse", "skip_footer": 0},
+    **{f"sink {name}": {"compression": "none"} for name in ("json", "text")},
+    "sink csv": {"compression": "none", "quoting": "minimal", "null_as": "", "escape_formulas": False},
+    # Runs from before these hold `lines_per_page`: their reports have pages, to which these mean nothing.
+    "aggregation report_assemble": {"output_field": "report_body", "format": "plain_text", "join_with": "\n"},
+}
 """The same for options of built-in plugins, by kind and name, shaped like `OPTIONS`."""
 
 OPTIONS_WITH_FORMAT_2: dict[str, dict[str, Any]] = {
@@ -71,6 +86,8 @@ def as_stored(document: Mapping[str, Any]) -> dict[str, Any]:
             next_step="use the newer Elspeth that started the run; `elspeth status RUN_ID` names it",
         )
     result = copy.deepcopy({key: value for key, value in document.items() if key != FORMAT})
+    if "providers" not in result:  # no service was asked: whatever limits stood there held for nothing
+        result.pop("rate_limit", None)
     if found == 1:
         result = _with(result, defaults_0_1_0.SECTIONS, defaults_0_1_0.STEPS, defaults_0_1_0.OPTIONS)
         result = _with(result, {}, {}, OPTIONS_WITH_FORMAT_2)

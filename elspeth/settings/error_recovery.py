@@ -16,7 +16,7 @@ _ROUNDS = 4  # a key that is renamed may turn out to hold further errors
 
 _APART_FROM_THE_WIRING = frozenset({
     "name", "description", "landscape", "checkpoint", "concurrency", "supervisor", "retry", "payload_store",
-    "rate_limit", "telemetry", "plugins",
+    "providers", "rate_limit", "budget", "telemetry", "plugins",
 })  # fmt: skip
 _STEP_KEYS_APART = frozenset({
     "options", "required_fields", "guaranteed_fields", "validate_input", "pool_size", "trigger", "output_mode",
@@ -51,11 +51,11 @@ def _mended(data: dict[str, Any], error: ErrorDetails, lines: dict[KeyPath, int]
     if error["type"] == "extra_forbidden":
         _rename(at(data, path[:-1]), path, lines)
         return True
+    if error["type"] == "settings":
+        path = (*path, error["ctx"]["key"])
     if path[0] in _APART_FROM_THE_WIRING:
         data.pop(str(path[0]), None)
         return True
-    if error["type"] == "settings":
-        path = (*path, error["ctx"]["key"])
     depth = 1 if path[0] == "source" else 2
     if len(path) <= depth or path[depth] not in _STEP_KEYS_APART:
         return False

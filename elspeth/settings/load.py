@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from elspeth.concealment import Concealment
 from elspeth.errors import SettingsError
-from elspeth.settings import accepted, effective, environment, file, normalize, secrets
+from elspeth.settings import (
+    accepted,
+    effective,
+    environment,
+    file,
+    language_models,
+    normalize,
+    secrets,
+    service_warnings,
+)
 from elspeth.settings.check import at, check, plain
 from elspeth.settings.compare import SECRETS, apply_set
 from elspeth.settings.document import parse, scalar, storable
@@ -24,6 +35,7 @@ from elspeth.settings.problems import KeyPath, Positions, Problem, SettingsProbl
 STORED = "stored settings"
 
 _TRUE = ("true", "1", "yes")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,7 @@ def load(
             work.problems.append(Problem(f"--set {key}", None, "", "has no value", allowed="SECTION.KEY=VALUE"))
             continue
         work.override(data, Override(f"--set {key}", tuple(key.strip().split(".")), value))
+    work.problems += language_models.rewrite(data, work.positions, work.lines)
     taken = accepted.take_out(data, work.positions)
     work.problems += taken.problems
     work.warnings += taken.warnings
@@ -146,6 +159,25 @@ def load_stored(
                                          "another one than when the run started", found=reference))  # fmt: skip
     # What is compared and hashed is the document as it was stored, not what is filled into it.
     return replace(work.finish(stored, None, found, known), document=document)
+
+
+def stored_variables(settings_json: str) -> tuple[str, ...]:
+    """The variables of the environment from which `load_stored` takes the credentials of these settings."""
+    found = []
+    for entry in json.loads(settings_json).get(SECRETS, []):
+        if secrets.REDACTED in entry["reference"]:
+            found.append(variable_for(tuple(entry["path"])))
+        found += _VARIABLE.findall(entry["reference"])
+    return tuple(found)
+
+
+def credential_variables(path: Path) -> tuple[str, ...]:
+    """The variables of a settings file that are named as credentials are, as far as the file can be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ()  # whoever loads it says why
+    return tuple(name for name in _VARIABLE.findall(text) if secrets.is_credential(name))
 
 
 class _Work:
@@ -282,9 +314,10 @@ class _Work:
             (self.warnings if allowed else self.problems).append(problem)
 
     def _warn(self, settings: Settings) -> None:
-        for section in ("rate_limit", "telemetry"):
-            if getattr(settings, section):
-                self.warnings.append(self.positions.problem((section,), "has no effect yet"))
+        self.warnings += service_warnings.warnings(settings, self.positions)
+        if settings.telemetry.otlp is not None and find_spec("opentelemetry") is None:
+            what = "spans need the extra otlp: pip install 'elspeth[otlp]'; without it a run says so and goes on"
+            self.warnings.append(self.positions.problem(("telemetry", "otlp"), what))
         if not settings.checkpoint.enabled:
             what = "without checkpoints a run cannot be resumed"
             self.warnings.append(self.positions.problem(("checkpoint", "enabled"), what))

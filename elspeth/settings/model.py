@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-Name = Annotated[str, StringConstraints(pattern=r"^\w[\w\-]{0,63}$")]
-"""Names of steps, sinks, sources and branches: they become part of ids, so letters, digits, `_` and `-` only."""
-
-Text = Annotated[str, StringConstraints(min_length=1)]
-Whole = Annotated[int, Field(ge=1, le=2**31)]
-Seconds = Annotated[float, Field(gt=0, le=10**9)]
-Options = Annotated[dict[str, Any], Field(default_factory=dict)]
+from elspeth.settings.section import Name, Options, Seconds, Section, Text, Ways, Whole, several, wrong
+from elspeth.settings.services import Budget, Provider, RateLimit
+from elspeth.settings.telemetry import Telemetry
 
 
 def _names_as_mapping(value: object) -> object:
@@ -30,25 +25,6 @@ def _names_as_mapping(value: object) -> object:
 def _names_as_list(value: object) -> object:
     # Queues may be described (`queues: {inbound: {description: ...}}`); only their names matter.
     return list(value) if isinstance(value, dict) else value
-
-
-def wrong(message: str, *, key: str = "", found: str = "", allowed: str = "") -> PydanticCustomError:
-    """An error about a whole section; `key` names the key of that section at which it shows."""
-    # The message is no template: braces in it would be read as fields.
-    context = {"message": message, "key": key, "found": found, "allowed": allowed}
-    return PydanticCustomError("settings", "settings", context)
-
-
-def several(found: list[PydanticCustomError]) -> PydanticCustomError:
-    """All of these errors of `wrong` about one section, as the one that a validator may raise."""
-    first, *others = (error.context or {} for error in found)
-    return PydanticCustomError("settings", "settings", {**first, "others": others})
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, types are not guessed, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class StepSection(Section):
@@ -68,17 +44,17 @@ class Source(StepSection):
 
     plugin: Text
     name: Name | None = None
-    on_success: Text | None = None
+    on_success: Ways | None = None
     on_validation_failure: Text | None = None
 
 
 class Transform(StepSection):
-    """A step that changes rows. `pool_size` is the number of rows in flight at once in a slow one."""
+    """A step that changes rows. `pool_size` is the number of rows that a slow one may have in flight in the run."""
 
     plugin: Text
     name: Name | None = None
     input: Text | None = None
-    on_success: Text | None = None
+    on_success: Ways | None = None
     on_error: Text | None = None
     pool_size: int = Field(default=1, ge=1, le=1024)
 
@@ -88,10 +64,10 @@ class Gate(Section):
 
     name: Name
     condition: Text
-    routes: dict[str, Text]
+    routes: dict[str, Ways]
     fork_to: tuple[Name, ...] = Field(default=(), strict=False)
     input: Text | None = None
-    on_success: Text | None = None
+    on_success: Ways | None = None
     on_error: Text | None = None
 
 
@@ -112,7 +88,7 @@ class Aggregation(StepSection):
     output_mode: Literal["transform", "passthrough"] = "transform"
     expected_output_count: Annotated[int, Field(ge=0)] | None = None
     input: Text | None = None
-    on_success: Text | None = None
+    on_success: Ways | None = None
     on_error: Text | None = None
 
 
@@ -127,7 +103,7 @@ class Coalesce(Section):
     merge: Literal["union", "nested", "select"] = "union"
     union_collision_policy: Literal["last_wins", "first_wins", "fail"] = "last_wins"
     select_branch: str | None = None
-    on_success: Text | None = None
+    on_success: Ways | None = None
     on_error: Text | None = None
 
     @model_validator(mode="after")
@@ -270,9 +246,23 @@ class Settings(Section):
     supervisor: Supervisor = Supervisor()
     retry: Retry = Retry()
     payload_store: PayloadStore = PayloadStore()
-    rate_limit: Options
-    telemetry: Options
+    providers: dict[Name, Provider] = Field(default_factory=dict)
+    rate_limit: RateLimit = RateLimit()
+    budget: Budget = Budget()
+    telemetry: Telemetry = Telemetry()
     plugins: tuple[Text, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _limits_belong_to_providers(self) -> Settings:
+        for name in self.rate_limit.__pydantic_extra__ or {}:
+            if name not in self.providers:
+                raise wrong(
+                    f"there is no provider {name!r} that this could be the limit of",
+                    key="rate_limit",
+                    found=name,
+                    allowed=", ".join(self.providers) or "names in `providers`",
+                )
+        return self
 
     def named_sources(self) -> Mapping[str, Source]:
         """All sources by name, in the order in which their rows are taken; a single `source` is named `source`."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from elspeth.settings.check import keys_at
+from elspeth.settings.document import scalar
 from elspeth.settings.normalize import canonical
 from elspeth.settings.problems import KeyPath
 
@@ -22,6 +24,13 @@ class Override:
     keys: tuple[str, ...]
     text: str
     variable: str | None = None
+
+
+def as_text(value: object) -> str:
+    """A value as `--set` has to be given it, so that a text stays a text and a number a number."""
+    if not isinstance(value, str):
+        return json.dumps(value, default=str)
+    return value if scalar(value) == value and value[:1] not in ("'", '"') else json.dumps(value, ensure_ascii=False)
 
 
 def in_environment(environ: Mapping[str, str]) -> list[Override]:

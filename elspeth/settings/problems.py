@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,7 +54,7 @@ class SettingsProblems(SettingsError):
         super().__init__(
             f"The settings cannot be used: {count} in {where}",
             details=[str(problem) for problem in self.problems],
-            next_step=next_step or "Mend what is listed, then check with: elspeth validate --settings FILE",
+            next_step=next_step or _check(self.problems),
         )
 
     def __str__(self) -> str:
@@ -64,6 +65,12 @@ class SettingsProblems(SettingsError):
         value = SettingsError.to_value(self)
         value["kind"] = SettingsError.__name__
         return value
+
+
+def _check(problems: Iterable[Problem]) -> str:
+    """The command that checks the file again: the first one of which a line is named, if there is one."""
+    file = next((problem.file for problem in problems if problem.line is not None), "FILE")
+    return f"mend what is listed, then check with: elspeth validate --settings {shlex.quote(file)}"
 
 
 def _place(problem: Problem) -> tuple[bool, int]:

@@ -37,7 +37,7 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 # Below these keys stand names of fields, which may well be called `password`.
 _FIELD_NAMES = frozenset({"mapping", "fields", "columns", "schema", "conversions", "routes", "branches"})
-_SECRET_SECTIONS = ("landscape", "telemetry", "rate_limit")
+_SECRET_SECTIONS = ("landscape", "telemetry", "rate_limit", "providers")
 
 _URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,30}://[^\s/?#:@]*:(?P<secret>[^\s/?#]*)@")
 _URL_QUERY = re.compile(r"[?&;](?P<name>[A-Za-z][\w\-]*)=(?P<secret>[^\s&#;]+)")
@@ -78,7 +78,7 @@ def find(document: Mapping[str, Any]) -> list[Secret]:
     found: list[Secret] = []
     for path, value in _places(document):
         for at, name, leaf in _leaves(path, "", value, named=False):
-            secret = _named(at, leaf) if name else _inside(at, leaf)
+            secret = _named(at, leaf) if name or _is_header(at, leaf) else _inside(at, leaf)
             if secret is not None:
                 found.append(secret)
     return found
@@ -140,13 +140,19 @@ def _leaves(path: KeyPath, name: str, value: Any, *, named: bool) -> Iterator[tu
             return
         for key, item in value.items():
             # A sink's `headers` map fields to titles; only names that HTTP uses are credentials there.
-            http_only = name.lower() == "headers" and "-" not in key and key.lower() not in ("authorization", "cookie")
+            titles = name.lower() == "headers" and path[0] != "providers"
+            http_only = titles and "-" not in key and key.lower() not in ("authorization", "cookie")
             yield from _leaves((*path, key), key, item, named=is_credential(key) and not http_only)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _leaves((*path, index), name, item, named=named)
     elif isinstance(value, str) or (named and isinstance(value, (int, float)) and not isinstance(value, bool)):
         yield path, named, value
+
+
+def _is_header(path: KeyPath, value: Any) -> bool:
+    """Whether a header of a service gets its value from a variable: whatever it is called, that proves who asks."""
+    return path[0] == "providers" and path[-2:-1] == ("headers",) and isinstance(value, Expanded)
 
 
 def _named(path: KeyPath, value: Any) -> Secret | None:

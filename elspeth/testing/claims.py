@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from elspeth.plugins.contract import API_VERSION, Context, Plugin, PluginOptions
+from elspeth.plugins.contract import API_VERSION, BatchFacts, Context, Plugin, PluginOptions
 
 AnyPlugin = TypeVar("AnyPlugin", bound=Plugin)
 
@@ -33,6 +33,7 @@ def context_of(plugin: Plugin, row: int = 0) -> Context:
         node_id=plugin.name,
         token_id=f"kit00000-{row:09d}",
         now="2026-01-01T00:00:00.000Z",
+        batch=BatchFacts(number=row + 1, rows_before=row),
     )
 
 

@@ -16,7 +16,9 @@ from elspeth.execution.ingest import Ingest
 from elspeth.execution.recorder import Recorder
 from elspeth.execution.retry import RetryPolicy
 from elspeth.execution.stage_runner import StageRunner, run_items
-from elspeth.plugins.contract import Context, Invalid, Plugin, Row, Source
+from elspeth.graph.field_names import field_names
+from elspeth.plugins import registry
+from elspeth.plugins.contract import Context, Invalid, Plugin, Row, RowError, Source, TransientError
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.schema import RowSchema, SchemaError, compile_reader
 from elspeth.testing.recorded import Recorded
@@ -42,15 +44,28 @@ class Finished:
     records: Records
 
 
-def run_in_process(settings: Path, *, chunk_rows: int = 1000) -> Finished:
+def run_in_process(settings: Path, *, chunk_rows: int = 1000, raising: bool = False) -> Finished:
     """Run a pipeline to its end here and now, so that breakpoints in its plugins work.
 
     Sources are read, and every step is taken by the code that takes it in a real run. Rows that arrive at sinks are
     returned, not written: no output file, no database and no state is touched. An exception out of a plugin is its
-    row's failure, as in a real run; `records["transform_errors"]` says why. Time-outs never fire. `chunk_rows` says how
-    many rows go through a step before the next step sees them. Raises `SettingsProblems` for settings that are wrong.
+    row's failure, as in a real run; `records["transform_errors"]` says why. With `raising` it is raised here instead,
+    with its own traceback, unless it is one by which plugins speak (`RowError`, `TransientError`). Time-outs never
+    fire. `chunk_rows` says how many rows go through a step before the next step sees them. Raises `SettingsProblems`
+    for settings that are wrong.
     """
-    pipeline = load_pipeline(settings)
+    with registry.apart():  # a file that was changed is loaded again, and another pipeline's plugin may have its name
+        pipeline = load_pipeline(settings)
+        if raising:
+            for node in pipeline.graph.of_kind("transform", "aggregation"):
+                _let_through(pipeline.plugins[node.id])
+        try:
+            return _run(pipeline, chunk_rows)
+        except _Unexpected as unexpected:
+            raise unexpected.error from unexpected.error.__cause__
+
+
+def _run(pipeline: Pipeline, chunk_rows: int) -> Finished:
     run = InProcess(pipeline)
     for rows in read(pipeline, chunk_rows):
         run.feed(rows)
@@ -60,12 +75,34 @@ def run_in_process(settings: Path, *, chunk_rows: int = 1000) -> Finished:
     return run.finished
 
 
+class _Unexpected(BaseException):
+    """Carries what a plugin raised past those who would take it for its row's failure."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _let_through(plugin: Any) -> None:
+    process = plugin.process
+
+    def raising(*arguments: Any) -> Any:
+        try:
+            return process(*arguments)
+        except (RowError, TransientError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it goes to whoever called
+            raise _Unexpected(error) from None
+
+    plugin.process = raising
+
+
 def read(pipeline: Pipeline, chunk_rows: int) -> Iterator[codec.RowBatch]:
     """All rows of all sources, in order, held to their schemas, in chunks."""
     index = 0
     for node in pipeline.graph.of_kind("source"):
-        typed = compile_reader(RowSchema.from_dict(node.schema)) if node.schema else None
         source = cast("Source", pipeline.plugins[node.id])
+        typed = compile_reader(RowSchema.from_dict(node.schema), source.forms()) if node.schema else None
         chunk = codec.RowBatch(node.id, index, utc_now(), [], {}, None)
         for item, cursor in source.read(None):
             place, line = len(chunk.rows), source.line(cursor)
@@ -114,8 +151,17 @@ class InProcess:
         self._build({})
 
     def _context(self, node_id: str) -> Context:
-        state = Path(self._pipeline.settings.payload_store.base_path).parent
-        return Context(self._run_id, node_id, state_directory=state, headers=self._pipeline.headers)
+        pipeline = self._pipeline
+        state = Path(pipeline.settings.payload_store.base_path).parent
+        names = field_names(pipeline.graph, pipeline.plugins, pipeline.headers_by_source())
+        return Context(
+            self._run_id,
+            node_id,
+            state_directory=state,
+            headers=pipeline.headers,
+            types=pipeline.graph.node(node_id).types,
+            names=names.get(node_id, {}),
+        )
 
     def _build(self, states: dict[str, Any]) -> None:
         graph = self._pipeline.graph
@@ -171,9 +217,7 @@ class InProcess:
     def _collect(self, stage: int) -> bytes:
         """Take what a stage has recorded and what leaves it, encoded as between processes."""
         recorder = self._recorders[stage]
-        records = {
-            table: part.records for table, part in record_frames.decode(record_frames.encode(recorder.records)).items()
-        }
+        records = record_frames.records_in(record_frames.encode(recorder.records))
         self.archive.add(records)
         for _, token, outcome, terminal, _, _, _, error, _ in records.get("token_outcomes", ()):
             if terminal:

@@ -147,7 +147,15 @@ def _check_fields(plugin: Changes, given: list[Row], outcome: _Outcome) -> None:
     if lacking:
         fail(plugin, "says in `fields_in` what it cannot do without", f"it took a row that lacks {sorted(lacking)}")
     promised, allowed = plugin.fields_out(certain), plugin.fields_possible(possible)
+    orders = {tuple(row) for row in given}
+    order = plugin.fields_order(orders.pop()) if len(orders) == 1 else None
     for row in value if isinstance(value, list) else [value]:
+        if order is not None and tuple(row) != order:
+            fail(
+                plugin,
+                "must give the fields in the order that `fields_order` tells",
+                f"{shown(row)} has not {', '.join(order)}",
+            )
         if promised is not None and promised - row.keys():
             fail(
                 plugin,

@@ -21,6 +21,9 @@ import orjson
 
 from elspeth.audit.chain import digests
 from elspeth.audit.chain.layouts import NEWEST
+from elspeth.audit.mapping.names import Names
+from elspeth.audit.mapping.pack import packed
+from elspeth.audit.mapping.stored_frames import stored_frame, stored_records
 from elspeth.audit.store import database, schema
 from elspeth.audit.store.commit_records import PreparedCommit
 from elspeth.clock import utc_now
@@ -35,6 +38,12 @@ class Audit:
     def __init__(self, path: Path) -> None:
         self.connection = database.open_writer(path)
         schema.create(self.connection)
+        needed = [column[1] for column in self.connection.execute("PRAGMA table_info(runs)") if column[3]]
+        self.connection.execute(  # records are those of a run that there is
+            f"INSERT INTO runs ({', '.join(needed)}) VALUES ({', '.join('?' * len(needed))})",
+            [RUN if column == "run_id" else 0 for column in needed],
+        )
+        self.names = Names(self.connection, RUN)
         self.number, self.head = 0, digests.GENESIS
         self.clear()
 
@@ -47,9 +56,13 @@ class Audit:
     def commit(self) -> None:
         """One transaction with everything since the last."""
         made = [digests.digest_table(name, rows) for name, rows in self.records.items() if rows]
-        batch = PreparedCommit(RUN, {name: rows for name, rows in self.records.items() if rows}, made)
+        batch = PreparedCommit(RUN, {}, {}, made)
         self.connection.execute("BEGIN IMMEDIATE")
-        for table, records in batch.records.items():
+        stored = {
+            table: stored_records(table, stored_frame(table, records), self.names.numbers)
+            for table, records in packed(self.records).items()
+        }
+        for table, records in {"checkpoints": self.records["checkpoints"], **stored}.items():
             self.connection.executemany(batch.insert(table), [(self.number, *record) for record in records])
         at = utc_now()
         digest = digests.digest_commit(self.head, RUN, 1, self.number, at, batch.digests)
@@ -87,7 +100,7 @@ class Output:
     def __init__(self, path: Path) -> None:
         self.file = path.open("wb")
         self.text = io.StringIO()
-        self.writer = csv.writer(self.text, lineterminator="\n")
+        self.writer = csv.writer(self.text, lineterminator="\r\n")
         self.hash = hashlib.sha256()
         self.rows = 0
 

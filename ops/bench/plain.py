@@ -18,7 +18,7 @@ def main(source: Path, folder: Path) -> None:
     ):
         rows = csv.reader(file)
         header = next(rows)
-        writers = (csv.writer(normal, lineterminator="\n"), csv.writer(high, lineterminator="\n"))
+        writers = (csv.writer(normal, lineterminator="\r\n"), csv.writer(high, lineterminator="\r\n"))
         started = [False, False]
         for values in rows:
             row = dict(zip(header, values, strict=True))

@@ -134,7 +134,7 @@ def expected(rows: int = ROWS) -> dict[str, bytes]:
     high = [number for number in numbers if amount(number) > 1000]
     normal = [number for number in numbers if amount(number) <= 1000]
     return {
-        f"{name}.csv": ("id,amount\n" + "".join(f"{number},{amount(number)}\n" for number in part)).encode()
+        f"{name}.csv": ("id,amount\r\n" + "".join(f"{number},{amount(number)}\r\n" for number in part)).encode()
         for name, part in (("normal", normal), ("high", high))
     }
 

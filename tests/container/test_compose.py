@@ -24,6 +24,7 @@ class Service:
         self.pipeline = pipeline
         shutil.copy(ROOT / "ops" / "deploy" / "compose.yaml", pipeline.root)
         self.container = ""
+        self.reached = 0  # where it was killed last: how far it got while compose came back from starting it counts
 
     def compose(self, *words: str) -> str:
         """One command of compose; answers what it printed."""
@@ -42,9 +43,9 @@ class Service:
 
     def kill(self, restarts: int) -> None:
         """End the container's first process, once it has got on since its last start, as a crash would."""
-        begun = self.pipeline.progress()
-        wait_until(lambda: self.pipeline.progress() > begun + 1000, self.container)
+        wait_until(lambda: self.pipeline.progress() > self.reached + 1000, self.container)
         os.kill(inspected(self.container)["State"]["Pid"], signal.SIGKILL)
+        self.reached = self.pipeline.progress()
         wait_until(lambda: inspected(self.container)["RestartCount"] == restarts, self.container)
 
     def ended(self) -> bool:

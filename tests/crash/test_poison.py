@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.kit.pipelines.trial import lay, settings, violations
-from tests.kit.processes.tree import Tree, events, query, run_of
+from tests.kit.processes.running import elspeth
+from tests.kit.processes.tree import DATABASE, Tree, assert_set_aside, driven, events, query, run_of
 
 ROWS = 200
 HOW = {
@@ -135,19 +137,78 @@ def test_a_batch_that_kills_its_stage_fails_as_a_batch_and_the_next_ones_do_not(
     assert violations(folder, recompute=False) == []
 
 
-def test_a_bomb_that_takes_the_main_process_with_it_is_found_row_by_row(tmp_path: Path) -> None:
-    folder = lay(tmp_path / "run", 60, settings(poison_attempts=2), {3: "bomb"})
-    ends = []
-    with Tree.run(folder) as tree:
-        ends.append(tree.wait())
-    while ends[-1] != 0 and len(ends) < 8:
-        with Tree.resume(folder) as tree:
-            ends.append(tree.wait())
-    # Two that go as always; two that go row by row and die with it alone; the last sets it aside.
-    assert ends == [-9, -9, -9, -9, 0], tree.log
-    suspected = [(event["attempt"], event["row_index"]) for event in events(folder, "suspect")]
-    assert (3, 3) in suspected
-    assert not [attempt for attempt, _ in suspected if attempt < 3]
+@pytest.mark.parametrize("how", ["bomb", "group"])
+def test_a_row_that_takes_the_main_process_with_it_is_found_row_by_row(tmp_path: Path, how: str) -> None:
+    folder = lay(tmp_path / "run", 60, settings(poison_attempts=2), {3: how})
+    ends, log = driven(folder)
+    # Two that go as always; one that goes row by row, and one in which the row is known; the last sets it aside.
+    assert_set_aside(folder, ends, log)
+    assert [(event["attempt"], event["row_index"]) for event in events(folder, "in_hand")] == [(3, 3), (4, 3)]
+    assert {event["row_index"] for event in events(folder, "suspect")} == {3}
     assert violations(folder, poisoned=(3,)) == []
     assert written(folder, "bad") == [3]
-    assert run_of(folder)[1:] == ("completed", 5)
+    assert run_of(folder)[1:] == ("completed", len(ends))
+
+
+def test_of_thousands_of_rows_one_that_kills_its_process_group_is_set_aside_and_the_others_are_not_recorded_singly(
+    tmp_path: Path,
+) -> None:
+    value = settings(poison_attempts=2)
+    value["checkpoint"] = {"frequency": "every_n", "checkpoint_interval": 1000, "max_seconds": 600}
+    folder = lay(tmp_path / "run", 6000, value, {777: "group"})  # before the first commit, so always at one place
+    ends, log = driven(folder)
+    assert ends == [-9, -9, -9, -9, 0], log
+    assert {event["row_index"] for event in events(folder, "suspect")} == {777}
+    first, *others = [(event["rows"], event["recorded"]) for event in events(folder, "caution")]
+    assert others == [(778, False)] * 2  # what nobody had been given in the attempt before has killed nothing
+    assert 778 <= first[0] <= 4000
+    ((commits,),) = query(folder, "SELECT count(*) FROM commits")
+    assert commits < 60  # some four thousand rows went one at a time, three times over
+    assert violations(folder, poisoned=(777,)) == []
+    assert written(folder, "bad") == [777]
+    assert sorted(written(folder, "high") + written(folder, "low")) == [row for row in range(6000) if row != 777]
+    told = elspeth("explain", "--run", "latest", "--row", "777", "--database", DATABASE, cwd=folder).stdout
+    assert told.count("it was the one in hand when the whole attempt died") == 2
+    assert "set aside: it killed the process that touched it" in told
+    assert list((folder / "runs/locks").iterdir()) == []
+
+
+def test_a_row_with_which_the_sinks_kill_the_whole_tree_is_found_as_well(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "run", 60, settings(poison_attempts=2, sink="trial_csv"), {5: "sink-group"})
+    ends, log = driven(folder)
+    assert_set_aside(folder, ends, log)
+    assert written(folder, "bad") == [5]
+    assert written(folder, "low") == [row for row in range(60) if row % 3 and row != 5]
+
+
+def test_where_the_mark_of_an_attempt_is_lost_rows_are_put_on_record_before_they_are_touched(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "run", 60, settings(poison_attempts=2), {3: "group"})
+    with Tree.run(folder, before=os.setsid) as tree:
+        tree.wait()
+    for _ in range(2):
+        with Tree.resume(folder, before=os.setsid) as tree:
+            assert tree.wait() == -9
+    marks = sorted((folder / "runs/locks").glob("*.row"))
+    marks[-1].unlink()
+    with Tree.resume(folder, before=os.setsid) as tree:
+        assert tree.wait() == -9
+    assert [(event["attempt"], event["recorded"]) for event in events(folder, "caution")] == [(3, False), (4, True)]
+    assert [event["row_index"] for event in events(folder, "suspect")] == [0, 1, 2, 3]
+    for end in (-9, 0):
+        with Tree.resume(folder, before=os.setsid) as tree:
+            assert tree.wait() == end, tree.log
+    assert violations(folder, poisoned=(3,)) == []
+
+
+def test_rows_that_go_one_at_a_time_beside_no_killer_come_out_as_ever(tmp_path: Path) -> None:
+    folder = lay(tmp_path / "run", 60, settings(ordered=True), {})
+    for words in (Tree.run, Tree.resume):
+        died = {"CRASH_POINT": f"worker.before_row:4:{tmp_path / 'mark'}", "CRASH_GROUP": "1"}
+        (tmp_path / "mark").unlink(missing_ok=True)
+        with words(folder, before=os.setsid, environ=died) as tree:
+            assert tree.wait() == -9
+    with Tree.resume(folder) as tree:
+        assert tree.wait() == 0, tree.log
+        assert "two attempts died at the same place" in tree.log
+    assert violations(folder, recompute=False) == []
+    assert events(folder, "suspect") == events(folder, "in_hand") == []

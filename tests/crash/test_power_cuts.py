@@ -7,6 +7,7 @@ and against what was durable.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,11 +50,28 @@ def test_what_a_power_cut_leaves_holds_and_is_carried_on(name: str, record: Call
     assert wrong == {}
 
 
+def test_a_folder_of_payloads_is_synced_once_for_a_commit(record: Callable[..., Recording]) -> None:
+    syncs: Counter[Path] = Counter()
+    most = []
+
+    def count(call: Call) -> bool:
+        if call.name == "sync" and call.path.name.startswith("audit.db"):
+            most.append(max(syncs.values(), default=0))
+            syncs.clear()
+        syncs[call.path] += call.name == "sync" and call.path.parent.name == "payloads"
+        return True
+
+    record("payloads", count)
+    assert max(most) == 1
+
+
 FORGOTTEN = {
     "an output's content": ("write", lambda path: path.parent.name == "output"),
     "the names in the folder of outputs": ("write", lambda path: path.name == "output"),
     "a payload's content": ("payloads", lambda path: "payloads" in path.parts and path.suffix == ".partial"),
     "the names of payloads": ("payloads", lambda path: path.parent.name == "payloads"),
+    "what is kept of standard input": ("standard input", lambda path: path.parent.name == "stdin"),
+    "a member of a packed output": ("many packed files", lambda path: path.name == "low.csv.gz"),
     "the database": ("json array", lambda path: path.name.startswith("audit.db")),
 }
 

@@ -9,9 +9,11 @@ import pytest
 
 from tests.kit.pipelines.trial import lay, settings, violations
 from tests.kit.processes.tree import Tree, committed, events, outputs, pending, query, run_of
-from tests.kit.processes.waiting import wait_until
+from tests.kit.processes.waiting import PATIENCE_SECONDS, wait_until
 
 ROWS = 400
+LONG = 10 * PATIENCE_SECONDS
+"""What would take so long does not happen within a test."""
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +35,7 @@ def test_a_signal_stops_the_run_in_order_and_it_can_be_resumed(
         # As a terminal does it: Ctrl-C reaches every process of the group.
         for pid in (*tree.children().values(), tree.pid):
             os.kill(pid, number)
-        begun = time.monotonic()
         assert tree.wait() == code, tree.log
-        assert time.monotonic() - begun < 8.0
         assert not tree.survivors()
     run_id, status, _ = run_of(folder)
     assert status == "interrupted"
@@ -64,27 +64,25 @@ def test_rows_in_hand_are_finished_before_the_run_gives_way(tmp_path: Path) -> N
 
 
 def test_a_row_that_never_ends_does_not_hold_up_the_stop(tmp_path: Path) -> None:
-    folder = lay(tmp_path / "run", ROWS, settings(hang_timeout_seconds=60), {100: "loop"})
+    folder = lay(tmp_path / "run", ROWS, settings(hang_timeout_seconds=LONG), {100: "loop"})
     with Tree.run(folder) as tree:
         wait_until(lambda: committed(folder) > 20)
         tree.strike("main", signal.SIGTERM)
-        begun = time.monotonic()
         assert tree.wait() == 143, tree.log
-        assert time.monotonic() - begun < 8.0
         assert not tree.survivors()
     assert run_of(folder)[1] == "interrupted"
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path, undisturbed: dict[str, str]) -> None:
-    folder = lay(tmp_path / "run", ROWS, settings(hang_timeout_seconds=60, poison_attempts=1), {100: "loop"})
+    # The first one leaves rows in hand the time that stopping may take: nobody here would wait for that.
+    patient = settings(hang_timeout_seconds=LONG, shutdown_seconds=LONG, poison_attempts=1)
+    folder = lay(tmp_path / "run", ROWS, patient, {100: "loop"})
     with Tree.run(folder) as tree:
         wait_until(lambda: committed(folder) > 20)
         tree.strike("main", signal.SIGINT)
         wait_until(lambda: not pending(tree.pid, signal.SIGINT))  # the first one has arrived
         tree.strike("main", signal.SIGINT)
-        begun = time.monotonic()
         assert tree.wait() == 130, tree.log
-        assert time.monotonic() - begun < 3.0
     (folder / "input.csv").write_text((folder / "input.csv").read_text().replace("loop", "-"))
     with Tree.resume(folder) as tree:
         assert tree.wait() == 0, tree.log
@@ -93,16 +91,14 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, undisturbed: dict[str, st
 
 def test_a_hail_of_signals_stops_the_run_as_two_would(tmp_path: Path) -> None:
     # One signal may come right inside of the handling of another: whatever that holds must not be waited for.
-    folder = lay(tmp_path / "run", ROWS, settings(hang_timeout_seconds=60, poison_attempts=1), {100: "loop"})
+    folder = lay(tmp_path / "run", ROWS, settings(hang_timeout_seconds=LONG, poison_attempts=1), {100: "loop"})
     with Tree.run(folder) as tree:
         wait_until(lambda: committed(folder) > 20)
         until = time.monotonic() + 0.02
         while time.monotonic() < until and tree.running:
             for number in (signal.SIGINT, signal.SIGTERM):
                 tree.strike("main", number)
-        begun = time.monotonic()
         assert tree.wait() in (130, 143), tree.log
-        assert time.monotonic() - begun < 8.0
         assert not tree.survivors()
     assert run_of(folder)[1] == "interrupted"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -12,17 +13,19 @@ import pytest
 from elspeth.audit.chain.layouts import NEWEST
 from tests.kit.fixtures.unpack import results, run_ids, unpack
 from tests.kit.oracle.checker import check
-from tests.kit.pipelines.crash_pipelines import BATCHING, DECIDING, PAYING, lay_out
+from tests.kit.pipelines.crash_pipelines import BATCHING, CALLING, DECIDING, FROM_STDIN, PACKED, PAYING, lay_out
 from tests.kit.processes.program import ROOT, Program, Programs, programs
 from tests.kit.processes.recorded_run import comparable_records, differences, outputs, query, run_id
 
 OF_OPERATORS = ("operator.", "audit.before_purge", "audit.in_purge")
 OF_MIGRATIONS = ("audit.in_migration", "audit.after_migration")
-ELSEWHERE = ("main.", "supervisor.", *OF_OPERATORS, *OF_MIGRATIONS)  # no child of a run
-ONLY_IN_A_RESUME = {"main.before_resume_lock", "main.after_resume_lock", "audit.in_take_over", "sink.before_copy_named",
-                    "sink.after_copy_named"}  # fmt: skip
+ELSEWHERE = ("main.", "supervisor.", "stdin.", *OF_OPERATORS, *OF_MIGRATIONS)  # no child of a run
+ONLY_IN_A_RESUME = {"main.before_resume_lock", "main.after_resume_lock", "main.before_row_mark", "audit.in_take_over",
+                    "sink.before_copy_named", "sink.after_copy_named"}  # fmt: skip
+ONLY_AFTER_TWO_DEATHS = {"main.row_marked", "stage.flush_marked", "worker.item_marked"}
 WITH_PAYLOADS = "payloads."
-ONLY_IN_BATCHES = ("stage.", "worker.before_micro_batch", "worker.after_micro_batch")
+WITH_COMPRESSION = ("sink.before_member_end", "sink.after_member_end")
+ONLY_IN_BATCHES = ("stage.", "worker.before_micro_batch", "worker.after_micro_batch", "worker.item_marked")
 
 # Where a moment comes again and again: at which of its passings the process dies. The others come once or twice.
 IN_MIDSTREAM = {
@@ -35,8 +38,10 @@ IN_MIDSTREAM = {
     "stage.after_flush": 4, "worker.before_row": 90, "worker.after_row": 90, "worker.before_send": 3,
     "worker.after_send": 3, "worker.before_micro_batch": 3, "worker.after_micro_batch": 3, "supervisor.before_start": 3,
     "supervisor.after_start": 3, "payloads.after_put": 200, "payloads.before_named": 3, "payloads.before_names": 3,
-    "payloads.after_sync": 3, "fork_server.before_fork": 3, "fork_server.after_fork": 3,
+    "payloads.after_names": 3, "fork_server.before_fork": 3, "fork_server.after_fork": 3,
     "fork_server.after_answer": 3,
+    "sink.before_member_end": 7, "sink.after_member_end": 7,
+    "calls.before_intent": 60, "calls.after_intent": 60, "calls.before_answer": 60, "calls.after_answer": 60,
 }  # fmt: skip
 
 
@@ -65,12 +70,15 @@ class Undisturbed:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturbed]:
     found = {}
     with programs() as started:
-        for name, settings in (("deciding", DECIDING), ("batching", BATCHING), ("paying", PAYING)):
+        all_settings = {
+            "deciding": DECIDING, "batching": BATCHING, "paying": PAYING, "packed": PACKED, "calling": CALLING,
+            "from_stdin": FROM_STDIN,
+        }  # fmt: skip
+        for name, settings in all_settings.items():
             folder = lay_out(tmp_path_factory.mktemp("undisturbed") / name, settings)
             started.call(folder, "run", "--settings", "pipeline.yaml", "--execute")
-            run = run_id(folder / "runs/audit.db")
             assert violations(folder, settings) == []
-            found[settings] = Undisturbed(outputs(folder), comparable_records(folder / "runs/audit.db", run))
+            found[settings] = Undisturbed(outputs(folder), comparable(folder / "runs/audit.db"))
     return found
 
 
@@ -81,13 +89,19 @@ def violations(folder: Path, settings: str) -> list[str]:
         database,
         run_id(database),
         working_directory=folder,
-        recompute=settings is not BATCHING,
+        recompute=settings not in (BATCHING, CALLING, FROM_STDIN),
     )
 
 
 def settings_for(point: str) -> str:
     if point.startswith(WITH_PAYLOADS):
         return PAYING
+    if point.startswith(WITH_COMPRESSION):
+        return PACKED
+    if point.startswith("calls."):
+        return CALLING
+    if point.startswith("stdin."):
+        return FROM_STDIN
     return BATCHING if point.startswith(ONLY_IN_BATCHES) else DECIDING
 
 
@@ -121,7 +135,32 @@ def assert_as_if_nothing_had_died(folder: Path, settings: str, undisturbed: dict
     assert violations(folder, settings) == []
     assert outputs(folder) == expected.outputs
     database = folder / "runs/audit.db"
-    assert differences(comparable_records(database, run_id(database)), expected.comparable_records) == []
+    assert differences(comparable(database), expected.comparable_records) == []
+    if settings is CALLING:
+        paid = Counter((folder / "paid.log").read_text().splitlines())
+        [(unknown,)] = query(database, "SELECT count(*) FROM calls WHERE status = 'unknown'")
+        assert sum(paid.values()) - len(paid) <= unknown
+        assert not list((folder / "state").rglob("*.calls"))
+
+
+def comparable(database: Path) -> dict[str, list[tuple[object, ...]]]:
+    """The records without those of calls: who died in a call has one more."""
+    return {**comparable_records(database, run_id(database)), "calls": []}
+
+
+def dies_twice_at_one_place(programs: Programs, folder: Path, *, in_later_stage: bool) -> None:
+    """Let attempts die until two have with as many rows committed: rows that were given out then go alone.
+
+    Before a later stage begins an attempt may commit rows of an earlier one, or die before it does. What enters one is
+    in hand once a batch is full: what travels there before is empty, and nothing of it is to be marked.
+    """
+    point = "stage.before_flush" if in_later_stage else "worker.before_row"
+    committed: list[int] = []
+    while len(committed) < 2 or committed[-1] != committed[-2]:
+        arms = armed(point, 1, folder.with_name(f"death {len(committed)}"), whole_tree=True)
+        begun = go_on(programs, folder, **arms) if committed else programs.start(folder, *run_words(), **arms)
+        begun.ends_with(-9)
+        committed.append(query(folder / "runs/audit.db", "SELECT count(*) FROM rows")[0][0])
 
 
 def passings(point: str) -> list[int]:
@@ -131,7 +170,7 @@ def passings(point: str) -> list[int]:
 def test_the_points_are_found() -> None:
     assert len(POINTS) > 40
     assert set(IN_MIDSTREAM) <= set(POINTS)
-    assert set(POINTS) >= ONLY_IN_A_RESUME
+    assert set(POINTS) >= ONLY_IN_A_RESUME | ONLY_AFTER_TWO_DEATHS
 
 
 @pytest.mark.parametrize("point", [point for point in POINTS if not point.startswith(OF_OPERATORS + OF_MIGRATIONS)])
@@ -140,7 +179,10 @@ def test_a_run_whose_every_process_dies_is_resumed(
 ) -> None:
     settings, mark = settings_for(point), tmp_path / "mark"
     folder = lay_out(tmp_path / "run", settings)
-    if point in ONLY_IN_A_RESUME:
+    if point in ONLY_AFTER_TWO_DEATHS:
+        dies_twice_at_one_place(programs, folder, in_later_stage=point == "worker.item_marked")
+        go_on(programs, folder, **armed(point, passings(point)[-1], mark, whole_tree=True)).ends_with(-9)
+    elif point in ONLY_IN_A_RESUME:
         first = tmp_path / "first"
         # What was flushed and not committed is the tail that a resume copies and cuts off.
         death = "sink.after_flush" if point.startswith("sink.") else "sink.after_write"
@@ -158,10 +200,10 @@ def one_of_each_role() -> list[tuple[str, ...]]:
     """The points of child processes in groups, none with two of the same role: a process counts from its own start."""
     roles: dict[tuple[str, str], list[str]] = {}
     for point in POINTS:
-        if not point.startswith(ELSEWHERE) and point not in ONLY_IN_A_RESUME:
+        if not point.startswith(ELSEWHERE) and point not in ONLY_IN_A_RESUME | ONLY_AFTER_TWO_DEATHS:
             roles.setdefault((settings_for(point), point.split(".")[0]), []).append(point)
     groups = []
-    for settings in (DECIDING, BATCHING, PAYING):
+    for settings in (DECIDING, BATCHING, PAYING, PACKED, CALLING):
         columns = zip_longest(*(points for (of, _), points in roles.items() if of is settings))
         groups += [tuple(point for point in column if point) for column in columns]
     return groups
@@ -237,6 +279,7 @@ TWICE = [
     ("stage.after_send", "stage.after_restore"),
     ("sink.after_finish", "main.after_resume_lock"),
     ("sink.after_write", "sink.after_closing"),
+    ("sink.after_member_end", "sink.before_member_end"),
 ]
 
 
@@ -253,6 +296,68 @@ def test_a_run_that_dies_and_dies_again_in_its_resume_is_resumed(
     assert all(mark.exists() for mark in marks), "a point did not fire"
     go_on(programs, folder).ends_with(0)
     assert_as_if_nothing_had_died(folder, settings, undisturbed)
+
+
+def dies_at(point: str, programs: Programs, folder: Path) -> None:
+    """A run every process of which dies at this point."""
+    mark = folder.with_name("mark")
+    arms = armed(point, passings(point)[-1], mark, whole_tree=True)
+    programs.start(folder, *run_words(), **arms).ends_with(-9)
+    assert mark.exists(), "the point did not fire"
+
+
+IN_MANY_FILES = [
+    "source.after_send", "source.after_read", "source.before_restore", "source.before_end", "source.after_end",
+    "audit.after_commit", "sink.after_flush", "sink.before_closing",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("point", IN_MANY_FILES)
+def test_a_run_over_many_compressed_files_is_resumed(
+    point: str, tmp_path: Path, programs: Programs, undisturbed: dict[str, Undisturbed]
+) -> None:
+    folder = lay_out(tmp_path / "run", PACKED)
+    dies_at(point, programs, folder)
+    if recorded(folder):
+        (folder / "parts" / "9.csv.gz").write_bytes(b"appeared since, and is not looked at")
+    again = go_on(programs, folder).ends_with(0)
+    (folder / "parts" / "9.csv.gz").unlink(missing_ok=True)
+    assert "9.csv.gz" in again.said or point in ("source.before_end", "source.after_end", "sink.before_closing")
+    assert_as_if_nothing_had_died(folder, PACKED, undisturbed)
+
+
+FROM_WHAT_WAS_KEPT = [
+    "source.before_restore", "source.after_send", "source.after_read", "source.after_end", "audit.after_commit",
+    "sink.after_flush", "main.after_durable", "stdin.before_forgotten",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("point", FROM_WHAT_WAS_KEPT)
+def test_a_run_over_standard_input_is_resumed_without_it(
+    point: str, tmp_path: Path, programs: Programs, undisturbed: dict[str, Undisturbed]
+) -> None:
+    folder = lay_out(tmp_path / "run", FROM_STDIN)
+    dies_at(point, programs, folder)
+    assert recorded(folder)
+    assert [path.name for path in (folder / "state/stdin").iterdir()] == [run_id(folder / "runs/audit.db")]
+    (folder / "stdin").write_text("id,amount,note\n1,1,another input that comes by standard input now\n")
+    go_on(programs, folder).ends_with(0)
+    (folder / "stdin").write_bytes((folder / "input.csv").read_bytes())
+    assert_as_if_nothing_had_died(folder, FROM_STDIN, undisturbed)
+    assert undisturbed[FROM_STDIN].outputs == undisturbed[DECIDING].outputs
+    if point != "stdin.before_forgotten":  # that run was complete: the next one that is takes it away
+        assert list((folder / "state/stdin").iterdir()) == []
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point.startswith("stdin.")])
+def test_what_was_kept_of_standard_input_goes_with_the_next_run(point: str, tmp_path: Path, programs: Programs) -> None:
+    folder, mark = lay_out(tmp_path / "run", FROM_STDIN), tmp_path / "mark"
+    programs.start(folder, *run_words(), **armed(point, 1, mark, whole_tree=True)).ends_with(-9)
+    assert mark.exists(), "the point did not fire"
+    programs.call(folder, *run_words())
+    assert list((folder / "state/stdin").iterdir()) == []
+    if point != "stdin.before_created":  # a lock alone is what any death before the first record leaves
+        assert list((folder / "runs/locks").iterdir()) == []
 
 
 @pytest.mark.parametrize("point", ["audit.before_commit", "sink.after_write", "source.after_send", "worker.after_send"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.kit.oracle.checker import check
+from tests.kit.pipelines.calling import KEY, lay
 from tests.kit.pipelines.crash_pipelines import DECIDING, SLOW, lay_out
 from tests.kit.processes.program import Programs
 from tests.kit.processes.recorded_run import outputs, query, run_id, snapshot
 from tests.kit.processes.waiting import wait_until
+from tests.kit.provider.server import FakeProvider
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 PLACES = ["output", "runs"]
@@ -70,6 +73,30 @@ def test_a_full_disk_is_one_sentence_and_the_run_is_resumed_when_there_is_room(
     mount(folder / place, "size=100m")
     programs.call(folder, "resume", run)
     assert violations(folder) == []
+
+
+def test_a_journal_of_calls_that_cannot_grow_stops_the_run_and_no_call_that_was_sent_is_forgotten(
+    tmp_path: Path, programs: Programs, mount: Mount
+) -> None:
+    with FakeProvider(key=KEY, seconds=0.05, answer=lambda asked: asked.question * 200) as provider:
+        folder = lay(tmp_path / "run", provider.url, 200, pool=8)
+        mount(folder / "state/calls", "size=64k")
+        said = programs.start(folder, *RUN, CALLS_KEY=KEY).ends_with(75).said
+        assert f"the journal of calls in {folder}/state/calls/" in said.replace("\n", "")
+        assert "cannot be written: the disk is full" in said
+        assert "Traceback" not in said
+        assert 0 < len(provider.paid) < 200
+        mount(folder / "state/calls", "size=10m")
+        programs.start(folder, "resume", "latest", CALLS_KEY=KEY).ends_with(0)
+        paid = Counter(provider.paid)
+    assert paid.keys() == {f"about {row}" for row in range(200)}
+    twice = {question for question, times in paid.items() if times > 1}
+    unknown = query(
+        folder / "runs/audit.db",
+        "SELECT s.token_id FROM calls AS c JOIN node_states AS s USING (state_id) WHERE c.status = 'unknown'",
+    )
+    assert 0 < len(twice) <= len(unknown) <= 8
+    assert len((folder / "output/out.csv").read_text().splitlines()) == 201
 
 
 @pytest.mark.parametrize("place", PLACES)

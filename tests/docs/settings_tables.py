@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from elspeth.settings import model
+from elspeth.settings import model, services, telemetry
 
 HEADINGS: dict[str, type[BaseModel]] = {
     "Top level": model.Settings,
@@ -25,6 +25,13 @@ HEADINGS: dict[str, type[BaseModel]] = {
     "Supervisor settings": model.Supervisor,
     "Retry settings": model.Retry,
     "Payload store settings": model.PayloadStore,
+    "Provider settings": services.Provider,
+    "Rate limit settings": services.RateLimit,
+    "Limits of a provider": services.Limit,
+    "Budget settings": services.Budget,
+    "Telemetry settings": telemetry.Telemetry,
+    "Prometheus settings": telemetry.Prometheus,
+    "OTLP settings": telemetry.Otlp,
 }
 NAMES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
 

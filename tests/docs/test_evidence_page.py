@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_page_has_commands() -> None:
-    assert [command.split()[1] for command in COMMANDS] == ["explain", "verify", "export", "verify", "purge"]
+    assert [command.split()[1] for command in COMMANDS] == ["explain", "replay", "verify", "export", "verify", "purge"]
 
 
 def test_a_completed_run_that_is_resumed_makes_the_copies_that_are_missing_and_nothing_else(folder: Path) -> None:

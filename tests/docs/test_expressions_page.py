@@ -14,14 +14,22 @@ from tests.docs.repository import ROOT, text_of
 
 PAGE = text_of(ROOT / "ops" / "docs" / "reference" / "expressions.md")
 (ROW,) = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.S))
+TYPES = {"price": "decimal", "day": "date", "opened": "datetime"}
 LINES = re.findall(r"^\| (.+?) \| `(.+?)` \| `(.+?)` \| (.+\.) \|$", PAGE, re.M)
 
 
 @pytest.mark.parametrize(("example", "value"), [line[1:3] for line in LINES])
 def test_an_example_has_the_value_that_stands_beside_it(example: str, value: str) -> None:
-    found, expected = compile_expression(example).evaluate(ROW), json.loads(value)
+    compiled = compile_expression(example, TYPES)
+    assert compiled.problems == ()
+    found, expected = compiled.evaluate(ROW), json.loads(value)
     assert found == expected
     assert type(found) is type(expected)
+
+
+def test_the_page_says_the_types_of_the_row() -> None:
+    (sentence,) = re.findall(r"whose schema calls (.*)\.\n", PAGE)
+    assert dict(re.findall(r"`(\w+)` a `(\w+)`", sentence)) == TYPES
 
 
 def test_every_function_is_listed_as_it_may_be_called_with_a_call_as_example() -> None:

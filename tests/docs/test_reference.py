@@ -6,11 +6,12 @@ import re
 
 import pytest
 
-from elspeth.audit.store import models
+from elspeth.audit.store import models, summary_views
 from tests.docs.repository import ROOT, text_of
 from tests.docs.settings_tables import HEADINGS, Key, keys
 
 REFERENCE = ROOT / "ops" / "docs" / "reference"
+VIEW = re.compile(r"^\| `(\w+)` \| (`.+?`) \| .+\. \|$", re.M)
 
 
 def part(page: str, heading: str) -> str:
@@ -36,6 +37,12 @@ def test_every_column_of_the_audit_database_is_listed(table: type[models.Table])
     listed = re.findall(r"^\| `(\w+)` \| (\w+) \| .+\. \|$", part("audit-database.md", table._meta.table_name), re.M)
     kinds = {"TEXT": "text", "INTEGER": "integer", "INT": "integer", "REAL": "real", "FLOAT": "real", "BLOB": "blob"}
     assert listed == [(field.column_name, kinds[field.field_type]) for field in table._meta.sorted_fields]
+
+
+def test_every_view_that_answers_a_question_is_listed_with_its_columns() -> None:
+    page = part("audit-database.md", "Views that answer questions")
+    listed = {name: tuple(re.findall(r"`(\w+)`", columns)) for name, columns in VIEW.findall(page)}
+    assert listed == dict(summary_views.COLUMNS)
 
 
 def test_no_table_is_listed_that_is_not_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 import struct
 from datetime import datetime
@@ -97,6 +98,17 @@ def test_big_integers_keep_all_their_digits() -> None:
     assert canonical.dumps({"n": 2**53 + 1}) == b'{"n":9007199254740993}'
     assert canonical.dumps([10**30 + 1]) == b"[1000000000000000000000000000001]"
     assert canonical.from_text(canonical.to_text({"n": 10**30 + 1})) == {"n": 10**30 + 1}
+
+
+@given(VALUES)
+@example({"n": 2**64, "m": -(2**63) - 1})
+@example({"n": 10**400})
+@example({"n": 10**18, "m": 0.5})
+@example({"n": [10**30], "m": {"o": -(10**30)}})
+def test_a_stored_text_is_read_as_the_plain_reader_reads_it(value: Any) -> None:
+    text = canonical.to_text(value)
+    found = canonical.from_text(text)
+    assert repr(found) == repr(json.loads(text))  # 1 and 1.0 are equal, and are not the same
 
 
 class Colour(enum.Enum):

@@ -142,7 +142,9 @@ def test_a_bad_plugin_file_is_refused_in_words(tmp_path: Path, text: str, words:
 
 
 def test_a_missing_plugin_file_is_named(tmp_path: Path) -> None:
-    assert "cannot be read: No such file" in message_of(registry.load_files, [tmp_path / "gone.py"])
+    said = message_of(registry.load_files, [tmp_path / "gone.py"])
+    assert "cannot be read: No such file" in said
+    assert "Correct `plugins` in the settings" in said
 
 
 def test_two_files_with_the_same_name_are_two_modules(tmp_path: Path) -> None:

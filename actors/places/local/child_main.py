@@ -70,6 +70,8 @@ class _ChildLoop:
             with contextlib.suppress(pykka.ActorDeadError):  # it is stopping: what comes now is for nobody
                 if kind == STOP:
                     actor.stop(block=False)
+                elif kind == DATA and port.at_once(parts):
+                    port.taken()
                 elif kind == DATA:
                     actor.tell(Frame(parts))
 

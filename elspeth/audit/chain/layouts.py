@@ -63,6 +63,7 @@ _PURGEABLE: dict[str, tuple[str, ...]] = {
 
 _ADDED: dict[int, dict[str, tuple[str, ...]]] = {
     2: {},
+    3: {},
 }
 """Per layout behind the first, what it added to the columns of each table."""
 

@@ -28,6 +28,13 @@ RANGED = tuple(table for table in COLUMNS if table not in ("nodes", "edges"))
 KEY_LENGTH: dict[str, int] = {"token_parents": 2, "batch_members": 2}
 """How many leading columns make the key, where it is more than the first."""
 
+REFERENCES: dict[str, tuple[str, ...]] = {
+    table: found
+    for table, columns in COLUMNS.items()
+    if (found := tuple(column for column in columns if column.endswith("_ref")))
+}
+"""Columns that name what is kept in the payload store; only tables that have some."""
+
 INTEGERS = frozenset({"row_index", "line", "step_index", "attempt", "ordinal", "is_terminal", "sink_row", "call_index",
                       "sequence", "stage", "size_bytes", "pid", "process_start_ticks", "sequence_number",
                       "uid"})  # fmt: skip

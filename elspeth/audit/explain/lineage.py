@@ -14,6 +14,7 @@ from typing import Any
 from elspeth import ids
 from elspeth.audit.explain.node_visits import UNKNOWN, NodeVisits, parsed
 from elspeth.audit.explain.payload_reader import Explained, PayloadReader, bases_of
+from elspeth.audit.store.caution_events import IN_HAND
 from elspeth.errors import ElspethError
 from elspeth.outputs import sink_states
 
@@ -85,7 +86,7 @@ class Lineage:
             "row_id": row_id,
             "token": focus,
             "read": {
-                "source": source, "file": self._file("input", source), "line": line, "values": content["values"],
+                "source": source, "file": self._read_from(source, index), "line": line, "values": content["values"],
                 "kept": content["kept"], "hash": digest, "at": at, "commit": commit_no,
             },
             "driven_by": self._drivers(row_id),
@@ -122,15 +123,19 @@ class Lineage:
         return dict(zip(("source", "error", "raw", "line", "destination"), found, strict=True)) if found else None
 
     def _deaths(self, index: int) -> list[Explained]:
-        """When the row was suspected of killing, or convicted of having killed, the process that touched it."""
+        """When the row was suspected of killing, or convicted of having killed, the process that touched it.
+
+        Where it was in hand when a whole attempt died, `attempt` is that one.
+        """
         deaths = []
         attempts = self._connection.execute("SELECT attempt FROM run_attempts WHERE run_id = ?", (self.run,)).fetchall()
         for (attempt,) in attempts:
             start = ids.event_id(self.run, attempt, "")
             for event, detail, at in self._connection.execute(
                 "SELECT event, detail, at FROM supervision_events WHERE event_id >= ? AND event_id < ?"
-                " AND event IN ('suspect', 'quarantined') ORDER BY event_id",
-                (f"{start}0", f"{start}:"),
+                " AND event IN ('suspect', 'quarantined')"
+                " UNION ALL SELECT event, detail, at FROM supervision_events WHERE event_id = ? ORDER BY at",
+                (f"{start}0", f"{start}:", f"{start}{IN_HAND}"),
             ):
                 facts = parsed(detail)
                 if isinstance(facts, dict) and facts.get("row_index") == index:
@@ -254,6 +259,21 @@ class Lineage:
             self._files[key] = self._found_file(key, kind, node_id)
         return self._files[key]
 
+    def _read_from(self, source: str, index: int) -> str | None:
+        return self._file_of_row(source, index) or self._file("input", source)
+
+    def _file_of_row(self, source: str, index: int) -> str | None:
+        """The file in which a row stood, where its source reads many: the last that was begun up to this row."""
+        begun: dict[int, str] = {}
+        for (text,) in self._connection.execute(
+            "SELECT detail FROM supervision_events WHERE event_id >= ? AND event_id < ? AND event = 'file'",
+            (f"{self.run}!", f"{self.run}~"),
+        ):
+            detail = parsed(text)
+            if isinstance(detail, dict) and detail.get("source") == source and detail["row"] <= index:
+                begun[detail["row"]] = detail["file"]
+        return begun[max(begun)] if begun else None
+
     def _found_file(self, key: str, kind: str, node_id: str) -> str | None:
         artifact = self._one("SELECT path FROM artifacts WHERE artifact_id = ?", (key,))
         if artifact is not None:
@@ -272,7 +292,7 @@ class Lineage:
                 return state.output.path
         config = parsed(self._nodes.get(node_id, {}).get("config_json"))
         path = config.get("options", {}).get("path") if isinstance(config, dict) else None
-        return None if path is None else str(path)
+        return None if path is None else ", ".join(map(str, path)) if isinstance(path, list) else str(path)
 
     # -- the database ------------------------------------------------------------------------------------------
 

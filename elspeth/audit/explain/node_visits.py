@@ -107,13 +107,14 @@ class NodeVisits:
 
     def _calls(self, reach: tuple[str, str]) -> dict[str, list[Explained]]:
         found: dict[str, list[Explained]] = {}
-        for state, index, kind, status, asked, answered, latency in self._connection.execute(
-            "SELECT state_id, call_index, call_type, status, request_data, response_data, latency_ms FROM calls"
-            " WHERE call_id >= ? AND call_id < ? ORDER BY call_id",
+        for state, index, kind, status, at, asked, asked_hash, said, said_hash, latency in self._connection.execute(
+            "SELECT state_id, call_index, call_type, status, created_at, request_data, request_hash, response_data,"
+            " response_hash, latency_ms FROM calls WHERE call_id >= ? AND call_id < ? ORDER BY call_id",
             reach,
         ):
             found.setdefault(state, []).append(
-                {"call": index, "type": kind, "status": status, "request": parsed(asked), "response": parsed(answered),
+                {"call": index, "type": kind, "status": status, "at": at, "request": parsed(asked),
+                 "request_hash": asked_hash, "response": parsed(said), "response_hash": said_hash,
                  "latency_ms": latency}
             )  # fmt: skip
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,9 @@ from elspeth.audit.store import database, schema
 
 if TYPE_CHECKING:
     from elspeth.audit.explain.search import Search
+
+STEPS = 10_000
+"""Of SQLite's machine, between two times that it is asked whether to go on."""
 
 
 class ExplainSession:
@@ -32,10 +35,15 @@ class ExplainSession:
 
 
 @contextmanager
-def explain_session(path: Path, reference: str) -> Iterator[ExplainSession]:
-    """Look at the run that is meant: an id, the beginning of one, or `latest`. Raises `RunNotFound`."""
+def explain_session(path: Path, reference: str, given_up: Callable[[], bool] | None = None) -> Iterator[ExplainSession]:
+    """Look at the run that is meant: an id, the beginning of one, or `latest`. Raises `RunNotFound`.
+
+    `given_up` is asked while the database works; once it says so, what is under way raises `Temporary`.
+    """
     connection = database.open_reader(path)
     try:
+        if given_up is not None:
+            connection.set_progress_handler(given_up, STEPS)
         with database.translated_errors(path):
             schema.check_readable(connection, path)
             yield ExplainSession(connection, _run_id(connection, path, reference))

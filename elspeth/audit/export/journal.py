@@ -80,6 +80,7 @@ class Journal:
         with self._locked():
             last = self._mend()
             gone = self._renew(connection, last)
+            self._finish_another(connection)
             self._catch_up(connection, self._run_id, last - gone, head)
         return max(0, int(head) - last)
 
@@ -96,6 +97,21 @@ class Journal:
             return number == last
         self._write(written)
         return False
+
+    def _finish_another(self, connection: sqlite3.Connection) -> None:
+        """Append what is missing of the run whose commit is the file's last, if it is another's: its end was torn.
+
+        It may be complete, so that nobody opens the file for it again; where it is not, it finds its commits there.
+        """
+        _, _, run_id, number = self._last_commit()
+        if run_id in (None, self._run_id) or any(
+            last_action(connection, str(run_id), action) > number for action in (PURGE, REMOVE)
+        ):
+            return
+        (head,) = connection.execute(
+            "SELECT coalesce(max(commit_no), -1) FROM commits WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        self._catch_up(connection, str(run_id), number, head)
 
     def _last_commit(self) -> tuple[int, int, str | None, int]:
         """Where the file's last commit begins and ends, its run and its number; of an empty file, no run."""
@@ -250,7 +266,8 @@ def _link_of(line: bytes) -> dict[str, Any] | None:
 def _batch_lines(batch: PreparedCommit, number: int) -> Iterator[bytes]:
     for table in FIXED:
         if table in batch.records:
-            yield _lines(table, batch.run_id, batch.records[table], number)
+            for records in batch.records[table].in_order():
+                yield _lines(table, batch.run_id, records, number)
 
 
 def _lines(table: str, run_id: str, records: list[Any], number: int) -> bytes:

@@ -10,6 +10,11 @@ from elspeth.errors import ElspethError, SettingsError, Temporary
 
 VARIABLE = "ELSPETH_LANDSCAPE__URL"
 PLACES = (Path("runs/audit.db"), Path("state/audit.db"), Path("data/audit.db"))
+_ABSENT, _EMPTY = "does not exist", "is empty"
+
+
+class NoDatabaseYet(ElspethError):
+    """None is named, and nothing stands in any of the usual places: no run was ever started here."""
 
 
 def locate(named: str | None, environ: Mapping[str, str], directory: Path) -> Path:
@@ -17,7 +22,7 @@ def locate(named: str | None, environ: Mapping[str, str], directory: Path) -> Pa
 
     `named` and the variable are paths or URLs; relative ones count from `directory`. What is named must be right.
     Among the usual places, a file that is empty or not ours is passed over. Raises `ElspethError` saying where was
-    looked and what was found there, `SettingsError` for a URL that names no file.
+    looked and what was found there (`NoDatabaseYet`: nothing), `SettingsError` for a URL that names no file.
     """
     for origin, value in (("--database", named), (VARIABLE, environ.get(VARIABLE))):
         if value:
@@ -29,17 +34,27 @@ def locate(named: str | None, environ: Mapping[str, str], directory: Path) -> Pa
                 f"{path} {found}", details=[f"named by {origin}"], next_step="name an existing one with --database"
             )
     looked = []
+    kind: type[ElspethError] = NoDatabaseYet
     for place in PLACES:
         path = directory / place
         found = describe(path)
         if found is None:
             return path
         looked.append(f"{path} {found}")
-    raise ElspethError(
+        kind = kind if found in (_ABSENT, _EMPTY) else ElspethError
+    raise kind(
         "no audit database found",
         details=[f"{VARIABLE} is not set", *looked],
         next_step="name it with --database, or start a run, which creates one",
     )
+
+
+def is_blank(path: Path) -> bool:
+    """Whether there is nothing yet: no file, or one without a table, as it is left by a death over its creation.
+
+    Raises `Temporary` where that cannot be told now.
+    """
+    return not path.exists() or describe(path) == _EMPTY
 
 
 def describe(path: Path) -> str | None:
@@ -48,11 +63,11 @@ def describe(path: Path) -> str | None:
     Raises `Temporary` where that cannot be told now: a database that is locked is not to be passed over.
     """
     if not path.exists():
-        return "does not exist"
+        return _ABSENT
     if not path.is_file():
         return "is not a file"
     if path.stat().st_size == 0:
-        return "is empty"
+        return _EMPTY
     try:
         connection = database.open_reader(path)
     except Temporary:
@@ -63,7 +78,7 @@ def describe(path: Path) -> str | None:
         with database.translated_errors(path):
             if schema.version(connection) is not None:
                 return None
-            return "is empty" if schema.is_empty(connection) else "is a database of another program"
+            return _EMPTY if schema.is_empty(connection) else "is a database of another program"
     except Temporary:
         raise
     except ElspethError as error:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
+from elspeth.audit.chain.records import COLUMNS, REFERENCES
+
 
 def references(connection: sqlite3.Connection, run_id: str) -> Iterator[tuple[str, str, str, str, int]]:
     """Table, column, record, reference and commit of everything that a run keeps in the payload store."""
     for table, key, column in (
-        ("rows", "row_id", "source_data_ref"),
-        ("node_states", "state_id", "output_data_ref"),
+        (table, COLUMNS[table][0], column) for table, columns in REFERENCES.items() for column in columns
     ):
         for record, reference, commit_no in connection.execute(
             f"SELECT {key}, {column}, commit_no FROM {table} WHERE {key} >= ? AND {key} < ? AND {column} IS NOT NULL",

@@ -20,7 +20,9 @@ ALL_FAILED = "all_failed"
 MOST_READ = 100_000
 """Errors looked at, per table: reasons repeat themselves."""
 
-_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
+VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
+"""What makes one reason look like many: numbers, and values that are quoted."""
+
 _PURGED = "no longer kept"
 
 # A token was refused if an error names it; whoever was discarded without one was meant to be.
@@ -83,12 +85,25 @@ def _kept(reader: AuditReader, run_id: str) -> bool | None:
 
 def reasons(reader: AuditReader, run_id: str, most: int = 3) -> list[Reason]:
     """The most frequent reasons. Those that differ only in numbers and quoted values are one."""
-    found: dict[tuple[str, str], list[Any]] = {}
     with database.translated_errors(reader.path):
-        for node, reason, token in chain(_refused(reader.connection, run_id), _failed(reader.connection, run_id)):
-            known = found.setdefault((node, _VARYING.sub("*", reason)), [node, reason, 0, token])
-            known[2] += 1
-    return [Reason(*facts) for facts in sorted(found.values(), key=lambda facts: -facts[2])[:most]]
+        return [reason for reason, _ in kinds(reader, run_id, 1)[0][:most]]
+
+
+def kinds(reader: AuditReader, run_id: str, samples: int) -> tuple[list[tuple[Reason, list[str]]], int]:
+    """All reasons, most frequent first, each with so many of its tokens; and how many errors were looked at."""
+    found: dict[tuple[str, str], list[Any]] = {}
+    tokens: dict[tuple[str, str], list[str]] = {}
+    read = 0
+    for node, reason, token in chain(_refused(reader.connection, run_id), _failed(reader.connection, run_id)):
+        read += 1
+        key = node, VARYING.sub("*", reason)
+        known = found.setdefault(key, [node, reason, 0, token])
+        known[2] += 1
+        listed = tokens.setdefault(key, [])
+        if len(listed) < samples:
+            listed.append(token)
+    ordered = sorted(found.items(), key=lambda item: -item[1][2])
+    return [(Reason(*facts), tokens[key]) for key, facts in ordered], read
 
 
 def _refused(connection: sqlite3.Connection, run_id: str) -> Iterator[tuple[str, str, str]]:

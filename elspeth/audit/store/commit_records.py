@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -14,7 +15,9 @@ from elspeth.audit.chain import digests
 from elspeth.audit.chain.digests import TableDigest
 from elspeth.audit.chain.layouts import LAYOUTS, NEWEST, Layout
 from elspeth.audit.chain.records import COLUMNS, FIXED, KEY_LENGTH, Record, Records, record_type
-from elspeth.audit.store.record_frames import RecordFrames, join, part
+from elspeth.audit.mapping.stored_frames import StoredFrame
+from elspeth.audit.mapping.tables import STORED
+from elspeth.audit.store.record_frames import RecordFrames, TableRecords, frames_of
 from elspeth.errors import ElspethError
 
 _RUN_ID = re.compile(r"[a-z0-9]{8}")
@@ -23,19 +26,25 @@ _OF_A_RUN = frozenset({"nodes", "edges"})  # keyed by run and id: their ids do n
 
 def key_columns(table: str) -> tuple[str, ...]:
     """The columns that make a record's key, the run's id aside."""
+    if table in STORED:
+        return (STORED[table].key,)
     return (COLUMNS.get(table) or FIXED[table])[: KEY_LENGTH.get(table, 1)]
 
 
 @dataclass(slots=True)
 class PreparedCommit:
-    """What one commit will write. `records` holds tables with at least one record, each in key order."""
+    """What one commit will write. `records` holds tables with at least one record, as they are read; of those that are
+    views, `stored` holds what is written, by the table that it is written to."""
 
     run_id: str
-    records: Records = field(default_factory=dict)
+    records: dict[str, TableRecords] = field(default_factory=dict)
+    stored: dict[str, list[StoredFrame]] = field(default_factory=dict)
     digests: list[TableDigest] = field(default_factory=list)
 
     def insert(self, table: str, rows: int = 1) -> str:
-        """The statement that inserts so many records of this table; each binds the commit's number, then its values."""
+        """The statement that inserts so many records of this table; each binds the commit's number, then its values.
+
+        Of a table of small records the number is bound once, in front of all."""
         return _insert(self.run_id, table, rows)
 
     def add_single(self, table: str, columns: Mapping[str, Any]) -> None:
@@ -45,7 +54,7 @@ class PreparedCommit:
 
 
 def prepared(run_id: str, records: Records, sent: Sequence[RecordFrames] = ()) -> PreparedCommit:
-    """What one commit writes: records made here, which are checked, and what roles sent, which was when it was decoded.
+    """What one commit writes: records made here, which are checked, and what roles sent, which is when it is inserted.
 
     Raises `ElspethError` naming table and value.
     """
@@ -55,16 +64,18 @@ def prepared(run_id: str, records: Records, sent: Sequence[RecordFrames] = ()) -
     if unknown:
         raise ElspethError(f"there is no audit table {min(unknown)}")
     batch = PreparedCommit(run_id)
+    here = frames_of({table: checked(table, made) for table, made in records.items() if made})
+    for stored in STORED:
+        if parts := [frames.stored[stored] for frames in (*sent, here) if stored in frames.stored]:
+            batch.stored[stored] = sorted(parts, key=attrgetter("first"))
     for table in COLUMNS:
-        found = [parts[table] for parts in sent if table in parts]
-        if records.get(table):
-            found.append(part(table, checked(table, records[table])))
+        found = [frames.read[table] for frames in (*sent, here) if table in frames.read]
         if found:
-            ordered, lines = join(table, found)
+            joined = TableRecords(table, found)
             if table not in _OF_A_RUN:
-                _refuse_foreign(table, run_id, ordered)
-            batch.records[table] = ordered
-            batch.digests.append(digests.digest_lines(table, len(ordered), lines))
+                _refuse_foreign(run_id, joined)
+            batch.records[table] = joined
+            batch.digests.append(digests.digest_lines(table, joined.count, joined.lines))
     return batch
 
 
@@ -81,6 +92,10 @@ def checked(table: str, records: list[Record], layout: Layout = NEWEST) -> list[
 
 @cache
 def _insert(run_id: str, table: str, rows: int) -> str:
+    if table in STORED:
+        columns = STORED[table].columns
+        names, places = ", ".join(columns), ", ".join("?" * len(columns))
+        return f"INSERT INTO {table} (commit_no, {names}) VALUES {', '.join([f'(?1, {places})'] * rows)}"
     columns = COLUMNS[table]
     quoted = ", ".join(f'"{column}"' for column in columns)
     # The run's id stands in the statement: it is the same for all records of the run and needs no binding.
@@ -88,11 +103,11 @@ def _insert(run_id: str, table: str, rows: int) -> str:
     return f"INSERT INTO {table} (commit_no, run_id, {quoted}) VALUES {', '.join([record] * rows)}"
 
 
-def _refuse_foreign(table: str, run_id: str, ordered: list[Record]) -> None:
-    # Sorted, so the first and the last answer for all.
-    for record in (ordered[0], ordered[-1]):
-        if not record[0].startswith(run_id):
-            raise ElspethError(f"{table} record {record[0]} does not belong to run {run_id}")
+def _refuse_foreign(run_id: str, joined: TableRecords) -> None:
+    # Sorted, so the first and the last of each part answer for all.
+    for name, *_ in joined.ends:
+        if not name.startswith(run_id):
+            raise ElspethError(f"{joined.table} record {name} does not belong to run {run_id}")
 
 
 @cache

@@ -218,6 +218,8 @@ def _error(error: sqlite3.DatabaseError, path: Path) -> ElspethError:
             details=[f"waited {BUSY_SECONDS:g} seconds"],
             next_step="end the program that holds it (lsof names it), then resume",
         )
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return Temporary(f"what was asked of {path} took too long and was given up", next_step="ask for less")
     if code == sqlite3.SQLITE_FULL:
         return Temporary(f"the disk is full: {path} could not be written", next_step="make room, then resume")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):

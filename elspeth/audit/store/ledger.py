@@ -9,13 +9,16 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain as chained
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from elspeth import ids
 from elspeth.audit.chain import digests, signing
 from elspeth.audit.chain.layouts import NEWEST
 from elspeth.audit.chain.records import Record
+from elspeth.audit.mapping.names import Names
+from elspeth.audit.mapping.stored_frames import StoredFrame, stored_records
+from elspeth.audit.mapping.tables import HELD_IN, STORED
 from elspeth.audit.store import database, state_events
 from elspeth.audit.store.commit_records import PreparedCommit, key_columns
 from elspeth.errors import DuplicateRow, ElspethError
@@ -23,7 +26,7 @@ from elspeth.errors import DuplicateRow, ElspethError
 TOGETHER = 100
 """Records to one statement: a step of SQLite for each record costs as much as half the record."""
 
-_RECORDED = {"rows": "row", "tokens": "token"}
+_RECORDED = {"state_records": "node_states record", "outcome_records": "token_outcomes record"}
 
 
 class Ledger:
@@ -35,6 +38,7 @@ class Ledger:
         self._key = signing_key
         self.appended: tuple[PreparedCommit, tuple[Any, ...]] | None = None
         self._file = database.identity(path)
+        self._names: Names | None = None  # as they are on record, and those of the transaction that is open
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -46,6 +50,7 @@ class Ledger:
                 yield
                 self.connection.execute("COMMIT")
             except BaseException:
+                self._names = None  # what was added is not there
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
@@ -65,10 +70,19 @@ class Ledger:
         number = head[0] + 1
         run_id = batch.run_id
         for table, records in batch.records.items():
+            if table in HELD_IN:
+                continue
             try:
-                self._insert(batch, table, records, number)
+                self._insert(batch, table, number)
             except sqlite3.IntegrityError as error:
-                raise self._rejected(table, run_id, number, records, error) from error
+                keys = (record[: len(key_columns(table))] for piece in records.pieces() for record in piece)
+                raise self._rejected(table, keys, run_id, number, error) from error
+        for table, frames in batch.stored.items():
+            try:
+                self._insert_stored(batch, table, frames, number)
+            except sqlite3.IntegrityError as error:
+                found = (record[:1] for frame in frames for record in stored_records(table, frame, _unnumbered))
+                raise self._rejected(table, found, run_id, number, error) from error
         digest = digests.digest_commit(head[1], run_id, attempt, number, at, batch.digests)
         count = sum(part.record_count for part in batch.digests)
         signature = signing.signature(self._key, run_id, number, digest) if self._key else None
@@ -89,12 +103,33 @@ class Ledger:
         self.appended = batch, (number, attempt, head[1], digest, count, at, signature, NEWEST.number)
         return number
 
-    def _insert(self, batch: PreparedCommit, table: str, records: list[Record], number: int) -> None:
-        many = len(records) - len(records) % TOGETHER
-        for start in range(0, many, TOGETHER):
-            values = chained.from_iterable((number, *record) for record in records[start : start + TOGETHER])
-            self.connection.execute(batch.insert(table, TOGETHER), tuple(values))
-        self.connection.executemany(batch.insert(table), [(number, *record) for record in records[many:]])
+    def _insert(self, batch: PreparedCommit, table: str, number: int) -> None:
+        waiting: list[Record] = []
+        for records in batch.records[table].pieces():
+            waiting += records
+            many = len(waiting) - len(waiting) % TOGETHER
+            for start in range(0, many, TOGETHER):
+                values = chained.from_iterable((number, *record) for record in waiting[start : start + TOGETHER])
+                self.connection.execute(batch.insert(table, TOGETHER), tuple(values))
+            del waiting[:many]
+        self.connection.executemany(batch.insert(table), [(number, *record) for record in waiting])
+
+    def _insert_stored(self, batch: PreparedCommit, table: str, frames: list[StoredFrame], number: int) -> None:
+        if self._names is None or self._names.run_id != batch.run_id:
+            self._names = Names(self.connection, batch.run_id)
+        width = len(STORED[table].columns)
+        together, single, execute = batch.insert(table, TOGETHER), batch.insert(table), self.connection.execute
+        for frame in frames:
+            values = tuple(chained.from_iterable(stored_records(table, frame, self._names.numbers)))
+            many = frame.count - frame.count % TOGETHER
+            for start in range(0, many * width, TOGETHER * width):
+                execute(together, (number, *values[start : start + TOGETHER * width]))
+            for start in range(many * width, len(values), width):
+                execute(single, (number, *values[start : start + width]))
+
+    def forget_names(self) -> None:
+        """Look up anew which names there are: some were taken away."""
+        self._names = None
 
     def head(self, run_id: str) -> tuple[int, str]:
         """Number and digest of the run's last commit."""
@@ -175,27 +210,38 @@ class Ledger:
         )
 
     def _rejected(
-        self, table: str, run_id: str, number: int, records: list[Record], error: sqlite3.IntegrityError
+        self, table: str, held: Iterable[tuple[Any, ...]], run_id: str, number: int, error: sqlite3.IntegrityError
     ) -> ElspethError:
         if error.sqlite_errorcode not in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE):
             return ElspethError(f"an audit record does not fit table {table}: {error}")
         keys = key_columns(table)
         where = " AND ".join(f"{column} = ?" for column in keys)
         # Some of the batch may be inserted by now: what earlier commits hold is what was there before.
-        query = f"SELECT 1 FROM {table} WHERE run_id = ? AND {where} AND commit_no < ?"
-        for record in records:
-            key = record[: len(keys)]
-            if self.connection.execute(query, (run_id, *key, number)).fetchone():
+        run = "" if table in STORED else f"run_id = '{run_id}' AND "
+        query = f"SELECT 1 FROM {table} WHERE {run}{where} AND commit_no < ?"
+        seen: set[tuple[Any, ...]] = set()
+        for key in held:
+            if key in seen or self.connection.execute(query, (*key, number)).fetchone():
                 break
+            seen.add(key)
         else:
-            pairs = pairwise(records)  # in key order: the batch itself holds it twice
-            key = next((a[: len(keys)] for a, b in pairs if a[: len(keys)] == b[: len(keys)]), ())
+            key = ()
         name = " ".join(map(str, key))
         return DuplicateRow(
-            f"Duplicate row_id: {_RECORDED.get(table, table + ' record')} {name} is recorded already",
+            f"Duplicate row_id: {_kind(table, name)} {name} is recorded already",
             details=["the source may have changed since, or the checkpoint does not fit the records"],
             next_step=f"elspeth verify {run_id}",
         )
+
+
+def _kind(table: str, name: str) -> str:
+    if table in STORED and table not in _RECORDED:
+        return "row" if name == ids.row_of(name) else "token"
+    return _RECORDED.get(table, f"{table} record")
+
+
+def _unnumbered(texts: list[str], purgeable: bool) -> list[int | str]:
+    return list(texts)
 
 
 def as_dict(cursor: sqlite3.Cursor) -> dict[str, Any] | None:

@@ -136,6 +136,7 @@ class Tokens(Table):
     branch_name = TextField(null=True)
     created_at = TextField()
     commit_no = IntegerField()
+    row_index = IntegerField(null=True)  # of a view: its record does not say so again
 
 
 class TokenParents(Table):
@@ -166,6 +167,7 @@ class NodeStates(Table):
     completed_at = TextField(null=True)
     duration_ms = FloatField(null=True)
     commit_no = IntegerField()
+    row_index = IntegerField(null=True)  # of a view: its record does not say so again
 
 
 class RoutingEvents(Table):
@@ -177,6 +179,7 @@ class RoutingEvents(Table):
     reason_json = TextField(null=True)
     created_at = TextField()
     commit_no = IntegerField()
+    row_index = IntegerField(null=True)  # of a view: its record does not say so again
 
 
 class TokenOutcomes(Table):
@@ -191,6 +194,7 @@ class TokenOutcomes(Table):
     error_json = TextField(null=True)
     recorded_at = TextField()
     commit_no = IntegerField()
+    row_index = IntegerField(null=True)  # of a view: its record does not say so again
 
 
 class Checkpoints(Table):
@@ -335,3 +339,5 @@ TABLES: tuple[type[Table], ...] = (
     TokenOutcomes, Checkpoints, Batches, BatchMembers, Calls, ValidationErrors, TransformErrors, Artifacts,
     OperatorActions, Commits, CommitTables,
 )  # fmt: skip
+"""What people read, by names and columns. Those of `mapping.tables.HELD_IN` are views on small records; in a database
+of an earlier layout they are tables."""

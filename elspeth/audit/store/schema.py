@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elspeth.audit.chain.layouts import NEWEST
+from elspeth.audit.mapping import tables as records
+from elspeth.audit.mapping import views
+from elspeth.audit.mapping.tables import HELD_IN
+from elspeth.audit.store import summary_views
 from elspeth.audit.store.past_schemas import PAST
 from elspeth.errors import ElspethError, NewerVersion
 
@@ -19,14 +23,27 @@ NEXT_STEP = "name another database with --database, or start a run, which create
 
 
 def statements() -> tuple[str, ...]:
-    """The statements that create the newest schema, in order."""
+    """The statements that create the newest schema, in order: tables, then views."""
+    made = {name: statement for name, statement in _declared().items() if name not in HELD_IN}
+    return (*made.values(), *records.statements().values(), *views.statements(), *summary_views.statements().values())
+
+
+def plain_statements() -> tuple[str, ...]:
+    """The statements that create all that people read as tables: the form in which evidence leaves a database."""
+    return tuple(_declared().values())
+
+
+def _declared() -> dict[str, str]:
     from peewee import SqliteDatabase  # peewee costs start-up time that only a new database has to pay
 
     from elspeth.audit.store.models import TABLES
 
     database = SqliteDatabase(":memory:")
     with database.bind_ctx(TABLES, bind_refs=False, bind_backrefs=False):
-        return tuple(table._schema._create_table(safe=False).query()[0] for table in TABLES)  # type: ignore[attr-defined]
+        return {
+            table._meta.table_name: table._schema._create_table(safe=False).query()[0]  # type: ignore[attr-defined]
+            for table in TABLES
+        }
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -36,9 +53,24 @@ def create(connection: sqlite3.Connection) -> None:
     stamp(connection)
 
 
+def create_plain(connection: sqlite3.Connection) -> None:
+    """The same with tables in place of views: what somebody handed on is laid out as it came."""
+    for statement in plain_statements():
+        connection.execute(statement)
+    stamp(connection)
+
+
 def past(number: int) -> list[str]:
     """The statements that created the schema of an earlier version, in order."""
-    return [statement for part in PAST[number].split(";") if (statement := part.strip())]
+    found, waiting = [], ""
+    for part in PAST[number].split(";"):
+        waiting += part
+        if not sqlite3.complete_statement(f"{waiting};"):  # a semicolon in a text
+            waiting += ";"
+        else:
+            found.append(waiting.strip())
+            waiting = ""
+    return [statement for statement in found if statement]
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:
@@ -89,20 +121,26 @@ def _known(connection: sqlite3.Connection, path: Path) -> int:
 
 def _bridge(connection: sqlite3.Connection) -> None:
     """Put a view of its newest form in front of each table that had another one; the file is not touched."""
-    reference = _made(statements())
+    reference = _made(plain_statements())
     try:
         wanted = {name: columns(reference, name) for name in tables(reference)}
     finally:
         reference.close()
-    there = tables(connection)
+    there = {name for kind, name in _objects(connection) if kind in ("table", "view")}
     connection.execute("PRAGMA query_only = 0")
     for name, newest in wanted.items():
         held = columns(connection, name) if name in there else []
         if set(newest) - set(held):
-            selected = ", ".join(f'"{column}"' if column in held else f'NULL AS "{column}"' for column in newest)
+            selected = ", ".join(
+                f'"{column}"' if column in held else f'{_told(held, column)} AS "{column}"' for column in newest
+            )
             origin = f'FROM main."{name}"' if held else "WHERE 0"
             connection.execute(f'CREATE TEMP VIEW "{name}" AS SELECT {selected} {origin}')
     connection.execute("PRAGMA query_only = 1")
+
+
+def _told(held: list[str], column: str) -> str:
+    return views.row_index(held[0]) if held and column == "row_index" else "NULL"
 
 
 def tables(connection: sqlite3.Connection) -> list[str]:
@@ -130,7 +168,10 @@ def stamp(connection: sqlite3.Connection) -> None:
 
 
 def altered(connection: sqlite3.Connection) -> dict[str, str]:
-    """The tables that are not as the newest schema has them, each with the statement that creates it anew."""
+    """The tables that are not as the newest schema has them, each with the statement that creates it anew.
+
+    Where it has a view in place of a table, that is the statement of the view.
+    """
     created = statements()
     reference = _made(created)
     try:
@@ -138,7 +179,7 @@ def altered(connection: sqlite3.Connection) -> dict[str, str]:
     finally:
         reference.close()
     found = _objects(connection)
-    names = {name: statement for statement in created for kind, name in expected if f'"{name}" (' in statement[:80]}
+    names = {statement.split('"', 2)[1]: statement for statement in created}
     return {name: names[name] for kind, name in expected if expected[kind, name] != found.get((kind, name))}
 
 

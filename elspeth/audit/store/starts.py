@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+
 import msgspec
 
 ColumnValue = str | int | float | None
@@ -25,10 +27,12 @@ class RunStart(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.asdict(self)
 
 
-class AttemptStart(msgspec.Struct, frozen=True, kw_only=True):
-    """Who drives an attempt; see `elspeth.runs.liveness.identity.AttemptIdentity` for what each field says.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptDriver:
+    """The main process of an attempt, by the columns of `run_attempts`.
 
-    `overrides_json` holds what the command line changed for it, as JSON: None for the first attempt of a run.
+    `process_start_time` is in seconds since 1970, for people; `process_start_ticks` in clock ticks since boot, which
+    setting the clock does not move, is what is compared. `pid_namespace` is `pid:[INODE]`. `lock_path` is absolute.
     """
 
     host: str
@@ -42,8 +46,14 @@ class AttemptStart(msgspec.Struct, frozen=True, kw_only=True):
     uid: int
     command_line: str
     lock_path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStart(AttemptDriver):
+    """An attempt as it begins. `overrides_json`: what the command line changed for it, as JSON; None for the first."""
+
     overrides_json: str | None = None
 
     def to_columns(self) -> dict[str, ColumnValue]:
         """The values for the columns of `run_attempts`."""
-        return msgspec.structs.asdict(self)
+        return asdict(self)

@@ -130,7 +130,7 @@ def _rebuild(directory: Path, path: Path) -> Discrepancy | None:
     try:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
-        schema.create(connection)
+        schema.create_plain(connection)
         for table in TABLES:
             try:
                 for block in _blocks(directory / f"{table}.jsonl", columns_of(table), added_later(table)):

@@ -34,8 +34,10 @@ def command(context: CliContext, old: Path, new: Path) -> int:
     try:
         from elspeth.settings.convert import convert  # of an extra, and nobody else's business
     except ModuleNotFoundError as error:
+        if error.name not in ("ruamel", "ruamel.yaml"):
+            raise
         raise SettingsError(
-            f"elspeth convert needs {error.name}, which is not installed", next_step="pip install 'elspeth[convert]'"
+            "elspeth convert needs ruamel.yaml, which is not installed", next_step="pip install 'elspeth[convert]'"
         ) from None
     text, changes = convert(file.read(old))
     try:

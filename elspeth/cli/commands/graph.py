@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from elspeth.audit.query.counters import counters
 from elspeth.audit.query.locate import locate
 from elspeth.audit.query.reader import AuditReader
 from elspeth.cli import completion, output
@@ -78,30 +79,4 @@ def recorded(reader: AuditReader, run_id: str) -> tuple[Graph, dict[str, int]]:
         for edge in reader.edges(run_id)
     )
     graph = Graph(nodes, edges, ())
-    return graph, _traffic(graph, reader, run_id)
-
-
-def _traffic(graph: Graph, reader: AuditReader, run_id: str) -> dict[str, int]:
-    """Tokens per edge. The ways of gates and of errors are recorded one by one; the one normal way of any other node
-    was taken by all that left it."""
-    counts = reader.edge_counts(run_id)
-    read, refused, left = (dict(reader.connection.execute(query, (run_id, run_id)).fetchall()) for query in _COUNTS)
-    for node in graph.nodes:
-        normal = left.get(node.id, 0)
-        if node.kind == "source":
-            normal = read.get(node.id, 0) - refused.get(node.id, 0)
-            if node.on_error is not None:
-                counts[node.on_error.edge] = refused.get(node.id, 0)
-        if node.kind != "gate":
-            counts |= {target.edge: normal for targets in node.routes.values() for target in targets}
-    return counts
-
-
-_COUNTS = (
-    "SELECT source_node_id, count(*) FROM rows WHERE row_id >= ? AND row_id < ? || '~' GROUP BY 1",
-    "SELECT node_id, count(*) FROM validation_errors WHERE error_id >= ? AND error_id < ? || '~' GROUP BY 1",
-    # A token that was made into others has no output of its own.
-    "SELECT node_id, count(*) FROM node_states WHERE state_id >= ? AND state_id < ? || '~'"
-    " AND status = 'completed' AND output_hash IS NOT NULL GROUP BY 1",
-)
-"""Rows per source, rows that a source refused, tokens that left a node."""
+    return graph, dict(counters(reader, run_id).edges)

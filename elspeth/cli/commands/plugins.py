@@ -11,6 +11,7 @@ import click
 
 from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, ExamplesGroup, json_option, pass_context
+from elspeth.cli.shared_options import plugin_files_option
 from elspeth.errors import EXIT_OK, SettingsError
 from elspeth.plugins import registry
 from elspeth.plugins.describe import Description, Option, describe
@@ -19,10 +20,6 @@ from elspeth.settings import suggest
 KINDS = ("source", "transform", "aggregation", "sink")
 
 _kind_option = click.option("--kind", type=click.Choice(KINDS), help="Plugins of this kind only.")
-_file_option = click.option(
-    "--file", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-    help="Load plugins of your own from this Python file too.",
-)  # fmt: skip
 
 
 @click.group(
@@ -47,12 +44,12 @@ def command() -> None:
     """,
 )
 @_kind_option
-@_file_option
+@plugin_files_option
 @json_option
 @pass_context
 def list_plugins(context: CliContext, kind: str | None, files: tuple[Path, ...]) -> int:
     """List the plugins that settings can name: built in, from packages, and from files that are named here."""
-    registry.load_files(files)
+    registry.load_files(files, named_in="--file")
     found = [plugin for plugin in registry.available() if kind in (None, plugin.kind)]
     if context.json:
         output.result_json([asdict(plugin) for plugin in found])
@@ -73,12 +70,12 @@ def list_plugins(context: CliContext, kind: str | None, files: tuple[Path, ...])
 )
 @click.argument("name", shell_complete=completion.plugins())
 @_kind_option
-@_file_option
+@plugin_files_option
 @json_option
 @pass_context
 def inspect(context: CliContext, name: str, kind: str | None, files: tuple[Path, ...]) -> int:
     """Show a plugin: what it does, its options with types and defaults. A name may stand for plugins of two kinds."""
-    registry.load_files(files)
+    registry.load_files(files, named_in="--file")
     known = [plugin for plugin in registry.available() if kind in (None, plugin.kind)]
     found = [describe(registry.find(plugin.kind, plugin.name)) for plugin in known if plugin.name == name]
     if not found:

@@ -20,6 +20,7 @@ from elspeth.cli.context import (
     pass_context,
     reason_option,
 )
+from elspeth.cli.shared_options import resumed_assignments_option
 from elspeth.runs.lifecycle.fork_server import fork_server
 
 
@@ -33,10 +34,7 @@ from elspeth.runs.lifecycle.fork_server import fork_server
     """,
 )
 @click.argument("run_id", metavar="RUN_ID", shell_complete=completion.runs(unfinished=True))
-@click.option(
-    "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE",
-    help="Set what cannot change results (concurrency, supervisor, checkpoint, retry, rate_limit).",
-)  # fmt: skip
+@resumed_assignments_option
 @click.option(
     "--settings", "-s", type=click.Path(path_type=Path), metavar="FILE",
     help="Refuse, with exit code 6, if this file differs from what the run was started with.",

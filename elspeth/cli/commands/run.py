@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from elspeth.cli import completion
 from elspeth.cli.context import (
     CliContext,
     Examples,
@@ -21,6 +20,7 @@ from elspeth.cli.context import (
     pass_context,
     reason_option,
 )
+from elspeth.cli.shared_options import assignments_option
 from elspeth.runs.lifecycle.fork_server import fork_server
 
 
@@ -53,14 +53,7 @@ from elspeth.runs.lifecycle.fork_server import fork_server
     "--force-new", is_flag=True, help="Start afresh although an earlier run did not finish; that one is given up."
 )
 @click.option("--fail-on-rows", is_flag=True, help="Exit with 10 if rows were quarantined, discarded or failed.")
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="SECTION.KEY=VALUE",
-    shell_complete=completion.assignments(),
-    help="Set a key in place of the file's value.",
-)
+@assignments_option
 @allow_all_failed_option
 @reason_option
 @database_option

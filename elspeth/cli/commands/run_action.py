@@ -21,7 +21,7 @@ from elspeth.runs.lifecycle.drive import state_directory
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.lifecycle.resume import Resumption
 from elspeth.runs.lifecycle.start import Start
-from elspeth.runs.lifecycle.start_policy import AlreadyDone, choose
+from elspeth.runs.lifecycle.start_policy import AlreadyDone, choose, receive
 
 
 def run(
@@ -47,15 +47,17 @@ def run(
     if children is None:
         pipeline.inspect(state_directory(pipeline))
         return _show(context, pipeline, database, again, *_foreseen(decide))
-    match decide():
+    found = decide()
+    if isinstance(found, Start):
+        found = receive(found, auto_resume=auto_resume, notify=Log(context.log_format).notify)
+    match found:
         case Start() as begin:
             from elspeth.cli.view.plan import cautions  # beside the plan, of which only this is needed
 
             warnings = (*map(str, pipeline.loaded.warnings), *cautions(pipeline))
             return first(context, begin, children, again=again, fail_on_rows=fail_on_rows, warnings=warnings)
-        case AlreadyDone(earlier):
-            why = "; neither settings nor source changed since"
-            return already(context, database, earlier, why, fail_on_rows=fail_on_rows)
+        case AlreadyDone(earlier, why):
+            return already(context, database, earlier, f"; {why}", fail_on_rows=fail_on_rows)
         case Resumption() as found:
             return further(context, found, children, fail_on_rows=fail_on_rows)
 
@@ -72,10 +74,8 @@ def _foreseen(decide: Callable[[], Start | Resumption | AlreadyDone]) -> tuple[l
             return [f"run {run} would be given up" for run, _ in given_up], True
         case Resumption(run=run):
             return [f"run {run.run_id} would be resumed, as attempt {run.attempt + 1}; nothing is started anew"], True
-        case AlreadyDone(run):
-            return [
-                f"nothing would be done: run {run.run_id} is complete, and neither settings nor source changed"
-            ], True
+        case AlreadyDone(run, why):
+            return [f"nothing would be done: run {run.run_id} is complete, and {why.removesuffix(' since')}"], True
     return [], True
 
 

@@ -8,6 +8,7 @@ import click
 
 from elspeth.cli import output
 from elspeth.cli.context import CliContext, Examples, pass_context
+from elspeth.cli.shared_options import plugin_files_option
 from elspeth.errors import EXIT_OK
 
 
@@ -19,10 +20,7 @@ from elspeth.errors import EXIT_OK
         elspeth schema --file ./my_plugins.py > pipeline.schema.json
     """,
 )
-@click.option(
-    "--file", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-    help="Know plugins of your own from this Python file too.",
-)  # fmt: skip
+@plugin_files_option
 @pass_context
 def command(context: CliContext, files: tuple[Path, ...]) -> int:
     """Print the JSON Schema of pipeline files, with the options of every plugin.
@@ -34,6 +32,6 @@ def command(context: CliContext, files: tuple[Path, ...]) -> int:
     from elspeth.plugins import registry
     from elspeth.runs.views.settings_schema import settings_schema
 
-    registry.load_files(files)
+    registry.load_files(files, named_in="--file")
     output.result_json(settings_schema())
     return EXIT_OK

@@ -62,6 +62,7 @@ def _words(found: Status, command: str) -> Iterator[str]:
     pace = f", {rate:,.0f} rows/s" if rate is not None else ""
     facts = {
         "because": found.evidence,
+        "waits": found.waiting,
         "failure": run.failure or "",
         "rows": f"{output.count(line.rows, 'row')} in {output.seconds(line.seconds)}{pace}",
         "failures": ", ".join(f"{count:,} {name}" for name, count in line.troubled.items()),
@@ -84,6 +85,12 @@ def _words(found: Status, command: str) -> Iterator[str]:
     ])  # fmt: skip
     yield ""
     yield _balance(found)
+    if line.calls:
+        yield ""
+        yield output.table(["provider", "calls", "answered", "unknown", "tokens in", "tokens out", "cost"], [
+            (provider, one.exchanges, one.answered, one.unknown, one.input_tokens, one.output_tokens, str(one.cost))
+            for provider, one in sorted(line.calls.items())
+        ])  # fmt: skip
     yield ""
     yield output.table(["process", "pid", "state", "memory", "restarts"], [
         (one.role, str(one.pid or ""), one.state, "" if one.resident_bytes is None else output.size(one.resident_bytes),

@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import click
 
-from elspeth.cli import completion, output
+from elspeth.cli import output
 from elspeth.cli.context import CliContext, Examples, dotenv_option, json_option, pass_context
 from elspeth.cli.loading import file_of, load
+from elspeth.cli.shared_options import assignments_option
 from elspeth.cli.view.expectations import audit_line, audit_size, field_lines
 from elspeth.cli.view.plan import cautions
 from elspeth.errors import EXIT_OK, ElspethError, SettingsError
@@ -37,14 +38,7 @@ from elspeth.settings import Problem, SettingsProblems
     "--settings", "-s", "option", type=click.Path(path_type=Path), metavar="FILE",
     help="The pipeline file, if it is not given as an argument; ./pipeline.yaml without either.",
 )  # fmt: skip
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="SECTION.KEY=VALUE",
-    shell_complete=completion.assignments(),
-    help="Set a key in place of the file's value.",
-)
+@assignments_option
 @dotenv_option
 @json_option
 @pass_context

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from elspeth.audit.query.counters import counters
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.query.verdict import all_failed
@@ -26,10 +27,10 @@ def already(
     database = database.absolute()
     made = evidence_delivery.finish(database, run, dotenv=context.dotenv, working_directory=working_directory)
     with AuditReader(database) as reader:
-        rows = reader.row_count(run.run_id)
-        outcomes = {name: number for name, number in reader.outcome_counts(run.run_id).items() if name != "buffered"}
-        sinks = reader.sink_counts(run.run_id)
+        found = counters(reader, run.run_id)
         none_passed = all_failed(reader, run.run_id)
+    rows, sinks = found.rows, dict(found.written)
+    outcomes = {name: number for name, number in found.outcomes.items() if name != "buffered"}
     bad = any(outcomes.get(name) for name in BAD_OUTCOMES)
     failed = (fail_on_rows and bad) or (none_passed and not context.allow_all_failed)
     code = EXIT_ROWS_FAILED if failed else EXIT_OK

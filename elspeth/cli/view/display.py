@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from elspeth.cli.view.logs import Log
 from elspeth.cli.view.rate import RateMeter
+from elspeth.cli.view.sight import Sight
 from elspeth.coordinator.progress import Progress
 
 
 class Display:
     """Called with the progress some twenty times a second, in the main thread; prints what is due."""
 
-    def __init__(self, log: Log, show: Callable[[Progress, RateMeter], None], every: float) -> None:
+    def __init__(self, log: Log, show: Callable[[Sight], None], every: float) -> None:
         self._log = log
         self._show = show
         self._every = every
@@ -27,12 +28,21 @@ class Display:
         now = time.monotonic()
         if not progress.started:
             return
-        self._pace.see(now, progress.rows_done, progress.offset)
+        self._pace.see(now, progress.rows_committed, progress.offset)
         if now >= self._next:
             self._next = now + self._every
-            self._show(progress, self._pace)
+            self._show(self._sight(progress))
 
-
-def counts(numbers: Mapping[str, int]) -> str:
-    """Names with their numbers: `normal 4, high_values 3`."""
-    return ", ".join(f"{name} {number:,}" for name, number in numbers.items())
+    def _sight(self, progress: Progress) -> Sight:
+        return Sight(
+            self._log.run_id or "",
+            progress.rows_committed,
+            progress.seconds,
+            progress.offset,
+            progress.size,
+            self._pace.rows_per_second,
+            self._pace.seconds_left(progress.size),
+            dict(progress.sinks_committed),
+            progress.waiting,
+            progress.restarts,
+        )

@@ -44,7 +44,7 @@ def render(lineage: Explained, *, full: bool = False) -> str:
 
 
 def _read(read: Explained, refused: Explained | None) -> list[str]:
-    place = read["file"] or "no file"
+    place = "standard input" if read["file"] == "-" else read["file"] or "no file"
     line = f", line {read['line']}" if read["line"] is not None else ""
     lines = [f"Read from {place}{line}, by {read['source']}, at {read['at']}"]
     lines += _values(read["values"], read["kept"])
@@ -95,6 +95,8 @@ def _death(death: Explained) -> str:
     if death["event"] == "suspect":
         alone = f", after {output.count(death['deaths'], 'death')} alone" if death.get("deaths") else ""
         what = f"suspected of having killed the process that touched it{alone}"
+    elif death["event"] == "in_hand":
+        what = "it was the one in hand when the whole attempt died"
     else:
         what = "set aside: it killed the process that touched it, alone, time and again"
     return f"{death['at']} (attempt {death['attempt']}) {what}{f': {evidence}' if evidence else ''}"
@@ -219,11 +221,34 @@ def _change(change: Explained) -> str:
             return output.styled(words, "yellow")
 
 
+_ABOUT_CALL = ("provider", "name", "try", "sent", "ended", "usage", "cost", "model", "finish_reason", "price")
+"""What is said of a call in words; everything else of its response is what was answered."""
+
+
 def _call(call: Explained) -> Iterator[str]:
     took = f", {call['latency_ms']:g} ms" if call["latency_ms"] is not None else ""
-    yield f"called {call['type']} ({call['status']}{took})"
-    yield f"  asked {_plain(call['request'])}"
-    yield f"  answered {_plain(call['response'])}"
+    answered = call["response"]
+    facts = answered if isinstance(answered, dict) and "provider" in answered else {}
+    whom = f" {facts['provider']}" if facts else ""
+    number = f", try {facts['try']}" if facts.get("try", 1) > 1 else ""
+    yield f"called{whom} ({call['type']}) at {call['at']}: {call['status']}{number}{took}"
+    yield f"  asked {_kept(call['request'], call['request_hash'])}"
+    # What a model said is said once: the body and its headers are for who reads JSON.
+    told = (*_ABOUT_CALL, "body", "headers") if "text" in facts else _ABOUT_CALL
+    left = {name: value for name, value in facts.items() if name not in told} if facts else answered
+    yield f"  answered {_kept(left, call['response_hash'])}"
+    model = [facts[name] for name in ("model", "finish_reason") if facts.get(name)]
+    used = facts.get("usage") or {}
+    if used:
+        model.append(f"{used.get('input_tokens', 0):,} tokens in, {used.get('output_tokens', 0):,} out")
+    if facts.get("cost", "0") != "0":
+        model.append(f"cost {facts['cost']}")
+    if model:
+        yield f"  {', '.join(model)}"
+
+
+def _kept(value: Any, digest: str | None) -> str:
+    return _plain(value) if value is not None else f"(not kept; SHA-256 {digest})"
 
 
 def _error(error: Any) -> str:

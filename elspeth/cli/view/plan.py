@@ -14,8 +14,12 @@ from elspeth.cli import output
 from elspeth.cli.view.expectations import audit_line, audit_size, field_lines
 from elspeth.errors import ElspethError, Temporary
 from elspeth.graph import picture
+from elspeth.graph.contracts import otherwise
+from elspeth.graph.flows import schema_of
+from elspeth.graph.idle_steps import idle_steps
 from elspeth.outputs import OutputInfo
 from elspeth.plugins.contract import Sink
+from elspeth.plugins.sources.file_set import named
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.settings.model import Checkpoint
 
@@ -125,10 +129,17 @@ def cautions(pipeline: Pipeline) -> list[str]:
     The bytes that come out may differ from run to run where decisions depend on anything but the input.
     """
     lines = [
-        f"{source}: its file {', '.join(map(str, info.files))} is empty (0 bytes)."
+        f"{source}: its file {named([str(file) for file in info.files])} is empty (0 bytes)."
         for source, info in pipeline.sources.items()
         if info.size_bytes == 0 and info.files
     ]
+    lines += [
+        f"{source}: its file {named([str(file) for file in info.files])} ends before a header: no row will come."
+        for source, info in pipeline.sources.items()
+        if info.lacks_header
+    ]
+    lines += _never_there(pipeline)
+    lines += idle_steps(pipeline.graph, pipeline.plugins, pipeline.headers_by_source())
     if any(getattr(plugin.options, "headers", None) == "original" for plugin in pipeline.plugins.values()):
         lines += _spellings(pipeline)
     for node in pipeline.graph.nodes:
@@ -139,11 +150,22 @@ def cautions(pipeline: Pipeline) -> list[str]:
         if isinstance(plugin, Sink) and plugin.delivery != "exactly_once":
             lines.append(f"{node.id} ({node.plugin}) delivers at least once: after a crash it may be sent a row again, "
                          "with the same key.")  # fmt: skip
-        if node.pool_size > 1 and node.stage > 0:
-            lines.append(f"{node.id} takes its rows one by one: pool_size has no effect behind steps that wait for "
-                         "other rows.")  # fmt: skip
+        if node.pool_size > 1 and pipeline.graph.stateful[node.stage]:
+            lines.append(f"{node.id} takes its rows one by one: pool_size has no effect on a step that remembers "
+                         "rows.")  # fmt: skip
         if node.timeout_seconds is not None or node.trigger_seconds is not None:
             lines.append(f"{node.id} waits for a time-out: which rows meet in it depends on how fast they come.")
+    return lines
+
+
+def _never_there(pipeline: Pipeline) -> list[str]:
+    """Fields that a source declares and that may be missing, where the header has them by another name."""
+    lines = []
+    for source, header in pipeline.headers_by_source().items():
+        for field in schema_of(pipeline.graph.node(source)).fields:
+            words = otherwise(field.name, header) if field.optional and field.name not in header else ""
+            if words:
+                lines.append(f"No row of {source} will have {field.name!r}: its header has no such field{words}.")
     return lines
 
 
@@ -174,7 +196,7 @@ def _effect(info: OutputInfo) -> str:
 
 def _file(pipeline: Pipeline, node: str) -> str | None:
     files = pipeline.sources[node].files
-    return ", ".join(map(str, files)) if files else None
+    return named([str(file) for file in files]) if files else None
 
 
 def _size(number: int | None) -> str:
@@ -191,7 +213,7 @@ def _database_effect(database: Path) -> str:
             raise Temporary(f"the audit database {database} cannot be created: {folder} {why}",
                             next_step="mend it, or name another database with --database")  # fmt: skip
         return "will be created"
-    if database.is_file() and database.stat().st_size == 0:
+    if locate.is_blank(database):
         return "is empty and will be filled"
     wrong = locate.describe(database)
     if wrong is not None:

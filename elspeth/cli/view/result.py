@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from elspeth.audit.query.verdict import Reason
+from elspeth.calls.totals import CallTotals
 from elspeth.cli import output
 from elspeth.errors import (
     EXIT_OK,
@@ -23,7 +26,7 @@ from elspeth.runs.lifecycle.drive import AttemptResult
 SHAPE: dict[str, Any] = {
     "status": "refused", "run_id": None, "rows": 0, "outcomes": {}, "sinks": {}, "duration_seconds": 0.0,
     "database": None, "exit_code": None, "resumable": False, "next_command": None, "error": None, "all_failed": False,
-    "reasons": [], "notes": [],
+    "reasons": [], "notes": [], "calls": {},
 }  # fmt: skip
 """The keys of every JSON result of `run` and `resume`, with what they hold where nothing was run."""
 
@@ -57,16 +60,14 @@ class Result:
     allow_all_failed: bool = False
     reasons: tuple[Reason, ...] = ()
     explain: str = ""
+    calls: Mapping[str, CallTotals] = field(default_factory=dict)
+    currency: str = ""
 
     @property
     def error(self) -> ElspethError | None:
         """What ended the attempt before the run was complete, with the command to type then."""
-        error, command = self.ended.error, self.resume or self.again
-        if error is None or not command or "elspeth " in error.next_step:
-            return error
-        mend = error.next_step.removesuffix(", then resume")
-        step = f"{mend}, then: {command}" if mend else command
-        return type(error)(error.message, details=error.details, next_step=step)
+        error = self.ended.error
+        return error and error.then(self.resume or self.again)
 
     @property
     def status(self) -> str:
@@ -120,6 +121,7 @@ class Result:
             "error": error.to_value() if error else None,
             "all_failed": self.all_failed,
             "notes": list(self.notes),
+            "calls": {name: msgspec.to_builtins(totals) for name, totals in sorted(self.calls.items())},
             "reasons": [
                 {"node": each.node, "reason": each.reason, "count": each.count, "token": each.token}
                 for each in self.reasons
@@ -136,8 +138,20 @@ class Result:
         if self.files:
             sinks = [(name, progress.sinks.get(name, 0), file) for name, file in self.files.items()]
             lines += ["", output.table(["sink", "rows", "file"], sinks, indent=2)]
-        lines += ["", *self._happened(), f"Audit trail: {self.database}"]
+        lines += ["", *self._asked(), *self._happened(), f"Audit trail: {self.database}"]
         return "\n".join(lines)
+
+    def _asked(self) -> list[str]:
+        """A line for each provider that was asked, over all attempts of a run that is complete."""
+        lines = []
+        for name, totals in sorted(self.calls.items()):
+            tokens = totals.input_tokens + totals.output_tokens
+            parts = [output.count(totals.exchanges, "call")]
+            parts += [f"{totals.unknown:,} of them unknown"] if totals.unknown else []
+            parts += [output.count(tokens, "token")] if tokens else []
+            parts += [f"{totals.cost:f} {self.currency}".rstrip()] if totals.cost else []
+            lines.append(f"Asked {name}: {', '.join(parts)}.")
+        return lines
 
     def _rows(self) -> str:
         progress = self.ended.progress

@@ -125,6 +125,8 @@ def _carry_out(
         explain=_explain_command(run_id, context),
     )
     result = _judged(result)
+    if pipeline.settings.providers and ended.error is None:  # else not all that was asked is committed
+        result = _with_calls(result, pipeline.settings.budget.currency or "")
     if context.json:
         output.result_json(result.to_value())
     else:
@@ -146,6 +148,16 @@ def _judged(result: Result) -> Result:
             return replace(result, all_failed=none, reasons=tuple(reasons(reader, result.ended.run_id)))
     except ElspethError:
         return result  # the run is what it is; `status` and `explain` will say what is wrong with the database
+
+
+def _with_calls(result: Result, currency: str) -> Result:
+    """The result with what was asked of services and what it cost, over all attempts."""
+    try:
+        with AuditReader(result.database) as reader:
+            held = reader.checkpoint(result.ended.run_id)
+            return replace(result, calls=(held.read().call_totals if held else None) or {}, currency=currency)
+    except ElspethError:
+        return result  # as above
 
 
 def _explain_command(run_id: str, context: CliContext) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field, model_validator
@@ -52,6 +53,10 @@ class BatchReplicate(Aggregation):
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The same fields, and the copy's number."""
         return fields | {"copy_index"} if self.options.include_copy_index else fields
+
+    def types_out(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """The types before."""
+        return types
 
     def _copies(self, row: Row, index: int) -> int:
         field = self.options.copies_field

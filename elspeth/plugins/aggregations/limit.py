@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from elspeth.plugins.aggregations.measures import identity_of, value_of
 from elspeth.plugins.contract import Aggregation, Context, Made, PluginOptions, Row
+from elspeth.plugins.typed_fields import TypedFields
 
 
 class LimitOptions(PluginOptions):
@@ -31,12 +33,20 @@ class Limit(Aggregation):
     Options = LimitOptions
     options: LimitOptions
 
+    def __init__(self, options: LimitOptions) -> None:
+        super().__init__(options)
+        self._typed = TypedFields({})
+
+    def setup(self, ctx: Context) -> None:
+        """Takes the types of the fields."""
+        self._typed = TypedFields(ctx.types)
+
     def process(self, rows: list[Row], ctx: Context) -> list[Made]:
         """The rows that go on. Raises `RowError` for a row that lacks a field of `group_by`."""
         options, seen = self.options, dict[Any, int]()
         kept = []
         for place, row in enumerate(rows):
-            key = tuple(identity_of(value_of(row, name, place)) for name in options.group_by)
+            key = tuple(identity_of(self._typed.same(name, value_of(row, name, place))) for name in options.group_by)
             number = seen[key] = seen.get(key, 0) + 1
             if options.offset < number <= options.offset + options.count:
                 kept.append(Made(row, of=(place,)))
@@ -49,3 +59,7 @@ class Limit(Aggregation):
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The same fields."""
         return fields
+
+    def types_out(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """The types before."""
+        return types

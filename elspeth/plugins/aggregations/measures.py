@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from fractions import Fraction
+from functools import reduce
 from typing import Any, Literal
 
+from elspeth.expressions.exact import ARITHMETIC, require_comparable, sum_of
 from elspeth.plugins.contract import Row, RowError
+from elspeth.plugins.typed_fields import TypedFields
+from elspeth.schema.typed_text import to_text
 
 Measure = Literal["count", "sum", "mean", "min", "max", "median", "stdev", "distinct", "first", "last"]
 Number = int | float
+OF_DATES: tuple[Measure, ...] = ("count", "min", "max", "distinct", "first", "last")
+"""The measures that dates and times have; decimals have all of them, exactly."""
 
 _EXACT = 2**53  # whole numbers up to here are floats without rounding
 
@@ -42,6 +50,19 @@ def identity_of(value: Any) -> tuple[str, Any]:
     return type(value).__name__, value
 
 
+def _least(one: Any, other: Any) -> Any:
+    require_comparable("min", one, other)
+    return min(one, other)
+
+
+def _greatest(one: Any, other: Any) -> Any:
+    require_comparable("max", one, other)
+    return max(one, other)
+
+
+FUNCTIONS_OF_TYPED: dict[str, Callable[[Any, Any], Any]] = {"min": _least, "max": _greatest}
+
+
 def exact_sum(values: list[Number]) -> Number:
     """The sum: whole numbers stay whole, one with floats is rounded once, whatever the order of the values.
 
@@ -50,12 +71,15 @@ def exact_sum(values: list[Number]) -> Number:
     if all(type(value) is int for value in values):
         return sum(values)
     if all(type(value) is float or abs(value) <= _EXACT for value in values):
-        return math.fsum(values)
+        with contextlib.suppress(OverflowError):  # it may be one in between only: 1e308 + 1e308 - 1e308
+            return math.fsum(values)
     return float(sum(map(Fraction, values), Fraction()))
 
 
-def measured(measure: Measure, field: str, values: list[Any], places: list[int]) -> Any:
-    """The measure of a field's values; `places` are their rows in the batch, from 0.
+def measured(
+    measure: Measure, field: str, values: list[Any], places: list[int], typed: TypedFields | None = None
+) -> Any:
+    """The measure of a field's values; `places` are their rows in the batch, from 0; `typed` knows their types.
 
     Null does not count, but for `first` and `last`. Raises `RowError` for a value of a type that the measure does not
     take, and for a result that is larger than a float can hold.
@@ -65,6 +89,9 @@ def measured(measure: Measure, field: str, values: list[Any], places: list[int])
     there = [(value, place) for value, place in zip(values, places, strict=True) if value is not None]
     if measure == "count":
         return len(there)
+    kind = typed.kind(field) if typed is not None else None
+    if typed is not None and kind is not None:
+        return _of_typed(measure, field, [value for value, _ in there], typed)
     if measure == "distinct":
         return len({identity_of(value) for value, _ in there})
     if measure in ("min", "max") and there and all(isinstance(value, str) for value, _ in there):
@@ -74,6 +101,40 @@ def measured(measure: Measure, field: str, values: list[Any], places: list[int])
         return _OF_NUMBERS[measure](numbers)
     except OverflowError as error:
         raise RowError(f"the {measure} of {field!r} is larger than a float can hold", field=field) from error
+
+
+def _of_typed(measure: Measure, field: str, texts: list[Any], typed: TypedFields) -> Any:
+    if measure == "distinct":
+        return len({typed.same(field, text) for text in texts})
+    if measure not in OF_DATES and typed.kind(field) != "decimal":
+        raise RowError(f"field {field!r} is a {typed.kind(field)}, of which there is no {measure}", field=field)
+    values = [typed.value(field, text) for text in texts]
+    if not values:
+        return "0" if measure == "sum" else None
+    try:
+        if measure in ("min", "max"):
+            return to_text(reduce(FUNCTIONS_OF_TYPED[measure], values))
+        return measured_decimals(measure, values)
+    except (TypeError, ArithmeticError, ValueError) as error:
+        raise RowError(f"the {measure} of {field!r}: {error}", field=field) from error
+
+
+def measured_decimals(measure: str, values: list[Decimal]) -> str | float | None:
+    """Sum, mean or median of decimals as canonical text; exact, but for a quotient that does not come out.
+
+    The standard deviation is a float. Raises `ArithmeticError` for a sum of too many digits.
+    """
+    add, divide = ARITHMETIC["Add"], ARITHMETIC["Div"]
+    if measure == "stdev":
+        return _stdev(values)
+    if measure == "sum":
+        return to_text(sum_of(values))
+    if measure == "mean":
+        return to_text(divide(sum_of(values), len(values)))
+    ordered, middle = sorted(values), len(values) // 2
+    if len(ordered) % 2:
+        return to_text(ordered[middle])
+    return to_text(divide(add(ordered[middle - 1], ordered[middle]), 2))
 
 
 def _mean(numbers: list[Number]) -> float | None:
@@ -87,7 +148,7 @@ def _median(numbers: list[Number]) -> Number | None:
     return ordered[middle] if len(ordered) % 2 else exact_sum(ordered[middle - 1 : middle + 1]) / 2
 
 
-def _stdev(numbers: list[Number]) -> float | None:
+def _stdev(numbers: Sequence[Number | Decimal]) -> float | None:
     """Of a sample (divided by n - 1), from exact sums of squares, rounded once; None for fewer than two numbers."""
     if len(numbers) < 2:
         return None

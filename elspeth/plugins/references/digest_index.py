@@ -58,7 +58,8 @@ class DigestIndex:
         return slot
 
     def _resize(self, size: int) -> None:
-        slots, digests, mask = array("I", bytes(4 * size)), self._digests, size - 1
+        self._slots = array("I")  # the digests are enough to make the new ones: the old need not be there meanwhile
+        slots, digests, mask = array("I", [0]) * size, self._digests, size - 1
         for place in range(self._count):
             slot = int.from_bytes(digests[place * DIGEST_BYTES : place * DIGEST_BYTES + 8]) & mask
             while slots[slot]:

@@ -11,14 +11,20 @@ from typing import Any
 from elspeth import canonical
 from elspeth.plugins.references.digest_index import DigestIndex, digest_of
 from elspeth.plugins.references.records import Record, refused
+from elspeth.schema.typed_text import identity
 
 
-def key_part(value: Any) -> str | None:
+def key_part(value: Any, kind: str | None = None) -> str | None:
     """A value as part of a key: its text, so that the number 7 finds the `7` of a CSV file; None for null.
 
-    Raises `TypeError` for a list or a mapping.
+    `kind` is the type of a decimal, date or time, which are the same by value. Raises `TypeError` for a list or a
+    mapping, `ValueError` for what is not of its kind.
     """
-    if value is None or type(value) is str:
+    if value is None:
+        return None
+    if kind is not None:
+        return identity(kind, str(key_part(value)))
+    if type(value) is str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -37,12 +43,13 @@ class ReferenceTable:
 
     def __init__(
         self, path: Path, found: Iterator[Record], keys: Sequence[str], columns: Sequence[str],
-        progress: Callable[[], None] = lambda: None,
+        progress: Callable[[], None] = lambda: None, kinds: Sequence[str | None] = (),
     ) -> None:  # fmt: skip
         """Reads all of `found`. Raises `SettingsError` for a key that is doubled, null or no scalar, or not there.
 
-        `progress` is called from time to time.
+        `progress` is called from time to time; `kinds` are those of `key_part`, by key.
         """
+        kinds = kinds or (None,) * len(keys)
         self._index = DigestIndex()
         self._values = bytearray()
         self._ends = array("Q")
@@ -50,7 +57,7 @@ class ReferenceTable:
             if not number % 10_000:
                 progress()
             _require(path, line, record, (*keys, *columns))
-            parts = [_part(path, line, record, name) for name in keys]
+            parts = [_part(path, line, record, name, kind) for name, kind in zip(keys, kinds, strict=True)]
             if self._index.add(digest_of(key_of(parts))) >= 0:
                 named = ", ".join(f"{name} {part!r}" for name, part in zip(keys, parts, strict=True))
                 raise refused(path, f"has a key that stands there before: {named}", line)
@@ -78,9 +85,11 @@ def _require(path: Path, line: int, record: dict[str, Any], names: Sequence[str]
             raise refused(path, f"has no column {name!r}; {has}", line)
 
 
-def _part(path: Path, line: int, record: dict[str, Any], name: str) -> str:
+def _part(path: Path, line: int, record: dict[str, Any], name: str, kind: str | None) -> str:
     try:
-        part = key_part(record[name])
+        part = key_part(record[name], kind)
+    except ValueError as error:
+        raise refused(path, f"has {record[name]!r:.80} as key in {name!r}, which is no {kind}: {error}", line) from None
     except TypeError:
         raise refused(path, f"has a list or a mapping as key in {name!r}", line) from None
     if part is None:

@@ -1,4 +1,4 @@
-"""The `csv` sink: rows as lines of separated values (RFC 4180, line ends "\\n" unless told otherwise)."""
+"""The `csv` sink: rows as lines of separated values (RFC 4180, line ends "\\r\\n" unless told otherwise)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pydantic import Field, field_validator
 
 from elspeth.errors import SettingsError
 from elspeth.plugins.contract import ERROR_FIELDS, REFUSED, Position, Row, RowError
-from elspeth.plugins.sinks.csv_text import line, read_header
+from elspeth.plugins.sinks.csv_text import Quoting, Style, line, read_header, without_formula
+from elspeth.plugins.sinks.existing import last_bytes
 from elspeth.plugins.sinks.file_sink import FileSink, FileSinkOptions
 from elspeth.schema import RowSchema
 
@@ -27,10 +28,21 @@ class CsvSinkOptions(FileSinkOptions):
     """Options of the `csv` sink. With fields in `schema` the header is theirs, else the first row's."""
 
     delimiter: str = Field(",", description="The character between two values; `tab` for a tab stop.")
-    line_terminator: Literal["\n", "\r\n"] = Field("\n", description="What ends a line.")
+    line_terminator: Literal["\n", "\r\n"] = Field("\r\n", description="What ends a line.")
     booleans: tuple[str, str] = Field(("True", "False"), description="The words for true and false.")
     whole_floats: bool = Field(
         True, description="Write a whole number as `1279.0` in a column that the schema calls float."
+    )
+    quoting: Quoting = Field(
+        "minimal",
+        description="What is put in quotes: what needs them, all, or all but numbers. Null never is, so that it "
+        "differs from an empty text that is.",
+    )
+    null_as: str = Field("", description="What null is written as; a text that says the same is put in quotes.")
+    escape_formulas: bool = Field(
+        False,
+        description="Put an apostrophe before texts, and names in the header, that a spreadsheet would take for a "
+        "formula: those that begin with `=`, `+`, `-`, `@`, a tab stop or a carriage return, and are no number.",
     )
     empty_header: Literal["known", "declared"] = Field(
         "known",
@@ -53,6 +65,18 @@ class CsvSinkOptions(FileSinkOptions):
         if booleans[0] == booleans[1] or not all(booleans):
             raise ValueError("two different words are needed, the one for true first")
         return booleans
+
+    @field_validator("null_as")
+    @classmethod
+    def _one_word(cls, null_as: str) -> str:
+        if set(null_as) & set('"\r\n'):
+            raise ValueError("must have neither a quote nor a line end in it")
+        return null_as
+
+    @property
+    def style(self) -> Style:
+        """How values are written."""
+        return Style(self.quoting, self.null_as, self.escape_formulas)
 
     @field_validator("schema_")
     @classmethod
@@ -83,6 +107,7 @@ class CsvSink(FileSink):
         self._floats = frozenset(
             field.name for field in schema.fields if field.type == "float" and options.whole_floats
         )
+        self._style = options.style
         self._float_places: tuple[int, ...] = ()
         self._terminator: str = options.line_terminator
         self._columns: tuple[str, ...] | None = None
@@ -110,7 +135,9 @@ class CsvSink(FileSink):
         if not self.options.appends or position["size"] == 0:
             return {}
         options = self.options
-        header, ended, line_end = read_header(self.outputs()[0], options.encoding, options.delimiter)
+        if options.kind is not None and not last_bytes(options.path, options.kind, 1):
+            return {}  # a compressed file of nothing
+        header, ended, line_end = read_header(self.outputs()[0], options.kind, options.encoding, options.delimiter)
         wanted = self._named(self._declared)
         missing = [name for name in wanted if name not in header]
         if self._declared and (missing or (self._fixed and len(wanted) < len(header))):
@@ -200,7 +227,7 @@ class CsvSink(FileSink):
         The bytes are those that `_line` gives for each row: how rows were cut into chunks must not show.
         """
         columns = self._columns or ()
-        if set(map(len, rows)) != {len(columns)}:
+        if self._style != Style() or set(map(len, rows)) != {len(columns)}:
             return None
         try:
             values: Iterable[Sequence[Any]] = list(map(self._values, rows))
@@ -249,14 +276,14 @@ class CsvSink(FileSink):
         if "_error" in evidence and "_error" in columns and isinstance(row.get("_error"), str):
             # A reason in letters that the encoding lacks must not cost the row.
             values[columns.index("_error")] = row["_error"].encode(self.codec, "backslashreplace").decode(self.codec)
-        return line(values, columns, self.options.delimiter, self._terminator, self.codec)
+        return line(values, columns, self.options.delimiter, self._terminator, self.codec, self._style)
 
     def _header(self, columns: tuple[str, ...]) -> bytes:
         names = self._named(columns)
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise RowError(f"two columns would have the name {twice[0]!r}")
-        return line(names, columns, self.options.delimiter, self._terminator, self.codec)
+        return line(names, columns, self.options.delimiter, self._terminator, self.codec, Style(self._style.quoting))
 
     def _put(self, data: bytes, rows: int) -> None:
         if self._line_end_due:
@@ -290,7 +317,8 @@ class CsvSink(FileSink):
     def _name(self, column: str) -> str:
         headers = self.options.headers
         names = self._context.headers if headers == "original" else headers
-        return names.get(column, column) if isinstance(names, Mapping) else column
+        name = names.get(column, column) if isinstance(names, Mapping) else column
+        return without_formula(name) if self.options.escape_formulas else name
 
     def _renamed(self) -> tuple[str, ...]:
         headers = self.options.headers

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from actors.crash_points import crash_point
 from elspeth.errors import ElspethError
 from elspeth.outputs import OutputInfo, Replaced
+from elspeth.plugins.compression.kinds import Compression, Kind, kind_of, plain_path, require_installed
 from elspeth.plugins.contract import Cut, PluginOptions, Position
 from elspeth.plugins.sinks.encodings import Encoding, find_encoding
 from elspeth.plugins.sinks.files import FileOutput
 from elspeth.plugins.sinks.positioned import PositionedSink
 from elspeth.plugins.sinks.preflight import CollisionPolicy, inspect_place
+
+if TYPE_CHECKING:
+    from elspeth.plugins.compression.packing import Packer
 
 
 class FileSinkOptions(PluginOptions):
@@ -29,6 +33,11 @@ class FileSinkOptions(PluginOptions):
         description="With `mode: write`, what to do when the file exists: `overwrite` (default), `fail` (or "
         "`fail_if_exists`), `auto_increment`, which takes the first free of results.csv, results_1.csv, ..., or "
         "`append_or_create`, which is the same as `mode: append`.",
+    )
+    compression: Compression = Field(
+        "auto",
+        description="How the file is compressed; auto: by its suffix, `.gz`, `.bz2`, `.xz` or `.zst`, else not at all. "
+        "Each commit ends a member, so a file of frequent commits is larger; what it unpacks to is the same.",
     )
     file_mode: str | None = Field(
         None,
@@ -62,6 +71,21 @@ class FileSinkOptions(PluginOptions):
             raise ValueError("collision_policy is for mode: write; with mode: append the file may exist")
         return self
 
+    @model_validator(mode="after")
+    def _can_be_packed(self) -> FileSinkOptions:
+        require_installed(self.compression, self.path)
+        return self
+
+    @property
+    def kind(self) -> Kind | None:
+        """How the file is compressed, None where it is not."""
+        return kind_of(self.compression, self.path)
+
+    @property
+    def plain_suffix(self) -> str:
+        """The suffix of the path in lower case, that of a compression passed over."""
+        return plain_path(self.compression, self.path).suffix.lower()
+
     @property
     def appends(self) -> bool:
         """Whether the sink goes on behind what is in the file."""
@@ -76,6 +100,7 @@ class FileSink(PositionedSink):
     def __init__(self, options: FileSinkOptions) -> None:
         super().__init__(options)
         self._encoding: Encoding = find_encoding(options.encoding)
+        self._packer = self._new_packer()
         self._position: Position = {}
         self._output: FileOutput | None = None
         self._checked: FileOutput | None = None
@@ -88,7 +113,10 @@ class FileSink(PositionedSink):
     def inspect(self) -> Position:
         """The position before the first row; see `inspect_place`. Raises `SettingsError` or `Temporary`."""
         options = self.options
-        position = inspect_place(options.path, options.mode, options.collision_policy or "overwrite")
+        position = inspect_place(
+            options.path, options.mode, options.collision_policy or "overwrite",
+            plain_path(options.compression, options.path).suffix,
+        )  # fmt: skip
         return position | {"format": self.first_state(position)}
 
     def describe(self, position: Position) -> OutputInfo:
@@ -123,6 +151,7 @@ class FileSink(PositionedSink):
     def resume(self, position: Position) -> None:
         """Go on counting, and give the format its state back."""
         self._position = position
+        self._packer = self._new_packer()
         self._rows = position["rows"]
         self.restore_state(position.get("format") or {})
 
@@ -137,10 +166,12 @@ class FileSink(PositionedSink):
 
     def begin_flush(self) -> None:
         """Write what was given, and begin to make it durable; see `FileOutput.begin_flush`."""
+        self._end_member()
         self.output.begin_flush()
 
     def flush(self) -> Position:
         """Make everything written durable and return the position behind it."""
+        self._end_member()
         size, sha256 = self.output.flush()
         self._position = self._position | {
             "size": size,
@@ -156,6 +187,8 @@ class FileSink(PositionedSink):
             return self._position
         crash_point("sink.before_closing")
         self.put(self.closing())
+        if self._packer is not None and self._at_start:
+            self.output.write(self._packer.add(b""))  # a file of no bytes is no compressed file of nothing
         position = self.flush()
         crash_point("sink.after_closing")
         self._position = position | {"finished": True}
@@ -187,7 +220,27 @@ class FileSink(PositionedSink):
         if self._position.get("finished"):
             raise ElspethError(f"Sink {self.name} was given rows after its end.")
         self._rows += rows  # even if the disk does not take them now: they are kept for the next flush
-        output.write(self._encoding.mark + data if output.end == 0 else data)
+        plain = self._encoding.mark + data if self._at_start else data
+        output.write(plain if self._packer is None else self._packer.add(plain))
+
+    @property
+    def _at_start(self) -> bool:
+        return self.output.end == 0 and not (self._packer is not None and self._packer.inside)
+
+    def _end_member(self) -> None:
+        """So that the position to come is where a reader may stop, and a writer go on."""
+        if self._packer is not None and self._packer.inside:
+            crash_point("sink.before_member_end")
+            self.output.write(self._packer.end())
+            crash_point("sink.after_member_end")
+
+    def _new_packer(self) -> Packer | None:
+        kind = self.options.kind
+        if kind is None:
+            return None
+        from elspeth.plugins.compression.packing import Packer  # with its libraries, and few outputs are compressed
+
+        return Packer(kind)
 
     def first_state(self, position: Position) -> dict[str, Any]:
         """What the format must know of an output that no row was written to yet. Looks only."""

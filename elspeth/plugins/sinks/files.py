@@ -126,6 +126,8 @@ class FileOutput:
 
     def write(self, data: bytes) -> None:
         """Take bytes to be written in order; they are durable after the next `flush`. Raises like `flush`."""
+        if not data:
+            return
         self._pending.append(data)
         self._pending_size += len(data)
         if self._pending_size >= BLOCK:

@@ -10,6 +10,7 @@ import orjson
 from pydantic import Field, model_validator
 
 from elspeth.plugins.contract import Position, Row, RowError
+from elspeth.plugins.sinks.existing import last_bytes
 from elspeth.plugins.sinks.file_sink import FileSink, FileSinkOptions
 
 # Only what JSON has: anything else is the row's failure, not something to be turned into text.
@@ -29,7 +30,7 @@ class JsonSinkOptions(FileSinkOptions):
     def lines(self) -> bool:
         """True for JSON lines."""
         if self.format is None:
-            return self.path.suffix.lower() in (".jsonl", ".ndjson")
+            return self.plain_suffix in (".jsonl", ".ndjson")
         return self.format == "jsonl"
 
     @model_validator(mode="after")
@@ -77,9 +78,7 @@ class JsonSink(FileSink):
         """For `append`: whether the last line there still wants its end."""
         if position["size"] == 0 or not self.options.appends:
             return {}
-        with self.options.path.open("rb") as file:
-            file.seek(-1, 2)
-            return {} if file.read(1) == b"\n" else {"line_end_due": True}
+        return {} if last_bytes(self.options.path, self.options.kind, 1) in (b"", b"\n") else {"line_end_due": True}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take back whether an element stands before the position."""

@@ -20,16 +20,19 @@ LONGEST_PATH = 4096
 CollisionPolicy = Literal["overwrite", "fail", "fail_if_exists", "auto_increment", "append_or_create"]
 
 
-def inspect_place(path: Path, mode: Literal["write", "append"], collision: CollisionPolicy) -> Position:
+def inspect_place(
+    path: Path, mode: Literal["write", "append"], collision: CollisionPolicy, plain_suffix: str | None = None
+) -> Position:
     """The position before the first row of an output at `path`.
 
     `base` says what was there: with `append` the size and SHA-256 of what stays, with `write` the size and
-    modification time of the file that will be overwritten, else None. Raises `SettingsError` for a place that can
+    modification time of the file that will be overwritten, else None. `plain_suffix` is the suffix in front of that of
+    a compression, where the path has one: numbers go before both. Raises `SettingsError` for a place that can
     never work and `Temporary` for one that may once it is mended.
     """
     if collision == "auto_increment":
         _require_possible(path)
-        path = _first_free(path)
+        path = _first_free(path, plain_suffix)
     facts = _facts(path)
     _require_folder(path)
     position: Position = {
@@ -124,10 +127,13 @@ def _require_folder(path: Path) -> None:
         )
 
 
-def _first_free(path: Path) -> Path:
+def _first_free(path: Path, plain_suffix: str | None) -> Path:
     candidate = path
+    packed = plain_suffix is not None and plain_suffix != path.suffix
+    end = f"{plain_suffix}{path.suffix}" if packed else path.suffix
+    stem = path.name.removesuffix(end)
     number = 0
     while os.path.lexists(candidate):
         number += 1
-        candidate = path.with_name(f"{path.stem}_{number}{path.suffix}")
+        candidate = path.with_name(f"{stem}_{number}{end}")
     return candidate

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from elspeth.plugins.contract import ERROR_FIELDS, Position, Row, RowError
+from elspeth.plugins.sinks.existing import last_bytes
 from elspeth.plugins.sinks.file_sink import FileSink, FileSinkOptions
 
 
@@ -51,9 +52,8 @@ class TextSink(FileSink):
         if position["size"] == 0 or not self.options.appends:
             return {}
         end = "\n".encode(self.codec)
-        with self.options.path.open("rb") as file:
-            file.seek(-min(len(end), position["size"]), 2)
-            return {} if file.read() == end else {"line_end_due": True}
+        last = last_bytes(self.options.path, self.options.kind, len(end))
+        return {} if last in (b"", end) else {"line_end_due": True}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take back whether a line end is due."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from elspeth.plugins.sources.files import HashedFile
+from elspeth.plugins.sources.hashed_file import HashedFile
 from elspeth.plugins.sources.lines import Encoding, Overlong, batches, overlong_head
 
 
@@ -37,8 +37,9 @@ class RecordFeed:
     """
 
     def __init__(
-        self, file: HashedFile, encoding: Encoding, limit: int, dialect: dict[str, Any], *, apart: int = 0
-    ) -> None:
+        self, file: HashedFile, encoding: Encoding, limit: int, dialect: dict[str, Any], *, apart: int = 0,
+        comment: bytes = b"",
+    ) -> None:  # fmt: skip
         self.taken: list[bytes] = []
         self.offset = file.mark
         self.flaw = ""
@@ -47,6 +48,7 @@ class RecordFeed:
         self._encoding = encoding
         self._limit = limit
         self._dialect = dialect
+        self._comment = comment  # how lines begin that are read as empty ones
         self._fresh = chain.from_iterable(batches(file, encoding, limit))
         self._again: deque[bytes | Overlong | None] = deque()
         self._overlong: Overlong | None = None
@@ -72,7 +74,7 @@ class RecordFeed:
 
     def _lines(self) -> Iterator[str]:
         taken, again, fresh, limit = self.taken, self._again, self._fresh, self._limit
-        codec = self._encoding.codec
+        codec, comment = self._encoding.codec, self._comment
         size = 0  # of the record with this line, bytes
         while True:
             raw = again.popleft() if again else next(fresh, b"")
@@ -84,6 +86,10 @@ class RecordFeed:
             size = size + len(raw) if taken else len(raw)
             if taken:
                 self._expect_room(raw, size)
+            elif comment and raw.startswith(comment):
+                taken.append(raw)
+                yield "\n"
+                continue
             taken.append(raw)
             try:
                 text = raw.decode(codec)

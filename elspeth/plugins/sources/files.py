@@ -1,333 +1,329 @@
-"""What every source that reads one file shares: opening it, and proving that what was read is still there.
+"""A source over one file or many: which is read next, and one cursor and one proof over all of them.
 
-A cursor is a list that begins with a byte offset and the number of lines before it. A third item says more: `"end"`
-where the last line had no line end (or the rest of the file could not be read), so that a longer file is a changed one.
+The cursor of a single file is that file's own. Of many it says in which file, counted from 0, and where in it:
+`{"file": 2, "at": [...]}`. Its proof covers the names and all bytes of the files before, and of that file what lies
+before the cursor.
+
+Standard input is a single file: the one in which it was kept when the run began.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
-import sys
-from collections import deque
-from collections.abc import Iterator
-from io import FileIO
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from elspeth.errors import SettingsError, SourceChanged
+from elspeth.plugins.compression.kinds import kind_of
+from elspeth.plugins.contract import Context, Cursor, Invalid, PluginOptions, Row, Source, SourceInfo
+from elspeth.plugins.sources import file_set
+from elspeth.plugins.sources.file_options import STDIN, FileOptions
+from elspeth.plugins.sources.file_set import FileEntry
+from elspeth.plugins.sources.one_file import OneFile
+from elspeth.schema.text_forms import TextForms
 
-from elspeth.errors import ElspethError, SettingsError, SourceChanged, Temporary
-from elspeth.plugins.contract import Cursor, PluginOptions, Source, SourceInfo
-from elspeth.schema import RowSchema
+logger = logging.getLogger(__name__)
 
-BLOCK_BYTES = 1 << 20
-RAW_BYTES = 4096  # of a piece that is no row, this much is kept as evidence
-AT_END = "end"
-HEAD_BYTES = 4096
-_KINDS = (
-    (b"PK\x03\x04", "a zip file or an Excel workbook", "Unpack it, or save the sheet as CSV."),
-    (b"PK\x05\x06", "an empty zip file", "Put the input there."),
-    (b"\x1f\x8b", "compressed with gzip", "Unpack it with: gunzip"),
-    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "Unpack it with: unzstd"),
-    (b"BZh", "compressed with bzip2", "Unpack it with: bunzip2"),
-    (b"\xfd7zXZ\x00", "compressed with xz", "Unpack it with: unxz"),
-    (b"PAR1", "a Parquet file", "Convert it to CSV or JSON lines."),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "Save the sheet as CSV."),
-    (b"SQLite format 3\x00", "an SQLite database", "Export the table as CSV or JSON lines."),
-    (b"%PDF-", "a PDF document", "Give a file of rows."),
-)
-_PUT_BACK = "Put the file back as it was and resume, or start a fresh run with --force-new."
-
-
-class FileOptions(PluginOptions):
-    """Options of every source that reads a file."""
-
-    path: Path = Field(description="The file to read, relative to the working directory.")
-    on_empty: Literal["warn", "refuse"] = Field(
-        default="warn", description="What a file without a byte in it is: said, or refused before anything is written."
-    )
-    raw: str | None = Field(
-        default=None,
-        min_length=1,
-        description="The name of a further field that holds each row's text as it was read, without its line end.",
-    )
-
-    @model_validator(mode="after")
-    def _raw_is_named(self) -> FileOptions:
-        if self.raw is None:
-            return self
-        schema = RowSchema.parse(self.schema_)
-        if schema.mode == "fixed" and self.raw not in {field.name for field in schema.fields}:
-            raise ValueError(f"the schema is fixed, so it must name the field of option raw: '{self.raw}: str'")
-        return self
+_BEYOND = 1 << 44
+"""More bytes than a file unpacks to: offsets of files of unknown length rise by it from one to the next."""
 
 
 class FileSource(Source):
-    """A source over one regular file, whose proof is the SHA-256 of all bytes before the cursor."""
+    """Reads files one after the other. A format says in `one` how it reads a single one."""
 
+    one: ClassVar[type[OneFile]]
     Options: ClassVar[type[PluginOptions]] = FileOptions
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)
-        self.path: Path = options.path
-        self._prefix = HashedFile(self.path)
-        self._further_lines = 0  # of the row read last, behind its first one
-        self._unfinished = False  # whether the row read last had no end of its own
+        self._fixed: tuple[FileEntry, ...] | None = None
+        self._kept: FileEntry | None = None
+        self._set: bool | None = None
+        self._index = 0
+        self._file: OneFile | None = None
+        self._before = hashlib.sha256()  # names and contents of the files before
+        self._yielded = False  # a row of the file at hand
+        self._offsets: list[int] | None = None  # where each file begins
+        self._proof: str | None = None  # of the last row, which was in a file before
 
-    def proof(self) -> str:
-        return self._prefix.digest()
+    def setup(self, ctx: Context) -> None:
+        """Take the set of files that was fixed when the run began."""
+        if ctx.inputs is not None:
+            self.fix(ctx.inputs)
 
-    def check(self, cursor: Cursor, proof: str) -> None:
-        self._prefix.verify(cursor, proof)
+    def fix(self, entries: Sequence[Sequence[Any]]) -> None:
+        """Read these files, each a path, its size in bytes and the time of its last change (ns), and no others."""
+        fixed = tuple(FileEntry(*entry) for entry in entries)
+        if self.options.reads_stdin:
+            (self._kept,), self._file = fixed, None
+        else:
+            self._fixed, self._set = fixed, True
+
+    def kept(self) -> FileEntry | None:
+        """The file in which standard input was kept, if that is what is read, and the run has begun."""
+        return self._kept
+
+    def fixed(self) -> tuple[FileEntry, ...] | None:
+        """The files of a set, in the order in which they are read; None for a single file. Raises `SettingsError`."""
+        if self._set is None:
+            self._set = not self.options.reads_stdin and file_set.is_set(self.options.path)
+        if self._set and self._fixed is None:
+            self._fixed = file_set.expand(self.options.path)
+        return self._fixed if self._set else None
+
+    def forms(self) -> TextForms | None:
+        forms: TextForms | None = self.options.forms
+        return forms
+
+    def inputs(self) -> tuple[Path, ...]:
+        """The files as far as they are there, for comparison with outputs; raises nothing."""
+        if self.options.reads_stdin:
+            return ()
+        try:
+            entries = self.fixed()
+        except SettingsError:
+            return tuple(self.options.paths)
+        return tuple(self.options.paths) if entries is None else tuple(Path(entry.path) for entry in entries)
+
+    def packed(self) -> bool:
+        """Whether a file is compressed, so that offsets do not count the bytes of the file as it lies there."""
+        return any(kind_of(self.options.compression, path) for path in self.inputs() or self.options.paths)
+
+    # -- looking -----------------------------------------------------------------------------------------------
 
     def describe(self) -> SourceInfo:
-        size = self._prefix.size()
-        if not size and self.options.on_empty == "refuse":
+        entries = self.fixed()
+        if entries is None and self.options.reads_stdin and self._kept is None:
+            return SourceInfo(files=(STDIN,))  # whoever only looks takes nothing of it
+        if entries is None:
+            info = self._single().describe()
+            if self.options.reads_stdin:
+                info = replace(info, files=(STDIN,))
+            return replace(info, headers=self._with_name(info.headers))
+        found = [self._looked_at(entry) for entry in entries]
+        sizes = [info.size_bytes for info in found]
+        size = sum(one for one in sizes if one is not None) if None not in sizes else None
+        if size == 0 and self.options.on_empty == "refuse":
             raise SettingsError(
-                f"Source file {self.path} is empty (0 bytes), and its on_empty is refuse",
+                f"Source files {file_set.named([entry.path for entry in entries])} are empty (0 bytes), and on_empty "
+                "is refuse",
                 next_step="Put the input there, or set on_empty: warn.",
             )
-        refuse_other_kinds(self._prefix.head(HEAD_BYTES), self.path)
-        return SourceInfo(size_bytes=size, files=(self.path,))
+        headers = found[0].headers
+        for entry, info in zip(entries, found, strict=True):
+            if self._drift(found[0], entries[0], info, entry) is not None:
+                headers = None
+        return SourceInfo(size, tuple(Path(entry.path) for entry in entries), self._with_name(headers))
+
+    def _looked_at(self, entry: FileEntry) -> SourceInfo:
+        file_set.require_as_it_was(entry)
+        return self._reader(entry.path).describe()
+
+    def _with_name(self, headers: dict[str, str] | None) -> dict[str, str] | None:
+        name = self.options.file_field
+        if headers is None or name is None:
+            return headers
+        if name in headers:
+            raise SettingsError(
+                f"the option file_field wants a field '{name}', and there is one already",
+                next_step="Give it another name.",
+            )
+        return {**headers, name: name}
+
+    def _drift(self, first: SourceInfo, one: FileEntry, info: SourceInfo, other: FileEntry) -> str | None:
+        """How the fields of a file differ from those of the first, as a sentence. Raises `SettingsError` if refused."""
+        if first.headers is None or info.headers is None or first.headers.keys() == info.headers.keys():
+            return None
+        parts = []
+        if missing := [name for name in first.headers if name not in info.headers]:
+            parts.append(f"lacks {', '.join(missing)}")
+        if more := [name for name in info.headers if name not in first.headers]:
+            parts.append(f"has {', '.join(more)} besides")
+        found = f"Source file {other.path} has another header than {one.path}: it {' and '.join(parts)}"
+        if self._on_drift == "refuse":
+            raise SettingsError(found, next_step="Read them by sources of their own, or set on_drift: warn or take.")
+        return found
+
+    @property
+    def _on_drift(self) -> str:
+        return str(getattr(self.options, "on_drift", "take"))  # where there are no headers, none differ
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def read(self, cursor: Cursor | None) -> Iterator[tuple[Row | Invalid, Cursor]]:
+        entries = self.fixed()
+        if entries is None:
+            file = self._single()
+            rows = file.read(cursor)
+            yield from (
+                rows if self.options.file_field is None else ((self._completed(row, file), at) for row, at in rows)
+            )
+            if self._kept is not None:
+                file_set.require_as_it_was(self._kept)
+            return
+        inner = None
+        if cursor is not None:
+            self._go_to(entries, cursor)
+            inner = cursor["at"]
+        else:
+            self._before, self._proof = hashlib.sha256(), None
+            self._begin(entries, 0)
+        while True:
+            file = self._at_hand()
+            entry = entries[self._index]
+            file_set.require_as_it_was(entry)
+            self._say_drift(entries, entry, begins=inner is None)
+            for row, at in file.read(inner):
+                self._yielded = True
+                yield self._completed(row, file), {"file": self._index, "at": at}
+            file.said_at_end()
+            file_set.require_as_it_was(entry)
+            if self._index + 1 == len(entries):
+                return
+            self._proof = self.proof()
+            self._before.update(_link(entry.path, file.digest_of_all()))
+            self._begin(entries, self._index + 1)
+            inner = None
+
+    def _say_drift(self, entries: Sequence[FileEntry], entry: FileEntry, *, begins: bool) -> None:
+        if begins and self._index and self._on_drift != "take":
+            found = self._drift(self._looked_at(entries[0]), entries[0], self._looked_at(entry), entry)
+            if found is not None:
+                logger.warning(found)
+
+    def _completed(self, row: Row | Invalid, file: OneFile) -> Row | Invalid:
+        name, path = self.options.file_field, str(STDIN if self.options.reads_stdin else file.path)
+        if isinstance(row, Invalid):
+            fields = row.fields if name is None else {**(row.fields or {}), name: path}
+            return replace(row, error=row.error if self._fixed is None else f"in {path}: {row.error}", fields=fields)
+        if name is None:
+            return row
+        if name in row:
+            return Invalid(
+                file.raw() or "", f"has the field {name!r}, which the option file_field wants for it", None, row
+            )
+        row[name] = path
+        return row
+
+    def _go_to(self, entries: Sequence[FileEntry], cursor: Cursor) -> None:
+        """Be in the file of a cursor, with the proof of those before it; `check` has done so perhaps."""
+        if self._file is not None and self._index == cursor["file"]:
+            return
+        self._before = hashlib.sha256()
+        for entry in entries[: cursor["file"]]:
+            file_set.require_as_it_was(entry)
+            self._before.update(_link(entry.path, self._reader(entry.path).digest_of_all()))
+        self._begin(entries, cursor["file"])
+        self._yielded = True
+
+    def _begin(self, entries: Sequence[FileEntry], index: int) -> None:
+        if self._file is not None:
+            self._file.teardown()
+        self._index, self._file, self._yielded = index, self._reader(entries[index].path), False
+
+    def _reader(self, path: str) -> OneFile:
+        return self.one(self.options.model_copy(update={"path": Path(path), "on_empty": "warn"}))
+
+    def _at_hand(self) -> OneFile:
+        assert self._file is not None, "a file is begun first"
+        return self._file
+
+    def _single(self) -> OneFile:
+        if self._file is None:
+            self._file = self._of_stdin() if self.options.reads_stdin else self.one(self.options)
+        return self._file
+
+    def _of_stdin(self) -> OneFile:
+        if self._kept is None:
+            raise SettingsError(
+                "standard input is taken by a run alone, which keeps it in a file",
+                next_step="Give a file instead: --set source.options.path=FILE",
+            )
+        file_set.require_as_it_was(self._kept)
+        return self.one(self.options.model_copy(update={"path": Path(self._kept.path)}))
+
+    # -- proof -------------------------------------------------------------------------------------------------
+
+    def proof(self) -> str:
+        if self.fixed() is None:
+            return self._single().proof()
+        if self._file is None or (not self._yielded and self._proof is not None):
+            return self._proof or hashlib.sha256().hexdigest()
+        digest = self._before.copy()
+        digest.update(_link(str(self._file.path), self._file.proof()))
+        return digest.hexdigest()
+
+    def check(self, cursor: Cursor, proof: str) -> None:
+        entries = self.fixed()
+        if entries is None:
+            self._single().check(cursor, proof)
+            return
+        index = cursor["file"]
+        if index >= len(entries):
+            raise SourceChanged(
+                f"Source files were read up to the {index + 1:,}th, and there are {len(entries):,} now",
+                next_step="Put the files back and resume, or start a fresh run with --force-new.",
+            )
+        self._go_to(entries, cursor)
+        file_set.require_as_it_was(entries[index])
+        self._at_hand().reach(cursor["at"])
+        if self.proof() != proof:
+            raise SourceChanged(
+                f"Source files were changed: what was processed of them, up to line {cursor['at'][1]:,} of "
+                f"{entries[index].path}, differs",
+                details=file_set.touched(entries[: index + 1]),
+                next_step="Put the files back as they were and resume, or start a fresh run with --force-new.",
+            )
+
+    # -- told --------------------------------------------------------------------------------------------------
+
+    def raw(self) -> str | None:
+        return None if self._file is None else self._file.raw()
+
+    def end(self) -> Cursor | None:
+        return self._single().end() if self.fixed() is None else None
 
     def said_at_end(self) -> str | None:
-        more = self._prefix.size() - self._prefix.read_bytes
-        if more > 0 and self._unfinished:
-            raise SourceChanged(
-                f"Source file {self.path} has grown, but its last line had no line end and was processed as it stood",
-                details=(f"{more:,} bytes were added while it was read",),
-                next_step=_PUT_BACK,
-            )
-        return self._grown_by(more) if more > 0 else None
+        return self._single().said_at_end() if self.fixed() is None else self._appeared()
 
     def grown(self, cursor: Cursor | None) -> str | None:
-        offset = self._begins_at() if cursor is None else int(cursor[0])
-        size = 0
-        seen = False
-        for block in self._prefix.behind(offset):
-            size += len(block)
-            seen = seen or bool(block.strip(self._no_rows()))
-        return self._grown_by(size) if seen else None
+        if self.options.reads_stdin:
+            return None  # it was read to its end before the run began
+        return self._single().grown(cursor) if self.fixed() is None else self._appeared()
 
-    def _begins_at(self) -> int:
-        """Where the first row begins, bytes."""
-        return 0
-
-    def _no_rows(self) -> bytes:
-        """The bytes of which lines are made that are passed over."""
-        return b""
-
-    def _grown_by(self, size: int) -> str:
-        return f"source file {self.path} has grown by {size:,} bytes since its end was read; they are not looked at"
+    def _appeared(self) -> str | None:
+        found = file_set.appeared(self.options.path, self.fixed() or ())
+        if not found:
+            return None
+        verb = "is" if len(found) == 1 else "are"
+        return f"source files appeared since the run began, which {verb} not looked at: {file_set.named(found)}"
 
     def line(self, cursor: Cursor) -> int:
-        return int(cursor[1]) - self._further_lines
+        file = self._single() if self._file is None else self._file
+        return file.line(cursor["at"] if isinstance(cursor, dict) else cursor)
+
+    def file(self, cursor: Cursor) -> str | None:
+        return (self.fixed() or ())[cursor["file"]].path if isinstance(cursor, dict) else None
 
     def offset(self, cursor: Cursor) -> int:
-        return int(cursor[0])
+        if not isinstance(cursor, dict):
+            return self._single().offset(cursor)
+        if self._offsets is None:
+            entries, compression = self.fixed() or (), self.options.compression
+            packed = any(kind_of(compression, Path(entry.path)) for entry in entries)
+            self._offsets = [0, *accumulate(_BEYOND if packed else entry.size for entry in entries)]
+        return self._offsets[cursor["file"]] + int(cursor["at"][0])
 
     def teardown(self) -> None:
-        self._prefix.close()
+        if self._file is not None:
+            self._file.teardown()
 
 
-class HashedFile:
-    """A file read block by block, with the SHA-256 of everything before a mark that moves forward.
-
-    Hashing lags behind reading: a block is hashed when the mark has passed it or a digest is asked for.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.mark = 0  # bytes; set by the reader to where the row it yields next ends
-        self._hash = hashlib.sha256()
-        self._hashed = 0  # bytes
-        self._held: deque[memoryview] = deque()  # read, and not hashed yet
-        self._file: FileIO | None = None
-        self.read_bytes = 0  # how far it has been read
-
-    def size(self) -> int:
-        """Bytes in the file now. Raises `SettingsError` if it cannot be read."""
-        with self._open() as file:
-            return os.fstat(file.fileno()).st_size
-
-    def head(self, size: int) -> bytes:
-        """The first `size` bytes, or all there are. Raises `SettingsError`."""
-        with self._open() as file:
-            return b"".join(self._blocks(file, size))
-
-    def behind(self, offset: int) -> Iterator[bytes]:
-        """The blocks behind `offset` as they are now; whatever is being read is not disturbed. Raises like `size`."""
-        with self._open() as file:
-            file.seek(offset)
-            yield from self._blocks(file, sys.maxsize)
-
-    def start(self, offset: int, *, at_end: bool = False) -> HashedFile:
-        """Be ready to give the blocks behind `offset`; use it in a `with` statement, which closes the file.
-
-        Reads what lies before only if `verify` has not done so. Raises `SourceChanged` if the file has become shorter,
-        or longer although the cursor was `at_end`.
-        """
-        self.close()
-        self._file = self._open()
-        try:
-            self._expect_size(os.fstat(self._file.fileno()).st_size, offset, at_end=at_end)
-            self.mark = offset
-            if self._hashed != offset:
-                self._hash_from_start(self._file, offset)
-            self._file.seek(offset)
-            self.read_bytes = offset
-        except ElspethError:
-            self.close()
-            raise
-        return self
-
-    def __enter__(self) -> HashedFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def block(self) -> bytes:
-        """The next bytes, empty at the end of the file. Raises `Temporary` if the disk fails."""
-        self._hash_to_mark()
-        assert self._file is not None, "start comes first"
-        block = self._read(self._file, BLOCK_BYTES)
-        if block:
-            self._held.append(memoryview(block))
-            self.read_bytes += len(block)
-        return block
-
-    def digest(self) -> str:
-        """SHA-256 (hex) of everything before the mark."""
-        self._hash_to_mark()
-        return self._hash.hexdigest()
-
-    def verify(self, cursor: Cursor, proof: str) -> None:
-        """Read everything before the cursor once and compare. Raises `SourceChanged`."""
-        offset, line = cursor[0], cursor[1]
-        try:
-            file = self._open()
-        except SettingsError as error:
-            raise SourceChanged(
-                f"Source file {self.path} was processed up to line {line:,} and cannot be read any more",
-                details=(error.message,),
-                next_step=_PUT_BACK,
-            ) from error
-        with file:
-            self._expect_size(os.fstat(file.fileno()).st_size, offset, at_end=list(cursor[2:]) == [AT_END], line=line)
-            self._hash_from_start(file, offset)
-        if self._hash.hexdigest() != proof:
-            self._hashed = -1
-            raise SourceChanged(
-                f"Source file {self.path} was changed: the part processed already, up to line {line:,}, differs",
-                details=self._what_moved(offset, line),
-                next_step=_PUT_BACK,
-            )
-        self.mark = offset
-
-    def close(self) -> None:
-        """Let go of the file and what was read ahead; the digest up to the mark can still be told."""
-        if self._file is None:
-            return
-        self._hash_to_mark()
-        self._held.clear()
-        self._file.close()
-        self._file = None
-
-    def _open(self) -> FileIO:
-        try:
-            # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
-            number = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError as error:
-            raise _unreadable(self.path, error) from error
-        mode = os.fstat(number).st_mode
-        if not stat.S_ISREG(mode):
-            os.close(number)
-            kind = "a directory" if stat.S_ISDIR(mode) else "a pipe or device, which cannot be read again after a crash"
-            raise SettingsError(
-                f"Source file {self.path} is {kind}", next_step="Give the path of a regular file (copy a pipe to one)."
-            )
-        return FileIO(number, "rb")
-
-    def _read(self, file: FileIO, size: int) -> bytes:
-        try:
-            return file.read(size) or b""
-        except OSError as error:
-            raise Temporary(
-                f"Source file {self.path} could not be read: {error.strerror}", next_step="Mend it and resume."
-            ) from error
-
-    def _hash_from_start(self, file: FileIO, offset: int) -> None:
-        self._hash = hashlib.sha256()
-        self._held.clear()
-        self._hashed = 0
-        file.seek(0)
-        for block in self._blocks(file, offset):
-            self._hash.update(block)
-            self._hashed += len(block)
-
-    def _blocks(self, file: FileIO, size: int) -> Iterator[bytes]:
-        while size > 0 and (block := self._read(file, min(size, BLOCK_BYTES))):
-            size -= len(block)
-            yield block
-
-    def _hash_to_mark(self) -> None:
-        """Hash up to the mark."""
-        while self._hashed < self.mark:
-            if not self._held:
-                raise AssertionError(f"the mark {self.mark} lies behind what was read of {self.path}")
-            block = self._held.popleft()
-            count = min(len(block), self.mark - self._hashed)
-            self._hash.update(block[:count])
-            self._hashed += count
-            if count < len(block):
-                self._held.appendleft(block[count:])
-
-    def _expect_size(self, size: int, offset: int, *, at_end: bool, line: int | None = None) -> None:
-        if size < offset:
-            where = f"byte {offset:,}" + (f" (line {line:,})" if line is not None else "")
-            raise SourceChanged(
-                f"Source file {self.path} has become shorter: processed up to {where}, it has {size:,} bytes now",
-                next_step=_PUT_BACK,
-            )
-        if at_end and size > offset:
-            raise SourceChanged(
-                f"Source file {self.path} has grown, but its last line had no line end and was processed as it stood",
-                details=(f"{size - offset:,} bytes were added behind byte {offset:,}",),
-                next_step="Take the added bytes away and resume, or start a fresh run with --force-new.",
-            )
-
-    def _what_moved(self, offset: int, line: int) -> tuple[str, ...]:
-        """What can still be told of an edit when only a hash of the old bytes is known."""
-        with self._open() as file:
-            lines, last = 0, b""
-            for block in self._blocks(file, offset):
-                lines += block.count(b"\n")
-                last = block[-1:]
-        if last == b"\n" and lines != line:
-            return (f"the first {offset:,} bytes hold {lines:,} line ends now",)
-        if last != b"\n":
-            return (f"line {lines + 1:,} now runs across byte {offset:,}, where processing had stopped",)
-        return ("the number of lines is the same; something inside them differs",)
-
-
-def refuse_other_kinds(head: bytes, path: Path) -> None:
-    """Raise `SettingsError` if a file that begins so is of a kind that holds no lines of text."""
-    for mark, kind, advice in _KINDS:
-        # A word of text may begin like one of the short marks; compressed data soon has a byte that no text has.
-        if head.startswith(mark) and (len(mark) > 3 or min(head) < 9):
-            raise SettingsError(f"Source file {path} is {kind}, not text", next_step=advice)
-
-
-def _unreadable(path: Path, error: OSError) -> ElspethError:
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return SettingsError(
-            f"Source file {path} does not exist",
-            details=(f"looked in {Path.cwd()}",) if not path.is_absolute() else (),
-            next_step="Correct the source's path, or run in the directory it is relative to.",
-        )
-    return SettingsError(
-        f"Source file {path} cannot be read: {error.strerror}", next_step="Make it readable, then try again."
-    )
+def _link(path: str, digest: str) -> bytes:
+    """What a file adds to the proof of those behind it."""
+    return json.dumps([path, digest]).encode()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from elspeth.plugins.sources.files import RAW_BYTES, HashedFile
+from elspeth.plugins.sources.hashed_file import RAW_BYTES, HashedFile
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _OUTSIDE = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+', re.DOTALL)  # to the next bracket

@@ -12,9 +12,13 @@ from pydantic import Field, model_validator
 
 from elspeth.errors import SettingsError
 from elspeth.plugins.contract import Cursor, Invalid, PluginOptions, Row, SourceInfo
-from elspeth.plugins.sources.files import AT_END, RAW_BYTES, FileOptions, FileSource, HashedFile
-from elspeth.plugins.sources.json_elements import ElementReader, Truncated, Unexpected
+from elspeth.plugins.sources.file_options import FileOptions
+from elspeth.plugins.sources.files import FileSource
+from elspeth.plugins.sources.hashed_file import AT_END, RAW_BYTES, HashedFile
+from elspeth.plugins.sources.json_elements import Element, ElementReader, Truncated, Unexpected
 from elspeth.plugins.sources.lines import Encoding, Overlong, detect, plain_lines
+from elspeth.plugins.sources.one_file import OneFile
+from elspeth.schema import RowSchema
 
 _KEYS = re.compile(rb'"\s*:')
 _BLANK = b" \t\r\n\v\f"
@@ -25,9 +29,10 @@ _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "text"
 class JsonOptions(FileOptions):
     """Options of the json source."""
 
-    format: Literal["json", "jsonl"] | None = Field(
+    format: Literal["json", "jsonl", "concatenated"] | None = Field(
         default=None,
-        description="json: one array; jsonl: one object per line. By default jsonl for *.jsonl and *.ndjson.",
+        description="json: one array; jsonl: one object per line; concatenated: objects one behind the other, over any "
+        "number of lines, or a single one. By default jsonl for *.jsonl and *.ndjson.",
     )
     data_key: str | None = Field(
         default=None, min_length=1, description="Where the array is in an object, keys with dots between: `data.items`."
@@ -41,34 +46,35 @@ class JsonOptions(FileOptions):
 
     @model_validator(mode="after")
     def _key_of_an_array(self) -> JsonOptions:
-        if self.data_key and self.by_line:
-            raise ValueError("data_key says where an array is; it has no meaning with format jsonl")
+        if self.data_key and (self.by_line or self.format == "concatenated"):
+            format = "jsonl" if self.by_line else "concatenated"
+            raise ValueError(f"data_key says where an array is; it has no meaning with format {format}")
         return self
 
     @property
     def by_line(self) -> bool:
         """Whether every line is a row."""
         if self.format is None:
-            return self.path.suffix.lower() in (".jsonl", ".ndjson")
+            return self.plain_suffix in (".jsonl", ".ndjson")
         return self.format == "jsonl"
 
 
-class JsonSource(FileSource):
-    """JSON objects as rows, values as they are; one with a key twice is refused, unless `duplicate_keys` is `last`.
+class JsonFile(OneFile):
+    """A single file; see `JsonSource`."""
 
-    NaN, infinity and numbers beyond the range of a float are refused; whole numbers keep all their digits. What is no
-    object comes as `Invalid`. An array that ends in the middle, or breaks JSON's grammar between two elements, gives
-    its complete elements and then one `Invalid` for the rest. What follows the array under `data_key` is not looked at.
-    """
-
-    name = "json"
+    _decimals: frozenset[str] = frozenset()
     _raw: tuple[bytes, Encoding] | None = None  # the row read last
-    Options: ClassVar[type[PluginOptions]] = JsonOptions
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        fields = {field.name for field in RowSchema.parse(options.schema_).fields if field.type == "decimal"}
+        named = {key for key, name in options.field_mapping.items() if name in fields}
+        self._decimals = frozenset(named | (fields - set(options.field_mapping)))
 
     def describe(self) -> SourceInfo:
         info = super().describe()
         encoding = self._encoding()
-        if not self.options.by_line and info.size_bytes:
+        if not self.options.by_line and self.options.format != "concatenated" and info.size_bytes != 0:
             first = self._prefix.head(4096)[encoding.bom_bytes :].lstrip()[:1]
             wanted = b"{" if self.options.data_key else b"["
             if first and first != wanted:
@@ -79,8 +85,10 @@ class JsonSource(FileSource):
         return None if self.options.data_key else super().said_at_end()  # what follows the array is not looked at
 
     def grown(self, cursor: Cursor | None) -> str | None:
-        if self.options.by_line or self.options.data_key:
-            return super().grown(cursor) if self.options.by_line else None
+        if self.options.by_line or self.options.format == "concatenated":
+            return super().grown(cursor)
+        if self.options.data_key:
+            return None
         offset = self._begins_at() if cursor is None else int(cursor[0])
         size, left = 0, b""
         for block in self._prefix.behind(offset):
@@ -135,16 +143,9 @@ class JsonSource(FileSource):
     ) -> Iterator[tuple[Row | Invalid, Cursor]]:
         limit = self.options.max_row_bytes
         reader = ElementReader(file, line, limit)
+        in_array = self.options.format != "concatenated"
         try:
-            if first:
-                self._enter(reader)
-                if reader.peek() == b"]":
-                    reader.expect(b"]", "a closing bracket")
-                    self._nothing_follows(reader)
-                    return
-            while first or reader.expect(b",]", "a comma or the closing bracket") == b",":
-                first = False
-                element = reader.element()
+            for element in self._in_array(reader, first=first) if in_array else _one_by_one(reader):
                 if element.overlong:
                     item: Row | Invalid = _too_long(encoding, element.raw, element.size, limit, element.line)
                 else:
@@ -152,7 +153,6 @@ class JsonSource(FileSource):
                 file.mark = reader.offset
                 self._further_lines = reader.line - element.line
                 yield item, [reader.offset, reader.line]
-            self._nothing_follows(reader)
         except Unexpected as error:
             line = reader.line + 1
             raw = encoding.shown(reader.rest())
@@ -161,6 +161,19 @@ class JsonSource(FileSource):
             line = error.line or reader.line + 1
             reader.rest()
             yield Invalid(encoding.shown(error.head), f"the file {error}", line), [reader.offset, reader.line, AT_END]
+
+    def _in_array(self, reader: ElementReader, *, first: bool) -> Iterator[Element]:
+        """The elements of the array that is entered first, or of the one in which the reader stands."""
+        if first:
+            self._enter(reader)
+            if reader.peek() == b"]":
+                reader.expect(b"]", "a closing bracket")
+                self._nothing_follows(reader)
+                return
+        while first or reader.expect(b",]", "a comma or the closing bracket") == b",":
+            first = False
+            yield reader.element()
+        self._nothing_follows(reader)
 
     def _enter(self, reader: ElementReader) -> None:
         if self.options.data_key:
@@ -184,6 +197,8 @@ class JsonSource(FileSource):
             twice = _twice(raw, item)
             if twice is not None:
                 return Invalid(encoding.shown(raw), f"has the key {twice!r} twice", line)
+        if self._decimals and isinstance(item, dict):
+            item = _with_digits(item, raw, self._decimals)
         keep = self.options.raw
         if keep is not None and isinstance(item, dict):
             if keep in item:
@@ -204,6 +219,29 @@ class JsonSource(FileSource):
             f"Source file {self.path} holds {what}: {found}",
             next_step="Set data_key to where the array is, or format: jsonl if every line is an object.",
         )
+
+
+class JsonSource(FileSource):
+    """JSON objects as rows, values as they are; one with a key twice is refused, unless `duplicate_keys` is `last`.
+
+    NaN, infinity and numbers beyond the range of a float are refused; whole numbers keep all their digits, and so do
+    those of fields that the schema calls decimal. What is no
+    object comes as `Invalid`. An array that ends in the middle, or breaks JSON's grammar between two elements, gives
+    its complete elements and then one `Invalid` for the rest. What follows the array under `data_key` is not looked at.
+    """
+
+    name = "json"
+    one = JsonFile
+    Options: ClassVar[type[PluginOptions]] = JsonOptions
+
+    def field_of(self, name: str) -> str:
+        return str(self.options.field_mapping.get(name, name))
+
+
+def _one_by_one(reader: ElementReader) -> Iterator[Element]:
+    """Values one behind the other, with any white space between them (concatenated JSON)."""
+    while reader.peek():
+        yield reader.element()
 
 
 def _twice(raw: bytes, row: Any) -> str | None:
@@ -242,6 +280,15 @@ def _row(raw: bytes, encoding: Encoding, line: int) -> Row | Invalid:
         return Invalid(encoding.shown(raw), f"is {_KINDS[type(value)]}, not an object", line)
     row: Row = value
     return row
+
+
+def _with_digits(row: Row, raw: bytes, fields: frozenset[str]) -> Row:
+    """The row with the numbers of these fields as the text that they are written as: a float has lost digits."""
+    lossy = [name for name in fields if row.get(name).__class__ is float]
+    if not lossy:
+        return row
+    written = json.loads(raw, parse_float=str)
+    return row | {name: written[name] for name in lossy}
 
 
 def _too_long(encoding: Encoding, head: bytes, size: int, limit: int, line: int) -> Invalid:

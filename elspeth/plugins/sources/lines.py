@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
 from elspeth.errors import SettingsError
-from elspeth.plugins.sources.files import RAW_BYTES, HashedFile
+from elspeth.plugins.sources.hashed_file import RAW_BYTES, HashedFile
 
 _BOMS = {
     "utf-8": codecs.BOM_UTF8,
@@ -83,6 +84,11 @@ def detect(name: str, head: bytes, path: Path) -> Encoding:
     `utf-16-be` do not. Raises `SettingsError` if the mark contradicts the settings.
     """
     codec = check_encoding(name)
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # the first begins like the mark of UTF-16
+        raise SettingsError(
+            f"Source file {path} is text in four bytes per character, UTF-32, which no setting reads",
+            next_step="Convert the file to utf-8.",
+        )
     marked = next((c for c, bom in _BOMS.items() if head.startswith(bom)), None)
     if marked is not None and marked != "utf-8" and not codec.startswith("utf-16"):
         raise SettingsError(
@@ -126,7 +132,8 @@ def batches(file: HashedFile, encoding: Encoding, limit: int) -> Iterator[list[b
     batch. Nothing of it is passed over before the next item is asked for, which is its `Overlong`; the caller must
     be done with all lines before it by then, for the mark of the file moves.
     """
-    split = _split_bytes if encoding.unit == 1 else _split_wide(encoding.newline)
+    narrow = _split_bytes if encoding.newline == b"\n" else _split_cr
+    split = narrow if encoding.unit == 1 else _split_wide(encoding.newline)
     carry = b""  # the beginning of a line
     start = file.mark  # where that line begins, bytes
     while block := file.block():
@@ -159,6 +166,29 @@ def plain_lines(file: HashedFile, encoding: Encoding, limit: int) -> Iterator[by
                 yield Overlong(overlong_head(raw, limit), len(raw), raw.endswith(encoding.newline))
         elif raw is not None:
             yield raw
+
+
+def last_lines_at(blocks: Iterable[bytes], encoding: Encoding, count: int) -> int:
+    """Where the last `count` lines begin, bytes; `blocks` are all of the file. Where it has no more lines: 0.
+
+    Memory does not grow with the lines, whatever their length.
+    """
+    newline, unit = encoding.newline, encoding.unit
+    ends: deque[int] = deque(maxlen=count + 1)
+    carry, size = b"", 0
+    for block in blocks:
+        data, base = carry + block, size - len(carry)
+        size += len(block)
+        found: list[int] = []
+        end = len(data)
+        while len(found) <= count and (at := data.rfind(newline, 0, end)) >= 0:
+            if not (base + at) % unit:
+                found.append(base + at + len(newline))
+            end = at + len(newline) - 1
+        ends.extend(reversed(found))
+        carry = data[len(data) - len(newline) + 1 :]  # a line end may lie across two blocks
+    behind = count + 1 if ends and ends[-1] == size else count  # a last line without an end is a line
+    return ends[-behind] if len(ends) >= behind else 0
 
 
 Split = Callable[[bytes], tuple[list["bytes | Overlong | None"], bytes]]
@@ -199,6 +229,11 @@ def _split_bytes(data: bytes) -> tuple[list[bytes | Overlong | None], bytes]:
     rest = b"" if data.endswith(b"\n") else lines.pop()
     assert isinstance(rest, bytes)
     return lines, rest
+
+
+def _split_cr(data: bytes) -> tuple[list[bytes | Overlong | None], bytes]:
+    *lines, rest = data.split(b"\r")
+    return [line + b"\r" for line in lines], rest
 
 
 def _split_wide(newline: bytes) -> Split:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
 from elspeth.plugins.contract import Cursor, Invalid, PluginOptions, Row, SourceInfo
-from elspeth.plugins.sources.files import AT_END, FileOptions, FileSource
-from elspeth.plugins.sources.lines import Overlong, check_encoding, detect, plain_lines
+from elspeth.plugins.sources.file_options import FileOptions
+from elspeth.plugins.sources.files import FileSource
+from elspeth.plugins.sources.hashed_file import AT_END
+from elspeth.plugins.sources.lines import Overlong, check_encoding, detect, last_lines_at, plain_lines
+from elspeth.plugins.sources.one_file import OneFile
 
 
 class TextOptions(FileOptions):
@@ -18,6 +21,9 @@ class TextOptions(FileOptions):
     column: str = Field(default="text", min_length=1, description="The name of the one field of a row.")
     strip_whitespace: bool = Field(default=True, description="Take white space off both ends of each line.")
     skip_blank_lines: bool = Field(default=True, description="Pass over lines of nothing but white space.")
+    skip_footer: int = Field(
+        default=0, ge=0, le=1000, description="Lines to pass over at the end of the file, whatever they hold."
+    )
     encoding: str = Field(
         default="utf-8", description="utf-8, utf-16, latin-1, cp1252, ...; a byte-order mark is fine."
     )
@@ -36,14 +42,8 @@ class TextOptions(FileOptions):
         return self
 
 
-class TextSource(FileSource):
-    """Lines as rows of one field, without their line ends (LF or CRLF).
-
-    A line with a NUL, with bytes that are not of the encoding, or beyond `max_row_bytes` comes as `Invalid`.
-    """
-
-    name = "text"
-    Options: ClassVar[type[PluginOptions]] = TextOptions
+class TextFile(OneFile):
+    """A single file; see `TextSource`."""
 
     def describe(self) -> SourceInfo:
         info = super().describe()
@@ -52,6 +52,13 @@ class TextSource(FileSource):
 
     def _begins_at(self) -> int:
         return detect(self.options.encoding, self._prefix.head(4), self.path).bom_bytes
+
+    @property
+    def _left_out(self) -> Callable[[Iterator[bytes]], int] | None:
+        if not self.options.skip_footer:
+            return None
+        encoding = detect(self.options.encoding, self._prefix.head(64), self.path)
+        return lambda blocks: last_lines_at(blocks, encoding, self.options.skip_footer)
 
     def _no_rows(self) -> bytes:
         return b" \t\r\n\v\f\0" if self.options.skip_blank_lines else b""
@@ -65,6 +72,8 @@ class TextSource(FileSource):
         encoding = detect(options.encoding, self._prefix.head(4), self.path)
         codec, newline = encoding.codec, encoding.newline
         offset, line, *state = cursor or (encoding.bom_bytes, 0)
+        if self._left_out is not None:
+            self._prefix.leave_out(self._left_out)
         with self._prefix.start(offset, at_end=state == [AT_END]) as file:
             for raw in plain_lines(file, encoding, limit):
                 line += 1
@@ -97,3 +106,14 @@ class TextSource(FileSource):
                 self._unfinished = not ended
                 at: list[Any] = [offset, line] if ended else [offset, line, AT_END]
                 yield item, at
+
+
+class TextSource(FileSource):
+    """Lines as rows of one field, without their line ends (LF or CRLF).
+
+    A line with a NUL, with bytes that are not of the encoding, or beyond `max_row_bytes` comes as `Invalid`.
+    """
+
+    name = "text"
+    one = TextFile
+    Options: ClassVar[type[PluginOptions]] = TextOptions

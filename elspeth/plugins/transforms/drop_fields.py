@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -44,6 +45,14 @@ class DropFields(Transform):
         """The fields that are taken out, if `strict`."""
         return self._dropped if self.options.strict else frozenset()
 
+    def fields_wanted(self) -> frozenset[str]:
+        """The fields that are taken out."""
+        return self._dropped
+
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The fields before, without these."""
         return fields - self._dropped
+
+    def types_out(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """The types of fields that are still there."""
+        return {name: kind for name, kind in types.items() if name not in self._dropped}

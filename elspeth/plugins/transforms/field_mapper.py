@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
@@ -67,6 +68,10 @@ class FieldMapper(Transform):
         """The mapped fields if `strict`; of a path, either the field it begins with or one of the same spelling."""
         return frozenset(old for old, _ in self._mapping if "." not in old) if self.options.strict else frozenset()
 
+    def fields_wanted(self) -> frozenset[str]:
+        """The mapped fields, but for paths: a field may be spelled as one is."""
+        return frozenset(old for old, _ in self._mapping if "." not in old)
+
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The fields that are certain afterwards, given the certain fields before."""
         mapped = {new for old, new in self._mapping if old in fields or self.options.strict}
@@ -80,6 +85,23 @@ class FieldMapper(Transform):
         if self.options.select_only:
             return frozenset(mapped)
         return frozenset(mapped | (fields - {old for old, _ in self._mapping}))
+
+    def fields_order(self, order: tuple[str, ...]) -> tuple[str, ...] | None:
+        """A renamed field keeps its place; not told where a name is taken, or a value may be lifted."""
+        if any(old not in order and old.partition(".")[0] in order for old, _ in self._dotted):
+            return None
+        if self.options.select_only:
+            return tuple(new for old, new in self._mapping if old in order)
+        out = tuple(self.options.mapping.get(name, name) for name in order)
+        return out if len(set(out)) == len(out) else None
+
+    def types_out(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """The types of fields by their new names."""
+        moved = {new: types[old] for old, new in self._mapping if old in types}
+        if self.options.select_only:
+            return moved
+        gone = {name for pair in self._mapping for name in pair}
+        return {name: kind for name, kind in types.items() if name not in gone} | moved
 
     def _select(self, row: Row) -> Row:
         out: Row = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
@@ -47,6 +47,10 @@ class Filter(Transform):
         self._evaluate = self._expression.evaluate
         self._rejected = SideOutput("rejected", "the condition is not met", {"condition": options.condition})
 
+    def setup(self, ctx: Context) -> None:
+        """Compiles the condition for the types of the fields, and for what fields are called in rows."""
+        self._evaluate = compile_expression(self.options.condition, ctx.types, ctx.names).evaluate
+
     @classmethod
     def side_outputs(cls, options: Mapping[str, Any]) -> Mapping[str, str]:
         """`rejected`, where the option says."""
@@ -71,6 +75,20 @@ class Filter(Transform):
         """The fields that the condition reads."""
         return self._expression.required
 
+    def fields_named(self) -> frozenset[str]:
+        """All fields that the condition names."""
+        return self._expression.fields
+
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The same fields."""
         return fields
+
+    def types_out(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """The same types."""
+        return types
+
+    def check_types(self, types: Mapping[str, str]) -> Sequence[tuple[tuple[str | int, ...], str]]:
+        """Parts of the condition that have no value for any row."""
+        return [
+            (("condition",), error.sentence) for error in compile_expression(self.options.condition, types).problems
+        ]

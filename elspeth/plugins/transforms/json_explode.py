@@ -60,8 +60,15 @@ class JsonExplode(Transform):
 
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The other fields, the item and its number."""
-        added = {self.options.output_field} | ({self.options.index_field} if self.options.include_index else set())
-        return (fields - {self.options.array_field}) | added
+        return (fields - {self.options.array_field}) | set(self._added())
+
+    def fields_order(self, order: tuple[str, ...]) -> tuple[str, ...] | None:
+        """The other fields where they were; behind them the item and its number."""
+        return (*(name for name in order if name != self.options.array_field), *self._added())
+
+    def _added(self) -> tuple[str, ...]:
+        options = self.options
+        return (options.output_field, options.index_field) if options.include_index else (options.output_field,)
 
 
 def refuse_taken(rest: Row, *names: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
@@ -75,9 +75,17 @@ class KeywordFilter(Transform):
                     self._search(field, text)
         return row
 
+    def fields_wanted(self) -> frozenset[str]:
+        """The fields that are searched, where they are named."""
+        return frozenset(self.options.fields or ())
+
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The same fields."""
         return fields
+
+    def types_out(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """The same types."""
+        return types
 
     def _search(self, field: str, text: str) -> None:
         if len(text) > self.options.max_length:

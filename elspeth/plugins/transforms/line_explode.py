@@ -84,5 +84,12 @@ class LineExplode(Transform):
 
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The other fields, the line and its number."""
-        added = {self.options.output_field} | ({self.options.index_field} if self.options.include_index else set())
-        return (fields - {self.options.source_field}) | added
+        return (fields - {self.options.source_field}) | set(self._added())
+
+    def fields_order(self, order: tuple[str, ...]) -> tuple[str, ...] | None:
+        """The other fields where they were; behind them the line and its number."""
+        return (*(name for name in order if name != self.options.source_field), *self._added())
+
+    def _added(self) -> tuple[str, ...]:
+        options = self.options
+        return (options.output_field, options.index_field) if options.include_index else (options.output_field,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from elspeth.plugins.contract import Context, PluginOptions, Row, RowError, SideOutput, Transform
 from elspeth.plugins.references.records import Format, records
 from elspeth.plugins.references.table import ReferenceTable, key_of, key_part
+from elspeth.plugins.typed_fields import TypedFields
 
 _BY_SUFFIX: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 Name = Annotated[str, Field(min_length=1)]
@@ -26,7 +27,7 @@ class LookupOptions(PluginOptions):
     keys: dict[Name, Name] = Field(
         min_length=1,
         description="Field of the row to column of the file; all must agree. They are compared as text: the number 7 "
-        "finds `7`, and null finds nothing.",
+        "finds `7`, and null finds nothing; decimals, dates and times by value.",
     )
     fields: dict[Name, Name] = Field(min_length=1, description="Column of the file to the field of the row it becomes.")
     on_missing: Literal["error", "empty", "drop"] = Field(
@@ -66,6 +67,7 @@ class Lookup(Transform):
         self._keys = tuple(options.keys)
         self._targets = tuple(options.fields.values())
         self._table: ReferenceTable | None = None
+        self._kinds: tuple[str | None, ...] = (None,) * len(self._keys)
 
     @classmethod
     def side_outputs(cls, options: Mapping[str, Any]) -> Mapping[str, str]:
@@ -74,6 +76,8 @@ class Lookup(Transform):
 
     def setup(self, ctx: Context) -> None:
         """Reads the reference file. Raises `SettingsError` for whatever is wrong with it."""
+        typed = TypedFields(ctx.types)
+        self._kinds = tuple(map(typed.kind, self._keys))
         self._table = self._read(ctx)
 
     def reference_files(self) -> tuple[Path, ...]:
@@ -89,17 +93,21 @@ class Lookup(Transform):
         format = options.format or _BY_SUFFIX[options.path.suffix.lower()]
         found = records(options.path, format, encoding=options.encoding, delimiter=options.delimiter)
         columns = tuple(options.keys.values()), tuple(options.fields)
-        return ReferenceTable(options.path, found, *columns, ctx.progress if ctx else lambda: None)
+        return ReferenceTable(options.path, found, *columns, ctx.progress if ctx else lambda: None, self._kinds)
 
     def process(self, row: Row, ctx: Context) -> Row | SideOutput:
         """The row with the new fields. Raises `RowError` for a missing field, or a key that is not in the file."""
         assert self._table is not None
         parts = []
-        for name in self._keys:
+        for name, kind in zip(self._keys, self._kinds, strict=True):
             if name not in row:
                 raise RowError(f"the row has no field {name!r}", field=name, fields=list(row)[:50])
             try:
-                part = key_part(row[name])
+                part = key_part(row[name], kind)
+            except ValueError as error:
+                raise RowError(
+                    f"field {name!r} is a {kind}, and holds {row[name]!r:.80}: {error}", field=name
+                ) from None
             except TypeError:
                 kind = type(row[name]).__name__
                 raise RowError(f"field {name!r} is a {kind}, which cannot be a key", field=name) from None
@@ -128,3 +136,17 @@ class Lookup(Transform):
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The fields before, and those from the file."""
         return fields | set(self._targets)
+
+    def fields_order(self, order: tuple[str, ...]) -> tuple[str, ...] | None:
+        """What is found stands behind what there was."""
+        return tuple(dict.fromkeys((*order, *self._targets)))
+
+    def check_types(self, types: Mapping[str, str]) -> Sequence[tuple[tuple[str | int, ...], str]]:
+        """Nothing; the types of the keys are kept for `check_references`."""
+        typed = TypedFields(types)
+        self._kinds = tuple(map(typed.kind, self._keys))
+        return ()
+
+    def types_out(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """The types before, but for fields from the file, of which nothing is known."""
+        return {name: kind for name, kind in types.items() if name not in self._targets}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from elspeth.plugins.contract import Context, PluginOptions, Row, Transform
@@ -25,3 +26,7 @@ class Passthrough(Transform):
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The same fields."""
         return fields
+
+    def types_out(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """The same types."""
+        return types

@@ -61,6 +61,10 @@ class Truncate(Transform):
         """The fields that a row must have."""
         return frozenset(self.options.fields) if self.options.strict else frozenset()
 
+    def fields_wanted(self) -> frozenset[str]:
+        """The fields whose texts are cut."""
+        return frozenset(self.options.fields)
+
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The same fields."""
         return fields | self.fields_in()

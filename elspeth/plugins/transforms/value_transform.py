@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from elspeth.expressions import EvaluationError, compile_expression
+from elspeth.expressions import EvaluationError, Expression, compile_expression
 from elspeth.plugins.contract import Context, PluginOptions, Row, RowError, Transform
 
 
@@ -42,11 +43,31 @@ class ValueTransform(Transform):
 
     def __init__(self, options: ValueTransformOptions) -> None:
         super().__init__(options)
-        self._expressions = [compile_expression(operation.expression) for operation in options.operations]
-        self._operations = [
-            (operation.target, expression.evaluate)
-            for operation, expression in zip(options.operations, self._expressions, strict=True)
-        ]
+        self._expressions, _ = self._compiled({})
+        self._operations = self._steps(self._expressions)
+        self._named = frozenset().union(*(expression.fields for expression in self._expressions))
+
+    def setup(self, ctx: Context) -> None:
+        """Compiles the expressions for the types of the fields, and for what fields are called in rows."""
+        self._operations = self._steps(self._compiled(ctx.types, ctx.names)[0])
+
+    def _compiled(
+        self, types: Mapping[str, str], names: Mapping[str, str] | None = None
+    ) -> tuple[list[Expression], Mapping[str, str]]:
+        """The expressions, each for the types that fields have when it is its turn, and the types afterwards."""
+        present, names, expressions = dict(types), dict(names or {}), []
+        for operation in self.options.operations:
+            expression = compile_expression(operation.expression, present, names)
+            expressions.append(expression)
+            present.pop(operation.target, None)
+            names.pop(operation.target, None)  # behind this operation, rows have a field of this name
+            if expression.kind is not None:
+                present[operation.target] = expression.kind
+        return expressions, present
+
+    def _steps(self, expressions: Sequence[Expression]) -> list[tuple[str, Callable[[Row], Any]]]:
+        pairs = zip(self.options.operations, expressions, strict=True)
+        return [(operation.target, expression.evaluate) for operation, expression in pairs]
 
     def process(self, row: Row, ctx: Context) -> Row:
         """The row with the computed fields. Raises `RowError` where an expression has no value."""
@@ -69,6 +90,26 @@ class ValueTransform(Transform):
             computed.add(target)
         return frozenset(needed)
 
+    def fields_named(self) -> frozenset[str]:
+        """All fields that expressions name."""
+        return self._named
+
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The fields before, and the targets."""
         return fields | {target for target, _ in self._operations}
+
+    def fields_order(self, order: tuple[str, ...]) -> tuple[str, ...] | None:
+        """What is computed anew stands behind what there was."""
+        return tuple(dict.fromkeys((*order, *(target for target, _ in self._operations))))
+
+    def types_out(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """The types before, and those of the expressions."""
+        return self._compiled(types)[1]
+
+    def check_types(self, types: Mapping[str, str]) -> Sequence[tuple[tuple[str | int, ...], str]]:
+        """Parts of the expressions that have no value for any row."""
+        return [
+            (("operations", place, "expression"), error.sentence)
+            for place, expression in enumerate(self._compiled(types)[0])
+            for error in expression.problems
+        ]

@@ -17,6 +17,7 @@ from elspeth.runs.lifecycle import requirements
 from elspeth.runs.lifecycle.drive import state_directory
 from elspeth.runs.lifecycle.driver import Driver
 from elspeth.runs.lifecycle.evidence_delivery import journal_of
+from elspeth.runs.lifecycle.file_sets import FileSets, fix
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.liveness.run_assessment import RunAssessment
 
@@ -27,6 +28,7 @@ def preflight_run(
     drivers: Mapping[int, Driver],
     findings: Findings,
     *,
+    sets: FileSets,
     database: Path,
     database_bytes: int,
     environ: Mapping[str, str],
@@ -51,6 +53,7 @@ def preflight_run(
             pipeline = requirements.require_settings(run, environ=environ, dotenv=dotenv)
         if pipeline is None:
             return
+        fix(pipeline, sets)
         findings.add("settings", "ok", "the stored settings can be used, and their variables are set")
         _preflight_pipeline(run, pipeline, nodes, drivers, checkpoint, findings)
         if checkpoint is not None:
@@ -72,6 +75,8 @@ def _preflight_pipeline(
     findings.ask("code", code)
     if checkpoint is None:
         return
+    with findings.noting("checkpoint"):
+        requirements.require_not_ended(run, pipeline, checkpoint)
     for node in pipeline.graph.of_kind("source"):
 
         def source(node_id: str = node.id) -> str:

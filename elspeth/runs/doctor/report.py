@@ -37,7 +37,7 @@ class RunReport:
             return (
                 f"attempt {attempt.attempt} ended {attempt.ended_at or ''}: {attempt.end_reason or 'no reason given'}"
             )
-        return self.assessment.verdict.sentence
+        return "; ".join(filter(None, (self.assessment.verdict.sentence, self.assessment.waiting)))
 
     @property
     def wrong(self) -> bool:

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import NodeRecord, Run
 from elspeth.runs.doctor.database import check_database, check_writable
 from elspeth.runs.doctor.findings import Findings
+from elspeth.runs.doctor.kept_stdin import note_kept
 from elspeth.runs.doctor.preflight import preflight_run
 from elspeth.runs.doctor.report import Report, RunReport
+from elspeth.runs.lifecycle import file_sets
 from elspeth.runs.lifecycle.driver import Driver, recorded
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS
 from elspeth.runs.liveness.run_assessment import RunAssessment, assessments, committed_rows, leftovers, resumable
@@ -49,18 +52,22 @@ def survey_database(
         runs = [run for run in reader.runs() if resumable(run)]
         if runs:
             check_writable(database, found)
+        with found.noting("standard input"):
+            note_kept(reader, database, found)
         shares = _shares(reader, database)
         for place, state in enumerate(stand(database, runs, patience, notify, thorough=True)):
             findings, drivers = Findings(), dict[int, Driver]()
+            sets: dict[str, Any] = {}
             with findings.noting("driver"):
                 drivers |= recorded(reader, state.run.run_id)
+                sets |= file_sets.recorded(reader, state.run.run_id)
             if place >= THOROUGH:
                 reports.append(RunReport(state, tuple(findings), drivers))
                 continue
             nodes = {node.node_id: node for node in reader.nodes(state.run.run_id)}
             remains = living_leftovers(reader, state)
             share = shares.get(state.run.run_id, 0)
-            reports.append(_surveyed(state, findings, nodes, drivers, remains, database, share, environ, dotenv))
+            reports.append(_surveyed(state, findings, nodes, drivers, sets, remains, database, share, environ, dotenv))
     return Report(database, tuple(found), tuple(reports))
 
 
@@ -102,6 +109,7 @@ def _lives(identity: Identity) -> bool:
 
 def _surveyed(
     state: RunAssessment, findings: Findings, nodes: Mapping[str, NodeRecord], drivers: Mapping[int, Driver],
+    sets: file_sets.FileSets,
     remains: Sequence[Identity], database: Path, share: int, environ: Mapping[str, str], dotenv: bool | Path,
 ) -> RunReport:  # fmt: skip
     report = RunReport(state, tuple(findings), drivers)
@@ -119,7 +127,8 @@ def _surveyed(
             next_step="elspeth doctor --fix",
         )  # fmt: skip
     preflight_run(
-        state, nodes, drivers, findings, database=database, database_bytes=share, environ=environ, dotenv=dotenv
+        state, nodes, drivers, findings, sets=sets, database=database, database_bytes=share, environ=environ,
+        dotenv=dotenv,
     )  # fmt: skip
     return replace(report, findings=tuple(findings))
 

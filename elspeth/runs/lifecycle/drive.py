@@ -6,14 +6,17 @@ A fresh start and a resume differ in what the audit role is told to begin; every
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 import pykka
 from msgspec import structs
@@ -25,22 +28,34 @@ from actors.places.local.oom import address_space_limit
 from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
+from elspeth import __version__
 from elspeth.audit.fencing import require_not_taken_over
+from elspeth.calls.journal.journal import journal_folder, left_behind
+from elspeth.calls.services import Services
+from elspeth.calls.totals import CallTotals
+from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.coordinator import TICK_SECONDS, Coordinator
 from elspeth.coordinator.exit_reasons import Limits
+from elspeth.coordinator.marking import Marking
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
+from elspeth.coordinator.tally import Numbers
 from elspeth.coordinator.topology import AttemptOutcome, Predecessor, Topology
 from elspeth.errors import ENDING_SIGNALS, ElspethError, Interrupted, TakenOver, stopped_by
 from elspeth.execution.retry import RetryPolicy
+from elspeth.graph.field_names import field_names
 from elspeth.graph.known_fields import known_fields, unlike_fields
 from elspeth.outputs import SinkState
-from elspeth.roles.plan import AuditPlan, Plan, encode_plan
+from elspeth.roles.plan import AuditPlan, Plan, WorkerPlace, encode_plan
+from elspeth.runs.lifecycle import file_sets
 from elspeth.runs.lifecycle.file_roles import own_files
 from elspeth.runs.lifecycle.fork_server import fork_server
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.lifecycle.replaced_files import of_no_run
+from elspeth.runs.telemetry.exporting import Subject, exporting
+from elspeth.runs.telemetry.metrics import Labels
+from elspeth.settings import Settings
 
 POLL_SECONDS = 0.05
 SHUTDOWN_SHARE = 0.3
@@ -77,8 +92,10 @@ def plan_of(
         payload_base=settings.payload_store.base_path,
         inline_limit=settings.payload_store.inline_limit_bytes,
         headers=pipeline.headers,
+        names=field_names(pipeline.graph, pipeline.plugins, pipeline.headers_by_source()),
         fields=known_fields(pipeline.graph, pipeline.plugins, pipeline.headers_by_source()),
         unlike=unlike_fields(pipeline.graph, pipeline.plugins, pipeline.headers_by_source()),
+        inputs=file_sets.present(pipeline),
         keeps_replaced=of_no_run(database, sinks),
         secrets=dict(pipeline.loaded.credentials),
         references=pipeline.references(),
@@ -89,6 +106,17 @@ def plan_of(
         replace_outputs=replace_outputs,
         log_format=log_format,
         log_level=log_level,
+        services=services_of(settings),
+    )
+
+
+def services_of(settings: Settings) -> Services:
+    """The services that the settings name, for who asks them and for who grants it."""
+    return Services(
+        providers=tuple(provider.config(name) for name, provider in settings.providers.items()),
+        limits={name: settings.rate_limit.limits(name) for name in settings.providers},
+        budget=settings.budget.budget(),
+        max_tries=settings.retry.max_attempts,
     )
 
 
@@ -97,24 +125,37 @@ def state_directory(pipeline: Pipeline) -> Path:
     return Path(pipeline.settings.payload_store.base_path).parent
 
 
+def forget_calls(pipeline: Pipeline, run_id: str) -> None:
+    """Remove the journals of the calls of a run that is complete: everything in them is in the audit database."""
+    crash_point("main.before_calls_forgotten")
+    shutil.rmtree(journal_folder(state_directory(pipeline), run_id), ignore_errors=True)
+    crash_point("main.after_calls_forgotten")
+
+
 def policy_of(pipeline: Pipeline) -> Policy:
     """The flow's numbers, from the settings."""
     settings = pipeline.settings
     checkpoint = settings.checkpoint
-    pools = [node.pool_size for node in pipeline.graph.of_kind("transform")]
+    graph = pipeline.graph
+    pools = [
+        node.pool_size for node in graph.of_kind("transform") if node.pool_size > 1 and not graph.stateful[node.stage]
+    ]
+    # The workers share a pool. One that got nothing of it could not take a row.
+    workers = min(settings.concurrency.max_workers, *pools) if pools else settings.concurrency.max_workers
     return Policy(
         frequency=checkpoint.frequency,
         interval=checkpoint.checkpoint_interval or 1000,
         max_rows=checkpoint.max_rows,
         max_bytes=checkpoint.max_bytes,
-        workers=settings.concurrency.max_workers,
+        workers=workers,
         poison_attempts=settings.supervisor.poison_attempts,
         pool_size=max(pools, default=1),
     )
 
 
 def topology_of(
-    pipeline: Pipeline, plan: Plan, audit: AuditPlan, *, cautious: bool = False, leftovers: tuple[Identity, ...] = (),
+    pipeline: Pipeline, plan: Plan, audit: AuditPlan, *, caution: Caution = NO_CAUTION,
+    marking: Marking | None = None, leftovers: tuple[Identity, ...] = (),
     takes_over: Predecessor | None = None,
 ) -> Topology:  # fmt: skip
     """Who plays in this attempt."""
@@ -131,11 +172,22 @@ def topology_of(
             hang_seconds=hang, title=title,
         )  # fmt: skip
 
+    shutdown_seconds = 2.0 if plan.services.providers else 1.0  # answers that are paid for are waited for
+
     def deciding(name: str, target: str) -> ChildSpec:
         memory = limit * 1024 * 1024 if limit else None
-        return replace(spec(name, target, argument, 1.0), expendable=True, memory_limit_bytes=memory)
+        child = spec(name, target, argument, shutdown_seconds)
+        return replace(child, expendable=True, memory_limit_bytes=memory)
 
     stateful = pipeline.graph.stateful
+    policy = policy_of(pipeline)
+
+    def worker(number: int) -> ChildSpec:
+        name = f"worker-{number}"
+        place = WorkerPlace(number - 1, policy.workers)
+        return replace(deciding(name, "worker:WorkerRole"), argument=encode_plan(structs.replace(plan, worker=place)))
+
+    journals = journal_folder(Path(plan.state_directory), plan.run_id)
     return Topology(
         audit=spec(AUDIT, "audit:AuditRole", encode_plan(audit)),
         audit_successor=spec(AUDIT, "audit:AuditRole", encode_plan(structs.replace(audit, on_record=True))),
@@ -144,18 +196,26 @@ def topology_of(
         stages={
             stage: deciding(stage_name(stage), "stage:StageRole") for stage, ordered in enumerate(stateful) if ordered
         },
-        worker=lambda number: deciding(f"worker-{number}", "worker:WorkerRole"),
-        policy=policy_of(pipeline),
+        worker=worker,
+        policy=policy,
         stateful=stateful,
         max_seconds=pipeline.settings.checkpoint.max_seconds,
         limits=Limits(hang, limit * 1024 * 1024 if limit else None, address_space_limit()),
-        cautious=cautious,
+        caution=caution,
+        marking=marking or Marking(),
+        suspects=plan.flushes.suspects if plan.flushes else {},
+        convicted=plan.flushes.convicted if plan.flushes else {},
+        suspected_tokens=plan.flushes.tokens if plan.flushes else frozenset(),
         leftovers=leftovers,
         sizes=pipeline.sizes(),
         takes_over=takes_over,
         concealment=pipeline.loaded.concealment,
         fence=lambda: require_not_taken_over(Path(plan.database), plan.run_id, plan.attempt),
         stop_seconds=supervisor.shutdown_seconds,
+        services=plan.services,
+        run_id=plan.run_id,
+        steps={node.sequence: node.id for node in pipeline.graph.nodes},
+        left_behind=lambda rows: left_behind(journals, plan.run_id, rows) if plan.services.providers else CallTotals(),
     )
 
 
@@ -174,9 +234,20 @@ def drive(
 
     SIGINT, SIGTERM and SIGHUP stop the run in order, a second one at once. When this returns, no child is left.
     """
+    progress = Progress(pipeline.size(), topology.concealment)
+    with exporting(pipeline.settings.telemetry, _subject(pipeline, topology), progress) as observer:
+        topology = replace(topology, observer=observer)
+        result = _drive(pipeline, topology, run_id, progress, watch, on_output, children)
+        observer.ended(result.error is None)
+        return result
+
+
+def _drive(
+    pipeline: Pipeline, topology: Topology, run_id: str, progress: Progress, watch: Callable[[Progress], None],
+    on_output: Callable[[str, str], None] | None, children: ForkServer | None,
+) -> AttemptResult:  # fmt: skip
     own = None if children is not None else fork_server()
     settings = pipeline.settings.supervisor
-    progress = Progress(pipeline.size(), topology.concealment)
     outcome = AttemptOutcome()
     coordinator = Coordinator.start(topology, progress, outcome)
     intensity = RestartIntensity(settings.max_restarts, settings.within_seconds)
@@ -207,8 +278,22 @@ def drive(
         coordinator.stop()
         if own is not None:
             own.close()
+    if outcome.error is None:
+        forget_calls(pipeline, run_id)
     error = outcome.error and topology.concealment.error(_cause(outcome.error, topology))
     return AttemptResult(run_id, error, progress)
+
+
+def _subject(pipeline: Pipeline, topology: Topology) -> Subject:
+    """What is told of this attempt to whoever watches from outside."""
+    before, path, graph = topology.takes_over, pipeline.loaded.path, pipeline.graph
+    name = pipeline.settings.name or (path.stem if path is not None else "pipeline")
+    return Subject(
+        Labels(name, topology.run_id, before.from_attempt + 1 if before else 1, __version__),
+        Numbers.of((node.id for node in graph.nodes), (edge.edge_id for edge in graph.edges)),
+        pipeline.settings.budget.currency or "",
+        {each.name: (each.kind, urlsplit(each.base_url).hostname or "") for each in topology.services.providers},
+    )
 
 
 def _cause(error: ElspethError, topology: Topology) -> ElspethError:
@@ -233,6 +318,9 @@ def _signals() -> Iterator[deque[Interrupted]]:
     A terminal that goes away may say so twice, itself and by its shell: that is one SIGHUP.
     """
     arrived: deque[Interrupted] = deque()
+    if threading.current_thread() is not threading.main_thread():
+        yield arrived  # signals come to the main thread only, and who owns that has it do what they are to do
+        return
     numbers = [signal.SIGINT, *(number for number in ENDING_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)]
     noted: list[int] = []
 

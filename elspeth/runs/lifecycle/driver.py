@@ -25,18 +25,19 @@ from elspeth.audit.chain.records import Record
 from elspeth.audit.query.reader import AuditReader
 from elspeth.canonical import JsonObject
 from elspeth.errors import ElspethError
-from elspeth.plugins.contract import Plugin
+from elspeth.plugins.contract import Changes, Plugin
 from elspeth.plugins.registry import BUILT_IN
+from elspeth.plugins.services import extras
 
 EVENT = "driver"
 
 NOT_RECORDED = "what is not on record"
 """Who drove an attempt of a release that did not record it."""
 
-DECIDES = ("canonical.py", "concealment.py", "coordinator", "execution", "expressions", "graph",
+DECIDES = ("calls", "canonical.py", "concealment.py", "coordinator", "execution", "expressions", "graph",
            "ids.py", "payloads.py", "plugins", "roles", "schema")  # fmt: skip
-"""What of Elspeth decides results: how rows are read, what is decided about them, in which order they are written, and
-what stands in them where a credential was."""
+"""What of Elspeth decides results: how services are asked, how rows are read, what is decided about them, in which
+order they are written, and what stands in them where a credential was."""
 
 PACKAGES = ("msgspec", "orjson", "pydantic", "pydantic_core", "rfc8785")
 """Packages that read, check or write values of rows and options."""
@@ -74,7 +75,10 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
 
 def present(plugins: Iterable[Plugin]) -> Driver:
     """What drives an attempt of this process. The packages that the users' plugins import are among its packages."""
+    plugins = tuple(plugins)
     names = {*PACKAGES, *(name for plugin in plugins for name in _imported(type(plugin)))}
+    if any(isinstance(plugin, Changes) and plugin.providers() for plugin in plugins):
+        names.update(extras.PACKAGES)
     return Driver(
         elspeth=__version__,
         python=platform.python_version(),
@@ -211,7 +215,7 @@ def _imported(plugin: type[Plugin]) -> Iterator[str]:
 def _version(package: str) -> str:
     module = sys.modules.get(package)
     for attribute in ("__version__", "VERSION"):
-        found = getattr(module, attribute, None)
+        found = vars(module).get(attribute) if module is not None else None
         if isinstance(found, str):
             return found  # asking the installation takes as long as reading all of the code
     try:

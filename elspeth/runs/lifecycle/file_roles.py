@@ -16,6 +16,8 @@ from elspeth.errors import SettingsError
 from elspeth.file_identity import identity
 from elspeth.graph.steps import Step, steps_of
 from elspeth.plugins.contract import Plugin, Sink
+from elspeth.plugins.sources.file_set import stdin_folder
+from elspeth.plugins.sources.files import FileSource
 from elspeth.settings import Positions, Problem, Settings
 from elspeth.settings.problems import KeyPath
 
@@ -38,9 +40,9 @@ def problems(
 ) -> list[Problem]:
     """Every file that would be two things at once, and every output inside of a folder that is Elspeth's own."""
     steps = steps_of(settings)
+    found = list(_stdin_twice(steps, plugins, positions))
     own = list(own_files(settings, plugins.values(), settings_file))
     mine = [role for step in steps if step.id in plugins for role in _of_plugin(step, plugins[step.id])]
-    found = []
     users: dict[tuple[int, int] | str, FileRole] = {}
     for role in (*own, *mine):
         other = users.setdefault(identity(role.path), role)
@@ -70,6 +72,10 @@ def own_files(settings: Settings, plugins: Iterable[Plugin], settings_file: Path
         yield FileRole(f"the audit database's {end[1:]} file", database.with_name(database.name + end), True)
     if landscape.dump_to_jsonl and landscape.dump_to_jsonl_path is not None:
         yield FileRole("the journal", Path(landscape.dump_to_jsonl_path), True, ("landscape", "dump_to_jsonl_path"))
+    metrics = settings.telemetry.prometheus
+    if metrics is not None and metrics.textfile is not None:
+        place = ("telemetry", "prometheus", "textfile")
+        yield FileRole("the file of metrics", Path(metrics.textfile), True, place)
     if settings_file is not None:
         yield FileRole("the settings file", settings_file, False)
     yield FileRole("the file of variables", Path(".env"), False)
@@ -88,13 +94,25 @@ def own_folders(settings: Settings) -> dict[str, Path]:
         "the payload store": payloads,
         "the folder of cut tails": payloads.parent / "cut",
         "the folder of notes on exports": payloads.parent / "exports",
+        "the folder of what came by standard input": stdin_folder(payloads.parent),
     }
 
 
 def inputs_of(plugin: Plugin) -> tuple[Path, ...]:
-    """The files that a source is going to read, as far as its options say; they need not exist."""
+    """The files that a source is going to read, as far as its options say and they are there."""
+    if isinstance(plugin, FileSource):
+        return plugin.inputs()
     path = getattr(plugin.options, "path", None)
     return (Path(path),) if path is not None else ()
+
+
+def _stdin_twice(steps: Iterable[Step], plugins: Mapping[str, Plugin], positions: Positions) -> Iterator[Problem]:
+    readers = [
+        step for step in steps if isinstance(plugin := plugins.get(step.id), FileSource) and plugin.options.reads_stdin
+    ]
+    for step in readers[1:]:
+        message = f"{step.id} and {readers[0].id} both read standard input, which can be read once"
+        yield positions.problem(step.at("options", "path"), message, found="-")
 
 
 def _of_plugin(step: Step, plugin: Plugin) -> Iterator[FileRole]:

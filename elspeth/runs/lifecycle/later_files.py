@@ -11,6 +11,7 @@ from elspeth.plugins.contract import Plugin
 from elspeth.plugins.sinks.file_sink import FileSink
 from elspeth.plugins.sinks.preflight import LONGEST_PATH
 from elspeth.plugins.sinks.truncations import LONGEST_NAME, shortened
+from elspeth.plugins.sources.file_set import stdin_folder
 from elspeth.runs.lifecycle.file_roles import SIDE_FILES
 from elspeth.runs.liveness.locks import lock_path
 from elspeth.settings import Positions, Problem, Settings
@@ -45,6 +46,7 @@ def _later(settings: Settings, plugins: Mapping[str, Plugin]) -> Iterator[tuple[
     base = Path(settings.payload_store.base_path)
     store: KeyPath = ("payload_store", "base_path")
     yield store, base / "xx" / ("x" * 62), "a payload"
+    yield store, stdin_folder(base.parent) / f"{_RUN}.partial", "what came by standard input"
     yield store, base.parent / "exports" / f".elspeth-{_UNGUESSED}.partial", "the note on an export"
     for name in settings.sinks:
         plugin = plugins.get(name)

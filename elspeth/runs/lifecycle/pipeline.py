@@ -22,12 +22,13 @@ from elspeth.graph.build import build
 from elspeth.graph.contracts import check_contracts
 from elspeth.graph.model import Graph, Node
 from elspeth.graph.steps import Step, steps_of
+from elspeth.graph.types import check_types, with_types
 from elspeth.outputs import SinkState
 from elspeth.plugins import contract, registry
 from elspeth.plugins.contract import Context, Plugin, Sink, Source, SourceInfo
 from elspeth.plugins.options import OptionProblems, effective
 from elspeth.plugins.references.hashes import reference_hash
-from elspeth.runs.lifecycle import file_roles, later_files
+from elspeth.runs.lifecycle import asked_providers, file_roles, later_files
 from elspeth.settings import Loaded, Positions, Problem, Settings, SettingsProblems, load, load_stored, settings_hash
 from elspeth.settings.load import concealed
 from elspeth.settings.model import Aggregation
@@ -170,6 +171,7 @@ class Pipeline:
 def config_of(node: Node) -> JsonObject:
     """A node's configuration as plain data, for the record."""
     value = cast("JsonObject", orjson.loads(orjson.dumps(msgspec.to_builtins(node), default=str)))
+    del value["types"]  # they follow from the rest
     return {key: item for key, item in value.items() if item not in (None, {}, [])}
 
 
@@ -196,6 +198,11 @@ class _Builder:
         if self.graph is not None and not problems:
             problems += check_branches(self.graph, settings, self.plugins, positions)
             problems += check_contracts(self.graph, settings, self.plugins, positions)
+            self.graph = with_types(self.graph, self.plugins)
+            if self._file is not None:  # a run that was started goes on, whatever becomes of its rows
+                problems += check_types(self.graph, settings, self.plugins, positions)
+            problems += asked_providers.problems(settings, self.plugins, positions)
+            self.warnings += asked_providers.unpriced(settings, self.plugins, positions)
             # A run that was started has its files; nobody can look for one that is impossible.
             impossible = later_files.problems(settings, self.plugins, positions) if self._file is not None else []
             problems += impossible or file_roles.problems(settings, self.plugins, positions, self._file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from elspeth.audit.query.locate import is_blank
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store.database import translated_errors
 from elspeth.audit.verify.outputs import wrote
@@ -17,7 +18,7 @@ def of_no_run(database: Path, sinks: Mapping[str, SinkState]) -> tuple[str, ...]
     Such a file is looked at as it is, not by its name alone: what a run wrote and somebody changed is not the run's.
     """
     taken = {name: state.output for name, state in sinks.items() if _takes_a_place(state.output)}
-    if not taken or not database.exists():
+    if not taken or is_blank(database):
         return tuple(taken)
     with AuditReader(database) as reader, translated_errors(database):
         return tuple(name for name, info in taken.items() if not _is_on_record(reader, info))

@@ -12,7 +12,7 @@ from pathlib import Path
 from elspeth import __version__
 from elspeth.audit.query.values import Attempt, CheckpointRecord, NodeRecord, Run
 from elspeth.coordinator.checkpoint import Checkpoint
-from elspeth.errors import ConfigurationMismatch, ElspethError, NoCheckpoint, SettingsError
+from elspeth.errors import ConfigurationMismatch, ElspethError, NoCheckpoint, PersonNeeded, SettingsError, Temporary
 from elspeth.outputs import sink_states
 from elspeth.runs.lifecycle.drive import state_directory
 from elspeth.runs.lifecycle.driver import Driver, differences, present
@@ -43,6 +43,21 @@ def require_checkpoint(run: Run, held: CheckpointRecord | None) -> Checkpoint:
             next_step=f"elspeth run --settings {where} --execute --force-new",
         )
     return held.read()
+
+
+def require_not_ended(run: Run, pipeline: Pipeline, checkpoint: Checkpoint) -> None:
+    """Raise `PersonNeeded` if the checkpoint is a run's last, which one commit makes with the status `completed`.
+
+    So no death leaves the run with another status. Its outputs are closed, and there is nothing to continue.
+    """
+    held = checkpoint.source_positions
+    if not all(node.id in held and held[node.id].ended for node in pipeline.graph.of_kind("source")):
+        return
+    raise PersonNeeded(
+        f"run {run.run_id} is on record as {run.status}, but its last checkpoint is that of a run that was completed",
+        details=["both are written by one commit: somebody has changed the audit database since"],
+        next_step=f"elspeth verify {run.run_id}",
+    )
 
 
 def enter(run: Run, instead: Path | None = None) -> None:
@@ -86,9 +101,12 @@ def require_own_folder(run: Run, database: Path, attempt: Attempt, instead: Path
 
 
 def require_settings(
-    run: Run, *, environ: Mapping[str, str] = os.environ, dotenv: bool | Path = True, overrides: Sequence[str] = ()
-) -> Pipeline:
+    run: Run, *, environ: Mapping[str, str] = os.environ, dotenv: bool | Path = True, overrides: Sequence[str] = (),
+    again: str | None = None,
+) -> Pipeline:  # fmt: skip
     """The pipeline of the stored settings, with relative paths from the present working directory.
+
+    `again` is the command to be typed when what is missing has been mended, `elspeth resume` by default.
 
     Raises `SettingsProblems` where a variable that they need is not set, a plugin is gone, or an override is refused.
     """
@@ -96,18 +114,26 @@ def require_settings(
         return load_stored_pipeline(run.settings_json, environ=environ, dotenv=dotenv, overrides=overrides)
     except SettingsProblems as error:
         raise SettingsProblems(
-            error.problems, next_step=f"mend what is listed, then: elspeth resume {run.run_id}"
+            error.problems, next_step=f"mend what is listed, then: {again or f'elspeth resume {run.run_id}'}"
         ) from None
 
 
 def require_same_code(
-    run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord], drivers: Mapping[int, Driver]
+    run: Run,
+    pipeline: Pipeline,
+    nodes: Mapping[str, NodeRecord],
+    drivers: Mapping[int, Driver],
+    *,
+    again: str | None = None,
 ) -> tuple[str, ...]:
     """Raise `ConfigurationMismatch` unless what decides results is what it was: plugins, reference files, Elspeth.
 
+    Raises `Temporary` where a reference file cannot be read: the run had it, and goes on as soon as it is back.
     `drivers` says what drove the attempts so far; the latest counts. Answers what differs without deciding anything.
+    `again` is the command to be typed with one word more, `elspeth resume` by default.
     """
-    changed = _changed_plugins(run, pipeline, nodes)
+    again = again or f"elspeth resume {run.run_id}"
+    changed = changed_plugins(run, pipeline, nodes, again)
     if drivers:
         deciding, notes = differences(drivers[max(drivers)], present(pipeline.plugins.values()))
         changed += deciding
@@ -120,13 +146,20 @@ def require_same_code(
     raise ConfigurationMismatch(
         f"Configuration mismatch: what decides the results of run {run.run_id} is not what it was",
         details=changed + notes,
-        next_step=f"elspeth resume {run.run_id} --accept-changed-code",
+        next_step=f"{again} --accept-changed-code",
     )
 
 
-def _changed_plugins(run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord]) -> list[str]:
-    if pipeline.pipeline_hash() == run.pipeline_hash:
-        return []
+def changed_plugins(run: Run, pipeline: Pipeline, nodes: Mapping[str, NodeRecord], again: str) -> list[str]:
+    """Which plugins and reference files are not what they were when the run began, a sentence each.
+
+    Raises `Temporary` where a reference file cannot be read; `again` is then the command to be typed.
+    """
+    try:
+        if pipeline.pipeline_hash() == run.pipeline_hash:
+            return []
+    except SettingsError as error:  # a reference file: no setting is wrong that was right when the run began
+        raise Temporary(error.message, next_step=f"put it back as it was, then: {again}") from error
     changed = []
     for node_id, (version, digest, _) in sorted(pipeline.code().items()):
         before = nodes.get(node_id)

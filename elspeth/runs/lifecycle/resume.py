@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from msgspec import structs
+
 from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
+from elspeth.audit.batch_store import BatchStore
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import NodeRecord, Run
 from elspeth.audit.store import memory_marks
+from elspeth.audit.store.caution_events import caution_event, held_event, in_hand_event
 from elspeth.audit.store.database import require_whole
 from elspeth.clock import utc_now
+from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.checkpoint import Checkpoint
+from elspeth.coordinator.marking import Marking
 from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.topology import Predecessor
 from elspeth.errors import ConfigurationMismatch
 from elspeth.outputs import sink_states
+from elspeth.roles.flush_mark import Flush, Flushes, Held, Item
 from elspeth.roles.plan import AuditPlan
-from elspeth.runs.lifecycle import driver, evidence_delivery
-from elspeth.runs.lifecycle.drive import AttemptResult, drive, plan_of, state_directory, topology_of
+from elspeth.runs.lifecycle import driver, evidence_delivery, file_sets, stdin_spool
+from elspeth.runs.lifecycle.batches_in_hand import convicted, deaths_by_name, held_in_stages, open_suspects
+from elspeth.runs.lifecycle.cautiously import caution_after, found_in_hand
+from elspeth.runs.lifecycle.drive import AttemptResult, drive, plan_of, policy_of, state_directory, topology_of
 from elspeth.runs.lifecycle.driver import Driver
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline
 from elspeth.runs.lifecycle.requirements import (
@@ -31,15 +42,17 @@ from elspeth.runs.lifecycle.requirements import (
     check_source,
     enter,
     require_checkpoint,
+    require_not_ended,
     require_own_folder,
     require_same_code,
     require_settings,
     require_unfinished,
 )
 from elspeth.runs.lifecycle.retire import retire
-from elspeth.runs.lifecycle.start import inputs_of
+from elspeth.runs.lifecycle.start import inputs_of, packed_of
 from elspeth.runs.liveness.identity import current
 from elspeth.runs.liveness.locks import AttemptLock, lock_path
+from elspeth.runs.liveness.row_mark import RowMark, mark_path
 from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, inspected_sizes, leftovers, memory_ran_out
 from elspeth.runs.operate.migration import bring_forward
 from elspeth.runs.operate.records import take_over_action
@@ -59,6 +72,15 @@ class ResumeOptions:
     reason: str | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
+    def command(self, run_id: str) -> str:
+        """The same resume as it is typed, for whoever is told to type it again, with something more."""
+        words = ["elspeth", "resume", run_id]
+        if self.working_directory is not None:
+            words += ["--working-directory", str(self.working_directory)]
+        for override in self.set:
+            words += ["--set", override]
+        return shlex.join([*words, *(["--take-over"] if self.take_over else [])])
+
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
@@ -75,7 +97,11 @@ class Resumption:
     pipeline: Pipeline | None = None
     notes: tuple[str, ...] = ()
     leftovers: tuple[Any, ...] = ()
-    cautious: bool = False
+    caution: Caution = NO_CAUTION
+    in_hand: int | None = None
+    held: tuple[Held, ...] = ()
+    suspects: dict[str, int] = field(default_factory=dict)
+    suspected_tokens: frozenset[str] = frozenset()
     accepted: tuple[str, ...] = ()
 
 
@@ -105,29 +131,47 @@ def prepare(
         attempts = reader.attempts(run.run_id)
         sizes = inspected_sizes(reader, run.run_id)
         drivers = driver.recorded(reader, run.run_id)
+        sets = file_sets.recorded(reader, run.run_id)
         ran_out = memory_ran_out(reader, run.run_id)
+        events = reader.events(run.run_id)
+        marked = found_in_hand(attempts[-1])
+        deaths, tokens = deaths_by_name(events, ran_out=ran_out)
+        held = held_in_stages(marked, deaths)
+        tokens |= {each.name for each in held if isinstance(each, Item)}
+        counts = run.attempt not in ran_out
+        suspected = open_suspects(deaths, held, count=counts, decided=BatchStore(database).decided)
     _compare_settings(run, options)
     enter(run, options.working_directory)
-    pipeline = require_settings(run, environ=options.environ, dotenv=options.dotenv, overrides=options.set)
+    pipeline = require_settings(
+        run, environ=options.environ, dotenv=options.dotenv, overrides=options.set, again=options.command(run.run_id)
+    )
+    require_not_ended(run, pipeline, checkpoint)
     notes, accepted = _compare_code(run, pipeline, nodes, drivers, options)
     notes += tuple(f"accepted: {line}" for line in accepted)
+    file_sets.fix(pipeline, sets)
     for node in pipeline.graph.of_kind("source"):
         check_source(pipeline, node.id, checkpoint)
     for node in pipeline.graph.of_kind("sink"):
         check_output(run, pipeline, node.id, checkpoint)
     ended = {source for source, held in checkpoint.source_positions.items() if held.ended}
     notes += _grown({source: size for source, size in pipeline.sizes().items() if source not in ended}, sizes)
-    held = state.checkpoint
-    died = [
-        attempt.end_reason is None or attempt.end_reason.startswith(("taken over", "fix by"))
-        for attempt in attempts[-2:]
-    ]
-    cautious = len(died) == 2 and all(died) and held is not None and held.attempt < run.attempt
-    if ran_out & {attempt.attempt for attempt in attempts[-2:]}:
-        cautious = False  # no row did that
+    caution = caution_after(
+        attempts,
+        events,
+        state.checkpoint,
+        ran_out=ran_out,
+        marked=marked,
+        rows=policy_of(pipeline).window_rows(),
+        committed=checkpoint.row_count,
+    )
+    if stdin_spool.reader_of(pipeline) is not None:
+        notes += ("standard input is not read: the run goes on with what it kept of it when it began",)
     if run.attempt in ran_out:
         notes += ("the kernel killed processes for want of memory while the attempt before this one was alive",)
-    return Resumption(run, database, options, state, checkpoint, pipeline, notes, remains, cautious, accepted)
+    return Resumption(
+        run, database, options, state, checkpoint, pipeline, notes, remains, caution,
+        marked.row_index if marked and not held else None, held, suspected, tokens, accepted,
+    )  # fmt: skip
 
 
 def execute(
@@ -151,18 +195,30 @@ def execute(
     number = run.attempt + 1
     identity = current(lock_path(resumption.database, run.run_id, number))
     crash_point("main.before_resume_lock")
-    with AttemptLock.acquire(identity) as lock:
+    with AttemptLock.acquire(identity) as lock, ExitStack() as marks:
         crash_point("main.after_resume_lock")
-        replace = options.take_over and not resumption.assessment.verdict.dead
+        caution, marking = _mark(resumption.caution, lock, run.run_id, number, marks)
+        takes_over = options.take_over and not resumption.assessment.verdict.dead
         plan = plan_of(
             pipeline, run.run_id, number, resumption.database, sinks=sink_states(resumption.checkpoint.sink_positions),
-            replace_outputs=replace, log_format=log_format, log_level=log_level,
+            replace_outputs=takes_over, log_format=log_format, log_level=log_level,
         )  # fmt: skip
+        plan = structs.replace(plan, flushes=_flushes(resumption, lock))
         overrides = {"set": list(options.set), "accept_changed_code": options.accept_changed_code}
         drives = driver.present(pipeline.plugins.values())
         driven = driver.record(run.run_id, number, drives, utc_now(), resumption.accepted)
         records = {"supervision_events": [driven, memory_marks.record(run.run_id, number)]}
-        if replace:
+        if caution.rows:
+            records["supervision_events"].append(caution_event(run.run_id, number, caution))
+        if resumption.in_hand is not None:
+            records["supervision_events"].append(in_hand_event(run.run_id, number, run.attempt, resumption.in_hand))
+        if resumption.held:
+            batches = [(each.batch, each.node) for each in resumption.held if isinstance(each, Flush)]
+            items = [(each.token, each.node) for each in resumption.held if isinstance(each, Item)]
+            records["supervision_events"].append(
+                held_event(run.run_id, number, run.attempt, batches=batches, tokens=items)
+            )
+        if takes_over:
             records["operator_actions"] = [take_over_action(run.run_id, number, identity, options.reason)]
         audit = AuditPlan(
             run_id=run.run_id,
@@ -173,20 +229,51 @@ def execute(
             checkpoint=resumption.checkpoint,
             checkpoints=pipeline.settings.checkpoint.enabled,
             inputs=inputs_of(pipeline),
+            stdin=stdin_spool.reader_of(pipeline),
+            sets=file_sets.in_words(pipeline),
+            packed=packed_of(pipeline),
             journal=evidence_delivery.journal_of(pipeline, resumption.database, run.run_id),
+            payload_base=plan.payload_base,
             working_directory=plan.working_directory,
             log_format=log_format,
             log_level=log_level,
         )
         topology = topology_of(
-            pipeline, plan, audit, cautious=resumption.cautious, leftovers=cast("Any", resumption.leftovers),
+            pipeline, plan, audit, caution=caution, marking=marking, leftovers=cast("Any", resumption.leftovers),
             takes_over=_predecessor(resumption.assessment),
         )  # fmt: skip
         ended = drive(pipeline, topology, run.run_id, watch=watch, on_output=on_output, children=children)
         if ended.error is None:
             evidence_delivery.deliver(pipeline, resumption.database, run.run_id, state_directory(pipeline))
+            stdin_spool.forget(pipeline, run.run_id, resumption.database)
             retire(lock, resumption.database)
         return ended
+
+
+def _mark(caution: Caution, lock: AttemptLock, run_id: str, attempt: int, marks: ExitStack) -> tuple[Caution, Marking]:
+    """Where it is marked what is in hand; where that cannot be had, rows that go one at a time go on record instead."""
+    try:
+        row_mark = RowMark.create(lock.path, run_id, attempt)
+    except OSError:
+        return (replace(caution, recorded=True) if caution.rows else caution), Marking()
+    marks.callback(row_mark.close)
+    return caution, row_mark
+
+
+def _flushes(resumption: Resumption, lock: AttemptLock) -> Flushes:
+    """What stages are told of batches and tokens that may have killed earlier attempts."""
+    assert resumption.pipeline is not None
+    assert resumption.checkpoint is not None
+    suspects, rows = resumption.suspects, resumption.caution.rows
+    verdicts = convicted(suspects, policy_of(resumption.pipeline).poison_attempts)
+    return Flushes(
+        path=str(mark_path(lock.path).absolute()),
+        every=rows > 0,
+        rows_end=resumption.checkpoint.row_count + rows if rows else 0,
+        tokens=resumption.suspected_tokens,
+        suspects={name: died for name, died in suspects.items() if name not in verdicts},
+        convicted=verdicts,
+    )
 
 
 def _predecessor(assessment: RunAssessment) -> Predecessor:
@@ -222,7 +309,7 @@ def _compare_code(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What decides results must be what it was; answers what differs besides, and what the operator accepted."""
     try:
-        return require_same_code(run, pipeline, nodes, drivers), ()
+        return require_same_code(run, pipeline, nodes, drivers, again=options.command(run.run_id)), ()
     except ConfigurationMismatch as error:
         if not options.accept_changed_code:
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from elspeth.audit.store.starts import RunStart
 from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.progress import Progress
+from elspeth.plugins.sources.files import FileSource
 from elspeth.roles.plan import AuditPlan
-from elspeth.runs.lifecycle import driver, evidence_delivery
+from elspeth.runs.lifecycle import driver, evidence_delivery, file_sets, stdin_spool
 from elspeth.runs.lifecycle.drive import AttemptResult, drive, plan_of, state_directory, topology_of
 from elspeth.runs.lifecycle.pipeline import CANONICAL_VERSION, Pipeline
 from elspeth.runs.lifecycle.retire import retire
@@ -31,6 +32,7 @@ class Start:
     """A run that is about to begin: its id and where its audit trail will be. Nothing has been written yet.
 
     `supersedes` names unfinished runs, each with its latest attempt, that are given up for this one, for `reason`.
+    `lock` is held already where standard input was taken.
     """
 
     pipeline: Pipeline
@@ -38,6 +40,7 @@ class Start:
     database: Path
     supersedes: tuple[tuple[str, int], ...] = ()
     reason: str | None = None
+    lock: AttemptLock | None = None
 
 
 def prepare(pipeline: Pipeline) -> Start:
@@ -45,6 +48,11 @@ def prepare(pipeline: Pipeline) -> Start:
     pipeline.inspect(state_directory(pipeline))
     evidence_delivery.check(pipeline, state_directory(pipeline))
     return Start(pipeline, ids.run_id(datetime.now(UTC)), path_of(pipeline.settings.landscape.url))
+
+
+def receive(start: Start, *, notify: Callable[[str], None] = lambda line: None) -> Start:
+    """Read standard input to its end, if a source wants it; `execute` comes next. Raises what inspection finds."""
+    return replace(start, lock=stdin_spool.take(start.pipeline, start.run_id, start.database, notify=notify))
 
 
 def execute(
@@ -62,7 +70,7 @@ def execute(
     bring_forward(database, notify=notify)
     identity = current(lock_path(database, start.run_id, 1))
     crash_point("main.before_lock")
-    with AttemptLock.acquire(identity) as lock:
+    with start.lock or AttemptLock.acquire(identity) as lock:
         crash_point("main.after_lock")
         plan = plan_of(
             pipeline, start.run_id, 1, database, sinks=pipeline.sinks, log_format=log_format, log_level=log_level
@@ -83,14 +91,25 @@ def execute(
                 elspeth_version=__version__,
                 canonical_version=CANONICAL_VERSION,
             ),
-            records=pipeline.node_records() | {"supervision_events": [drives, memory_marks.record(start.run_id, 1)]},
+            records=pipeline.node_records()
+            | {
+                "supervision_events": [
+                    drives,
+                    memory_marks.record(start.run_id, 1),
+                    *file_sets.records(start.run_id, pipeline),
+                ]
+            },
             checkpoint=start_checkpoint({node: state.to_value() for node, state in pipeline.sinks.items()}),
             checkpoints=pipeline.settings.checkpoint.enabled,
             supersedes=start.supersedes,
             reason=start.reason,
             inputs=inputs_of(pipeline),
+            stdin=stdin_spool.reader_of(pipeline),
+            sets=file_sets.in_words(pipeline),
+            packed=packed_of(pipeline),
             database_mode=None if (mode := pipeline.settings.landscape.mode) is None else int(mode, 8),
             journal=evidence_delivery.journal_of(pipeline, database, start.run_id),
+            payload_base=plan.payload_base,
             working_directory=plan.working_directory,
             log_format=log_format,
             log_level=log_level,
@@ -105,10 +124,18 @@ def execute(
         )
         if ended.error is None:
             evidence_delivery.deliver(pipeline, database, start.run_id, state_directory(pipeline))
+            stdin_spool.forget(pipeline, start.run_id, database)
             retire(lock, database)
         return ended
 
 
 def inputs_of(pipeline: Pipeline) -> dict[str, str]:
     """The file behind each source, for the artifact records."""
-    return {node: str(info.files[0]) for node, info in pipeline.sources.items() if info.files}
+    found = {node: str(info.files[0]) for node, info in pipeline.sources.items() if info.files}
+    return found | {node: path for node, ((path, _, _),) in file_sets.kept(pipeline).items()}
+
+
+def packed_of(pipeline: Pipeline) -> tuple[str, ...]:
+    """The sources whose offsets do not count the bytes of their file: it is compressed."""
+    plugins = {node: pipeline.plugins[node] for node in pipeline.sources}
+    return tuple(node for node, plugin in plugins.items() if isinstance(plugin, FileSource) and plugin.packed())

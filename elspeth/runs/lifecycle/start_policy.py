@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from elspeth.audit.query.locate import describe
+from elspeth.audit.query.locate import is_blank
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.store.database import path_of, require_whole
-from elspeth.errors import ConfigurationMismatch, NewerVersion, SettingsError
-from elspeth.runs.lifecycle import resume, start
+from elspeth.errors import ConfigurationMismatch, ElspethError, NewerVersion, SettingsError
+from elspeth.runs.lifecycle import file_sets, resume, start, stdin_spool
+from elspeth.runs.lifecycle.file_sets import FileSets
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.lifecycle.resume import ResumeOptions, Resumption
 from elspeth.runs.lifecycle.start import Start
@@ -30,6 +31,7 @@ class AlreadyDone:
     """The pipeline's last run completed, and nothing it depends on has changed since."""
 
     run: Run
+    why: str = "neither settings nor source changed since"
 
 
 def choose(
@@ -52,7 +54,7 @@ def choose(
     in_the_way: list[RunAssessment] = []
     last: Run | None = None
     require_whole(database, None if force_new else QUICK_BYTES)
-    if database.exists() and describe(database) != "is empty":
+    if not is_blank(database):
         with AuditReader(database) as reader:
             runs = [run for run in reader.runs() if _same_pipeline(run, pipeline)]
             last = runs[0] if runs else None
@@ -72,6 +74,28 @@ def choose(
     if in_the_way:
         raise _refusal(in_the_way[0])
     return start.prepare(pipeline)
+
+
+def receive(begin: Start, *, auto_resume: bool, notify: Callable[[str], None]) -> Start | AlreadyDone:
+    """Take standard input where a source reads it; with `auto_resume` what comes may be what a completed run has read.
+
+    So may nothing at all: a container that is started again has no standard input. Raises like `start.receive`.
+    """
+    begin = start.receive(begin, notify=notify)
+    pipeline, node = begin.pipeline, stdin_spool.reader_of(begin.pipeline)
+    if begin.lock is None or node is None or not auto_resume or is_blank(begin.database):
+        return begin
+    ((_, size, _),) = file_sets.present(pipeline)[node]
+    with AuditReader(begin.database) as reader:
+        last = next((run for run in reader.runs() if _same_pipeline(run, pipeline)), None)
+        if last is None or last.status != "completed" or not _same_settings(last, pipeline):
+            return begin
+        ((_, size_then, _),) = file_sets.recorded(reader, last.run_id).get(node, [("", -1, 0)])
+        same = size == size_then and _unchanged(reader, last, pipeline, stdin=node)
+    if size and not same:
+        return begin
+    stdin_spool.discard(pipeline, begin.run_id, begin.lock)
+    return AlreadyDone(last) if same else AlreadyDone(last, "and standard input is empty")
 
 
 def _same_pipeline(run: Run, pipeline: Pipeline) -> bool:
@@ -134,13 +158,37 @@ def _resume(
     return resume.prepare(database, found.run.run_id, ResumeOptions(dotenv=dotenv), notify=notify)
 
 
-def _unchanged(reader: AuditReader, last: Run, pipeline: Pipeline) -> bool:
+def _unchanged(reader: AuditReader, last: Run, pipeline: Pipeline, stdin: str | None = None) -> bool:
+    """Whether settings and sources are what they were; of `stdin`, a source, the size was compared."""
     if last.status != "completed" or not _same_settings(last, pipeline):
         return False
     inputs = [artifact for artifact in reader.artifacts(last.run_id) if artifact.kind == "input" and artifact.path]
     if len(inputs) < len(pipeline.graph.of_kind("source")):
         return False  # a source that cannot prove itself may have anything to say
-    return all(_digest(Path(str(artifact.path))) == artifact.content_hash for artifact in inputs)
+    sets = file_sets.recorded(reader, last.run_id)
+    now = file_sets.present(pipeline)
+    others = [{node: files for node, files in found.items() if node != stdin} for found in (sets, now)]
+    if others[0] != others[1] or sets.keys() != now.keys() or not _sets_unchanged(reader, last, pipeline, sets):
+        return False
+    return all(_digest(Path(str(one.path))) == one.content_hash for one in inputs if one.node_id not in sets)
+
+
+def _sets_unchanged(reader: AuditReader, last: Run, pipeline: Pipeline, sets: FileSets) -> bool:
+    """Whether all that was read of the files of these sources is still there; nothing was added, as their sizes say."""
+    held = reader.checkpoint(last.run_id)
+    if sets and held is None:
+        return False
+    for node_id in sets:
+        position = held.read().source_positions.get(node_id) if held is not None else None
+        if position is None or position.proof is None:
+            return False
+        if position.cursor is None:
+            continue
+        try:
+            pipeline.source(node_id).check(position.cursor, position.proof)
+        except ElspethError:
+            return False
+    return True
 
 
 def _digest(path: Path) -> str | None:

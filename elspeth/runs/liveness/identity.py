@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.places.local.identity import Identity
-from elspeth.audit.store.starts import AttemptStart
+from elspeth.audit.store.starts import AttemptDriver, AttemptStart
 
 _COMMAND_LENGTH = 2_000
 
@@ -23,25 +23,9 @@ _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _ENGINES = re.compile(r"docker|containerd|crio|libpod|kubepods|podman")
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptIdentity:
-    """The main process of an attempt, by the columns of `run_attempts`.
-
-    `process_start_time` is in seconds since 1970, for people; `process_start_ticks` in clock ticks since boot, which
-    setting the clock does not move, is what is compared. `pid_namespace` is `pid:[INODE]`. `lock_path` is absolute.
-    """
-
-    host: str
-    boot_id: str
-    pid_namespace: str
-    pid: int
-    process_start_time: float
-    process_start_ticks: int
-    container_id: str | None
-    user: str
-    uid: int
-    command_line: str
-    lock_path: str
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptIdentity(AttemptDriver):
+    """The main process of an attempt as something that can be looked at."""
 
     @property
     def process(self) -> Identity:

@@ -29,6 +29,7 @@ from actors.crash_points import crash_point
 from elspeth.canonical import JsonObject
 from elspeth.errors import RunInProgress, Temporary
 from elspeth.runs.liveness.identity import AttemptIdentity
+from elspeth.runs.liveness.row_mark import mark_path
 
 LockState = Literal["held", "free", "unreachable"]
 
@@ -105,7 +106,7 @@ class AttemptLock:
         if self._descriptor is not None:
             with contextlib.suppress(OSError):  # a folder that cannot be written keeps it, which harms nobody
                 if _leads_to(self.path, self._descriptor):
-                    self.path.unlink()
+                    _delete(self.path)
         crash_point("main.lock_discarded")
         self.release()
 
@@ -130,11 +131,17 @@ def sweep(paths: Iterable[Path]) -> list[Path]:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
                 if _take_ofd(descriptor) and _take_flock(descriptor, 0, time.sleep) and _leads_to(path, descriptor):
-                    path.unlink()
+                    _delete(path)
                     swept.append(path)
             finally:
                 os.close(descriptor)
     return swept
+
+
+def _delete(path: Path) -> None:
+    """The mark of its attempt goes first: without the lock nobody would look for it."""
+    mark_path(path).unlink(missing_ok=True)
+    path.unlink()
 
 
 def _leads_to(path: Path, descriptor: int) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Attempt, CheckpointRecord, Run
+from elspeth.audit.query.waiting import waiting as waiting_for
 from elspeth.audit.store import memory_marks
 from elspeth.errors import NewerVersion, RunInProgress
 from elspeth.outputs import sink_states
@@ -28,6 +29,7 @@ class RunAssessment:
     attempt: Attempt
     verdict: Verdict
     checkpoint: CheckpointRecord | None
+    waiting: str = ""  # what it waits for, where nothing gets done
 
     @property
     def next_command(self) -> str:
@@ -100,9 +102,12 @@ def assessments(
             timeout = max(patience, HEARTBEAT_TIMEOUT_SECONDS)
             found[run_id] = dataclasses.replace(evidence, timeout_seconds=timeout)
     return [
-        RunAssessment(run, attempt, judge(found[run.run_id]), reader.checkpoint(run.run_id))
+        RunAssessment(
+            run, attempt, judge(found[run.run_id]), reader.checkpoint(run.run_id),
+            "" if found[run.run_id].lock == "free" else waiting_for(reader, run),
+        )
         for run, attempt in zip(runs, latest, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def resumable(run: Run) -> bool:

@@ -18,9 +18,11 @@ from elspeth.audit.query.payload_references import references
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.query.verdict import ALL_FAILED, all_failed
+from elspeth.calls.journal.journal import journal_folder
 from elspeth.durable import sync_folder, together
 from elspeth.errors import ElspethError, SettingsError
 from elspeth.payloads import PayloadStore, is_reference
+from elspeth.plugins.sources.file_set import stdin_folder
 from elspeth.runs.operate.client import operate
 from elspeth.runs.operate.migration import bring_forward
 from elspeth.settings import effective
@@ -143,6 +145,8 @@ def _done(reader: AuditReader, run: Run, whole: bool) -> bool:
             return False
     if any(tail.exists() for tail in _tails(reader, run)):
         return False
+    if any(_kept(base, run) for base in bases_of(run.settings_json, run.working_directory)):
+        return False
     if not any(base.exists() for base in bases_of(run.settings_json, run.working_directory)):
         return True
     mine = {reference for _, _, _, reference, _ in references(reader.connection, run.run_id)}
@@ -197,11 +201,26 @@ def _remove(all_places: Iterable[list[Path]]) -> int:
     return gone
 
 
+def _journals(base: Path, run: Run) -> list[Path]:
+    """The journals of calls that a run has left beside this payload store: one that was given up, or its last process
+    killed."""
+    return sorted(journal_folder(base.parent, run.run_id).glob("*.calls"))
+
+
+def _kept(base: Path, run: Run) -> list[Path]:
+    """What lies beside this payload store for the run alone: journals of calls, and what came by standard input."""
+    stdin = stdin_folder(base.parent) / run.run_id
+    return _journals(base, run) + ([stdin] if stdin.exists() else [])
+
+
 def _remove_leftovers(run: Run) -> None:
-    """What workers that were killed had begun to write into the payload store holds data of rows, too."""
+    """What workers that were killed had begun to write into the payload store holds data of rows; so does what is kept
+    beside it."""
     for base in bases_of(run.settings_json, run.working_directory):
         try:
             PayloadStore(base).remove_leftovers()
+            for path in _kept(base, run):
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise ElspethError(
                 f"{error.filename or base} could not be removed: {error.strerror or error}",

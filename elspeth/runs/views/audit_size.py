@@ -17,7 +17,7 @@ from elspeth.plugins.contract import SourceInfo
 EMPTY_BYTES = 160 * 1024
 """A database without rows, and the record of a run."""
 
-ROW_BYTES, STEP_BYTES, GATE_BYTES = 400, 300, 470
+ROW_BYTES, STEP_BYTES, GATE_BYTES = 180, 160, 100
 """Records of a row, of a step with it and of a gate's decision, beside the row's data: measured, with all indexes."""
 
 FIELD_BYTES = 6

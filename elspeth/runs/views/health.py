@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elspeth import __version__
-from elspeth.audit.query.locate import VARIABLE, locate
+from elspeth.audit.query.locate import NoDatabaseYet, locate
 from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.query.waiting import waiting as waiting_for
 from elspeth.errors import ElspethError
 from elspeth.plugins import registry
 from elspeth.runs.liveness.evidence import gather
@@ -55,8 +56,8 @@ def check_health(
             checks += _runs(reader, seconds, clock, pause)
     except ElspethError as error:
         # Before its first run a container has no database; one that is named must be there.
-        expected = bool(named or environ.get(VARIABLE)) or not error.message.startswith("no audit database")
-        checks.append(Check("database", not expected, "; ".join((error.message, *error.details))))
+        begun = not isinstance(error, NoDatabaseYet)
+        checks.append(Check("database", not begun, "; ".join((error.message, *error.details))))
     return checks
 
 
@@ -92,7 +93,10 @@ def _runs(
             if reader.run(run_id).status != "running":
                 checks.append(Check("run", True, f"{run_id} ended while it was watched"))
             elif reader.heartbeat(run_id, attempt_no) != before:
-                checks.append(Check("run", True, f"{run_id} is driven, its heartbeat moves"))
+                told = "; ".join(
+                    filter(None, ("is driven, its heartbeat moves", waiting_for(reader, reader.run(run_id))))
+                )
+                checks.append(Check("run", True, f"{run_id} {told}"))
             elif clock() - start >= seconds:
                 checks.append(Check("run", False, f"{run_id}: its heartbeat has not moved for {seconds:g} s"))
             else:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from elspeth.audit.query.values import Attempt, EventRecord, OperatorAction
+from elspeth.audit.store.caution_events import CAUTION, IN_HAND
+from elspeth.coordinator.standstill import sentence
 
 _ACTIONS = {
     "fix": "cleaned up with `doctor --fix`",
@@ -56,10 +58,16 @@ def _event(event: EventRecord, driver: Attempt | None) -> str | None:
             return f"{who} kept dying: {facts.get('reason', '')}"
         case "suspect":
             return f"row {facts.get('row_index')} is suspected: {facts.get('reason', '')}"
+        case "quarantined" if facts.get("batch"):
+            return f"batch {facts['batch']} was set aside: {facts.get('reason', '')}"
+        case "quarantined" if facts.get("token"):
+            return f"token {facts['token']} was set aside: {facts.get('reason', '')}"
         case "quarantined":
             return f"row {facts.get('row_index')} was set aside: {facts.get('reason', 'it killed its workers')}"
         case "cut":
             return f"{facts.get('size_bytes'):,} bytes cut off {facts.get('path')}; a copy is in {facts.get('copy')}"
+        case "waiting":
+            return sentence(float(facts.get("seconds") or 0), str(facts.get("waiting_for", "")))
         case "stopping":
             return str(facts.get("reason", "stopping"))
         case "killed_leftover":
@@ -82,6 +90,14 @@ def _of_the_run(event: EventRecord, driver: Attempt | None, facts: Mapping[str, 
         return f"attempt {driver.attempt} began: {driver.user}, pid {driver.pid} on {driver.host}{where}"
     if event.event == "driver" and facts.get("accepted"):
         return f"what decides was another, and accepted: {'; '.join(facts['accepted'])}"
+    if event.event == CAUTION:
+        return f"attempts had died at one place: its first {facts.get('rows')} rows go one at a time"
+    if event.event == IN_HAND and (facts.get("batches") or facts.get("tokens")):
+        held = [f"the flush of batch {each['batch']}" for each in facts.get("batches", ())]
+        named = " and ".join([*held, *(f"token {each['token']}" for each in facts.get("tokens", ()))])
+        return f"{named} was in hand when attempt {facts.get('attempt')} died"
+    if event.event == IN_HAND:
+        return f"row {facts.get('row_index')} was the one in hand when attempt {facts.get('attempt')} died"
     if event.event in _ENDS:
         why = driver.end_reason if driver is not None else None
         return f"the run {event.event}" if why in (None, event.event) else f"the run is {event.event}: {why}"

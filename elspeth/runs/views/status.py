@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import msgspec
 import psutil
 
 from actors.places.local.identity import Identity
+from elspeth.audit.query.counters import Counters, counters, outline
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.query.values import CheckpointRecord, EventRecord, Run
+from elspeth.audit.query.values import CheckpointRecord, EventRecord, NodeRecord, Run
+from elspeth.calls.totals import CallTotals
 from elspeth.canonical import JsonObject
+from elspeth.coordinator.tally import NodeTally
 from elspeth.runs.lifecycle.driver import Driver, recorded
 from elspeth.runs.liveness.identity import AttemptIdentity
 from elspeth.runs.liveness.run_assessment import assessment, resumable
@@ -28,7 +32,7 @@ MAIN = "main"
 class Summary:
     """A run in a line. Numbers are those of the latest checkpoint; `state` judges the process of a running one.
 
-    `seconds` is the time in which the run was driven, over all attempts.
+    `seconds` is the time in which the run was driven, over all attempts; `calls` what calls came to, by provider.
     """
 
     run: Run
@@ -36,6 +40,7 @@ class Summary:
     rows: int
     seconds: float
     troubled: Mapping[str, int]
+    calls: Mapping[str, CallTotals] = field(default_factory=dict)
 
     @property
     def rows_per_second(self) -> float | None:
@@ -56,15 +61,17 @@ class Summary:
 
 def summary(reader: AuditReader, run: Run) -> Summary:
     """A run in a line; watches no heartbeat, so a run that is driven elsewhere may be of `unknown` state."""
-    held = reader.checkpoint(run.run_id)
-    if held is None:
-        outcomes = reader.outcome_counts(run.run_id)
-        rows, seconds = reader.row_count(run.run_id), 0.0
-    else:
-        checkpoint = held.read()
-        outcomes, rows, seconds = checkpoint.outcome_counts, checkpoint.row_count, checkpoint.active_seconds
+    return _summary(reader, run, outline(reader, run.run_id))
+
+
+def _summary(reader: AuditReader, run: Run, found: Counters) -> Summary:
     state = assessment(reader, run, patience=0.0).verdict.state if run.status == "running" else None
-    return Summary(run, state, rows, seconds, {name: outcomes[name] for name in TROUBLED if outcomes.get(name)})
+    return Summary(run, state, found.rows, found.seconds, troubled(found.outcomes), found.calls)
+
+
+def troubled(outcomes: Mapping[str, int]) -> dict[str, int]:
+    """Of tokens by outcome those that did not go through."""
+    return {name: outcomes[name] for name in TROUBLED if outcomes.get(name)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +90,14 @@ class ProcessView:
 
 @dataclass(frozen=True, slots=True)
 class NodeCount:
-    """A node and how many rows or tokens it dealt with, by how that went."""
+    """A node and how many rows or tokens it dealt with, by how that went, and how long that took."""
 
     node_id: str
     kind: str
     plugin: str
     counts: Mapping[str, int]
+    seconds: float = 0.0
+    longest_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +132,23 @@ class Status:
     checkpoints: tuple[CheckpointRecord, ...]
     happenings: tuple[Happening, ...]
     drivers: Mapping[int, Driver]
+    waiting: str = ""
+    edges: Mapping[str, int] = field(default_factory=dict)
 
     def to_value(self) -> JsonObject:
         """The status as plain data."""
         balance, run = self.balance, self.summary.run
         return self.summary.to_value() | {
-            "evidence": self.evidence, "next_command": self.next_command or None,
+            "evidence": self.evidence, "waiting": self.waiting or None, "next_command": self.next_command or None,
             "working_directory": run.working_directory, "elspeth_version": run.elspeth_version,
             "drivers": {str(attempt): driver.to_value() for attempt, driver in self.drivers.items()},
             "nodes": [dataclasses.asdict(node) for node in self.nodes],
+            "edges": dict(self.edges),
             "balance": {"rows": balance.rows, "tokens": balance.tokens, "terminal": balance.terminal,
                         "open": balance.open, "outcomes": dict(balance.outcomes)},
             "processes": [dataclasses.asdict(process) for process in self.processes],
             "checkpoints": [_checkpoint(held) for held in self.checkpoints],
+            "calls": msgspec.to_builtins(self.summary.calls),
             "history": [dataclasses.asdict(happening) for happening in self.happenings],
         }  # fmt: skip
 
@@ -147,31 +160,40 @@ def status(reader: AuditReader, reference: str, *, checkpoints: int = 5) -> Stat
         found = assessment(reader, run, patience=0.0)
         events = reader.events(run.run_id)
         attempts = reader.attempts(run.run_id)
+        counted = counters(reader, run.run_id)
         return Status(
-            summary(reader, run),
+            _summary(reader, run, counted),
             found.verdict.sentence if run.status == "running" else "",
             found.next_command if resumable(run) else "",
-            tuple(_nodes(reader, run)),
-            Balance(reader.row_count(run.run_id), reader.token_count(run.run_id), reader.outcome_counts(run.run_id)),
+            tuple(_node(node, counted) for node in reader.nodes(run.run_id)),
+            Balance(counted.rows, counted.tokens, dict(sorted(counted.outcomes.items()))),
             tuple(_processes(AttemptIdentity.from_columns(dataclasses.asdict(attempts[-1])), run, events)),
             tuple(reader.checkpoints(run.run_id, checkpoints)),
             tuple(history(attempts, events, reader.operator_actions(run.run_id))),
             recorded(reader, run.run_id),
+            found.waiting,
+            counted.edges,
         )
 
 
-def _nodes(reader: AuditReader, run: Run) -> list[NodeCount]:
-    counts: dict[str, dict[str, int]] = {}
-    for (node, state), count in reader.state_counts(run.run_id).items():
-        counts.setdefault(node, {})[state] = count
-    for node, count in reader.source_counts(run.run_id).items():
-        counts.setdefault(node, {})["read"] = count
-    for node, count in reader.sink_counts(run.run_id).items():
-        counts.setdefault(node, {})["written"] = count
-    return [
-        NodeCount(node.node_id, node.node_type, node.plugin_name, counts.get(node.node_id, {}))
-        for node in reader.nodes(run.run_id)
-    ]
+def _node(node: NodeRecord, counted: Counters) -> NodeCount:
+    tally = counted.nodes.get(node.node_id, NodeTally())
+    went_well = tally.visits - tally.failed
+    match node.node_type:
+        case "source":
+            counts = {"read": tally.visits}
+        case "sink":
+            counts = {"written": went_well}
+        case _:
+            counts = {"completed": went_well, "failed": tally.failed}
+    return NodeCount(
+        node.node_id,
+        node.node_type,
+        node.plugin_name,
+        {name: count for name, count in counts.items() if count},
+        tally.microseconds / 1e6,
+        tally.longest / 1e6,
+    )
 
 
 def _processes(main: AttemptIdentity, run: Run, events: list[EventRecord]) -> list[ProcessView]:

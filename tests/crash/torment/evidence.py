@@ -13,7 +13,7 @@ from elspeth.audit.verify.run import verify_run
 from elspeth.errors import ElspethError
 from tests.crash.torment.round import Round
 from tests.kit.fixtures.sample_run import KEY, RUN, write_run
-from tests.kit.fixtures.tampering import rebuild, tampering
+from tests.kit.fixtures.tampering import is_told_by_the_key, rebuild, tampering
 
 TRIES = 25
 UNCHAINED = {"heartbeat_number", "heartbeat_at"}
@@ -58,7 +58,7 @@ def _only_unsigned(found: Any, key: bytes | None) -> bool:
 def _change(this: Round, connection: sqlite3.Connection) -> str | None:
     table = this.chance.choice(sorted(NEWEST.columns))
     columns = [column for column in NEWEST.columns[table] if column not in UNCHAINED and column != "run_id"]
-    column = this.chance.choice(columns)
+    column = this.chance.choice([column for column in columns if not is_told_by_the_key(table, column)])
     found = connection.execute(f'SELECT rowid_, "{column}" FROM ({_numbered(table)})').fetchall()
     if not found:
         return None

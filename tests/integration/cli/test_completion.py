@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from elspeth.settings.compare import CHANGEABLE
 from tests.kit.processes.held import killed_run, make
 from tests.kit.processes.running import ELSPETH, elspeth, environment
 from tests.kit.processes.waiting import PATIENCE_SECONDS
@@ -121,6 +122,14 @@ def test_sinks_of_the_pipeline_are_offered_where_they_are_set(tmp_path: Path) ->
         assert offered(tmp_path, f"elspeth {command} --set sinks.o") == ["sinks.output.options."]
         assert offered(tmp_path, f"elspeth {command} --set default_s") == ["default_sink.", "default_sink=output"]
     assert "concurrency." in offered(tmp_path, "elspeth run --set ")
+
+
+def test_what_a_resume_may_set_is_offered_and_nothing_else(two_runs: tuple[Path, str, str]) -> None:
+    folder, killed, _ = two_runs
+    assert offered(folder, f"elspeth resume {killed} --set concurrency.") == ["concurrency.max_workers="]
+    found = offered(folder, f"elspeth resume {killed} --set ")
+    assert {word.partition(".")[0] for word in found} <= set(CHANGEABLE)
+    assert {"supervisor.hang_timeout_seconds=", "checkpoint.max_rows=", "retry.max_attempts="} <= set(found)
 
 
 @pytest.mark.parametrize("text", ["sinks: [", "sinks: 3\n", "a: &a [*a]\n", "[" * 100_000, "sinks: {x: 3}\n", "\x00"])

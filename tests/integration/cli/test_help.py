@@ -11,6 +11,7 @@ import pytest
 from elspeth import __version__
 from elspeth.cli import app
 from elspeth.cli.commands import COMMANDS
+from elspeth.cli.view.manual import pages
 from tests.kit.processes.running import ELSPETH, environment
 
 
@@ -64,6 +65,20 @@ def test_every_command_has_a_summary_that_fits_one_line(name: str) -> None:
     assert len(COMMANDS[name].summary) < 60
 
 
+def test_manual_pages_are_the_same_before_and_after_commands_were_called() -> None:
+    script = (
+        "from elspeth.cli import app\n"
+        "from elspeth.cli.view.manual import pages\n"
+        "before = dict(pages(app.cli))\n"
+        "assert [app.run([*words, '--help']) for words in (['run'], ['plugins', 'list'], [])] == [0, 0, 0]\n"
+        "assert dict(pages(app.cli)) == before\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment(), timeout=600)
+    assert done.returncode == 0, done.stderr
+    for name, text in pages(app.cli):
+        assert ".B \\-h, \\-\\-help\n" in text, name
+
+
 def test_version_prints_name_and_version_and_imports_nothing_heavy() -> None:
     script = (
         "import sys\n"
@@ -114,4 +129,4 @@ def test_completion_knows_the_commands() -> None:
         [ELSPETH], capture_output=True, text=True, timeout=600,
         env=environment(_ELSPETH_COMPLETE="bash_complete", COMP_WORDS="elspeth re", COMP_CWORD="1"),
     )  # fmt: skip
-    assert done.stdout.split() == ["plain,resume"]
+    assert sorted(done.stdout.split()) == ["plain,replay", "plain,report", "plain,resume"]

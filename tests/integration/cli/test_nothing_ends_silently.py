@@ -71,6 +71,7 @@ def test_a_field_that_no_row_of_this_header_can_have_is_found_before_anything_ru
         done = elspeth(*words, cwd=tmp_path)
         assert done.returncode == 2, done.stdout
         assert said in done.stderr.replace("\n", " ")
+        assert done.stderr.endswith("check with: elspeth validate --settings pipeline.yaml\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "pipeline.yaml"]
 
 

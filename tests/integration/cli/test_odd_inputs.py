@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import sqlite3
@@ -45,6 +46,10 @@ FOUND = [
     ("in.csv", b"id;v\n1;2\n", "csv", "", "Set delimiter: ';'"),
     ("in.csv", b"id\tv\n1\t2\n", "csv", "", "Set delimiter: 'tab'"),
     ("in.csv", b"", "csv", ", on_empty: refuse", "is empty (0 bytes)"),
+    ("in.csv", b"\n\r\n\n", "csv", ", on_empty: refuse", "ends before a header"),
+    ("in.csv", b"a note\nid,v\n", "csv", ", skip_rows: 5, on_empty: refuse", "ends before a header"),
+    ("in.csv", "id,v\n1,2\n".encode("utf-32"), "csv", "", "UTF-32"),
+    ("in.jsonl", codecs.BOM_UTF32_BE + '{"id": 1}'.encode("utf-32-be"), "json", "", "UTF-32"),
     ("in.jsonl", b"", "json", ", on_empty: refuse", "is empty (0 bytes)"),
 ]
 
@@ -171,3 +176,14 @@ def test_a_line_that_goes_on_after_it_was_read_leaves_the_run_incomplete(tmp_pat
         (tmp_path / "in.csv").write_text(f"id,v\n{rows}")
         assert elspeth("resume", "latest", "--database", "audit.db", cwd=tmp_path).returncode == 0
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 8
+
+
+@pytest.mark.parametrize(("content", "more"), [(b"\n\r\n\n", ""), (b"a note\nid,v\n", ", skip_rows: 5")])
+def test_an_input_that_ends_before_a_header_is_said_and_has_not_grown(
+    tmp_path: Path, content: bytes, more: str
+) -> None:
+    lay(tmp_path, "in.csv", content, "csv", more)
+    done = elspeth(*RUN, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "in.csv ends before a header: no row will come" in done.stderr
+    assert "grown" not in done.stdout + done.stderr

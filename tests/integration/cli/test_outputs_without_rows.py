@@ -79,16 +79,63 @@ def test_the_header_is_that_which_a_row_would_have_brought(tmp_path: Path) -> No
         assert (tmp_path / name).read_text().splitlines()[0] == lines[0]
 
 
+def operations(*targets: str) -> str:
+    made = ", ".join(f"{{target: {target}, expression: \"row['v'] + 1\"}}" for target in targets)
+    return f"{{plugin: value_transform, options: {{operations: [{made}]}}}}"
+
+
+def mapper(mapping: str, more: str = "") -> str:
+    return f"{{plugin: field_mapper, options: {{mapping: {{{mapping}}}{more}}}}}"
+
+
+TABLE = "{plugin: lookup, options: {path: table.csv, keys: {id: k}, fields: {b: b, a: a}}}"
+
+
 @pytest.mark.parametrize(
-    "steps",
+    ("steps", "header"),
     [
-        "transforms: [{plugin: value_transform, options: {operations: [{target: w, expression: \"row['v'] + 1\"}]}}]\n",
-        "transforms: [{plugin: field_mapper, options: {mapping: {v: w}}}]\n",
+        ([operations("w", "id", "x")], "id,v,w,x"),
+        ([mapper("id: key")], "key,v"),
+        ([mapper("v: w, id: key", ", select_only: true")], "w,key"),
+        ([mapper("absent: w")], "id,v"),
+        ([TABLE], "id,v,b,a"),
+        (["{plugin: drop_fields, options: {fields: [id]}}", operations("id")], "v,id"),
+        ([mapper("v: list"), "{plugin: json_explode, options: {array_field: list}}"], "id,item,item_index"),
+        ([mapper("v: t"), "{plugin: line_explode, options: {source_field: t}}"], "id,line,line_index"),
+        ([mapper("id: v")], "v"),  # a name that is taken
+        ([mapper("absent.part: w")], "id,v"),
+        ([mapper("id.part: w")], ""),  # lifted, if it is there
     ],
+    ids=str,
 )
-def test_none_where_a_step_makes_other_fields(tmp_path: Path, steps: str) -> None:
-    go(tmp_path, steps, sink("out"), "id,v\n")
+def test_steps_tell_what_becomes_of_the_order(steps: list[str], header: str, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("k,a,b\n1,x,y\n")
+    text = f"transforms: [{', '.join(steps)}]\n"
+    go(tmp_path, text, sink("out"), "id,v\n")
+    assert (tmp_path / "out.csv").read_text() == (f"{header}\n" if header else "")
+    if header and not any("explode" in step for step in steps):
+        go(tmp_path, text, sink("out"), "id,v\n1,2\n")
+        assert (tmp_path / "out.csv").read_text().splitlines()[0] == header, "that of a row"
+
+
+def test_none_where_a_step_does_not_tell_in_which_order(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from elspeth.plugins.contract import Transform\n\n\nclass Own(Transform):\n    name = 'own'\n\n"
+        "    def process(self, row, ctx):\n        return {'w': 1, **row}\n\n"
+        "    def fields_out(self, fields):\n        return fields | {'w'}\n"
+    )
+    go(tmp_path, "plugins: [own.py]\ntransforms: [{plugin: own}]\n", sink("out"), "id,v\n")
     assert (tmp_path / "out.csv").read_bytes() == b""
+
+
+@pytest.mark.parametrize(("merge", "header"), [("nested", "second,first"), ("union", "id,v")])
+def test_branches_that_meet(merge: str, header: str, tmp_path: Path) -> None:
+    steps = (
+        "gates: [{name: both, condition: 'True', routes: {'true': fork}, fork_to: [first, second]}]\n"
+        f"coalesce: [{{name: meet, branches: [second, first], merge: {merge}}}]\n"
+    )
+    go(tmp_path, steps, sink("out"), "id,v\n")
+    assert (tmp_path / "out.csv").read_text() == header + "\n"
 
 
 def test_append_to_a_file_that_is_empty_or_missing_or_has_a_header(tmp_path: Path) -> None:

@@ -78,3 +78,15 @@ def test_an_unknown_plugin_is_bad_usage_with_a_suggestion(capsys: pytest.Capture
     told = capsys.readouterr().err
     assert "did you mean 'field_mapper'?" in told
     assert "Next: elspeth plugins list" in told
+
+
+@pytest.mark.parametrize("words", [("plugins", "list"), ("plugins", "inspect", "csv"), ("schema",)])
+def test_a_plugin_file_that_is_not_there_is_to_be_corrected_where_it_was_named(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert app.run([*words, "--file", "gone.py"]) == 2
+    said = capsys.readouterr().err
+    assert "The plugin file gone.py cannot be read: No such file or directory." in said
+    assert "Correct --file; paths are relative to the working directory." in said
+    assert "settings" not in said

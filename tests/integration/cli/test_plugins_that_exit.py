@@ -18,6 +18,8 @@ class Leaver(Transform):
     def __init__(self, options):
         {init}
         super().__init__(options)
+    def setup(self, ctx):
+        {setup}
     def process(self, row, ctx):
         return row
 
@@ -30,14 +32,14 @@ class LeavingSource(Source):
 """
 
 
-def folder_with(tmp_path: Path, init: str, source: str | None = None) -> Path:
+def folder_with(tmp_path: Path, init: str, source: str | None = None, setup: str = "pass") -> Path:
     value = settings()
     value["plugins"].append("leaver.py")
     value["transforms"].append({"plugin": "leaver"})
     if source:
         value["source"] = {"plugin": source}
     folder = lay(tmp_path / "run", 3, value)
-    (folder / "leaver.py").write_text(PLUGIN.format(init=init), encoding="utf-8")
+    (folder / "leaver.py").write_text(PLUGIN.format(init=init, setup=setup), encoding="utf-8")
     return folder
 
 
@@ -64,3 +66,11 @@ def test_one_that_ends_it_while_it_looks_at_its_input_is_named_with_its_line(tmp
     assert found.returncode == 1, found.stderr
     assert "a plugin ended the program: sys.exit(5) at" in found.stderr
     assert "leaver.py" in found.stderr
+
+
+def test_one_that_ends_it_when_it_is_set_up_is_named_without_a_traceback(tmp_path: Path) -> None:
+    found = call(folder_with(tmp_path, "pass", setup="sys.exit(0)"), *RUN)
+    assert found.returncode == 1, found.stderr
+    assert "would end the program when it is set up: sys.exit(0)" in found.stderr
+    assert "leaver" in found.stderr
+    assert "Traceback" not in found.stderr

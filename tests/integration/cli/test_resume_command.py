@@ -171,17 +171,17 @@ def test_copies_that_a_complete_run_misses_are_made_from_the_folder_that_is_name
 def test_a_checkpoint_of_a_newer_elspeth_is_exit_13_and_nothing_is_touched(threshold: Path, completed: str) -> None:
     with closing(sqlite3.connect(threshold / "runs/audit.db")) as db, db:
         db.execute("UPDATE runs SET status = 'interrupted', completed_at = NULL")
-        db.execute("UPDATE checkpoints SET message = replace(message, '\"version\":1', '\"version\":2')")
+        db.execute("UPDATE checkpoints SET message = replace(message, '\"version\":3', '\"version\":4')")
     before = tree(threshold)
     for words in (["resume", completed], [*RUN, "--auto-resume"], ["status", completed]):
         done = elspeth(*words, cwd=threshold)
         assert done.returncode == 13, (words, done.stderr)
-        assert "is of version 2: this Elspeth reads version 1" in done.stderr
+        assert "is of version 4: this Elspeth reads up to version 3" in done.stderr
         assert "continue the run with the Elspeth that wrote it" in done.stderr
     found = elspeth("doctor", "--json", cwd=threshold)
     (run,) = json.loads(found.stdout)["runs"]
     assert (found.returncode, run["checkpoint"]["rows"]) == (1, None)
-    assert ["is of version 2" in finding["message"] for finding in run["findings"] if finding["level"] == "wrong"] == [
+    assert ["is of version 4" in finding["message"] for finding in run["findings"] if finding["level"] == "wrong"] == [
         True
     ]
     assert tree(threshold) == before

@@ -90,8 +90,9 @@ def test_a_pool_where_it_has_no_effect_is_a_warning(threshold: Path) -> None:
         " output_mode: passthrough, options: {include_copy_index: false}}\n"
     )
     text = settings.read_text()
-    for extra, warnings in ((step % "", 0), (batch + step % ", input: more", 1)):
-        start = "on_success: rows" if warnings else ""
+    once = "transforms:\n  - {name: once, plugin: deduplicate, pool_size: 4, options: {keys: [id]}}\n"
+    for extra, warnings in ((step % "", 0), (batch + step % ", input: more", 0), (once, 1)):
+        start = "on_success: rows" if extra.startswith("aggregations") else ""
         settings.write_text(text.replace("\ngates:", f"  {start}\n{extra}\ngates:", 1))
         told = json.loads(elspeth("validate", "--settings", "pipeline.yaml", "--json", cwd=threshold).stdout)
         assert len(told.get("warnings", ())) == warnings, told

@@ -151,7 +151,7 @@ def test_a_working_directory_that_is_elsewhere_is_found(
 def test_a_damaged_database_is_found(stopped: Path) -> None:
     database = stopped / "runs" / "audit.db"
     with closing(sqlite3.connect(database)) as connection:
-        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'node_states'").fetchone()
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'state_records'").fetchone()
         (page,) = connection.execute("PRAGMA page_size").fetchone()
     data = bytearray(database.read_bytes())
     data[(root - 1) * page : (root - 1) * page + 8] = b"\xff" * 8

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -79,7 +81,119 @@ sinks:
     + REST
 )
 
-PIPELINES = {"row by row": ROW_BY_ROW, "in batches": IN_BATCHES}
+REPORTS = (
+    SOURCE
+    + """\
+transforms:
+  - plugin: value_transform
+    options: {operations: [{target: line, expression: "row['subject'] if row['price'] != 100 else None"}]}
+aggregations:
+  - name: reports
+    plugin: report_assemble
+    trigger: {count: 7}
+    output_mode: transform
+    on_error: aside
+    options: {text_field: line, title: A report}
+sinks:
+  out: {plugin: csv, options: {path: output/out.csv}}
+  aside: {plugin: json, options: {path: output/aside.jsonl, format: jsonl}}
+"""
+    + REST
+)
+
+TYPED = (
+    """\
+source:
+  plugin: csv
+  options:
+    path: input.csv
+    decimal_comma: true
+    dates: {opened: {format: "%d.%m.%Y %H:%M", timezone: Europe/Berlin}}
+    schema: {mode: free, fields: ["id: int", "price: decimal", "opened: datetime"]}
+  on_validation_failure: aside
+"""
+    """\
+transforms:
+  - plugin: value_transform
+    options:
+      operations:
+        - {target: gross, expression: "round(row['price'] * decimal('1.19'), 2)"}
+        - {target: day, expression: "date('2024-02-28') if row['gross'] < 100 else date('2024-03-01')"}
+  - {plugin: filter, options: {condition: "row['price'] != 75 and days_between(row['day'], date('2024-03-01')) <= 2"}}
+  - {plugin: deduplicate, options: {keys: [customer, price], duplicates: twice}}
+aggregations:
+  - name: sorted
+    plugin: sort
+    trigger: {count: 20}
+    output_mode: transform
+    options: {by: [gross]}
+  - name: measured
+    plugin: batch_stats
+    trigger: {count: 10}
+    output_mode: transform
+    options: {value_field: gross, group_by: [day], fields: {price: [sum, mean, max], day: [min, distinct]}}
+sinks:
+  out: {plugin: csv, options: {path: output/out.csv}}
+  twice: {plugin: json, options: {path: output/twice.jsonl, format: jsonl}}
+  aside: {plugin: json, options: {path: output/aside.jsonl, format: jsonl}}
+""" + REST
+)
+
+FANNED_OUT = """\
+source:
+  plugin: csv
+  options: {path: input.csv, schema: {mode: free, fields: ["id: int", "price: int"]}}
+  on_validation_failure: aside
+  on_success: [raw, work]
+transforms:
+  - name: double
+    plugin: value_transform
+    input: work
+    options: {operations: [{target: twice, expression: "row['price'] * 2"}]}
+    on_success: [all, one, other]
+  - {name: shorten, plugin: drop_fields, input: one, options: {fields: [subject]}, on_success: one_done}
+  - name: line
+    plugin: value_transform
+    input: report
+    options: {operations: [{target: line, expression: "str(row['sum'])"}]}
+    on_success: told
+gates:
+  - {name: dear, input: met, condition: "row['twice'] > 200", routes: {"true": [high, measured], "false": measured}}
+aggregations:
+  - name: measure
+    plugin: batch_stats
+    input: measured
+    trigger: {count: 9}
+    output_mode: transform
+    options: {value_field: twice}
+    on_success: [sums, report]
+  - name: tell
+    plugin: report_assemble
+    input: told
+    trigger: {count: 4}
+    output_mode: transform
+    options: {text_field: line}
+    on_success: reports
+coalesce:
+  - {name: meet, branches: {one: one_done, other: other}, policy: require_all, merge: union, on_success: met}
+sinks:
+  raw: {plugin: csv, options: {path: output/raw.csv}}
+  all: {plugin: json, options: {path: output/all.jsonl, format: jsonl}}
+  high: {plugin: csv, options: {path: output/high.csv}}
+  sums: {plugin: csv, options: {path: output/sums.csv}}
+  reports: {plugin: json, options: {path: output/reports.jsonl, format: jsonl}}
+  aside: {plugin: json, options: {path: output/aside.jsonl, format: jsonl}}
+checkpoint: {frequency: every_n, checkpoint_interval: 30}
+concurrency: {max_workers: 2}
+supervisor: {max_restarts: 10}
+"""
+PIPELINES = {
+    "row by row": ROW_BY_ROW,
+    "in batches": IN_BATCHES,
+    "reports": REPORTS,
+    "typed": TYPED,
+    "fanned out": FANNED_OUT,
+}
 DEATHS = [
     ("stage.after_flush", 3), ("stage.before_send", 5), ("audit.in_transaction", 4), ("audit.after_commit", 3),
     ("sink.after_flush", 4), ("main.after_durable", 5),
@@ -92,11 +206,12 @@ def lay_out(folder: Path, settings: str) -> Path:
     (folder / "customers.csv").write_text("id,name\n" + "".join(f"c{n},Customer {n}\n" for n in range(8)))
     chance = random.Random(7)
     with (folder / "input.csv").open("w") as file:
-        file.write("id,customer,price,subject\n")
+        file.write("id,customer,price,subject,opened\n")
         for number in range(ROWS):
             price = "dear" if not number % 50 else chance.randrange(60, 160, 5)
             subject = chance.choice(["An INVOICE", "a question", "My invoice", ""])
-            file.write(f"{number},c{chance.randrange(10)},{price},{subject}\n")
+            opened = f"{1 + number % 31:02}.03.2024 {number % 7:02}:30"
+            file.write(f"{number},c{chance.randrange(10)},{price},{subject},{opened}\n")
     return folder
 
 
@@ -121,6 +236,19 @@ def violations(folder: Path) -> list[str]:
     database = folder / "runs/audit.db"
     settings = folder / "pipeline.yaml"
     return check(settings, database, run_id(database), working_directory=folder, recompute=False)
+
+
+def test_typed_values_come_out_as_the_source_spelled_them_in_their_one_form(undisturbed: dict[str, Path]) -> None:
+    with (undisturbed["typed"] / "output" / "twice.jsonl").open() as file:
+        rows = [json.loads(line) for line in file]
+    assert rows
+    given = {f"{1 + row['id'] % 31:02}T{row['id'] % 7:02}:30:00": row["opened"] for row in rows}
+    assert all(
+        opened[:19] == f"2024-03-{text}" and opened[19:] in ("+01:00", "+02:00") for text, opened in given.items()
+    )
+    assert all(row["gross"] == str(round(Decimal(row["price"]) * Decimal("1.19"), 2)) for row in rows)
+    aside = (undisturbed["typed"] / "output" / "aside.jsonl").read_text()
+    assert "in Europe/Berlin clocks never showed that time" in aside
 
 
 @pytest.mark.parametrize(("point", "passing"), DEATHS)

@@ -127,3 +127,76 @@ def test_rows_of_a_pool_overtake_each_other_and_leave_in_order_with_a_context_of
     assert sorted(states) == [(1, "completed", 48), (1, "failed", 16), (2, "completed", 16)]
     settings, database = tmp_path / "pipeline.yaml", tmp_path / "runs" / "audit.db"
     assert check(settings, database, run_id, working_directory=tmp_path, recompute=False) == []
+
+
+MEETING = '''
+"""A step of which so many rows have to be inside at once, in all processes together, or none gets out."""
+
+import os
+import time
+from pathlib import Path
+
+from elspeth.plugins.contract import RowError, Transform
+
+LOG = Path("inside.log")
+
+
+def note(line):
+    handle = os.open(LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(handle, line)  # at once and whole: the order of the lines is the order of what happened
+    os.close(handle)
+
+
+class Meeting(Transform):
+    name = "meeting"
+
+    def process(self, row, ctx):
+        note(b"+")
+        until = time.monotonic() + 60
+        while LOG.read_bytes().count(b"+") < 8:
+            ctx.progress()
+            if time.monotonic() > until:
+                raise RowError("nobody came")
+            time.sleep(0.002)
+        note(b"-")
+        return {**row, "worker": 0}
+'''
+
+ACROSS = """
+plugins: [meeting.py]
+source:
+  plugin: csv
+  options: {path: input.csv, schema: {mode: fixed, fields: ["id: int"]}}
+  on_validation_failure: discard
+STEPS
+sinks: {out: {plugin: json, options: {path: out.jsonl, format: jsonl}}}
+default_sink: out
+concurrency: {max_workers: WORKERS}
+"""
+
+FIRST = "transforms: [{name: meet, plugin: meeting, pool_size: 8}]"
+BEHIND = """
+aggregations:
+  - {name: pairs, plugin: sort, input: in, on_success: sorted, trigger: {count: 3}, options: {by: [id]}}
+transforms: [{name: meet, plugin: meeting, pool_size: 8, input: sorted, on_success: out}]
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("place", ["first", "behind an aggregation"])
+def test_a_pool_is_one_for_all_workers_and_full(
+    tmp_path: Path, programs: program.Programs, workers: int, place: str
+) -> None:
+    (tmp_path / "meeting.py").write_text(MEETING)
+    settings = ACROSS.replace("STEPS", FIRST if place == "first" else BEHIND).replace("WORKERS", str(workers))
+    if place != "first":
+        settings = settings.replace("  plugin: csv", "  plugin: csv\n  on_success: in")
+    (tmp_path / "pipeline.yaml").write_text(settings)
+    (tmp_path / "input.csv").write_text("id\n" + "".join(f"{n}\n" for n in range(120)))
+    programs.call(tmp_path, "run", "--settings", "pipeline.yaml", "--execute")
+    assert [json.loads(line)["id"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == list(range(120))
+    inside = most = 0
+    for sign in (tmp_path / "inside.log").read_text():
+        inside += 1 if sign == "+" else -1
+        most = max(most, inside)
+    assert most == 8

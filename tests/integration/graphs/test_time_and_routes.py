@@ -10,36 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.kit.pipelines.listening import LISTENING
 from tests.kit.processes import program
 from tests.kit.processes.waiting import wait_until
-
-SOURCE = '''
-"""A source that waits for a file before each row, as one does that listens to something."""
-
-import time
-from pathlib import Path
-
-from elspeth.plugins.contract import PluginOptions, Source
-
-
-class Options(PluginOptions):
-    folder: str
-
-
-class Listening(Source):
-    name = "listening"
-    Options = Options
-
-    def read(self, cursor):
-        number = cursor or 0
-        while True:
-            while not (path := Path(self.options.folder) / str(number)).exists():
-                time.sleep(0.01)
-            if path.read_text() == "end":
-                return
-            number += 1
-            yield {"n": number - 1}, number
-'''
 
 WAITING = """
 plugins: [listening.py]
@@ -63,7 +36,7 @@ def programs() -> Iterator[program.Programs]:
 
 def lay_out(folder: Path, settings: str) -> Path:
     (folder / "said").mkdir(parents=True)
-    (folder / "listening.py").write_text(SOURCE)
+    (folder / "listening.py").write_text(LISTENING)
     (folder / "pipeline.yaml").write_text(settings)
     return folder
 

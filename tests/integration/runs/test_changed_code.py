@@ -66,6 +66,15 @@ def resume(folder: Path, other: Path, *more: str) -> subprocess.CompletedProcess
     return elspeth("resume", "latest", *more, cwd=folder, PYTHONPATH=str(other))
 
 
+def test_what_is_to_be_typed_next_keeps_what_was_typed(killed: tuple[Path, str], other: Path) -> None:
+    folder, _ = killed
+    change(other / "elspeth/execution/gate.py", '"""', '"""Another gate. ')
+    refused = resume(folder, other, "--working-directory", str(folder), "--set", "concurrency.max_workers=1")
+    assert refused.returncode == 6, refused.stderr
+    words = f"--working-directory {folder} --set concurrency.max_workers=1 --accept-changed-code"
+    assert words in refused.stderr
+
+
 def test_code_that_decides_otherwise_is_refused_until_it_is_accepted_and_that_is_on_record(
     killed: tuple[Path, str], other: Path
 ) -> None:
@@ -110,17 +119,17 @@ def test_another_number_alone_goes_on_and_is_told(killed: tuple[Path, str], othe
 def other_default(other: Path) -> Path:
     """An Elspeth whose CSV sink ends its lines otherwise unless it is told."""
     sink = other / "elspeth/plugins/sinks/csv_sink.py"
-    change(sink, 'Field("\\n", description="What ends', 'Field("\\r\\n", description="What ends')
+    change(sink, 'Field("\\r\\n", description="What ends', 'Field("\\n", description="What ends')
     return other
 
 
 def test_a_default_that_changed_reaches_new_runs_only(killed: tuple[Path, str], other_default: Path) -> None:
     folder, expected = killed
     assert resume(folder, other_default, "--accept-changed-code").returncode == 0
-    assert (folder / "output/out.csv").read_bytes() == expected.encode()
+    assert (folder / "output/out.csv").read_bytes() == expected.replace("\n", "\r\n").encode()
     again = elspeth(*RUN, cwd=folder, PYTHONPATH=str(other_default))
     assert again.returncode == 0, again.stderr
-    assert (folder / "output/out.csv").read_bytes() == expected.replace("\n", "\r\n").encode()
+    assert (folder / "output/out.csv").read_bytes() == expected.encode()
 
 
 def test_a_run_that_stored_no_defaults_goes_on_with_those_of_its_version(tmp_path: Path, other_default: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,38 @@ def test_what_a_run_in_another_database_wrote_is_kept_and_an_empty_file_is_not(t
     (tmp_path / "audit.db").unlink()
     assert run(tmp_path).returncode == 0
     assert kept(tmp_path) == ["id\n1\n2\n"]
+
+
+def no_byte(folder: Path) -> None:
+    (folder / "audit.db").touch()
+
+
+def no_table(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "audit.db")) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+    assert (folder / "audit.db").stat().st_size
+
+
+def a_death_over_its_creation(folder: Path) -> None:
+    mark = folder / "mark"
+    assert killed(folder, *RUN, point="audit.after_in_use", mark=mark) == -9
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("left", [no_byte, no_table, a_death_over_its_creation])
+@pytest.mark.parametrize("words", [RUN, (*RUN, "--auto-resume"), (*RUN, "--force-new")])
+def test_a_database_without_anything_in_it_stands_in_no_runs_way(
+    left: Callable[[Path], None], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    out = lay(tmp_path)
+    out.write_text(LETTER)
+    left(tmp_path)
+    plan = run(tmp_path, "run", "--settings", "pipeline.yaml")
+    assert plan.returncode == 0, plan.stderr
+    assert "audit.db: is empty and will be filled" in " ".join(plan.stdout.split())
+    done = run(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    assert (kept(tmp_path), out.read_text()) == ([LETTER], "id\n1\n2\n")
 
 
 def test_what_a_run_that_was_given_up_had_committed_is_overwritten(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import random
 from collections.abc import Iterator
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from tests.kit.mutants.promises import Mutant
@@ -29,7 +30,11 @@ TESTS = {
                      "tests/integration/cli/test_resume_command.py", "tests/integration/runs"),
     "elspeth/settings": ("tests/unit/settings",),
 }  # fmt: skip
-"""The rooms that are changed, and the tests that should notice, quickest first."""
+"""The tests that should notice a change in a folder, quickest first; a folder stands in front of what it lies in."""
+
+ROOMS = ("elspeth/coordinator", "elspeth/execution", "elspeth/audit", "elspeth/roles", "elspeth/plugins/sinks",
+         "elspeth/plugins/sources", "elspeth/runs", "elspeth/settings", "actors")  # fmt: skip
+"""The rooms that are changed: what decides, records, keeps and starts."""
 
 _OTHER: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -39,16 +44,37 @@ _OTHER: dict[type[ast.AST], type[ast.AST]] = {
 
 
 def sample(root: Path, count: int, seed: int) -> list[Mutant]:
-    """So many mutants, each of another place; the same ones for the same tree and seed."""
+    """So many mutants, each of another place, of every room in turn; the same ones for the same tree and seed."""
     chance = random.Random(seed)
-    files = sorted({path for room in TESTS for path in (root / room).rglob("*.py") if "places" not in path.parts})
-    found = [(path, mutant) for path in files for mutant in _mutants(path.relative_to(root), path.read_text("utf-8"))]
-    chance.shuffle(found)
-    return [mutant for _, mutant in found[:count]]
+    users = _users(root)
+    rooms: list[list[Mutant]] = []
+    for room in ROOMS:
+        files = sorted(path for path in (root / room).rglob("*.py") if "places" not in path.parts)
+        rooms.append(
+            [mutant for path in files for mutant in _mutants(path.relative_to(root), path.read_text("utf-8"), users)]
+        )
+        chance.shuffle(rooms[-1])
+    in_turn = (mutant for turn in zip_longest(*rooms) for mutant in turn if mutant is not None)
+    return list(islice(in_turn, count))
 
 
-def _mutants(path: Path, source: str) -> Iterator[Mutant]:
+def _users(root: Path) -> dict[Path, tuple[str, ...]]:
+    """The unit tests that import a module, as one group: those that know it best are asked first."""
+    found: dict[Path, list[str]] = {}
+    for test in sorted((root / "tests/unit").rglob("test_*.py")):
+        imports = [node for node in ast.walk(ast.parse(test.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
+        names = {str(node.module) for node in imports}
+        names |= {f"{node.module}.{alias.name}" for node in imports for alias in node.names}
+        for name in names:
+            path = Path(*name.split(".")).with_suffix(".py")
+            if (root / path).exists():
+                found.setdefault(path, []).append(str(test.relative_to(root)))
+    return {path: (" ".join(tests),) for path, tests in found.items()}
+
+
+def _mutants(path: Path, source: str, users: dict[Path, tuple[str, ...]]) -> Iterator[Mutant]:
     tests = next(tests for room, tests in TESTS.items() if str(path).startswith(room + "/"))
+    tests = (*users.get(path, ()), *tests)
     lines = source.splitlines(keepends=True)
     for number, (node, changed) in enumerate(_changes(ast.parse(source))):
         if node.lineno != node.end_lineno:

@@ -60,6 +60,7 @@ def table_digests(db: sqlite3.Connection, run_id: str, table: str) -> dict[int, 
     columns = [row["name"] for row in db.execute(f"PRAGMA table_info({table})")]
     apart = APART.get(table, [])
     left_out = {"commit_no", *apart, *CHANGING.get(table, ())} | (set() if table == "runs" else {"run_id"})
+    left_out |= {"row_index"} if table != "rows" else set()  # what the id says, for people
     fixed = [column for column in columns if column not in left_out]
     key = fixed[: 2 if table in PAIRS else 1]
     digests: dict[int, tuple[Digest, Digest]] = {}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.kit.oracle import canonical, family, ledger, positions
+from tests.kit.oracle import canonical, family, ledger, positions, tallies
 from tests.kit.oracle.deciding import Pipeline, State, Way, setting
 from tests.kit.oracle.ledger import several
 from tests.kit.oracle.reading import CannotRecompute, Read, Row, read
@@ -46,6 +46,7 @@ def check(
     try:
         found = list(ledger.violations(db, run_id, finished=finished))
         found += family.violations(db, run_id, finished=finished)
+        found += tallies.violations(db, run_id)
         recorded = list(positions.positions(db, run_id, working_directory))
         found += positions.not_behind(db, run_id, recorded)
         found += positions.artifacts(db, run_id, working_directory) if finished else []

@@ -67,12 +67,37 @@ def _forks(
         (run_id,),
     ):
         taken[token].append(label)
+    for token, labels in _listed(db, run_id).items():
+        if not taken[token]:
+            taken[token] = labels
     for token, end in ends.items():
         branches = sorted(child.rpartition(".")[2] for child in children[token])
         if end["outcome"] == "forked" and sorted(taken[token]) != branches:
             yield f"routing_events: {token} was forked to {sorted(taken[token])}, its children are {branches}"
         if end["outcome"] == "coalesced" and len(children[token]) != 1:
             yield f"token_parents: {token} was coalesced into {children[token]}"
+
+
+def _listed(db: sqlite3.Connection, run_id: str) -> dict[str, list[str]]:
+    """The places listed under `on_success` of the step that each token left, which is no gate: nothing was decided."""
+    copies: dict[str, list[str]] = defaultdict(list)
+    for node, label in db.execute(
+        "SELECT from_node_id, label FROM edges AS e JOIN nodes AS n"
+        " ON n.run_id = e.run_id AND n.node_id = e.from_node_id"
+        " WHERE e.run_id = ? AND e.mode = 'copy' AND n.node_type <> 'gate'",
+        (run_id,),
+    ):
+        copies[node].append(label)
+    left = dict(
+        db.execute(
+            "SELECT t.token_id, r.source_node_id FROM tokens AS t JOIN rows AS r ON r.run_id = t.run_id"
+            " AND r.row_id = t.token_id WHERE t.run_id = ?",
+            (run_id,),
+        ).fetchall()
+    )
+    states = "SELECT token_id, node_id FROM node_states WHERE run_id = ? ORDER BY token_id, step_index, attempt"
+    left |= dict(db.execute(states, (run_id,)).fetchall())
+    return {token: copies[node] for token, node in left.items() if node in copies}
 
 
 def _batches(

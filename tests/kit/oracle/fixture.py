@@ -39,7 +39,7 @@ default_sink: low
 """
 
 INPUT = 'id,amount,note\n1,10,a\n2,2000,b\n3,many,c\n4,40,a secret\n5,50,"d, e"\n6,6000,f\n'
-LOW = 'id,amount,note,twice\n1,10,a,20\n5,50,"d, e",100\n'
+LOW = 'id,amount,note,twice\r\n1,10,a,20\r\n5,50,"d, e",100\r\n'
 HIGH = '[\n{"id":2,"amount":2000,"note":"b","twice":4000},\n{"id":6,"amount":6000,"note":"f","twice":12000}\n]\n'
 REFUSED = (
     '{"id":"3","amount":"many","note":"c","_line":4,"_error":"amount is no int","_raw":"3,many,c"}\n'

@@ -171,8 +171,8 @@ def _sink_rows(db: sqlite3.Connection, run_id: str) -> Iterator[str]:
 
 
 def audited_tables(db: sqlite3.Connection) -> list[str]:
-    """The tables whose records belong to a commit."""
-    names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    """The tables whose records belong to a commit, as they are read: some are views."""
+    names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type <> 'index' ORDER BY name")]
     return [
         name
         for name in names

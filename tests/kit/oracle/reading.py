@@ -12,6 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.kit.compressed import plain_bytes, plain_suffix
+
 Row = dict[str, Any]
 
 
@@ -35,17 +37,21 @@ def read(plugin: str, options: dict[str, Any], base: Path) -> Iterator[Read]:
     if plugin not in readers:
         raise CannotRecompute(f"source plugin {plugin}")
     typed = schema(options.get("schema"))
-    for piece in readers[plugin](options, base / options.get("path", "")):
-        if not piece.valid:
-            yield piece
-            continue
-        row = typed(piece.row)
-        yield Read(piece.row, False, piece.line) if row is None else piece._replace(row=row)
+    if not isinstance(options.get("path", ""), str):
+        raise CannotRecompute("a list of files")
+    path = base / options.get("path", "")
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        for piece in readers[plugin](options, file):
+            if not piece.valid:
+                yield piece
+                continue
+            row = typed(piece.row)
+            yield Read(piece.row, False, piece.line) if row is None else piece._replace(row=row)
 
 
 def _decoded(options: dict[str, Any], path: Path) -> str:
     try:
-        return path.read_bytes().decode(options.get("encoding", "utf-8")).removeprefix("\ufeff")
+        return plain_bytes(path).decode(options.get("encoding", "utf-8")).removeprefix("\ufeff")
     except UnicodeDecodeError as problem:
         raise CannotRecompute(f"{path.name}: {problem}") from problem
 
@@ -83,7 +89,7 @@ def _csv(options: dict[str, Any], path: Path) -> Iterator[Read]:
 
 def _json(options: dict[str, Any], path: Path) -> Iterator[Read]:
     text = _decoded(options, path)
-    if options.get("format", path.suffix[1:]) in ("jsonl", "ndjson"):
+    if options.get("format", plain_suffix(path)[1:]) in ("jsonl", "ndjson"):
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
                 yield _element(line, number, options)

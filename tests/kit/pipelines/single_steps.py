@@ -117,12 +117,7 @@ class StepsUnderTest:
 
     def _collect(self, stage: int) -> bytes:
         recorder = self.recorders[stage]
-        self.archive.add(
-            {
-                table: part.records
-                for table, part in record_frames.decode(record_frames.encode(recorder.records)).items()
-            }
-        )
+        self.archive.add(record_frames.records_in(record_frames.encode(recorder.records)))
         for record in recorder.records["token_outcomes"]:
             if record[3]:
                 self.ends[record[1]] = (record[2], None)

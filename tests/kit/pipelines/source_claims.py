@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from elspeth.plugins.contract import Invalid, Row, Source
-from elspeth.plugins.sources.files import HashedFile
+from elspeth.plugins.sources.hashed_file import HashedFile
 
 Item = Row | Invalid
 Make = Callable[[], Source]

@@ -51,6 +51,9 @@ def act(word: str, ctx: Context | None = None) -> None:
         case "bomb":
             os.kill(parent_of(os.getppid()), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
+        case "group":
+            os.killpg(os.getpgid(0), signal.SIGKILL)
+            time.sleep(60)
         case "busy":
             assert ctx is not None
             if ctx.attempt == 1:
@@ -97,6 +100,18 @@ class TrialBatch(Aggregation):
         return [{**row, "place": place} for place, row in enumerate(rows)]
 
 
+class TrialAfter(Transform):
+    """A step behind a batch, which dies of a row that says so."""
+
+    name = "trial_after"
+    Options = TrialOptions
+
+    def process(self, row: Row, ctx: Context) -> Row:
+        if row["act"].startswith("after-"):
+            act(row["act"].removeprefix("after-"), ctx)
+        return {**row, "thrice": 3 * row["id"]}
+
+
 class TrialSink(CsvSink):
     """A CSV sink that dies when it is given a row that says so."""
 
@@ -122,10 +137,11 @@ class StuckAtStart(Transform):
 
 
 class DripOptions(PluginOptions):
-    """`rows` rows, the last one after `pause` seconds in which nothing comes."""
+    """`rows` rows, the last one after `pause` seconds in which nothing comes; `act` is what the first one says."""
 
     rows: int
     pause: float
+    act: str = "-"
 
 
 class Drip(Source):
@@ -138,4 +154,4 @@ class Drip(Source):
         for row in range(cursor or 0, self.options.rows):
             if row == self.options.rows - 1:
                 time.sleep(self.options.pause)
-            yield {"id": row, "act": "-"}, row + 1
+            yield {"id": row, "act": "-" if row else self.options.act}, row + 1

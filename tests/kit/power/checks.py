@@ -15,9 +15,10 @@ from pathlib import Path
 
 from elspeth.audit.store.database import open_reader
 from elspeth.errors import ElspethError
+from tests.kit.compressed import PACK, plain_bytes
 from tests.kit.oracle.checker import check
 from tests.kit.power.scenarios import RUN, Scenario
-from tests.kit.processes.program import COMMAND, ROOT
+from tests.kit.processes.program import COMMAND, ROOT, standard_input
 
 DATABASE = Path("runs/audit.db")
 PATIENCE_SECONDS = 240.0
@@ -68,6 +69,7 @@ def as_it_is(folder: Path, scenario: Scenario, promised: dict[str, OnRecord]) ->
         wrong += [] if whole == "ok" else [f"damaged: {whole}"]
         wrong += _cut_copies(connection, folder)
         wrong += _payloads(connection, folder)
+        wrong += _kept_input(connection, folder)
     for run, record in found.items():
         if not record.purged and not scenario.old:
             finished = record.status == "completed"
@@ -118,9 +120,9 @@ def in_full(folder: Path, scenario: Scenario, expected: dict[str, str], promised
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file in the output folder; one that was begun and is none yet is left out."""
+    """SHA-256 of what is in every file of the output folder; one that was begun and is none yet is left out."""
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        path.name: hashlib.sha256(plain_bytes(path) if path.suffix in PACK else path.read_bytes()).hexdigest()
         for path in sorted((folder / "output").glob("*"))
         if not path.name.startswith(".")
     }
@@ -137,10 +139,11 @@ def environment() -> dict[str, str]:
 
 
 def _call(folder: Path, words: Sequence[str]) -> list[str]:
-    done = subprocess.run(
-        [*COMMAND, *words], cwd=folder, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=False, timeout=PATIENCE_SECONDS,
-    )  # fmt: skip
+    with standard_input(folder).open("rb") as given:
+        done = subprocess.run(
+            [*COMMAND, *words], cwd=folder, env=environment(), stdin=given, capture_output=True, text=True,
+            check=False, timeout=PATIENCE_SECONDS,
+        )  # fmt: skip
     if done.returncode == 0:
         return []
     return [f"`elspeth {' '.join(words)}` ended with {done.returncode}: {(done.stderr + done.stdout).strip()[:2000]}"]
@@ -184,6 +187,23 @@ def _payloads(connection: sqlite3.Connection, folder: Path) -> Iterator[str]:
                 yield f"payload {reference[:8]} of {table} is not there"
             elif hashlib.sha256(path.read_bytes()).hexdigest() != reference:
                 yield f"payload {reference[:8]} of {table} is not what was written"
+
+
+def _kept_input(connection: sqlite3.Connection, folder: Path) -> Iterator[str]:
+    """What a run that is not complete kept of standard input is all of it."""
+    unfinished = connection.execute(
+        "SELECT run_id, detail FROM supervision_events JOIN runs USING (run_id)"
+        " WHERE event = 'files' AND runs.status != 'completed'"
+    )
+    for run, detail in unfinished:
+        for (path, *_), *_ in json.loads(detail).values():
+            kept = folder / path
+            if kept.parent.name != "stdin":
+                continue
+            if not kept.exists():
+                yield f"what run {run} kept of standard input is not there"
+            elif kept.read_bytes() != standard_input(folder).read_bytes():
+                yield f"what run {run} kept is not what came by standard input"
 
 
 def _journal(path: Path) -> Iterator[str]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.kit.processes.program import standard_input
+
 CHANGING = (
     "open", "openat", "creat", "write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "truncate", "lseek",
     "fsync", "fdatasync", "rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir",
@@ -71,10 +73,10 @@ def record(folder: Path, words: Sequence[str], trace: Path, environment: dict[st
     """
     log = trace.with_suffix(".log")
     options = ["-f", "--seccomp-bpf", "-qq", "-y", "-xx", "-s", str(UNREAD), "-e", TRACE, "-e", "signal=none"]
-    with log.open("wb") as output:
+    with log.open("wb") as output, standard_input(folder).open("rb") as given:
         done = subprocess.run(
             [require_strace(), *options, "-o", str(trace), "setsid", "--wait", *words], cwd=folder, env=environment,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False,
+            stdin=given, stdout=output, stderr=output, check=False,
         )  # fmt: skip
     return done.returncode, list(calls(trace, folder))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.kit.fixtures.unpack import unpack
-from tests.kit.pipelines.crash_pipelines import BATCHING, DECIDING, DELAY, write_input
+from tests.kit.pipelines.crash_pipelines import BATCHING, DECIDING, DELAY, write_input, write_parts
 from tests.kit.processes.program import COMMAND, ROOT, programs, wait_until
 from tests.kit.processes.tree import Tree, committed, descendants_of, state_of
 
@@ -56,6 +56,10 @@ def _pipeline(settings: str, *old: tuple[str, str], rows: int = ROWS) -> Callabl
         (folder / "pipeline.yaml").write_text(settings, encoding="utf-8")
         (folder / "delay.py").write_text(DELAY, encoding="utf-8")
         write_input(folder / "input.csv", rows)
+        if "path: parts" in settings:
+            write_parts(folder / "parts", rows)
+        if 'path: "-"' in settings:
+            (folder / "stdin").write_bytes((folder / "input.csv").read_bytes())
         for name, content in old:
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(content, encoding="utf-8")
@@ -90,6 +94,11 @@ ARRAY = _with(
     ("{plugin: csv, on_write_failure: never, options: {path: output/low.csv}}",
      "{plugin: json, on_write_failure: never, options: {path: output/low.json}}"),
 )  # fmt: skip
+PACKED = _with(
+    WRITE, ("path: input.csv", "path: parts"), ("output/low.csv", "output/low.csv.gz"),
+    ("output/high.jsonl", "output/high.jsonl.xz"),
+)  # fmt: skip
+FROM_STDIN = _with(WRITE, ("path: input.csv", 'path: "-"'))
 JOURNAL = _with(DECIDING, _FEW)
 PAYLOADS = WRITE + "payload_store: {inline_limit_bytes: 30}\n"
 JOIN = """\
@@ -191,6 +200,8 @@ SCENARIOS = (
     Scenario("write", _pipeline(WRITE, *OLD), _died_and_resumed("sink.after_flush:2")),
     Scenario("append", _pipeline(APPEND, *BEFORE), _died_and_resumed("sink.after_write:2")),
     Scenario("json array", _pipeline(ARRAY), _died_and_resumed("audit.after_commit:2")),
+    Scenario("many packed files", _pipeline(PACKED), _died_and_resumed("sink.after_member_end:3")),
+    Scenario("standard input", _pipeline(FROM_STDIN), _died_and_resumed("sink.after_flush:2"), recompute=False),
     Scenario("journal", _pipeline(JOURNAL), _died_and_resumed("audit.before_journal:2")),
     Scenario("payloads", _pipeline(PAYLOADS), _died_and_resumed("audit.in_transaction:2")),
     Scenario("join", _pipeline(JOIN), _died_and_resumed("sink.after_flush:2"), recompute=False),

@@ -126,8 +126,11 @@ def killed_run(settings: Path, *wrapper: str, **environ: str) -> str:
 
 def _ended(process: psutil.Process) -> bool:
     try:
-        return process.status() == psutil.STATUS_ZOMBIE  # nobody may be there to reap it
-    except psutil.NoSuchProcess:
+        if process.status() != psutil.STATUS_ZOMBIE:  # nobody may be there to reap it
+            return False
+        # Its first thread has ended. Another may wait for the disk, and then what it was about to commit is there.
+        return len(list(Path(f"/proc/{process.pid}/task").iterdir())) <= 1
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return True
 
 

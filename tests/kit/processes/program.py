@@ -10,26 +10,36 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.kit.processes.waiting import PATIENCE_SECONDS, wait_until
+from tests.kit.processes.waiting import PATIENCE_SECONDS, no_process_in, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [str(Path(sys.executable).with_name("elspeth"))]
 
 
+def standard_input(folder: Path) -> Path:
+    """What a program in this folder is given by standard input: the file `stdin`, or nothing."""
+    given = folder / "stdin"
+    return given if given.exists() else Path(os.devnull)
+
+
 class Program:
-    """One call of the command. Its output goes to files beside the folder, so that nothing blocks it or is lost."""
+    """One call of the command. Its output goes to files beside the folder, so that nothing blocks it or is lost.
+
+    Its standard input is the file `stdin` of the folder, if there is one.
+    """
 
     def __init__(self, folder: Path, *words: str, **environment: str) -> None:
         self.words = words
+        self._dies_as_a_group = environment.get("CRASH_GROUP") == "1"
         logs = folder.with_name(folder.name + ".logs")
         logs.mkdir(exist_ok=True)
         number = len(list(logs.glob("*.err")))
         self._out, self._err = logs / f"{number}.out", logs / f"{number}.err"
         variables = {key: value for key, value in os.environ.items() if not key.startswith(("CRASH_", "ELSPETH_"))}
         variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [variables.get("PYTHONPATH")])])
-        with self._out.open("wb") as out, self._err.open("wb") as err:
+        with self._out.open("wb") as out, self._err.open("wb") as err, standard_input(folder).open("rb") as stdin:
             self.popen = subprocess.Popen(
-                [*COMMAND, *words], cwd=folder, env=variables | environment, stdin=subprocess.DEVNULL, stdout=out,
+                [*COMMAND, *words], cwd=folder, env=variables | environment, stdin=stdin, stdout=out,
                 stderr=err, start_new_session=True,
             )  # fmt: skip
         self.pid = self.popen.pid
@@ -50,12 +60,18 @@ class Program:
         return self.out + self.err
 
     def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
-        """Its exit code, negative for a signal. Raises `AssertionError` if it does not end."""
+        """Its exit code, negative for a signal. Raises `AssertionError` if it does not end.
+
+        Of a group that a crash point kills, the main process may go first: who is dying still holds its locks.
+        """
         try:
-            return self.popen.wait(timeout)
+            code = self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
             self.end()
             raise AssertionError(f"{self.words} did not end within {timeout} s:\n{self.said}") from None
+        if self._dies_as_a_group and code == -signal.SIGKILL:
+            wait_until(self.is_alone, what="the rest of the killed group is gone")
+        return code
 
     def ends_with(self, code: int, timeout: float = PATIENCE_SECONDS) -> Program:
         """Assert the exit code; answers itself."""
@@ -71,11 +87,7 @@ class Program:
 
     def is_alone(self) -> bool:
         """Whether no process of its group is left, the main process apart."""
-        try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
+        return no_process_in(self.pid)
 
     def end(self) -> None:
         """Leave nothing of it behind."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
-from tests.kit.processes.waiting import PATIENCE_SECONDS
+from tests.kit.processes.waiting import PATIENCE_SECONDS, no_process_in
+from tests.kit.processes.waiting import wait_until as await_event
 
 ELSPETH = Path(sys.executable).with_name("elspeth")
 EXAMPLES = Path(__file__).parents[3] / "ops" / "examples"
@@ -56,6 +62,31 @@ def wait_until(met: Callable[[], bool], process: subprocess.Popen[str], seconds:
 def tree(folder: Path) -> dict[str, bytes | None]:
     """Every file below a folder with its bytes, and every folder."""
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def killed_before_its_end(folder: Path, *words: str, given: bytes = b"") -> None:
+    """Let a run in `folder` die, all of it, once its first commit is durable, until it leaves rows to do.
+
+    Of an input of a few rows a first commit holds one or, where the processes did not get their turn, all of them. Of
+    a run whose main process died alone, the audit process may still commit what it was sent before.
+    """
+    arms = {"CRASH_POINT": f"main.after_durable:1:{folder / 'mark'}", "CRASH_GROUP": "1"}
+    for _ in range(50):
+        process = subprocess.Popen(
+            [ELSPETH, *words], cwd=folder, env=environment(**arms), start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        printed, _ = process.communicate(given, timeout=PATIENCE_SECONDS)
+        assert process.returncode == -signal.SIGKILL, printed
+        await_event(partial(no_process_in, process.pid), "the rest of the killed group is gone")
+        with closing(sqlite3.connect(folder / "runs" / "audit.db")) as connection:
+            statuses = connection.execute("SELECT status FROM runs ORDER BY run_id DESC LIMIT 1").fetchall()
+        if statuses != [("completed",)]:
+            return
+        for name in ("runs", "state"):
+            shutil.rmtree(folder / name)
+        (folder / "mark").unlink()
+    raise AssertionError("every first commit was the last")
 
 
 PAUSING = '''\

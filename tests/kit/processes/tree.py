@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -205,3 +206,39 @@ def pending(pid: int, number: signal.Signals) -> bool:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     mask = next(line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd"))
     return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def driven(folder: Path, *, most: int = 8) -> tuple[list[int], str]:
+    """How the attempts of a run end that is resumed until it is complete, and what the last one said.
+
+    Each is a process group of its own, so that a row can kill all of it.
+    """
+    ends: list[int] = []
+    while not ends or (ends[-1] != 0 and len(ends) < most):
+        start = Tree.resume if ends else Tree.run
+        with start(folder, before=os.setsid) as tree:
+            ends.append(tree.wait())
+        wait_until(partial(_gone, tree.pid), "the end of all that it began")
+    return ends, tree.log
+
+
+def assert_set_aside(folder: Path, ends: list[int], log: str) -> None:
+    """What killed every attempt of a driven run was found by two more after the second that died at one place.
+
+    Of these one went row by row, and in the other it was known; the last went on without it. An attempt that committed
+    rows dies at another place than the one before it: the first two are at one place, where processes got their turn.
+    """
+    query_of = "SELECT count(*) FROM rows JOIN commits USING (run_id, commit_no) WHERE attempt <= ?"
+    committed = [query(folder, query_of, attempt)[0][0] for attempt in range(1, len(ends) + 1)]
+    second = next(number for number in range(1, len(ends)) if committed[number] == committed[number - 1])
+    assert ends == [-9] * (second + 3) + [0], (committed, log)
+
+
+def _gone(group: int) -> bool:
+    """Whether no process of the group holds anything any more."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, of = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(of) == group and (state not in "ZX" or len(list((stat.parent / "task").iterdir())) > 1):
+                return False  # of one whose first thread has ended another may still wait for the disk
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,3 +24,12 @@ def wait_until(predicate: Callable[[], T], what: str = "", *, timeout: float = P
         assert waited < timeout, f"not within {timeout} s: {what or predicate}"
         time.sleep(min(0.02, max(0.002, waited / 50)))
     return value
+
+
+def no_process_in(group: int) -> bool:
+    """Whether no process of the group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False

@@ -10,7 +10,7 @@ from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import SourcePosition
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE
-from tests.kit.simulator.durable import claim
+from tests.kit.simulator.durable import claim, row_of, tally_of
 
 if TYPE_CHECKING:
     from tests.kit.simulator.world import World
@@ -103,6 +103,8 @@ def _read_chunk(world: World, child: Child, limit: int) -> None:
 
 def _worker(world: World, child: Child) -> None:
     if child.job is None:
+        if world.policy.pool_size > 1:  # its threads end what was given in any order
+            child.inbox.rotate(-world.choose(len(child.inbox)))
         send = child.inbox.popleft()
         child.job = (send, getattr(send.message, "start", 0), [], [])
         return
@@ -121,7 +123,7 @@ def _worker(world: World, child: Child) -> None:
         if message.poison is not None:
             records.append(("poison", 0, index))
             continue
-        child.at = (-1, 0) if pooled and message.stop - message.start > 1 else (index, 0)
+        child.at = (-1, 0) if pooled and (message.stop - message.start > 1 or child.inbox) else (index, 0)
         if index in world.setting.killers.get(0, ()):
             world.kill_by_row(child.name)
             return
@@ -129,7 +131,10 @@ def _worker(world: World, child: Child) -> None:
         items.append((index, ()))
     row = message.stop if pooled else row + 1
     if row == message.stop or (row in split_points and message.poison is None and world.choose(2)):
-        done = m.SliceDecided(message.seq, message.start, row, 0.001 * world.choose(100), {"rows": len(items)})
+        seconds = 0.001 * world.choose(100)
+        done = m.SliceDecided(
+            message.seq, message.start, row, seconds, {"rows": len(items)}, tally=tally_of(records)
+        )  # fmt: skip
         child.outbox.append(ev.SliceDone(child.name, done, (tuple(items), first + message.start), tuple(records)))
         rest = m.Work(message.seq, row, message.stop)
         child.job = (ev.Send(child.name, rest, send.bodies), row if row < message.stop else None, [], [])
@@ -150,7 +155,7 @@ def _later_stage(
         if place in message.poison:
             records.append(("poison", message.stage, row))
         else:
-            child.at = (place, 0)
+            child.at = (-1, 0) if world.policy.pool_size > 1 and not message.careful else (place, 0)
             if row in world.setting.killers.get(message.stage, ()):
                 world.kill(child.name)
                 return
@@ -158,8 +163,8 @@ def _later_stage(
             items.append((row, counts))
         child.job = (send, place + 1, items, records)
         return
-    done = m.StageDone(message.no, message.stage, {})
-    child.outbox.append(ev.StagePassed(child.name, done, tuple(items), tuple(records)))
+    done = m.StageDone(message.no, message.stage, {}, tally=tally_of(records))
+    child.outbox.append(ev.StagePassed(child.name, done, tuple(items), (tuple(records),)))
     child.job = (send, None, [], [])
 
 
@@ -202,8 +207,12 @@ def _stage(world: World, child: Child) -> None:
     items: tuple[Any, ...] = ()
     if message.tick or message.end or len(held) > HOLD:
         items, child.memory["held"] = tuple(held), []
-    done = m.StageDone(message.no, message.stage, {}, flushed=bool(items))
-    child.outbox.append(ev.StagePassed(child.name, done, items, tuple(records)))
+    # What is let go has records, as a batch's results have, which are of the rows that it was made of.
+    first_row = min([*map(row_of, records), *(row for row, _ in items)], default=None)
+    done = m.StageDone(
+        message.no, message.stage, {}, flushed=bool(items), tally=tally_of(records), first_row=first_row
+    )  # fmt: skip
+    child.outbox.append(ev.StagePassed(child.name, done, items, (tuple(records),)))
     child.job, child.at = None, (-1, 0)
 
 
@@ -246,7 +255,8 @@ def _sinks(world: World, child: Child) -> None:
     if place + steps < len(body):
         child.job = (send, place + steps, records)
         return
-    child.outbox.append(ev.MicroBatchWritten(m.Written(message.no, {"out": len(body)}, {}), tuple(records)))
+    written = m.Written(message.no, {"out": len(body)}, {}, tally_of(records))
+    child.outbox.append(ev.MicroBatchWritten(written, tuple(records)))
     child.job = (send, None, [])
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
+from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.protocol import Commit, JsonObject, RecordEvent
+from elspeth.coordinator.tally import NodeTally, Tally
 
 
 class Broken(AssertionError):
@@ -20,6 +23,18 @@ def claim(holds: bool, words: str, *facts: Any) -> None:
     """Raise `Broken` unless it holds."""
     if not holds:
         raise Broken(f"{words}: {facts}")
+
+
+def row_of(record: Any) -> int:
+    """The row of a record: what kind it is, at which stage, and the row, or the item that the row became."""
+    what = record[2]
+    return int(what[0] if isinstance(what, tuple) else what)
+
+
+def tally_of(records: Iterable[Any]) -> Tally:
+    """What the roles count of these records: stages stand for nodes."""
+    visits = Counter(record[1] for record in records)
+    return Tally({stage: NodeTally(count) for stage, count in sorted(visits.items())}, {}, visits[0])
 
 
 @dataclass
@@ -50,7 +65,10 @@ class Database:
     tokens: set[int] = field(default_factory=set)
     alone: dict[tuple[int, int], int] = field(default_factory=dict)
     attempt: int = 0
-    cautious: bool = False
+    caution: Caution = NO_CAUTION
+    marked: int | None = None
+    given_out: int = 0
+    in_hand: dict[int, set[int]] = field(default_factory=dict)  # row -> attempts that died with it marked
     final: bool = False
     _collected: list[JsonObject] = field(default_factory=list)
     _last_event: int = 0
@@ -89,7 +107,14 @@ class Database:
         assert all(position.row_count == position.cursor for position in sources), "a cursor that does not fit its rows"
         taken = [record[2] for record in self.records if record[1] == 0]
         assert taken == list(range(checkpoint.row_count)), "rows are lost or out of order"
-        self.checkpoint = checkpoint
+        tally = tally_of(self.records)
+        if checkpoint.tally:
+            assert checkpoint.tally == tally, "a tally that the records do not bear out"
+        else:
+            earlier = [record for record in records if row_of(record) < self.checkpoint.row_count]
+            assert not earlier, "a tally was left out that the rows behind the last checkpoint do not bring back"
+            assert checkpoint.row_count <= self.checkpoint.row_count + 1, "a tally was left out behind several rows"
+        self.checkpoint = replace(checkpoint, tally=tally)
         self.final = message.final
 
     def attempt_died(self) -> None:
@@ -97,6 +122,10 @@ class Database:
         assert self.checkpoint is not None
         suspects = {event["detail"]["row"] for event in self.events
                     if event["event"] == "suspect" and event["attempt"] == self.attempt}  # fmt: skip
+        if self.marked is not None:
+            suspects.add(self.marked)
+            self.in_hand.setdefault(self.marked, set()).add(self.attempt)
+            self.marked = None
         for row in suspects - set(range(self.checkpoint.row_count)):
             self.alone[0, row] = self.alone.get((0, row), 0) + 1
         self._collected.clear()
@@ -113,4 +142,8 @@ class Database:
                 row = event["detail"]["row"]
                 deaths[row] = max(deaths.get(row, 0), event["detail"]["deaths"])
                 attempts.setdefault(row, set()).add(event["attempt"])
+        for row, died in self.in_hand.items():
+            if row >= self.checkpoint.row_count:
+                deaths.setdefault(row, 0)
+                attempts.setdefault(row, set()).update(died)
         return {row: count + len(attempts[row]) for row, count in deaths.items()}

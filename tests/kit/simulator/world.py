@@ -14,6 +14,7 @@ from typing import Any
 from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.blame import Suspicion
+from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.event_outbox import EventOutbox
 from elspeth.coordinator.machine import Machine
@@ -42,7 +43,8 @@ class Setting:
         return sum(self.sources)
 
 
-CAUTIOUS = 5  # rows that go alone after attempts that died
+CAUTIONS = NO_CAUTION, Caution(5), Caution(5, recorded=True)
+"""How an attempt may begin after others died."""
 
 
 class World:
@@ -55,10 +57,10 @@ class World:
         if database.checkpoint is None:
             database.checkpoint = start_checkpoint({"out": {"n": 0}})
         database.attempt += 1
-        self.cautious = database.cautious
+        self.caution = database.caution
         self.machine = Machine(
             setting.policy, setting.stateful, database.checkpoint, suspects=database.suspects(),
-            cautious_rows=CAUTIOUS if self.cautious else 0,
+            caution=self.caution,
         )  # fmt: skip
         self.children = {name: Child(name) for name in (SINKS, SOURCE, "worker-1")}
         self.children |= {stage_name(k): Child(stage_name(k)) for k, ordered in enumerate(setting.stateful) if ordered}
@@ -209,7 +211,7 @@ class World:
             self._obey(command)
         unsettled = self.received - self.database_rows() + sum(self.credits)
         claim(unsettled <= self.policy.window_rows(), "more rows in flight than the window", unsettled)
-        if self.cautious and self.received < self.begin + CAUTIOUS:
+        if self.caution.recorded and self.received < self.begin + self.caution.rows:
             claim(unsettled <= 1, "an innocent row in flight beside the one that is touched", unsettled)
         up = [child for child in self.children.values() if child.name.startswith("worker")]
         claim(len(up) <= self.policy.workers, "more workers than allowed", len(up))
@@ -250,6 +252,14 @@ class World:
                 self._to_audit(
                     self.event_outbox.add("workers", "suspect", detail={"row": row, "deaths": deaths}, token=token)
                 )
+            case ev.InHand(row):
+                self.database.marked = row
+            case ev.GivenOut(row_end):
+                self.database.given_out = row_end
+            case ev.ManyInHand():
+                claim(
+                    self.database.marked is None, "many go while a row is marked as the only one", self.database.marked
+                )
             case ev.Convicted(row, _):
                 self._to_audit(self.event_outbox.add("workers", "quarantined", detail={"row": row}))
             case ev.OutOfMemory(rows):
@@ -268,6 +278,14 @@ class World:
         """A successor is on its way; what the predecessor had said is still to be heard."""
         self.children[child.name] = Child(child.name, outbox=child.outbox)
 
+    def _check_marked(self, row: int, rows: int) -> None:
+        """A row that goes by itself is touched now."""
+        claim(rows == 1 and self.database.marked == row, "a row in company, or not marked", row, self.database.marked)
+        others = [child.name for child in self.children.values() if child.name.startswith("worker") and child.inbox]
+        claim(not others, "another row is in hand", others)
+        claim(not self.credits, "the source reads while a row is in hand", row)
+        claim(not self.commits_out and not self.machine.pipeline.barriers, "a row is touched beside a commit", row)
+
     def _check_send(self, name: str, message: m.Message, command: ev.Send) -> None:
         match message:
             case m.RestoreSinks() | m.RestoreStage():
@@ -282,13 +300,15 @@ class World:
                 self.credits.extend([rows] * chunks)
             case m.Work(_, start, stop, poison):
                 first = command.bodies[0][0] + start
+                if self.caution.marked and first < self.begin + self.caution.rows and poison is None:
+                    self._check_marked(first, stop - start)
                 for row in range(first, first + stop - start):
                     claim(row in self.suspected or row not in self.inherited or poison is not None, "not noted again")
                     token = self.suspected.get(row)
                     if token is None or poison is not None:
                         continue
                     claim(token in self.noted and token in self.database.tokens, "touched before its blame is noted")
-                    if not self.cautious:
+                    if not self.caution.recorded:
                         child = self.children[name]
                         claim(stop - start == 1, "a suspect in company", row)
                         claim(not child.used and not child.inbox, "a suspect in a worker that is not fresh", row)

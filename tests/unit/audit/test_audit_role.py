@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from elspeth.audit.store.record_frames import encode
 from elspeth.audit.store.starts import AttemptStart, RunStart
+from elspeth.audit.writer import AuditWriter
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import Checkpoint, start_checkpoint
+from elspeth.coordinator.tally import Tally
+from elspeth.payloads import PayloadStore
 from elspeth.roles.audit import AuditRole
 from elspeth.roles.plan import AuditPlan, encode_plan
-from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
+from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning, rows
+from tests.kit.processes.disk import Disk
 
 QUESTIONS: dict[type[m.Message], str] = {
     m.Owned: "SELECT 'attempt ' || attempt FROM runs",
@@ -25,6 +31,11 @@ QUESTIONS: dict[type[m.Message], str] = {
     m.AttemptEnded: "SELECT status FROM runs",
 }
 """What another process must find in the database at the moment at which each of these is said."""
+
+
+CHECKPOINT = Checkpoint(
+    micro_batch=3, row_count=0, source_positions={}, sink_positions={"out": {"n": 5}}, stage_states={}
+)
 
 
 class Port:
@@ -74,7 +85,7 @@ def suspicion(number: int, token: int | None) -> m.RecordEvent:
 def test_the_attempt_is_on_record_when_it_is_said_to_own_the_run(role: AuditRole, port: Port) -> None:
     [(owned, found)] = port.said
     assert found == ("attempt 1",)
-    assert owned.checkpoint == start_checkpoint({"out": {"n": 0}})
+    assert owned.checkpoint == structs.replace(start_checkpoint({"out": {"n": 0}}), tally=Tally())
 
 
 def test_a_suspicion_is_committed_when_it_is_acknowledged(role: AuditRole, port: Port) -> None:
@@ -96,11 +107,50 @@ def test_what_was_told_before_a_suspicion_is_committed_with_it_and_once(role: Au
 
 
 def test_a_commit_is_in_the_database_when_it_is_said_to_be_durable(role: AuditRole, port: Port) -> None:
-    checkpoint = Checkpoint(
-        micro_batch=3, row_count=0, source_positions={}, sink_positions={"out": {"n": 5}}, stage_states={}
-    )
-    role.take(m.Commit(checkpoint), [])
-    assert port.said[-1] == (m.Durable(3), (checkpoint.to_json(),))
+    role.take(m.Commit(CHECKPOINT), [])
+    assert port.said[-1] == (m.Durable(3), (CHECKPOINT.to_json(),))
+
+
+def test_what_was_committed_is_let_go_of_where_no_journal_wants_it(role: AuditRole, port: Port) -> None:
+    records = {"token_parents": [(f"{RUN}-000000000+m", f"{RUN}-000000000.a", 0)]}
+    role.take(m.MicroBatchRecords(3), [encode(records)])
+    role.take(m.Commit(CHECKPOINT), [])
+    assert port.said[-1][0] == m.Durable(3)
+    assert role._writer._ledger.appended is None
+    assert role._micro_batches == {}
+
+
+def test_payloads_have_their_names_on_disk_before_the_commit_that_mentions_them(
+    role: AuditRole, port: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch, tmp_path)
+    workers = [PayloadStore(tmp_path / "state/payloads") for _ in range(2)]
+    references = [worker.put(bytes([number])) for number in range(20) for worker in workers]
+    for worker in workers:
+        worker.write_out()
+    in_a_row, in_a_state = references[:20], references[20:]
+    for number in (1, 2):
+        records = rows(number * 10 - 10, number * 10)
+        records["rows"] = [(*row[:4], None, in_a_row.pop(), *row[6:]) for row in records["rows"]]
+        records["node_states"] = [(*state[:8], None, in_a_state.pop(), *state[10:]) for state in records["node_states"]]
+        del records["checkpoints"]
+        role.take(m.MicroBatchRecords(number), [encode(records)])
+    folders = {str(workers[0].path(reference).parent) for reference in references}
+    assert folders <= set(disk.unsynced())
+    relied_on = []
+    real = AuditWriter.commit
+
+    def commit(*arguments: Any) -> int:
+        relied_on.append(disk.unsynced())
+        return real(*arguments)
+
+    monkeypatch.setattr(AuditWriter, "commit", commit)
+    disk_before = len(disk.calls)
+    role.take(m.Commit(CHECKPOINT), [])
+    assert port.said[-1][0] == m.Durable(3)
+    assert relied_on == [[]]
+    synced = [path for what, path in disk.calls[disk_before:] if what == "sync" and path in folders]
+    assert sorted(synced) == sorted(folders)
 
 
 def test_the_end_of_an_attempt_is_in_the_database_when_it_is_said(role: AuditRole, port: Port) -> None:

@@ -215,7 +215,7 @@ def hot(path: Path, folder: Path) -> Path:
     connection.execute("PRAGMA journal_mode = DELETE")
     connection.execute("PRAGMA cache_size = 2")
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("UPDATE rows SET source_data = hex(randomblob(4000))")
+    connection.execute("UPDATE token_records SET source_data = hex(randomblob(4000))")
     for file in path.parent.glob("audit.db*"):
         shutil.copy(file, folder / file.name)
     connection.execute("ROLLBACK")

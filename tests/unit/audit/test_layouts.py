@@ -21,17 +21,18 @@ from tests.kit.fixtures.unpack import layouts, unpack
 PINNED = {
     1: "be6dde1c52ddfb20",
     2: "394dfc0abf831d5e",
+    3: "394dfc0abf831d5e",
 }
 """A hash of each layout's columns. A layout that is kept in `tests/kit/fixtures` was released: it is never changed, and
 what differs is a layout with a new number. Only the hash of one that no release wrote may be put here anew."""
 
-DIGESTED = {1: "fa8e157f14341ebe", 2: "bd950252c1a8aacb"}
+DIGESTED = {1: "fa8e157f14341ebe", 2: "bd950252c1a8aacb", 3: "aa7275d557145df1"}
 """A hash of what each layout makes of the same records: what is digested, and in which form, is pinned as well."""
 
-KEPT = {1: "777861e72d4091f4"}
+KEPT = {1: "777861e72d4091f4", 2: "88a70510038e7562"}
 """And of each past schema."""
 
-NEWEST_SCHEMA = "7e68c1b79c880e13"
+NEWEST_SCHEMA = "2629fc77f4bdfb9e"
 """And of the newest. It may be pinned anew with a layout that no release wrote, and is a past one with the next."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_records_of_several_producers_are_written_in_key_order(begun: AuditWrite
 def test_every_column_of_a_layout_exists_in_its_table(begun: AuditWriter, path: Path) -> None:
     for table, columns in COLUMNS.items():
         found = [row[1] for row in ask(path, f"PRAGMA table_info({table})")]
-        assert set(found) == {*columns, "run_id", "commit_no"}
+        assert set(found) - {"row_index"} == {*columns, "run_id", "commit_no"} - {"row_index"}
         assert [name for name in found if name in columns] == list(columns)
 
 
@@ -85,7 +86,9 @@ def test_a_row_that_stands_twice_in_one_commit_is_named(begun: AuditWriter) -> N
     [
         ("rows", "row_index", "3", "does not fit table rows"),
         ("token_outcomes", "is_terminal", True, "does not fit table token_outcomes"),
-        ("rows", "created_at", None, "NOT NULL constraint failed: rows.created_at"),
+        ("rows", "created_at", None, "does not fit table rows"),
+        ("checkpoints", "message", None, "NOT NULL constraint failed: checkpoints.message"),
+        ("node_states", "token_id", "mf3k2a9x-000000009", "is no id of what happened to token"),
         ("rows", "row_id", "zzzzzzzz-000000001", "does not belong to run mf3k2a9x"),
     ],
 )
@@ -198,6 +201,24 @@ def test_what_never_changes_cannot_be_changed_by_an_operator(begun: AuditWriter)
 def test_a_run_that_is_not_there_is_said_to_be_missing(writer: AuditWriter) -> None:
     with pytest.raises(RunNotFound):
         writer.commit(RUN, 1, {})
+
+
+def test_a_run_whose_chain_was_removed_is_gone_on_with_by_nobody(begun: AuditWriter, path: Path) -> None:
+    begun.commit(RUN, 1, rows(0, 3))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DELETE FROM commits")
+        connection.commit()
+    note = {"user": "ada", "uid": 1000, "command_line": "elspeth doctor", "reason": "why"}
+    for go_on in (
+        lambda: begun.confirm(RUN, 1),
+        lambda: begun.commit(RUN, 1, rows(3, 5, number=2)),
+        lambda: begun.begin_attempt(RUN, 1, ATTEMPT, {}),
+        lambda: begun.operator_action(run_id=RUN, action="note", **note),
+    ):
+        with pytest.raises(ElspethError, match="has no commits: its chain was removed"):
+            go_on()
+    assert ask(path, "SELECT count(*) FROM rows") == [(3,)]
+    assert ask(path, "SELECT attempt FROM runs") == [(1,)]
 
 
 def test_a_run_id_is_used_once(begun: AuditWriter) -> None:

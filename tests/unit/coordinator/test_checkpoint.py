@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from elspeth.calls.totals import CallTotals
 from elspeth.coordinator import checkpoint
-from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition, read_checkpoint, start_checkpoint
+from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition, counted, read_checkpoint, start_checkpoint
+from elspeth.coordinator.tally import NodeTally, Tally
 from elspeth.errors import EXIT_NEWER, ElspethError, NewerVersion
 
 ID = "mf3k2a9x#000000007"
@@ -55,12 +58,37 @@ def test_it_crosses_processes_unchanged() -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=Checkpoint) == found
 
 
-@pytest.mark.parametrize("version", [0, 2, 1000])
+CALLS = {"main": CallTotals(3, 2, 1, 70, 30, Decimal("0.125"))}
+
+
+def test_a_checkpoint_of_version_2_with_calls_is_read_and_stored_as_it_was() -> None:
+    found = msgspec.structs.replace(read_checkpoint(STORED, ID), version=2, call_totals=CALLS)
+    stored = json.loads(found.to_json())
+    assert stored["call_totals"]["main"]["cost"] == "0.125"
+    assert "tally" not in stored
+    assert read_checkpoint(found.to_json(), ID) == found
+
+
+def test_version_3_has_the_tally_by_numbers_and_calls_where_there_were_any() -> None:
+    tally = Tally({0: NodeTally(60, 2, 1_234_567, 90_001), 3: NodeTally(58)}, {1: 58}, 60)
+    found = msgspec.structs.replace(read_checkpoint(STORED, ID), **counted({}, tally))
+    stored = json.loads(found.to_json())
+    assert (stored["version"], "call_totals" in stored) == (3, False)
+    assert stored["tally"] == {
+        "nodes": {"0": [60, 2, 1234567, 90001], "3": [58, 0, 0, 0]}, "edges": {"1": 58}, "tokens": 60
+    }  # fmt: skip
+    assert read_checkpoint(found.to_json(), ID) == found
+    asked = msgspec.structs.replace(found, **counted(CALLS, tally))
+    assert json.loads(asked.to_json())["call_totals"]["main"]["exchanges"] == 3
+    assert read_checkpoint(asked.to_json(), ID) == asked
+
+
+@pytest.mark.parametrize("version", [0, 4, 1000])
 def test_an_unknown_version_is_refused_and_says_who_can_read_it(version: int) -> None:
     # Whatever else it holds: a newer one may name and order things in another way.
     with pytest.raises(NewerVersion) as refused:
         read_checkpoint(json.dumps({"version": version, "position": []}), ID)
-    assert f"checkpoint {ID} is of version {version}: this Elspeth reads version 1" in refused.value.message
+    assert f"checkpoint {ID} is of version {version}: this Elspeth reads up to version 3" in refused.value.message
     assert (refused.value.exit_code, bool(refused.value.next_step)) == (EXIT_NEWER, True) == (13, True)
 
 

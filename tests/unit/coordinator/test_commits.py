@@ -45,7 +45,7 @@ class Flow:
         self.seq, self.rows, self.no = self.seq + 1, self.rows + rows, self.no + 1
 
     def stage_passed(self, *, flushed: bool = False) -> None:
-        self.tell(ev.StagePassed("stage-1", m.StageDone(self.no, 1, {}, flushed=flushed), b"items", b""))
+        self.tell(ev.StagePassed("stage-1", m.StageDone(self.no, 1, {}, flushed=flushed), b"items", (b"",)))
 
     def written(self, no: int | None = None) -> None:
         self.tell(ev.MicroBatchWritten(m.Written(no or self.no, {}, {}), b"outcomes"))

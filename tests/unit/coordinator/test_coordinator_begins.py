@@ -17,6 +17,7 @@ from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.topology import AttemptOutcome, Topology
 from elspeth.errors import Temporary
+from tests.kit.processes.waiting import PATIENCE_SECONDS
 
 
 class Refusing(pykka.ThreadingActor):
@@ -58,7 +59,7 @@ def begun(error: OSError) -> Iterator[AttemptOutcome]:
 )
 def test_an_attempt_whose_audit_process_cannot_start_ends_resumable(error: OSError, message: str, room: bool) -> None:
     with begun(error) as outcome:
-        assert outcome.done.wait(5.0)
+        assert outcome.done.wait(PATIENCE_SECONDS)
         assert isinstance(outcome.error, Temporary)
         assert outcome.error.message.startswith(f"audit could not be started: {message}")
         assert bool(outcome.error.details) == room

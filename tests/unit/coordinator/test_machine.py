@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from elspeth.coordinator import events as ev
 from elspeth.coordinator.policy import Policy
 from tests.kit.simulator.durable import Database, Disk, claim
-from tests.kit.simulator.world import Setting, World
+from tests.kit.simulator.world import CAUTIONS, Setting, World
 
 SHAPES = [(False,), (False, True), (False, True, False), (False, True, False, True)]
 PATIENCE = 20_000
@@ -119,7 +119,7 @@ def run(setting: Setting, schedule: Iterator[int], *, blows: int, deaths: int, a
         if database.final:
             break  # committed; whether the main process lived to hear of it does not matter
         world.end_of_attempt()
-        database.cautious = bool(choose(2))
+        database.caution = CAUTIONS[choose(3)]
     else:
         world = World(setting, database, disk, choose)
         for _ in range(choose(blows) if blows else 0):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from elspeth.coordinator.policy import GROWTH, WORK_SECONDS, ChunkSize, Policy
+from elspeth.coordinator.policy import GROWTH, WORK_SECONDS, ChunkSize, Policy, share
 
 
 def test_an_unknown_speed_is_approached_from_below() -> None:
@@ -32,11 +32,23 @@ def test_a_chunk_is_worth_about_the_time_it_is_meant_to_take() -> None:
     assert not size.slow()
 
 
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("pool_size", [4, 5, 50, 301])
+def test_workers_share_a_pool_and_none_of_it_is_lost(workers: int, pool_size: int) -> None:
+    shares = [share(pool_size, number, workers) for number in range(workers)]
+    assert sum(shares) == pool_size
+    assert max(shares) - min(shares) <= 1
+    assert Policy(pool_size=pool_size, workers=workers).pool_share() == max(shares)
+
+
 def test_a_pool_is_given_enough_rows_to_be_busy_however_slow_they_are() -> None:
-    policy = Policy(pool_size=8)
-    size = ChunkSize(policy.smallest_chunk(), policy.largest_chunk())
-    size.learn(32, 3200.0)
-    assert size.rows == 32
+    policy = Policy(pool_size=50, workers=4)
+    size = ChunkSize(policy.first_chunk(), policy.largest_chunk())
+    assert size.rows == 3  # four of them, and each worker has its share in hand
+    size.learn(3, 3 * 0.4 / policy.pool_share())
+    assert size.rows <= 3
+    assert policy.window_undecided() == 500
+    assert policy.window_rows() >= 2 * policy.window_undecided()
 
 
 def test_an_empty_piece_and_a_clock_that_stood_still_teach_nothing_wrong() -> None:

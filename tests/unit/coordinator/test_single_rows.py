@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from elspeth.coordinator.single_rows import ENOUGH_ROWS, ENOUGH_SECONDS, SingleRows
+from elspeth.coordinator.caution import Caution
+from elspeth.coordinator.single_rows import ENOUGH_ROWS, ENOUGH_SECONDS, SingleRows, announcement
 
 
 def test_it_is_told_once_from_the_pace_of_the_first_rows() -> None:
@@ -26,3 +27,10 @@ def test_without_caution_and_behind_it_nothing_is_said() -> None:
     single = SingleRows(50)
     assert single.look(0, 0.0) is None
     assert single.look(50, 9.0) is None
+
+
+def test_what_begins_is_told_with_the_number_of_rows() -> None:
+    assert "the next 4,000 rows go one at a time; then" in announcement(Caution(4000))
+    assert "the next 80 rows go one at a time, each on record before it is touched; then" in announcement(
+        Caution(80, recorded=True)
+    )

@@ -9,7 +9,7 @@ import pytest
 
 from elspeth.coordinator.blame import Conviction
 from elspeth.execution.stage_runner import FLUSH
-from elspeth.plugins.contract import Context, Made, Row, RowError, TransientError
+from elspeth.plugins.contract import Context, Made, Row, RowError, TransientError, Unfit
 from tests.kit.pipelines.single_steps import StepsUnderTest, token
 
 BATCHES = """
@@ -144,6 +144,39 @@ def test_passthrough_gives_each_member_its_own_row_back() -> None:
     assert set(run.ends.values()) == {("completed", "out")}
     buffered = [r["outcome_id"] for r in run.records("token_outcomes") if not r["is_terminal"]]
     assert buffered == [token(n, "~0") for n in range(3)]
+
+
+def test_passthrough_gives_back_all_rows_but_those_that_are_refused_alone() -> None:
+    def odd_ones_out(rows: list[Row], ctx: Context) -> Any:
+        odd = [Unfit(place, RowError("is odd")) for place, row in enumerate(rows) if row["n"] % 2]
+        return [*odd, *({**row, "size": len(rows)} for row in rows if row["n"] % 2 == 0)]
+
+    run = batching("trigger: {count: 3}, output_mode: passthrough", odd_ones_out)
+    run.feed({"n": 0}, {"n": 1}, {"n": 2})
+    assert closed(run) == [("count", "completed")]
+    assert run.rows["out"] == [{"n": 0, "size": 3}, {"n": 2, "size": 3}]
+    [refused] = run.rows["errors"]
+    assert refused["n"] == 1
+    assert run.ends[token(1)] == ("quarantined", "errors")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_passthrough_with_another_number_of_rows_than_are_left_fails_the_batch(kept: int) -> None:
+    def answers(rows: list[Row], ctx: Context) -> Any:
+        return [Unfit(1, RowError("is odd")), *({"n": place} for place in range(kept))]
+
+    run = batching("trigger: {count: 3}, output_mode: passthrough", answers)
+    run.feed({"n": 0}, {"n": 1}, {"n": 2})
+    assert closed(run) == [("count", "failed")]
+    assert f"gave {kept} rows where 2 were expected" in run.records("transform_errors")[0]["error_json"]
+
+
+@pytest.mark.parametrize("index", [-1, 3, True, "1", None])
+def test_a_row_refused_alone_that_is_not_there_fails_the_batch(index: Any) -> None:
+    run = batching("trigger: {count: 3}", lambda rows, ctx: [Unfit(index, RowError("is odd")), {"x": 1}])
+    run.feed({"n": 0}, {"n": 1}, {"n": 2})
+    assert closed(run) == [("count", "failed")]
+    assert "the batch has rows 0 to 2" in run.records("transform_errors")[0]["error_json"]
 
 
 def test_rows_that_share_data_become_tokens_that_do_not() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elspeth.expressions import EvaluationError, compile_expression
+from elspeth.expressions import EvaluationError, ExpressionError, compile_expression
 from elspeth.expressions.functions import FUNCTIONS
+from elspeth.schema.typed_text import READ, to_text
 from tests.kit.oracle.expressions import Refused, evaluate
 
 _texts = st.sampled_from(["", "a", " Ab ", "1", "2.50", "yes", "ÄßI", "a,b", "1e3", "-7"]) | st.text(max_size=6)
@@ -23,12 +26,19 @@ _rows = st.fixed_dictionaries(
         "n": _numbers,
         "m": st.integers(-400, 400),
         "l": st.lists(_scalars, max_size=4),
+        "p": st.decimals(-(10**9), 10**9, allow_nan=False).map(to_text),
+        "q": st.none() | st.sampled_from(["0", "0.10", "-12.50", "3", "7.125"]),
+        "d": st.dates().map(to_text),
+        "w": st.datetimes(timezones=st.none() | st.just(UTC)).map(to_text),
         "x": _scalars | st.lists(_numbers, min_size=1, max_size=4) | st.lists(_texts, max_size=4),
     },
     optional={"o": _scalars},
 )
 
-LEAVES = ("row['t']", "row['u']", "row['n']", "row['m']", "row['l']", "row['x']", "row.get('o')", "row['o']", "None",
+TYPES = {"t": "str", "p": "decimal", "q": "decimal", "d": "date", "w": "datetime"}
+LEAVES = ("row['p']", "row['q']", "row['d']", "row['w']", "decimal('1.50')", "date('2024-02-29')",
+          "row['t']", "row['u']", "row['n']", "row['m']", "row['l']", "row['x']", "row.get('o')", "row['o']",
+          "None",
           "True", "'a'", "','", "2", "2.5", "[]")  # fmt: skip
 
 
@@ -61,6 +71,8 @@ TYPED = {
     "text": ("row['t']", "row['u']", "'a'", "'A,b'"),
     "number": ("row['n']", "row['m']", "2", "2.5", "9007199254740993"),
     "bool": ("row['t'] < row['u']", "row['m'] > 0"),
+    "decimal": ("row['p']", "row.get('p')", "decimal('0.10')", "decimal(row['m'])", "decimal('-7')"),
+    "date": ("row['d']", "date('2024-02-29')", "date(row['w'])"),
     "texts": ("['a', row['t'], row['u']]", "[]"),
     "numbers": ("[row['n'], row['m'], 1]", "[0.1, 0.2, row['n']]"),
 }
@@ -69,15 +81,26 @@ TYPED = {
 RESULTS: dict[str, tuple[str, ...]] = {
     "text": ("lower({text})", "upper({text})", "strip({text})", "strip({text}, {text})", "replace({text}, 'a', {text})",
              "join({texts}, {text})", "min({text}, {text})", "max({texts} + ['z'])", "str({number})", "str({bool})",
-             "coalesce(None, {text})", "({text} + {text})", "({text} if {bool} else {text})"),
+             "str({decimal})", "str({date})", "coalesce(None, {text})", "({text} + {text})",
+             "({text} if {bool} else {text})"),
     "number": ("len({text})", "len({texts})", "abs({number})", "min({number}, {number})", "max({numbers})",
                "sum({numbers})", "round({number}, 1)", "round({number})", "int(str({m}))", "({number} + {number})",
+               "days_between({date}, {date})", "round({decimal})", "float({decimal})", "int(round({decimal}, 0))",
                "coalesce(row.get('o'), {number})", "({number} if {bool} else {number})"),
     "bool": ("startswith({text}, {text})", "endswith({text}, {text})", "contains({text}, {text})",
              "contains({texts}, {text})", "matches('[ab]', {text})", "is_null({text})", "is_null(row.get('o'))",
              "any([{bool}, False])", "all([{bool}, True])", "any([{bool}, True])", "any([{bool}, {bool}])",
              "all([{bool}, {bool}])", "bool(str({bool}))", "startswith('a' + {text}, 'a')",
-             "endswith({text} + 'b', 'b')", "({number} >= {number})", "(not {bool})"),
+             "endswith({text} + 'b', 'b')", "({number} >= {number})", "({decimal} < {decimal})",
+             "({decimal} == row['m'])", "({date} <= {date})", "({decimal} in [{decimal}, 3])", "({date} != {date})",
+             "({decimal} < {decimal} <= row['m'])", "contains([{date}], {date})", "(not {bool})"),
+    "decimal": ("({decimal} + {decimal})", "({decimal} - row['m'])", "(row['m'] * {decimal})",
+                "({decimal} / {decimal})",
+                "({decimal} // {decimal})", "({decimal} % {decimal})", "-{decimal}", "+{decimal}", "abs({decimal})",
+                "round({decimal}, 2)", "round({decimal}, -1)", "min({decimal}, {decimal}, row['m'])",
+                "max([{decimal}, row['m']])", "sum([{decimal}, row['m'], {decimal}])", "coalesce(row['q'], {decimal})",
+                "({decimal} if {bool} else {decimal})"),
+    "date": ("min({date}, {date})", "max([{date}, {date}])", "({date} if {bool} else {date})"),
     "texts": ("split({text}, 'a')", "split({text})", "[{text}]", "({texts} + {texts})"),
     "numbers": ("[{number}, {number}]", "({numbers} + {numbers})"),
 }  # fmt: skip
@@ -123,17 +146,32 @@ def test_an_expression_whose_parts_fit_means_what_the_interpreter_says(text: str
     _compare(text, row)
 
 
+def _is_of(kind: str, found: Any) -> bool:
+    if kind in READ:
+        return type(found) is int or READ[kind](found) is not None  # whole numbers beside decimals
+    return type(found).__name__ == kind
+
+
 def _compare(text: str, row: dict[str, Any]) -> None:
-    compiled = compile_expression(text)
+    try:
+        compiled = compile_expression(text, TYPES)
+    except ExpressionError:  # a date that is written out, and is none
+        with pytest.raises(Refused):
+            evaluate(text, row, TYPES)
+        return
     try:
         found = compiled.evaluate(row)
     except EvaluationError as error:
         try:
-            expected = evaluate(text, row)
+            expected = evaluate(text, row, TYPES)
         except Refused:
             return
         # The limits of results are ours alone; with these rows only numbers beyond a float come near them.
         raise AssertionError(f"{text} is {expected!r} by the interpreter, and refused here: {error}") from error
-    assert _same(found, evaluate(text, row)), text
+    assert _same(found, evaluate(text, row, TYPES)), text
+    if compiled.problems and not re.search(r" if | and | or |coalesce|< .* <=", text):
+        raise AssertionError(f"{text} is {found!r}, and was said to have no value: {compiled.problems}")
+    if compiled.kind is not None and found is not None:
+        assert _is_of(compiled.kind, found)
     if compiled.outcomes is not None:
         assert any(_same(found, outcome) for outcome in compiled.outcomes)

@@ -248,13 +248,13 @@ def _check_text(text: str, row: dict[str, Any]) -> None:
         expression = compile_expression(text)
     except ExpressionError:
         return
-    began = time.perf_counter()
+    began = time.thread_time()
     try:
         value = expression.evaluate(row)
     except EvaluationError:
         return
     finally:
-        assert time.perf_counter() - began < 1
+        assert time.thread_time() - began < 1
     text = json.dumps(value, allow_nan=False)
     assert len(text) < 20 * MAX_REPEAT + 50 * MAX_BITS
     if expression.outcomes is not None:

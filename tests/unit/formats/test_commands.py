@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from elspeth.cli import app
@@ -51,6 +52,23 @@ def test_s_is_settings_for_every_command_that_takes_a_file(folder: Path, capsys:
     assert app.run(["graph", "-s", "other.yaml"]) == 0
     assert "amount_threshold" in capsys.readouterr().out
     assert elspeth("resume", "latest", "-s", "other.yaml", cwd=folder).returncode == 0
+
+
+SHORT = {"--settings": "-s", "--execute": "-x", "--json": "--format"}
+
+
+def test_every_command_that_has_the_long_spelling_has_the_short_one() -> None:
+    context = click.Context(app.cli)
+    found = set()
+    for name in app.cli.list_commands(context):
+        command = app.cli.get_command(context, name)
+        assert command is not None
+        options = {word for each in command.params if isinstance(each, click.Option) for word in each.opts}
+        for long, short in SHORT.items():
+            assert (long in options) <= (short in options), f"elspeth {name} has {long} and not {short}"
+            found |= {(name, long)} if long in options else set()
+        assert isinstance(command, click.Group) or "--json-logs" in options, name
+    assert found >= {("run", "--settings"), ("graph", "--settings"), ("resume", "--execute"), ("purge", "--json")}
 
 
 def test_x_is_execute_and_changes_nothing_on_resume(folder: Path) -> None:

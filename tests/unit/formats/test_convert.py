@@ -144,3 +144,16 @@ def test_ruamel_yaml_is_imported_by_nothing_else() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("missing", ["ruamel", "ruamel.yaml"])
+def test_without_the_extra_the_package_and_how_to_install_it_are_named(missing: str, folder: Path) -> None:
+    script = (
+        f"import sys; sys.modules[{missing!r}] = None; from elspeth.cli import app;"
+        " sys.exit(app.run(['convert', 'pipeline.yaml', '-o', 'new.yaml']))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "elspeth convert needs ruamel.yaml, which is not installed" in done.stderr
+    assert "pip install 'elspeth[convert]'" in done.stderr
+    assert not (folder / "new.yaml").exists()

@@ -15,6 +15,7 @@ from elspeth.errors import SettingsError
 from elspeth.plugins.contract import Context
 from elspeth.plugins.sinks.csv_sink import CsvSink, CsvSinkOptions
 from elspeth.plugins.sinks.json_sink import JsonSink, JsonSinkOptions
+from elspeth.plugins.sources.csv_source import CsvOptions, CsvSource
 from elspeth.schema import RowSchema, compile_reader
 from elspeth.settings import effective
 
@@ -38,12 +39,22 @@ def written(folder: Path, rows: list[dict[str, Any]], cls: Any = CsvSink, **opti
     return path.read_bytes()
 
 
+def test_lines_end_with_cr_lf_by_default_and_with_lf_where_that_is_asked_for(tmp_path: Path) -> None:
+    assert written(tmp_path, [{"a": 1}, {"a": None}]) == b'a\r\n1\r\n""\r\n'
+    assert written(tmp_path, [{"a": 1}, {"a": None}], line_terminator="\n") == b'a\n1\n""\n'
+
+
+def test_mode_append_begins_a_file_that_has_no_line_end_with_those_of_the_option(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"a")
+    assert written(tmp_path, [{"a": 1}], mode="append") == b"a\r\n1\r\n"
+
+
 def test_booleans_are_written_true_and_false_with_a_capital(tmp_path: Path) -> None:
-    assert written(tmp_path, [{"a": True, "b": False}, {"a": None, "b": "é"}]) == "a,b\nTrue,False\n,é\n".encode()
+    assert written(tmp_path, [{"a": True, "b": False}, {"a": None, "b": "é"}]) == "a,b\r\nTrue,False\r\n,é\r\n".encode()
 
 
 def test_the_option_booleans_gives_other_words(tmp_path: Path) -> None:
-    assert written(tmp_path, [{"a": True, "b": False}], booleans=["J", "N"]) == b"a,b\nJ,N\n"
+    assert written(tmp_path, [{"a": True, "b": False}], booleans=["J", "N"]) == b"a,b\r\nJ,N\r\n"
     for words in (["x", "x"], ["x", ""], ["x"], ["a", "b", "c"]):
         with pytest.raises(ValidationError):
             CsvSinkOptions(path=tmp_path / "out", booleans=words)  # type: ignore[arg-type]
@@ -67,6 +78,35 @@ def test_a_float_column_of_another_place_is_found_in_the_header_of_a_file(tmp_pa
     (tmp_path / "out").write_bytes(b"x,n\n")
     schema = {"mode": "flexible", "fields": ["n: int", "x: float"]}
     assert written(tmp_path, [{"n": 1, "x": 2}], schema=schema, mode="append") == b"x,n\n2.0,1\n"
+
+
+TYPED = {"mode": "fixed", "fields": ["i: int?", "x: float?", "b: bool?", "t: str"]}
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({
+            "i": st.none() | st.integers(),
+            "x": st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53),
+            "b": st.none() | st.booleans(),
+            "t": st.text(st.characters(codec="utf-8", exclude_characters="\0")) | st.text('a,"\r\n '),
+        }),
+        max_size=6,
+    ),
+    st.sampled_from([{}, {"line_terminator": "\n"}, {"delimiter": "tab"}]),
+)  # fmt: skip
+def test_whole_numbers_floats_truth_values_and_text_are_equal_when_they_are_read_again(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], options: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("out")
+    written(folder, rows, schema=TYPED, **options)
+    same = {name: value for name, value in options.items() if name == "delimiter"}
+    source = CsvSource(CsvOptions(path=folder / "out", **same))
+    typed = compile_reader(RowSchema.parse(TYPED))
+    found = [typed(row) for row, _ in source.read(None) if isinstance(row, dict)]
+    assert found == rows
+    assert [(type(row["b"]), type(row["i"])) for row in found] == [(type(row["b"]), type(row["i"])) for row in rows]
+    assert {type(row["x"]) for row in found} <= {float, type(None)}
 
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("a,\n")
@@ -131,8 +171,8 @@ def test_collision_policy_fail_if_exists_is_fail(cls: Any, tmp_path: Path) -> No
 @pytest.mark.parametrize("mode", ["write", "append"])
 def test_collision_policy_append_or_create_goes_on_behind_what_is_there(mode: str, tmp_path: Path) -> None:
     options = {"mode": mode, "collision_policy": "append_or_create"}
-    assert written(tmp_path, [{"a": "1"}], **options) == b"a\n1\n"
-    assert written(tmp_path, [{"a": "2"}], **options) == b"a\n1\n2\n"
+    assert written(tmp_path, [{"a": "1"}], **options) == b"a\r\n1\r\n"
+    assert written(tmp_path, [{"a": "2"}], **options) == b"a\r\n1\r\n2\r\n"
 
 
 def test_collision_policy_append_or_create_of_json_goes_on_behind_its_lines(tmp_path: Path) -> None:
@@ -143,21 +183,21 @@ def test_collision_policy_append_or_create_of_json_goes_on_behind_its_lines(tmp_
 
 def test_collision_policies_overwrite_and_auto_increment(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("old")
-    assert written(tmp_path, [{"a": "1"}], collision_policy="auto_increment") == b"a\n1\n"
+    assert written(tmp_path, [{"a": "1"}], collision_policy="auto_increment") == b"a\r\n1\r\n"
     assert (tmp_path / "out").read_text() == "old"
-    assert written(tmp_path, [{"a": "1"}], collision_policy="overwrite") == b"a\n1\n"
-    assert (tmp_path / "out").read_bytes() == b"a\n1\n"
+    assert written(tmp_path, [{"a": "1"}], collision_policy="overwrite") == b"a\r\n1\r\n"
+    assert (tmp_path / "out").read_bytes() == b"a\r\n1\r\n"
 
 
 @pytest.mark.parametrize(
     ("headers", "name"), [("original", "The A"), ("normalized", "a"), ({"a": "x"}, "x"), (None, "a")]
 )
 def test_headers_are_original_normalized_or_a_mapping(headers: Any, name: str, tmp_path: Path) -> None:
-    assert written(tmp_path, [{"a": "1"}], headers=headers) == f"{name}\n1\n".encode()
+    assert written(tmp_path, [{"a": "1"}], headers=headers) == f"{name}\r\n1\r\n".encode()
     assert f'"{name}"'.encode() in written(tmp_path, [{"a": "1"}], JsonSink, headers=headers)
 
 
-def test_a_run_that_was_started_before_keeps_its_words_and_its_whole_numbers(tmp_path: Path) -> None:
+def test_a_run_that_was_started_before_keeps_its_words_its_whole_numbers_and_its_line_ends(tmp_path: Path) -> None:
     stored = {"sinks": {"out": {"plugin": "csv", "options": {"schema": FLOATS}}}}
     options = effective.as_stored(stored)["sinks"]["out"]["options"]
     found = written(tmp_path, [{"n": 1, "x": 2, "y": 3}], **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from elspeth.plugins.sources.json_source import JsonOptions, JsonSource
 from elspeth.plugins.sources.text_source import TextOptions, TextSource
 from elspeth.schema import RowSchema, SchemaError, compile_reader
 from elspeth.settings import effective
-from tests.unit.formats.conftest import read
+from tests.unit.formats.conftest import read, write
 
 
 def test_text_strips_white_space_and_skips_blank_lines_by_default(tmp_path: Path) -> None:
@@ -115,3 +116,64 @@ def test_a_json_object_with_two_fields_of_one_new_name_is_refused(tmp_path: Path
     assert found[0] == {"x": 1}
     assert isinstance(found[1], Invalid)
     assert (found[1].error, found[1].line) == ("has two fields that field_mapping calls 'b'", 2)
+
+
+LINE = "%s\nsinks: {out: {plugin: json, options: {path: out.json}}}\ndefault_sink: out\n"
+CSV = (
+    "plugin: csv, options: {path: in.csv, schema: {mode: free, fields: ['NAME: int']}OPTIONS},"
+    " on_validation_failure: discard"
+)
+ONE, SEVERAL = "source: {%s}", "sources: {one: {%s}}"
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "declared", "there"),
+    [
+        (ONE, "", "Amount", "amount"),
+        (ONE, "", "amount", "Amount"),
+        (ONE, ", normalize_fields: true", "AMOUNT", "amount"),
+        (ONE, ", field_mapping: {Amount: Sum}", "sum", "Sum"),
+        (SEVERAL, "", "AMOUNT", "amount"),
+        (SEVERAL, "", "Case_No", "case_no"),
+        (SEVERAL, ", normalize_fields: false", "amount", "Amount"),
+    ],
+)
+@pytest.mark.parametrize("optional", [False, True])
+def test_a_declared_field_that_is_in_no_header_but_there_in_other_letters_is_said_by_validate(
+    form: str, options: str, declared: str, there: str, optional: bool, folder: Path,
+    told: Callable[..., tuple[int, str, str]],
+) -> None:  # fmt: skip
+    Path("in.csv").write_text("Case No,amount\n1,1\n" if there == "amount" else "Case No,Amount\n1,1\n")
+    name = f"{declared}: int?" if optional else f"{declared}: int"
+    step = CSV.replace("NAME: int", name).replace("OPTIONS", options)
+    write(LINE % (form % step))
+    code, printed, said = told("validate", "--no-dotenv")
+    assert code == (0 if optional else 2), said
+    assert f"in other letters: {there!r}" in " ".join((printed + said).split())
+
+
+def test_an_original_name_that_is_an_identifier_in_rows_is_said_too(
+    folder: Path, told: Callable[..., tuple[int, str, str]]
+) -> None:
+    Path("in.csv").write_text("Amount,b\n1,1\n")
+    for name, code in (("Amount: int", 2), ("Amount: int?", 0)):
+        write(LINE % (SEVERAL % CSV.replace("NAME: int", name).replace("OPTIONS", "")))
+        found, printed, said = told("validate", "--no-dotenv")
+        assert found == code, said
+        assert "it is called 'amount' in rows" in " ".join((printed + said).split())
+
+
+@pytest.mark.parametrize("optional", ["", "?"])
+def test_of_an_input_that_has_no_header_nothing_is_said(
+    optional: str, folder: Path, told: Callable[..., tuple[int, str, str]]
+) -> None:
+    Path("in.jsonl").write_text('{"amount": 1}\n')
+    Path("in.json").write_text('[{"amount": 1}]')
+    Path("in.txt").write_text("amount\n")
+    for plugin, file in (("json", "in.jsonl"), ("json", "in.json"), ("text", "in.txt")):
+        step = CSV.replace("NAME: int", f"Amount: str{optional}").replace("OPTIONS", "")
+        write(LINE % (ONE % step.replace("csv", plugin).replace(f"in.{plugin}", file)))
+        code, printed, said = told("validate", "--no-dotenv")
+        assert code == 0, said
+        assert "Amount" not in said
+        assert "letters" not in printed

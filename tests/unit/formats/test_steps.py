@@ -134,10 +134,13 @@ class TestBatchStats:
     @pytest.mark.parametrize("values", [[None], [None, math.inf], [math.nan]])
     def test_without_a_value_left_the_batch_is_an_error(self, values: list[Any]) -> None:
         rows = [{"g": 1, "v": 1}, *({"g": 2, "v": value} for value in values)]
-        with pytest.raises(RowError, match="field 'v' holds no number in the group 2"):
+        with pytest.raises(RowError, match="no_finite_values") as caught:
             batch("batch_stats", rows, value_field="v", group_by="g")
-        with pytest.raises(RowError, match=r"field 'v' holds no number$"):
+        assert caught.value.details["cause"] == "field 'v' holds no number in the group 2"
+        assert [each["row_index"] for each in caught.value.details["row_errors"]] == [*range(1, len(rows))]
+        with pytest.raises(RowError, match="no_finite_values") as caught:
             batch("batch_stats", rows[1:], value_field="v")
+        assert caught.value.details["cause"] == "field 'v' holds no number"
 
     def test_sums_of_whole_numbers_stay_whole(self) -> None:
         (row,) = batch("batch_stats", [{"v": 2**60}, {"v": 1}, {"v": None}], value_field="v", compute_mean=False)
@@ -147,6 +150,31 @@ class TestBatchStats:
     def test_a_group_cannot_have_the_name_of_a_result(self, name: str) -> None:
         with pytest.raises(OptionProblems, match="cannot be used"):
             step("aggregation", "batch_stats", value_field="v", group_by=name)
+
+
+REFUSED_BATCH = """
+source:
+  plugin: csv
+  options: {path: in.csv, schema: {mode: fixed, fields: ["id: int", "v: float?"]}}
+  on_validation_failure: discard
+aggregations:
+  - {name: a, plugin: %s, options: {value_field: v}, trigger: {count: 2}, output_mode: transform, on_error: bad}
+sinks:
+  out: {plugin: json, options: {path: out.json}}
+  bad: {plugin: json, options: {path: bad.json}}
+default_sink: out
+"""
+
+
+@pytest.mark.parametrize("plugin", ["batch_stats", "batch_distribution_profile"])
+def test_a_batch_error_sends_all_rows_of_its_batch_to_on_error_and_no_other(plugin: str, folder: Path) -> None:
+    Path("in.csv").write_text("id,v\n1,1\n2,\n3,\n4,\n5,2\n")
+    run(REFUSED_BATCH % plugin)
+    out, bad = (json.loads(Path(name).read_text()) for name in ("out.json", "bad.json"))
+    assert [(row["count"], row["batch_size"]) for row in out] == [(1, 2), (1, 1)]
+    assert [(row["id"], row["_error"]) for row in bad] == [(3, "no_finite_values"), (4, "no_finite_values")]
+    story = elspeth("explain", "--row", "3", "--json", cwd=folder).stdout
+    assert all(word in story for word in ("row_errors", "row_index", "missing_value", "holds no"))
 
 
 COPIES = """
@@ -198,3 +226,103 @@ class TestBatchReplicate:
     def test_default_copies_counts_only_where_the_field_is_missing(self) -> None:
         made = step("aggregation", "batch_replicate", default_copies=2).process([{"id": 1}, {"copies": None}], CTX)
         assert [type(each) for each in made] == [Made, Made, Unfit]
+
+
+REPORT = """
+source:
+  plugin: csv
+  options: {path: in.csv, schema: {mode: fixed, fields: ["id: int", "t: str?"]}}
+  on_validation_failure: discard
+transforms: [{plugin: value_transform, options: {operations: [{target: t, expression: "row['t'] or None"}]}}]
+aggregations:
+  - {name: a, plugin: report_assemble, options: {text_field: t}, trigger: %s, on_error: bad}
+sinks:
+  out: {plugin: json, options: {path: out.json}}
+  bad: {plugin: json, options: {path: bad.json}}
+default_sink: out
+"""
+REPORT_FACTS = ["report_format", "report_index", "line_start", "line_end", "line_count", "lines_seen_total",
+                "flush_trigger", "is_end_of_source_report"]  # fmt: skip
+
+
+class TestReportAssemble:
+    def body(self, *lines: object, **options: Any) -> Any:
+        return batch("report_assemble", [{"t": line} for line in lines], text_field="t", **options)[0]["report_body"]
+
+    def reports(self, rows: str, trigger: str) -> tuple[list[Any], list[int]]:
+        Path("in.csv").write_text("id,t\n" + rows)
+        run(REPORT % trigger)
+        out, bad = (json.loads(Path(name).read_text()) for name in ("out.json", "bad.json"))
+        return out, [row["id"] for row in bad]
+
+    def test_one_row_per_batch_with_the_body_and_these_fields(self, folder: Path) -> None:
+        reports, _ = self.reports("1,a\n2,b\n3,c\n4,d\n5,e\n", "{count: 2}")
+        assert [list(report) for report in reports] == [["report_body", *REPORT_FACTS]] * 3
+        assert [list(report.values()) for report in reports] == [
+            ["a\nb", "plain_text", 1, 1, 2, 2, 2, "count", False],
+            ["c\nd", "plain_text", 2, 3, 4, 2, 4, "count", False],
+            ["e", "plain_text", 3, 5, 5, 1, 5, "end_of_source", True],
+        ]
+
+    def test_the_last_batch_is_end_of_source_unless_it_filled_exactly(self, folder: Path) -> None:
+        reports, _ = self.reports("1,a\n2,b\n3,c\n4,d\n", "{count: 2}")
+        assert [(report["flush_trigger"], report["is_end_of_source_report"]) for report in reports] == [
+            ("count", False)
+        ] * 2
+
+    def test_flush_trigger_may_be_a_condition(self, folder: Path) -> None:
+        reports, _ = self.reports("1,a\n2,b\n3,c\n", "{condition: \"row['id'] == 2\"}")
+        assert [report["flush_trigger"] for report in reports] == ["condition", "end_of_source"]
+
+    def test_text_that_is_none_fails_the_batch_which_is_counted_like_the_others(self, folder: Path) -> None:
+        reports, bad = self.reports("1,a\n2,b\n3,\n4,d\n5,e\n", "{count: 2}")
+        assert bad == [3, 4]
+        assert [(report["report_index"], report["line_start"], report["line_end"]) for report in reports] == [
+            (1, 1, 2),
+            (3, 5, 5),
+        ]
+
+    @pytest.mark.parametrize(("value", "kind"), [(None, "null"), (5, "int"), (["x"], "list"), (True, "bool")])
+    def test_what_is_no_text_fails_the_batch(self, value: object, kind: str) -> None:
+        with pytest.raises(RowError, match=f"field 't' of row 1 of the batch \\(from 0\\) is no text but {kind}"):
+            self.body("x", value)
+
+    def test_plain_is_the_lines_joined_with_a_title_first_the_title_and_an_empty_line(self) -> None:
+        assert self.body("a", "", "b") == "a\n\nb"
+        assert self.body("a", "b", title="T", join_with=" | ") == "T\n\na | b"
+
+    def test_markdown_has_the_title_as_a_heading(self) -> None:
+        assert self.body("a", "b", title="T", format="markdown") == "# T\n\na\nb"
+        assert self.body("a", "b", format="markdown") == "a\nb"
+
+    def test_html_fragment_escapes_lines_title_and_what_stands_between(self) -> None:
+        assert (
+            self.body("a<b", '"c"', title="T & U", format="html_fragment", join_with="<br>\n")
+            == "<h1>T &amp; U</h1>&lt;br&gt;\n<p>a&lt;b</p>&lt;br&gt;\n<p>&quot;c&quot;</p>"
+        )
+        assert self.body("a", "b", format="html_fragment") == "<p>a</p>\n<p>b</p>"
+
+    def test_output_field_names_the_body(self) -> None:
+        (report,) = batch("report_assemble", [{"t": "x"}], text_field="t", output_field="letter")
+        assert (report["letter"], "report_body" in report) == ("x", False)
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ({}, "text_field: missing"),
+            ({"text_field": "t", "output_field": "line_count"}, "output_field: 'line_count' cannot be used"),
+            ({"text_field": "t", "format": "pdf"}, "format: "),
+            ({"text_field": "t", "footer": "-"}, "footer: stands on pages only"),
+            ({"text_field": "t", "lines_per_page": 3, "join_with": "-"}, "join_with: has no meaning"),
+        ],
+    )
+    def test_options_that_do_not_fit_are_refused(self, options: dict[str, Any], words: str) -> None:
+        with pytest.raises(OptionProblems) as caught:
+            step("aggregation", "report_assemble", **options)
+        assert words in str(caught.value.problems[0])
+
+    def test_a_run_that_was_started_before_goes_on_with_pages(self) -> None:
+        stored = {"aggregations": [{"name": "a", "plugin": "report_assemble", "options": {"title": "T"}}]}
+        options = effective.as_stored(stored)["aggregations"][0]["options"]
+        (page,) = step("aggregation", "report_assemble", **options).process([{"line": "x"}], CTX)
+        assert page == {"page": 1, "pages": 1, "line_count": 1, "text": "T\n\nx"}

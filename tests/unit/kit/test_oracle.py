@@ -172,11 +172,11 @@ def test_a_reference_to_nothing_is_reported(run: Fixture, reference: str) -> Non
 
 FILES: dict[str, tuple[str, Callable[[str], str], str]] = {
     "a value edited": ("low.csv", lambda text: text.replace("10,a", "11,a"), "output low: line 2"),
-    "a row lost": ("low.csv", lambda text: text.replace("1,10,a,20\n", ""), "output low: line 2"),
-    "a row twice": ("low.csv", lambda text: text + "5,50,e,100\n", "bytes too many"),
+    "a row lost": ("low.csv", lambda text: text.replace("1,10,a,20\r\n", ""), "output low: line 2"),
+    "a row twice": ("low.csv", lambda text: text + "5,50,e,100\r\n", "bytes too many"),
     "the end cut": ("low.csv", lambda text: text[:-3], "output low: line 3"),
     "the end cut at a line": ("low.csv", lambda text: text[: text.index("5,")], "output low: line 3"),
-    "line ends": ("low.csv", lambda text: text.replace("\n", "\r\n"), "output low: line 1"),
+    "line ends": ("low.csv", lambda text: text.replace("\r\n", "\n"), "output low: line 1"),
     "the header lost": ("low.csv", lambda text: text.partition("\n")[2], "output low: line 1"),
     "emptied": ("low.csv", lambda text: "", "checkpoints: low stands at byte"),
     "two JSON rows swapped": (
@@ -204,9 +204,9 @@ FILES: dict[str, tuple[str, Callable[[str], str], str]] = {
 def test_damaged_files_are_reported(run: Fixture, name: str) -> None:
     file, damage, words = FILES[name]
     path = run.folder / file
-    before = path.read_text(encoding="utf-8")
+    before = path.read_bytes().decode()
     path.write_text(damage(before), encoding="utf-8", newline="")
-    assert path.read_text(encoding="utf-8") != before or "line ends" in name
+    assert path.read_bytes().decode() != before
     found = violations(run)
     assert any(words in violation for violation in found), found
 

@@ -58,3 +58,12 @@ def test_of_an_input_that_cannot_say_how_large_it_is_nothing_is_estimated(tmp_pa
     file.write_bytes(b"{}\n")
     assert estimate(NOTHING, {"known": SourceInfo(3, (file,)), "unknown": SourceInfo()}) is None
     assert estimate(NOTHING, {"gone": SourceInfo(3, (tmp_path / "gone",))}) is not None
+
+
+def test_of_an_input_of_several_files_the_first_one_is_looked_at(tmp_path: Path) -> None:
+    short, long = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    short.write_bytes(b'{"a":12}\n' * 10)
+    long.write_bytes(b'{"a":' + b"1" * 80 + b"}\n")
+    size = short.stat().st_size + long.stat().st_size
+    expected = audit_bytes([input_rows(size, short.read_bytes(), None)], 0, 0)
+    assert estimate(NOTHING, {"source": SourceInfo(size, (short, long))}) == expected

@@ -62,7 +62,8 @@ def test_a_number_alone_is_told(change: dict[str, object], words: str) -> None:
 
 
 DECIDES_NOTHING = {
-    "audit": "records what was decided", "cli": "asks and shows", "clock.py": "what time it is", "durable.py": "disks",
+    "api": "starts and shows", "audit": "records what was decided", "cli": "asks and shows",
+    "clock.py": "what time it is", "durable.py": "disks", "__init__.pyi": "types",
     "errors.py": "ends of runs", "file_identity.py": "which file is which", "outputs.py": "what a sink says of a file",
     "refusals.py": "ends of runs", "runs": "starts and watches", "settings": "the value of every option is stored",
     "testing": "tests", "visible.py": "terminals", "__init__.py": "the version", "py.typed": "types",

@@ -46,6 +46,9 @@ def attempt(end_reason: str | None = None, container_id: str | None = None) -> A
         (event("run", "stopping", reason="stopped by SIGTERM"), "stopped by SIGTERM"),
         (event(None, "started"), "attempt 1 began: ada, pid 4242 on web-1"),
         (event(None, "completed"), "the run completed"),
+        (event(None, "caution", rows=4000, recorded=False),
+         "attempts had died at one place: its first 4000 rows go one at a time"),
+        (event(None, "in_hand", attempt=3, row_index=42), "row 42 was the one in hand when attempt 3 died"),
     ],
 )  # fmt: skip
 def test_an_event_is_told_in_a_sentence(told: EventRecord, sentence: str) -> None:

@@ -210,7 +210,7 @@ def test_a_quoted_number_is_no_warning(loaded):
 
 
 def test_sections_without_effect_and_runs_without_checkpoints_are_warnings(loaded):
-    text = "source: {plugin: csv}\nrate_limit: {enabled: true}\ncheckpoint: {enabled: false}\n" + SINKS
+    text = "source: {plugin: csv}\nrate_limit: {enabled: false}\ncheckpoint: {enabled: false}\n" + SINKS
     assert [warning.key for warning in loaded(text).warnings] == ["rate_limit", "checkpoint.enabled"]
 
 

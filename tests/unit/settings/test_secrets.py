@@ -115,6 +115,16 @@ def test_a_credential_in_the_file_itself_is_refused_and_not_repeated(problems, o
 
 
 @pytest.mark.parametrize(
+    "url", ["db://u:hunter2${BEHIND}", "db://u${BEFORE}hunter2@h/d", "db://u${BEFORE}hunter2${BEHIND}"]
+)
+def test_a_variable_that_stands_beside_a_credential_is_none_and_does_not_cover_it(problems, url):
+    text = json.dumps({"source": {"plugin": "api", "options": {"url": url}}, "sinks": {"out": {"plugin": "csv"}}})
+    [problem] = problems(text, {"BEFORE": ":", "BEHIND": "@h/d"})
+    assert "must not stand here itself" in problem.message
+    assert "hunter2" not in str(problem)
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"mapping": {"password": "pw", "token": "t"}},

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from elspeth.errors import SettingsError
 from elspeth.settings import SettingsProblems, load, load_stored
+from tests.kit.later_options import fill_later_options
 
 GOOD = """\
 source: &source
@@ -65,7 +66,7 @@ def attempt(path, text, environ=ENVIRON):
     """Load; a success must also survive being stored. Whatever happens, the credential is not repeated."""
     path.write_bytes(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
     try:
-        loading = load(path, environ=environ, dotenv=False)
+        loading = load(path, environ=environ, dotenv=False, further=fill_later_options)
     except SettingsProblems as error:
         _assert_told(error)
         return

@@ -18,6 +18,7 @@ from elspeth.settings import (
     settings_hash,
 )
 from elspeth.settings.problems import Positions
+from tests.kit.later_options import fill_later_options
 
 WITH_SECRET = """\
 source: {plugin: api, options: {path: "${INPUT}", api_key: "${API_KEY}", note: "$${KEPT}"}}
@@ -28,7 +29,7 @@ ENVIRON = {"INPUT": "in.csv", "API_KEY": "hunter2", "N": "3"}
 
 
 def test_stored_settings_are_those_that_were_loaded(good, loaded):
-    first = loaded(good)
+    first = loaded(good, further=fill_later_options)
     again = load_stored(first.settings_json, {}, dotenv=False)
     assert again.settings == first.settings
     assert again.document == first.document
@@ -36,7 +37,7 @@ def test_stored_settings_are_those_that_were_loaded(good, loaded):
 
 
 def test_only_credentials_are_taken_from_the_environment_again(loaded):
-    first = loaded(WITH_SECRET, ENVIRON)
+    first = loaded(WITH_SECRET, ENVIRON, further=fill_later_options)
     environ = {"API_KEY": "hunter2", "INPUT": "other.csv", "ELSPETH_CONCURRENCY__MAX_WORKERS": "9"}
     again = load_stored(first.settings_json, environ, dotenv=False)
     assert again.settings == first.settings

@@ -29,7 +29,7 @@ def test_an_old_output_is_overwritten_and_no_cut_is_recorded(old: Path, make_sin
     assert sink.open(sink.inspect()) == []
     sink.write(ROWS)
     sink.finish()
-    assert old.read_bytes() == b"n\n1\n2\n"
+    assert old.read_bytes() == b"n\r\n1\r\n2\r\n"
 
 
 def test_an_old_output_that_was_changed_since_it_was_looked_at_is_kept_as_a_cut(old: Path, make_sink: Any) -> None:
@@ -50,10 +50,10 @@ def test_a_run_that_died_before_its_first_commit_starts_over_on_its_own_bytes(ol
     sink.close()
     again = make_sink("csv", "out.csv")
     (cut,) = again.open(position)
-    assert Path(cut.copy).read_bytes() == b"n\n1\n2\n"
+    assert Path(cut.copy).read_bytes() == b"n\r\n1\r\n2\r\n"
     again.write(ROWS)
     again.finish()
-    assert old.read_bytes() == b"n\n1\n2\n"
+    assert old.read_bytes() == b"n\r\n1\r\n2\r\n"
 
 
 def test_fail_refuses_an_existing_file_and_takes_a_free_name(old: Path, make_sink: Any) -> None:
@@ -84,7 +84,7 @@ def test_auto_increment_takes_the_first_free_name_and_keeps_to_it(old: Path, mak
     again.open(position)
     again.write(ROWS[1:])
     again.finish()
-    assert (tmp_path / "out_2.csv").read_bytes() == b"n\n1\n2\n"
+    assert (tmp_path / "out_2.csv").read_bytes() == b"n\r\n1\r\n2\r\n"
     assert old.read_bytes() == OLD
 
 
@@ -96,7 +96,7 @@ def test_a_collision_policy_beside_append_is_a_contradiction() -> None:
 APPENDED = [
     ("csv", {}, b"n\n0\n", ROWS, b"n\n0\n1\n2\n"),
     ("csv", {}, b"n\n0", ROWS, b"n\n0\n1\n2\n"),
-    ("csv", {}, None, ROWS, b"n\n1\n2\n"),
+    ("csv", {}, None, ROWS, b"n\r\n1\r\n2\r\n"),
     ("csv", {"line_terminator": "\r\n"}, b"n\r\n0\r\n", ROWS, b"n\r\n0\r\n1\r\n2\r\n"),
     ("csv", {"encoding": "utf-16"}, "n\n0".encode("utf-16"), ROWS, "n\n0\n1\n2\n".encode("utf-16")),
     ("json", {"format": "jsonl"}, b'{"n":0}\n', ROWS, b'{"n":0}\n{"n":1}\n{"n":2}\n'),

@@ -42,11 +42,11 @@ def test_values_are_written_as_people_expect_them(written) -> None:
 
 
 def test_the_header_follows_the_first_row_and_later_rows_follow_the_header(written) -> None:
-    assert written("csv", [{"b": 1, "a": 2}, {"a": 3, "b": 4}]) == b"b,a\n1,2\n4,3\n"
+    assert written("csv", [{"b": 1, "a": 2}, {"a": 3, "b": 4}]) == b"b,a\r\n1,2\r\n4,3\r\n"
 
 
 def test_the_header_of_a_fixed_schema_stands_even_over_no_rows(written) -> None:
-    assert written("csv", [], schema=FIXED) == b"id,name,note\n"
+    assert written("csv", [], schema=FIXED) == b"id,name,note\r\n"
 
 
 def test_without_a_schema_an_output_of_no_rows_is_empty(written) -> None:
@@ -54,12 +54,12 @@ def test_without_a_schema_an_output_of_no_rows_is_empty(written) -> None:
 
 
 def test_a_flexible_schema_comes_first_and_the_first_row_adds_the_rest(written) -> None:
-    assert written("csv", [{"x": 9, "name": "n", "id": 1}], schema=FREE) == b"id,name,x\n1,n,9\n"
+    assert written("csv", [{"x": 9, "name": "n", "id": 1}], schema=FREE) == b"id,name,x\r\n1,n,9\r\n"
 
 
 def test_an_optional_field_may_be_missing(written) -> None:
     rows = [{"id": 1, "name": "a"}, {"id": 2, "name": "b", "note": "c"}]
-    assert written("csv", rows, schema=FIXED) == b"id,name,note\n1,a,\n2,b,c\n"
+    assert written("csv", rows, schema=FIXED) == b"id,name,note\r\n1,a,\r\n2,b,c\r\n"
 
 
 def test_a_row_that_does_not_fit_is_refused_with_the_fields_named(tmp_path: Path, make_sink) -> None:
@@ -73,7 +73,7 @@ def test_a_row_that_does_not_fit_is_refused_with_the_fields_named(tmp_path: Path
         None,
     ]
     assert sink.finish()["rows"] == 2
-    assert (tmp_path / "out").read_bytes() == b"a,b\n1,2\n3,4\n"
+    assert (tmp_path / "out").read_bytes() == b"a,b\r\n1,2\r\n3,4\r\n"
 
 
 def test_a_first_row_that_is_refused_leaves_no_header_behind(tmp_path: Path, make_sink) -> None:
@@ -84,7 +84,7 @@ def test_a_first_row_that_is_refused_leaves_no_header_behind(tmp_path: Path, mak
         None,
     ]
     sink.finish()
-    assert (tmp_path / "out").read_bytes() == b"right\n\xfc\n"
+    assert (tmp_path / "out").read_bytes() == b"right\r\n\xfc\r\n"
 
 
 @pytest.mark.parametrize(
@@ -99,15 +99,15 @@ def test_a_value_that_cannot_be_written_is_that_rows_failure_alone(bad: Any, tmp
     assert answers[1] is not None
     assert answers[1].startswith("column b holds ")
     sink.finish()
-    assert (tmp_path / "out").read_bytes() == b"a,b\n1,1\n3,3\n"
+    assert (tmp_path / "out").read_bytes() == b"a,b\r\n1,1\r\n3,3\r\n"
 
 
 def test_tab_may_be_written_as_a_word(written) -> None:
-    assert written("csv", [{"a": 1, "b": "x\ty"}], delimiter="tab") == b'a\tb\n1\t"x\ty"\n'
+    assert written("csv", [{"a": 1, "b": "x\ty"}], delimiter="tab") == b'a\tb\r\n1\t"x\ty"\r\n'
 
 
 def test_an_empty_value_alone_on_its_line_is_still_a_line(written) -> None:
-    assert written("csv", [{"a": ""}, {"a": None}, {"a": "x"}]) == b'a\n""\n""\nx\n'
+    assert written("csv", [{"a": ""}, {"a": None}, {"a": "x"}]) == b'a\r\n""\r\n""\r\nx\r\n'
 
 
 @pytest.mark.parametrize("terminator", ["\n", "\r\n"])
@@ -155,7 +155,7 @@ def test_original_names_are_restored_from_the_input(tmp_path: Path, make_sink) -
     sink = opened(make_sink, headers="original", headers_found={"first_name": "First Name!"})
     sink.write([{"first_name": "Ada", "score": 1}])
     sink.finish()
-    assert (tmp_path / "out").read_bytes() == b"First Name!,score\nAda,1\n"
+    assert (tmp_path / "out").read_bytes() == b"First Name!,score\r\nAda,1\r\n"
 
 
 def test_a_mapping_renames_columns_and_appending_finds_them_again(tmp_path: Path, make_sink) -> None:
@@ -165,7 +165,7 @@ def test_a_mapping_renames_columns_and_appending_finds_them_again(tmp_path: Path
         assert sink.write([{"b": number, "a": "x"}]) == [None]
         sink.finish()
         sink.close()
-    assert (tmp_path / "out").read_bytes() == b"b,Alpha\n1,x\n2,x\n"
+    assert (tmp_path / "out").read_bytes() == b"b,Alpha\r\n1,x\r\n2,x\r\n"
 
 
 def test_names_that_would_meet_in_one_column_are_refused(make_sink) -> None:

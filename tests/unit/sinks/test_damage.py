@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,9 @@ def position(make_sink: Any) -> Position:
 
 DAMAGES = [
     (deleted, "is missing: it was deleted or moved"),
-    (shortened, "was shortened: it holds 207 bytes, the checkpoint says 208"),
+    (shortened, "was shortened: it holds 228 bytes, the checkpoint says 229"),
     (emptied, "was shortened: it holds 0 bytes"),
-    (edited, "was edited: its first 208 bytes"),
+    (edited, "was edited: its first 229 bytes"),
     (replaced, "was edited"),
 ]
 
@@ -86,6 +87,36 @@ def test_damage_is_refused_and_nothing_is_changed(
 
     assert (path.read_bytes() if path.exists() else None) == before
     assert sorted(tmp_path.iterdir()) == names
+
+
+def held(folder: Path) -> list[str]:
+    """The files below a folder that this process holds open."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that lists them
+            found.append(str(descriptor.readlink()))
+    return [name for name in found if name.startswith(f"{folder}/")]
+
+
+@pytest.mark.parametrize("damage", [None, shortened, edited, turned_into_a_folder, turned_into_a_pipe])
+def test_who_only_looked_and_who_was_refused_holds_nothing_open(
+    damage: Callable[[Path], None] | None, position: Position, tmp_path: Path, make_sink: Any
+) -> None:
+    sink = make_sink("csv")
+    if damage is None:
+        sink.check(position)
+        assert held(tmp_path) == []
+        sink.open(position)
+        assert held(tmp_path) == [str(tmp_path / "out")]
+        sink.close()
+        assert held(tmp_path) == []
+        return
+    damage(tmp_path / "out")
+    for refused in (sink.check, sink.open):
+        with pytest.raises(OutputDamaged):
+            refused(position)
+    sink.close()
+    assert held(tmp_path) == []
 
 
 @pytest.mark.parametrize("damage", [turned_into_a_folder, turned_into_a_pipe])
@@ -118,7 +149,7 @@ def test_after_a_refusal_the_lock_is_free_again(position, tmp_path: Path, make_s
 WHILE_WRITING = [
     (deleted, "was deleted while it was being written"),
     (replaced, "was replaced by another file while it was being written"),
-    (emptied, "changed from 208 to 0 bytes while it was being written"),
+    (emptied, "changed from 229 to 0 bytes while it was being written"),
 ]
 
 
@@ -139,7 +170,7 @@ def test_bytes_that_another_program_added_are_not_written_over(position, tmp_pat
     with (tmp_path / "out").open("ab") as file:
         file.write(b"theirs\n")
     sink.write(ROWS)
-    with pytest.raises(OutputDamaged, match="changed from 208 to 215 bytes"):
+    with pytest.raises(OutputDamaged, match="changed from 229 to 236 bytes"):
         sink.flush()
     assert (tmp_path / "out").read_bytes().endswith(b"theirs\n")
 

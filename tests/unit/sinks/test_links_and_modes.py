@@ -96,7 +96,7 @@ def test_ones_own_link_is_followed(replace: bool, make_sink: Any, tmp_path: Path
     (tmp_path / "out").symlink_to("real")
     make_sink("csv").open(written(make_sink), replace=replace)
     assert (tmp_path / "out").is_symlink()
-    assert (tmp_path / "real").read_bytes() == b"a\n1\n" or replace
+    assert (tmp_path / "real").read_bytes() == b"a\r\n1\r\n" or replace
 
 
 @pytest.mark.parametrize("replace", [False, True])
@@ -108,7 +108,7 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(replace: bool, make_sin
     (tmp_path / "out").symlink_to("valuable")
     with pytest.raises(OutputDamaged, match="no longer a regular file"):
         sink.open(position, replace=replace)
-    assert (tmp_path / "valuable").read_bytes() == b"a\n1\n2\n"
+    assert (tmp_path / "valuable").read_bytes() == b"a\r\n1\r\n2\r\n"
 
 
 def test_what_lies_under_a_name_that_was_guessed_before_is_left_alone(make_sink: Any, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_what_a_take_over_and_a_cut_left_that_died_is_removed_by_the_next(make_s
     left = tmp_path / f"{output._copies()}0123456789abcdef.takeover"
     left.write_bytes(b"half of it")
     with (tmp_path / "out").open("ab") as file:
-        file.write(b"2\n")
+        file.write(b"2\r\n")
     (cut,) = make_sink("csv").open(position, replace=True)
     assert not left.exists()
     assert [path.name for path in Path(cut.copy).parent.iterdir()] == [Path(cut.copy).name]
@@ -147,7 +147,7 @@ def test_two_take_overs_at_once_exclude_each_other(make_sink: Any, tmp_path: Pat
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(RunInProgress):
             make_sink("csv").open(position, replace=True)
-    assert (tmp_path / "out").read_bytes() == b"a\n1\n"
+    assert (tmp_path / "out").read_bytes() == b"a\r\n1\r\n"
 
 
 @pytest.mark.parametrize("length", [240, 255])
@@ -155,8 +155,8 @@ def test_an_output_with_a_long_name_can_be_cut_and_taken_over(length: int, make_
     name = "ü" * ((length - 4) // 2) + "o" * (length % 2) + ".csv"
     position = written(make_sink, name)
     (cut,) = make_sink("csv", name).open(position, replace=True)
-    assert Path(cut.copy).read_bytes() == b"2\n"
-    assert (tmp_path / name).read_bytes() == b"a\n1\n"
+    assert Path(cut.copy).read_bytes() == b"2\r\n"
+    assert (tmp_path / name).read_bytes() == b"a\r\n1\r\n"
 
 
 @pytest.mark.parametrize(

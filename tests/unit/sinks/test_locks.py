@@ -56,7 +56,7 @@ def position(make_sink: Any) -> Position:
 def test_an_output_that_another_process_writes_is_refused(position, holder, tmp_path: Path, make_sink) -> None:
     with pytest.raises(RunInProgress, match=r"Run already in progress: another process is writing .*out"):
         make_sink("csv").open(position)
-    assert (tmp_path / "out").read_bytes() == b"n\n0\n"
+    assert (tmp_path / "out").read_bytes() == b"n\r\n0\r\n"
 
 
 def test_looking_at_an_output_does_not_disturb_its_writer(position, holder, make_sink) -> None:
@@ -92,7 +92,7 @@ def test_a_take_over_needs_no_lock_and_the_old_writer_changes_nothing_any_more(t
     assert heir.open(position, replace=True) == []
     heir.write(ROWS[1:])
     heir.finish()
-    expected = b"n\n0\n1\n2\n"
+    expected = b"n\r\n0\r\n1\r\n2\r\n"
     assert (tmp_path / "out").read_bytes() == expected
 
     zombie.write(ROWS[2:])
@@ -111,8 +111,8 @@ def test_a_take_over_keeps_what_the_old_writer_wrote_past_the_position(tmp_path:
     zombie.flush()
 
     (cut,) = make_sink("csv").open(position, replace=True)
-    assert Path(cut.copy).read_bytes() == b"1\n2\n"
-    assert (tmp_path / "out").read_bytes() == b"n\n0\n"
+    assert Path(cut.copy).read_bytes() == b"1\r\n2\r\n"
+    assert (tmp_path / "out").read_bytes() == b"n\r\n0\r\n"
 
 
 def test_the_copy_of_a_take_over_is_locked_and_keeps_the_mode(position, tmp_path: Path, make_sink) -> None:
@@ -130,7 +130,7 @@ def test_a_copy_that_an_interrupted_take_over_left_behind_is_removed(position, t
     (tmp_path / name).write_bytes(b"half a copy, longer than the output itself")
     make_sink("csv").open(position, replace=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert (tmp_path / "out").read_bytes() == b"n\n0\n"
+    assert (tmp_path / "out").read_bytes() == b"n\r\n0\r\n"
 
 
 def test_a_link_still_points_to_the_output_after_a_take_over(position, tmp_path: Path, make_sink) -> None:
@@ -140,7 +140,7 @@ def test_a_link_still_points_to_the_output_after_a_take_over(position, tmp_path:
     heir.write(ROWS[1:])
     heir.finish()
     assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "out").read_bytes() == b"n\n0\n1\n2\n"
+    assert (tmp_path / "out").read_bytes() == b"n\r\n0\r\n1\r\n2\r\n"
 
 
 @pytest.mark.parametrize("replace", [False, True], ids=["in-place", "replace"])
@@ -154,7 +154,7 @@ def test_a_sink_whose_run_was_taken_over_changes_nothing(replace: bool, position
     late.setup(Context(run_id="r", node_id="out", state_directory=tmp_path / "state", _prove=not_ours))
     with pytest.raises(TakenOver):
         late.open(position, replace=replace)
-    assert (tmp_path / "out").read_bytes() == b"n\n0\nthe heir's rows\n"
+    assert (tmp_path / "out").read_bytes() == b"n\r\n0\r\nthe heir's rows\n"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     make_sink("csv").open(position)  # and it holds no lock
 

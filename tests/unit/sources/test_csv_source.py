@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from elspeth.errors import SettingsError
 from elspeth.plugins.contract import Invalid
-from elspeth.plugins.sources import csv_records, files
+from elspeth.plugins.sources import csv_records, hashed_file
 from elspeth.plugins.sources.csv_source import CsvOptions, CsvSource
 from tests.kit.pipelines.source_claims import check_resumable, most_held
 
@@ -163,8 +163,8 @@ def test_a_field_of_fifty_megabytes_is_invalid_within_bounded_memory(tmp_path: P
     with most_held() as held:
         items = [item for item, _ in source.read(None)]
     assert [row.line if isinstance(row, Invalid) else row for row in items] == [2, {"a": "2", "b": "3"}]
-    assert len(items[0].raw) == files.RAW_BYTES
-    assert max(held) <= 2_000_000 + 2 * files.BLOCK_BYTES
+    assert len(items[0].raw) == hashed_file.RAW_BYTES
+    assert max(held) <= 2_000_000 + 2 * hashed_file.BLOCK_BYTES
     assert source.proof() == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -248,7 +248,7 @@ def test_whatever_the_csv_module_writes_is_read_back(
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator=end, quoting=csv.QUOTE_ALL).writerows([names, *table])
     content = text.getvalue().removesuffix(end) if cut else text.getvalue()
-    with tempfile.TemporaryDirectory() as folder, patch.object(files, "BLOCK_BYTES", block):
+    with tempfile.TemporaryDirectory() as folder, patch.object(hashed_file, "BLOCK_BYTES", block):
         path = Path(folder, "input.csv")
         path.write_bytes(content.encode("utf-8-sig" if bom else "utf-8"))
         rows = check_resumable(lambda: CsvSource(CsvOptions(path=path)))
@@ -263,7 +263,7 @@ def test_garbage_is_read_alike_whatever_the_blocks_and_wherever_it_is_resumed(pi
         path = Path(folder, "input.csv")
         path.write_bytes(b"x,y\n" + b"".join(pieces))
         for block in (1, 3, 1 << 20):
-            with patch.object(files, "BLOCK_BYTES", block):
+            with patch.object(hashed_file, "BLOCK_BYTES", block):
                 results.append(check_resumable(lambda: CsvSource(CsvOptions(path=path, max_row_bytes=12))))
     assert results[0] == results[1] == results[2]
 

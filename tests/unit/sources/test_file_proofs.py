@@ -13,7 +13,7 @@ from unittest.mock import patch
 import pytest
 
 from elspeth.errors import SettingsError, SourceChanged, Temporary
-from elspeth.plugins.sources.files import HashedFile
+from elspeth.plugins.sources.hashed_file import HashedFile
 from elspeth.plugins.sources.text_source import TextOptions, TextSource
 
 LINES = "one\ntwo\nthree\nfour\n"
@@ -125,7 +125,12 @@ def test_bytes_appended_to_a_last_line_without_line_end_change_the_source(path: 
 def test_a_missing_file_a_folder_and_a_pipe_are_refused_in_words(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    for bad, words in ((tmp_path / "none.txt", "does not exist"), (tmp_path, "is a directory"), (pipe, "is a pipe")):
+    (tmp_path / "folder").mkdir()
+    for bad, words in (
+        (tmp_path / "none.txt", "does not exist"),
+        (tmp_path / "folder", "holds no file"),
+        (pipe, "is a pipe"),
+    ):
         for use in (lambda s: s.describe(), lambda s: next(s.read(None))):
             with pytest.raises(SettingsError, match=words) as caught:
                 use(source(bad))
@@ -143,7 +148,7 @@ def test_a_file_without_read_permission_is_refused_in_words(path: Path) -> None:
 def test_a_disk_that_fails_while_reading_can_be_mended_and_the_run_resumed(path: Path) -> None:
     rows = source(path).read(None)
     with (
-        patch.object(HashedFile, "_open", lambda self: FailingFile(path)),
+        patch("elspeth.plugins.sources.streams.FileIO", FailingFile),
         pytest.raises(Temporary, match="Input/output"),
     ):
         next(rows)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from elspeth.errors import SettingsError, SourceChanged
 from elspeth.plugins.contract import Invalid
-from elspeth.plugins.sources import files
+from elspeth.plugins.sources import hashed_file
 from elspeth.plugins.sources.json_source import JsonOptions, JsonSource
 from tests.kit.pipelines.source_claims import check_resumable, most_held
 
@@ -154,8 +154,8 @@ def test_memory_does_not_grow_with_an_element_that_is_too_long(tmp_path: Path) -
         {"a": 1},
         (1, "the file ends in the middle of an element"),
     ]
-    assert [len(row.raw) for row in rows if isinstance(row, Invalid)] == [files.RAW_BYTES] * 2
-    assert max(held) <= 2_000_000 + 2 * files.BLOCK_BYTES
+    assert [len(row.raw) for row in rows if isinstance(row, Invalid)] == [hashed_file.RAW_BYTES] * 2
+    assert max(held) <= 2_000_000 + 2 * hashed_file.BLOCK_BYTES
     assert source.proof() == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -166,7 +166,7 @@ def test_memory_does_not_grow_with_a_rest_that_cannot_be_read(tmp_path: Path) ->
     with most_held() as held:
         rows = [row for row, _ in source.read(None)]
     assert len(rows) == 2
-    assert max(held) <= 2 * files.BLOCK_BYTES
+    assert max(held) <= 2 * hashed_file.BLOCK_BYTES
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_whatever_the_json_module_writes_is_read_back(
     rows: list[Any], indent: int | None, ascii: bool, nested: bool, block: int
 ) -> None:
     value = {"x": rows, "d": {"ata": rows}} if nested else rows
-    with tempfile.TemporaryDirectory() as folder, patch.object(files, "BLOCK_BYTES", block):
+    with tempfile.TemporaryDirectory() as folder, patch.object(hashed_file, "BLOCK_BYTES", block):
         path = Path(folder, "input.json")
         path.write_text(json.dumps(value, indent=indent, ensure_ascii=ascii), encoding="utf-8")
         options = JsonOptions(path=path, data_key="d.ata" if nested else None)
@@ -252,7 +252,7 @@ def test_garbage_is_read_alike_whatever_the_blocks_and_wherever_it_is_resumed(fo
         path.write_bytes((b"[" if form == "json" else b"") + b"".join(pieces))
         options = JsonOptions(path=path, format=form, max_row_bytes=9)
         for block in (1, 3, 1 << 20):
-            with patch.object(files, "BLOCK_BYTES", block):
+            with patch.object(hashed_file, "BLOCK_BYTES", block):
                 results.append(check_resumable(lambda: JsonSource(options)))
     assert results[0] == results[1] == results[2]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from elspeth.plugins.contract import Invalid, PluginOptions, SourceInfo
-from elspeth.plugins.sources import files
+from elspeth.plugins.sources import hashed_file
 from elspeth.plugins.sources.null_source import NullSource
 from elspeth.plugins.sources.text_source import TextOptions, TextSource
 from tests.kit.pipelines.source_claims import check_resumable
@@ -73,7 +73,7 @@ def test_options_that_make_no_sense_are_refused() -> None:
 @given(st.lists(st.text(st.sampled_from("ab \r\x0b\u2028\x85é"))), st.booleans(), st.integers(1, 20))
 def test_whatever_lines_there_are_they_are_read_back(lines: list[str], ended: bool, block: int) -> None:
     text = "\n".join(lines) + ("\n" if ended and lines else "")
-    with tempfile.TemporaryDirectory() as folder, patch.object(files, "BLOCK_BYTES", block):
+    with tempfile.TemporaryDirectory() as folder, patch.object(hashed_file, "BLOCK_BYTES", block):
         path = Path(folder, "input.txt")
         path.write_bytes(text.encode())
         rows = check_resumable(lambda: TextSource(TextOptions(path=path, **AS_IT_IS)))

@@ -93,6 +93,7 @@ AGGREGATIONS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("limit", {"count": 1, "offset": 1, "group_by": ["a"]}, [{"a": 1}, {"a": 1}, {"a": 2}, {"b": 1}]),
     ("batch_replicate", {}, [{"copies": 2, "a": [1]}, {"a": 2}, {"copies": 0}]),
     ("report_assemble", {"text_field": "t", "lines_per_page": 2}, [{"t": "a"}, {"t": "b"}, {"t": "c"}]),
+    ("report_assemble", {"text_field": "t", "title": "T"}, [{"t": "a"}, {"t": "b"}, {"t": None}, {"t": "c"}, {}]),
     *((f"batch_{name}", options, rows) for name, (options, rows) in STATISTICS.items()),
 ]
 
@@ -135,6 +136,7 @@ def test_no_plugin_of_ours_is_left_out() -> None:
     checked |= {("transform", name) for name, _, _ in TRANSFORMS}
     checked |= {("aggregation", name) for name, _, _ in AGGREGATIONS}
     checked |= {("sink", name) for name, _, _, _ in SINKS}
+    checked |= {("transform", "llm"), ("transform", "http")}  # beside a service that answers, in tests/unit/services
     assert checked == set(registry.BUILT_IN)
 
 

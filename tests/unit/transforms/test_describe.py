@@ -21,10 +21,11 @@ def test_an_option_has_type_default_and_description() -> None:
 
 def test_nested_options_are_described_too() -> None:
     (conversions, schema) = describe(registry.find("transform", "type_coerce")).options
-    assert (conversions.type, conversions.required) == ("list of object (field, to)", True)
+    assert (conversions.type, conversions.required) == ("list of object (field, to, spelling)", True)
     assert [(part.name, part.type) for part in conversions.within] == [
         ("field", "text"),
-        ("to", "'int' or 'float' or 'bool' or 'str'"),
+        ("to", "'int' or 'float' or 'decimal' or 'bool' or 'str' or 'date' or 'datetime'"),
+        ("spelling", "object (format, timezone, ambiguous, nonexistent, years_from) or null"),
     ]
     assert (schema.name, schema.type) == ("schema", "row schema")
 

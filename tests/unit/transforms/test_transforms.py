@@ -112,7 +112,10 @@ class TestTypeCoerce:
 
     def test_an_unknown_type_is_answered_with_a_guess(self) -> None:
         text = problems("type_coerce", conversions=[{"field": "v", "to": "flot"}])
-        assert "conversions[0].to: found 'flot', allowed is 'int', 'float', 'bool' or 'str'" in text
+        assert (
+            "conversions[0].to: found 'flot', allowed is 'int', 'float', 'decimal', 'bool', 'str', 'date' or 'datetime'"
+            in text
+        )
         assert "(did you mean 'float'?)" in text
 
 

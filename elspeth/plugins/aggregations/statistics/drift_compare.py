@@ -116,6 +116,10 @@ class BatchDriftCompare(Statistic):
             if key != chosen
         ]
 
+    def measured_fields(self) -> tuple[str, ...]:
+        """The field with the values, where they are numbers."""
+        return super().measured_fields() if self.options.value_type == "numeric" else ()
+
     def named_fields(self) -> frozenset[str]:
         """The fields with cohort and value."""
         return frozenset({self.options.cohort_field, self.options.value_field})

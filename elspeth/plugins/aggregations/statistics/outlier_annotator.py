@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from elspeth.plugins.aggregations.statistics import moments
 from elspeth.plugins.aggregations.statistics.base import Finite, Statistic, StatisticOptions, Text
 from elspeth.plugins.aggregations.statistics.errors import LISTED, batch_error
 from elspeth.plugins.aggregations.statistics.values import Number, Observed, at, check_numbers, column, observed
-from elspeth.plugins.contract import Row
+from elspeth.plugins.contract import Context, Row
 
 
 class BatchOutlierAnnotatorOptions(StatisticOptions):
@@ -84,6 +85,12 @@ class BatchOutlierAnnotator(Statistic):
         "reason": "Which ones do: empty, `z_score`, `robust_z_score` or `z_score,robust_z_score`.",
     }
 
+    def process(self, rows: list[Row], ctx: Context) -> list[Row]:
+        """The rows as they were, with their marks. Raises `RowError` as every statistic does."""
+        results = super().process(rows, ctx)
+        field, place = self.options.value_field, f"{self.options.output_prefix}_row_index"
+        return [{**result, field: rows[result[place]][field]} for result in results]
+
     def compute(self, rows: list[Row]) -> list[Row]:
         """The rows with a finite value, in order, with their marks. Raises `RowError` for a taken name, or no value."""
         field = self.options.value_field
@@ -108,6 +115,10 @@ class BatchOutlierAnnotator(Statistic):
     def fields_out(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The row's own fields, and the marks."""
         return fields | self._added()
+
+    def types_out(self, types: Mapping[str, str]) -> Mapping[str, str]:
+        """The types before."""
+        return types
 
     def fields_possible(self, fields: frozenset[str]) -> frozenset[str] | None:
         """The row's own fields, and the marks."""

@@ -83,6 +83,34 @@ def observed(places: Iterable[Place]) -> Observed:
     return found
 
 
+def check_present(rows: list[Row], names: Iterable[str]) -> None:
+    """Raise the batch error `missing_field` for the first of these fields that a row of the batch lacks."""
+    for name in sorted(names):
+        lacking = [index for index, row in enumerate(rows) if name not in row]
+        if lacking:
+            raise batch_error(
+                "missing_field",
+                f"there is no field {name!r} in {at(lacking)}",
+                [(index, "missing_field") for index in lacking],
+                field=name,
+            )
+
+
+def check_keys(rows: Iterable[Row], name: str, reason: str = "non_finite_group_key") -> None:
+    """Raise the batch error `reason` where a field by which rows are told apart is NaN or an infinity.
+
+    Nobody can be sure what it stands for.
+    """
+    wrong = [index for index, value in column(rows, name) if is_non_finite(value)]
+    if wrong:
+        raise batch_error(
+            reason,
+            f"field {name!r}, by which rows are told apart, is not finite in {at(wrong)}",
+            [(index, "non_finite_value") for index in wrong],
+            field=name,
+        )
+
+
 def check_numbers(rows: Iterable[Row], name: str) -> None:
     """Raise the batch error `type_mismatch` for a value that is neither null nor a number; a bool is none."""
     _check_types(rows, name, (int, float), "no number")
@@ -101,26 +129,16 @@ def check_scalars(rows: Iterable[Row], name: str) -> None:
 def grouped(rows: Iterable[Row], name: str, reason: str = "non_finite_group_key") -> dict[Key, Group]:
     """The rows by the value of a field, in order of first appearance; null is a value of its own.
 
-    Raises the batch error `reason` where that value is NaN or an infinity: nobody can be sure what it stands for.
+    Raises the batch error `reason` as `check_keys` does.
     """
+    rows = list(rows)
+    check_keys(rows, name, reason)
     groups: dict[Key, Group] = {}
-    wrong: list[int] = []
     for index, row in enumerate(rows):
-        value = row[name]
-        if is_non_finite(value):
-            wrong.append(index)
-            continue
-        key = same_value(value)
+        key = same_value(row[name])
         if key not in groups:
-            groups[key] = Group(value)
+            groups[key] = Group(row[name])
         groups[key].rows.append((index, row))
-    if wrong:
-        raise batch_error(
-            reason,
-            f"field {name!r}, by which rows are told apart, is not finite in {at(wrong)}",
-            [(index, "non_finite_value") for index in wrong],
-            field=name,
-        )
     return groups
 
 

@@ -85,6 +85,18 @@ def test_runs_may_share_a_journal_and_a_torn_end_of_one_is_mended_by_the_next(tm
     assert len({record["run_id"] for record in records}) == 2
 
 
+@pytest.mark.parametrize("left", [1, 400])
+def test_what_is_torn_off_a_run_that_is_complete_is_written_again_by_the_next(left: int, tmp_path: Path) -> None:
+    folder = lay_out(tmp_path, "threshold", "landscape: {dump_to_jsonl: true, dump_to_jsonl_path: journal.jsonl}\n")
+    run(folder)
+    journal = folder / "journal.jsonl"
+    written = journal.read_bytes()
+    journal.write_bytes(written[:-left] + bytes(left))  # a page of NULs, where the disk never got the last one
+    run(folder)
+    assert journal.read_bytes().startswith(written)
+    assert len({record["run_id"] for record in whole(journal, folder / "runs" / "audit.db")}) == 2
+
+
 def test_a_killed_run_has_its_journal_complete_after_the_resume(tmp_path: Path) -> None:
     pausing(tmp_path, 10)
     with (tmp_path / "pipeline.yaml").open("a") as file:

@@ -11,6 +11,7 @@ import pytest
 
 from elspeth.audit.chain.records import PURGEABLE
 from tests.integration.cli.evidence.conftest import Ask, Evidence
+from tests.kit.fixtures.tampering import tampering
 from tests.kit.processes.running import EXAMPLES, begin, elspeth, pausing, wait_until
 
 
@@ -76,7 +77,7 @@ def test_a_record_put_back_into_a_removed_run_is_found(ask: Ask, evidence: Evide
     with closing(sqlite3.connect(evidence.database)) as connection:
         kept = connection.execute("SELECT * FROM tokens WHERE run_id = ? LIMIT 1", (run,)).fetchone()
     ask("purge", "--run", run, "--whole", "--database", evidence.database)
-    with closing(sqlite3.connect(evidence.database)) as connection, connection:
+    with tampering(evidence.database) as connection:
         connection.execute(f"INSERT INTO tokens VALUES ({', '.join('?' * len(kept))})", kept)
     _, answer = ask("verify", run, "--database", evidence.database)
     assert [finding["table"] for finding in answer["findings"]] == ["tokens"]

@@ -15,7 +15,7 @@ from elspeth.audit.store import schema
 from elspeth.audit.writer import AuditWriter
 from tests.integration.cli.evidence.conftest import KEY, Ask, Evidence
 from tests.kit.fixtures import sample_run
-from tests.kit.fixtures.tampering import tampering
+from tests.kit.fixtures.tampering import is_told_by_the_key, raw, tampering
 from tests.kit.processes.running import EXAMPLES, elspeth
 
 EXEMPT = {("run_attempts", "heartbeat_number"), ("run_attempts", "heartbeat_at")}
@@ -23,9 +23,10 @@ EXEMPT = {("run_attempts", "heartbeat_number"), ("run_attempts", "heartbeat_at")
 
 def columns() -> list[tuple[str, str]]:
     with closing(sqlite3.connect(":memory:")) as connection:
-        schema.create(connection)
+        schema.create_plain(connection)
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return [(table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})")]
+        found = [(table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})")]
+    return [one for one in found if not is_told_by_the_key(*one)]
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +125,8 @@ def test_an_operators_own_update_is_reported_as_what_it_is(evidence: Evidence) -
 
 
 def test_an_altered_schema_is_found(ask: Ask, evidence: Evidence) -> None:
-    with tampering(evidence.database) as database:
-        database.execute("CREATE TRIGGER t AFTER INSERT ON rows BEGIN DELETE FROM rows; END")
+    with raw(evidence.database) as database:
+        database.execute("CREATE TRIGGER t AFTER INSERT ON token_records BEGIN DELETE FROM calls; END")
     (finding,) = found(ask, evidence, evidence.runs["threshold"])
     assert (finding["kind"], "trigger t" in finding["sentence"]) == ("schema", True)
 

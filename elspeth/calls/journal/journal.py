@@ -1,0 +1,202 @@
+"""The journal of a process that calls: what it writes, what others left, and when either is of no more use."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from threading import Lock
+
+from elspeth.calls.journal.entries import RECORDED, CallKey, Intent, Outcome, entries, frames
+from elspeth.calls.journal.known import Known, Try
+from elspeth.calls.journal.writer import JournalFile
+from elspeth.calls.model import Exchange
+from elspeth.calls.totals import CallTotals, whole
+
+SEGMENT_BYTES = 8 << 20
+"""A file of this size is closed, and another begun: the first can be deleted when its rows are durable."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reach:
+    """How far work goes: rows up to this count, micro-batches up to this number."""
+
+    rows: int = 0
+    micro_batch: int = 0
+
+    def covers(self, other: Reach) -> bool:
+        """Whether nothing of the other lies beyond this."""
+        return self.rows >= other.rows and self.micro_batch >= other.micro_batch
+
+    def joined(self, other: Reach) -> Reach:
+        """As far as either."""
+        return Reach(max(self.rows, other.rows), max(self.micro_batch, other.micro_batch))
+
+
+@dataclass(slots=True)
+class _Segment:
+    """A file of ours: all work that was begun before it was closed lies within `reach`."""
+
+    file: JournalFile
+    reach: Reach = Reach()
+    known: Known = field(default_factory=Known)
+    closed: bool = False
+
+
+@dataclass(slots=True)
+class _Left:
+    """A file that another process wrote, read up to `read`. `ours`: its writer is dead, and we are to delete it."""
+
+    path: Path
+    ours: bool
+    read: int = 0
+    known: Known = field(default_factory=Known)
+
+
+def journal_folder(state_directory: Path, run_id: str) -> Path:
+    """Where the journals of a run are."""
+    return state_directory / "calls" / run_id
+
+
+def row_index(run_id: str, token: str) -> int:
+    """The index of the row that a token of this run, or a batch, came of."""
+    return int(token[len(run_id) + 1 :][:9])
+
+
+class Journal:
+    """Used by many threads of one process. Methods raise `OSError` where the disk refuses.
+
+    `child` is the process's name among the children of the run, the same for its successor.
+    """
+
+    def __init__(self, folder: Path, run_id: str, attempt: int, child: str) -> None:
+        self.folder, self._run_id, self._attempt, self._child = folder, run_id, attempt, child
+        self._segments: list[_Segment] = []
+        self._left: dict[str, _Left] = {}
+        self._lock = Lock()
+        self._reach = Reach()
+        self.read_others()
+
+    # -- what others left --------------------------------------------------------------------------------------
+
+    def read_others(self) -> None:
+        """Read what was written by others since the last look: a row may come to us that one of them had in hand."""
+        with self._lock:
+            mine = {segment.file.path.name for segment in self._segments}
+            for name in _names(self.folder):
+                if name not in mine:
+                    self._read(name)
+
+    def _read(self, name: str) -> None:
+        left = self._left.get(name)
+        if left is None:
+            attempt, _, child = name.rpartition("-")[0].partition("-")
+            # A predecessor of our own name is dead, and so is everybody of an earlier attempt.
+            left = _Left(self.folder / name, attempt < f"{self._attempt:04d}" or child == self._child)
+            self._left[name] = left
+        try:
+            with left.path.open("rb") as file:
+                file.seek(left.read)
+                data = file.read()
+        except FileNotFoundError:
+            return  # its rows are durable
+        found = frames(data, str(left.path)) if not left.read else entries(data, 0)
+        begun = left.read
+        for entry, end in found:
+            left.known.add(entry)
+            left.read = begun + end
+
+    # -- what is known -----------------------------------------------------------------------------------------
+
+    def tries(self, key: CallKey) -> list[Try]:
+        """All tries at this call that are on record and not durable elsewhere, in their order."""
+        with self._lock:
+            held = [*(left.known for left in self._left.values()), *(segment.known for segment in self._segments)]
+            found = {each.intent.number: each for known in held for each in known.tries(key)}
+        return [found[number] for number in sorted(found)]
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def work(self, reach: Reach) -> None:
+        """Work is begun that goes this far."""
+        with self._lock:
+            self._reach = self._reach.joined(reach)
+
+    def intend(self, intent: Intent, *, durable: bool) -> Try:
+        """Write that this is about to be sent."""
+        with self._lock:
+            segment = self._segment()
+            size = segment.file.append(intent)
+            known = segment.known.add(intent)
+            assert known is not None
+            known.file = segment.file
+        if durable:
+            segment.file.sync(size)
+        return known
+
+    def conclude(self, known: Try, exchange: Exchange, cost: Decimal) -> None:
+        """Write what it came to, beside its intent; durable when this returns."""
+        assert known.file is not None
+        size = known.file.append(Outcome(known.intent.key, known.intent.number, exchange, str(cost)))
+        known.file.sync(size)
+        known.exchange, known.cost = exchange, cost
+
+    def _segment(self) -> _Segment:
+        last = self._segments[-1] if self._segments else None
+        if last is not None and last.file.size < SEGMENT_BYTES:
+            return last
+        if last is not None:
+            last.closed = True
+            last.reach = self._reach
+        file = JournalFile(self.folder, f"{self._attempt:04d}-{self._child}")
+        self._segments.append(_Segment(file))
+        return self._segments[-1]
+
+    # -- forgetting --------------------------------------------------------------------------------------------
+
+    def settled(self, durable: Reach) -> None:
+        """Everything that lies within this is committed: what is here of it is of no more use."""
+
+        def in_rows(intent: Intent) -> bool:
+            return intent.stage == 0 and row_index(self._run_id, intent.key.token) < durable.rows
+
+        with self._lock:
+            for segment in list(self._segments):
+                segment.known.forget(in_rows)
+                if durable.covers(segment.reach if segment.closed else self._reach):
+                    self._segments.remove(segment)
+                    segment.file.close()
+                    _delete(segment.file.path)
+            for left in list(self._left.values()):
+                left.known.forget(in_rows)
+                if left.ours and not len(left.known):
+                    _delete(left.path)
+
+
+def left_behind(folder: Path, run_id: str, rows: int) -> CallTotals:
+    """What the services were paid for by earlier attempts, and is in no commit: those hold the first `rows` rows.
+
+    What later stages asked may be committed all the same: here it counts, for nobody can tell.
+    """
+    tries: dict[tuple[CallKey, int], Try] = {}
+    for name in _names(folder):
+        known = Known()
+        for entry, _ in frames((folder / name).read_bytes(), name):
+            known.add(entry)
+        for each in known.all():
+            if each.intent.kind != RECORDED and (each.intent.stage or row_index(run_id, each.intent.key.token) >= rows):
+                tries[each.intent.key, each.intent.number] = each
+    return whole(CallTotals.of(each.exchange, each.cost) for each in tries.values())
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.suffix == ".calls")
+    except (FileNotFoundError, NotADirectoryError):  # what is in the way is told when something is to be written
+        return []
+
+
+def _delete(path: Path) -> None:
+    with contextlib.suppress(OSError):  # it is in nobody's way, and goes with the run
+        path.unlink(missing_ok=True)

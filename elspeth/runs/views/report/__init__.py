@@ -1,0 +1,1 @@
+"""The report of a run: one JSON value, and the page that draws it."""

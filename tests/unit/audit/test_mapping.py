@@ -1,0 +1,248 @@
+"""Small records say what was given to them, in the words in which it was given, and are found by their keys."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from elspeth.audit.chain.records import COLUMNS, Record, Records
+from elspeth.audit.mapping.codes import MODES, OUTCOMES, STATUSES
+from elspeth.audit.mapping.names import MOST_REASONS, Names
+from elspeth.audit.mapping.pack import packed
+from elspeth.audit.mapping.stored_frames import stored_frame, stored_records
+from elspeth.audit.mapping.tables import HELD_IN, STORED
+from elspeth.audit.mapping.whole import fill
+from elspeth.audit.store import schema, summary_views
+
+RUN = "mf3k2a9x"
+OTHERS = [f"mf3k2a{number:02d}" for number in range(50)]
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=6)
+maybe = st.none() | texts
+digests = st.sampled_from(["ab" * 32, "0" * 64, "AB" * 32, "ab" * 31 + " a", "zz" * 32]) | texts
+times = st.sampled_from(
+    ["2026-11-26T01:02:03.004Z", "2026-11-26T01:02:03.005Z", "1970-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z",
+     "2026-02-30T01:02:03.004Z", "2026-11-26T01:02:03Z", "2026-11-26T01:02:03.004+00:00", "1969-12-31T23:59:59.999Z",
+     "0001-01-01T00:00:00.000Z", "2026-11-26 01:02:03.004Z"]
+) | texts  # fmt: skip
+numbers = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 3)
+durations = st.none() | st.floats(allow_nan=False) | st.integers(0, 10**7).map(lambda micro: micro / 1000)
+words = st.sampled_from([*STATUSES, *MODES, *OUTCOMES]) | texts
+names = st.sampled_from(["gate", "gate:true", "a:b", "ünder~score=1"]) | texts
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Records:
+    """Records of all five tables as roles make them, with whatever values."""
+    records: Records = {table: [] for table in HELD_IN}
+    for index in range(draw(st.integers(0, 3))):
+        row = f"{RUN}-{index:09d}"
+        digest = draw(st.none() | digests)
+        if draw(st.integers(0, 5)):
+            at = draw(st.just(index) | numbers)
+            records["rows"].append(
+                (row, at, draw(names), digest, draw(maybe), draw(maybe), draw(st.none() | numbers), draw(times))
+            )
+        batch = f"{row}@{draw(names.filter(bool))}"
+        for token in draw(st.sets(st.sampled_from([row, f"{row}.left", f"{row}/0003", f"{row}+m.2", f"{batch}/1"]))):
+            if draw(st.booleans()):
+                created = records["rows"][-1][-1] if records["rows"] and token == row else draw(times)
+                records["tokens"].append((token, draw(st.just(token[:18]) | texts), draw(maybe), created))
+            else:
+                records["tokens"].append((token, token[:18], draw(maybe), draw(times)))
+            for step in range(draw(st.integers(0, 2))):
+                records["node_states"].append(state(draw, token, step, digest))
+                records["routing_events"] += ways(draw, records["node_states"][-1][0])
+            for ending in draw(st.sets(st.sampled_from(["=", "~0", "~12"]))):
+                records["token_outcomes"].append((
+                    f"{token}{ending}", token, draw(words), draw(st.integers(0, 2)), draw(maybe),
+                    draw(st.none() | numbers), draw(maybe), draw(maybe), draw(times),
+                ))  # fmt: skip
+    return records
+
+
+def state(draw: st.DrawFn, token: str, step: int, digest: str | None) -> Record:
+    attempt = draw(st.integers(1, 12))
+    state_id = f"{token}:{step}" if attempt == 1 else f"{token}:{step}.{attempt}"
+    given_hash = draw(st.just(digest) | st.none() | digests)
+    return (
+        state_id, token, draw(names), draw(st.just(step) | numbers), draw(st.just(attempt) | numbers), draw(words),
+        given_hash, draw(st.just(given_hash) | st.none() | digests), draw(maybe), draw(maybe), draw(maybe),
+        draw(st.none() | times), draw(st.none() | times), draw(durations),
+    )  # fmt: skip
+
+
+def ways(draw: st.DrawFn, state_id: str) -> list[Record]:
+    return [
+        (f"{state_id}/{ordinal}" if ordinal else state_id, state_id, draw(names), draw(words), draw(maybe), draw(times))
+        for ordinal in range(draw(st.integers(0, 2)))
+    ]
+
+
+@pytest.fixture
+def database() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        schema.create(connection)
+        for run in (*OTHERS, RUN):
+            connection.execute(
+                "INSERT INTO runs (run_id, status, started_at, attempt, settings_json, settings_hash, pipeline_hash,"
+                " working_directory, elspeth_version, canonical_version, commit_no)"
+                " VALUES (?, '', '', 1, '', '', '', '', '', '', 0)",
+                (run,),
+            )
+        yield connection
+
+
+def write(database: sqlite3.Connection, records: Records, commit: int = 7) -> None:
+    known = Names(database, RUN)
+    for table, made in packed(records).items():
+        columns = STORED[table].columns
+        marks = ", ".join("?" * (len(columns) + 1))
+        database.executemany(
+            f"INSERT INTO {table} (commit_no, {', '.join(columns)}) VALUES ({marks})",
+            [(commit, *record) for record in stored_records(table, stored_frame(table, made), known.numbers)],
+        )
+
+
+def read(database: sqlite3.Connection) -> dict[str, list[Any]]:
+    return {
+        table: database.execute(f"SELECT {', '.join(COLUMNS[table])} FROM {table} ORDER BY 1").fetchall()
+        for table in HELD_IN
+    }
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tables())
+def test_what_is_read_is_what_was_written_whatever_it_was(database: sqlite3.Connection, records: Records) -> None:
+    for table in (*STORED, "names"):
+        database.execute(f"DELETE FROM {table}")
+    write(database, records)
+    # repr: 0.0 is not -0.0, and 1 is not 1.0.
+    assert repr(read(database)) == repr(
+        {table: sorted(records[table], key=lambda record: record[0]) for table in HELD_IN}
+    )
+    for table in HELD_IN:
+        asked = (
+            f"SELECT run_id, commit_no, row_index = CAST(substr({COLUMNS[table][0]}, 10, 9) AS INTEGER) FROM {table}"
+        )
+        assert {found[:2] for found in database.execute(asked)} <= {(RUN, 7)}
+        assert table == "rows" or all(found[2] for found in database.execute(asked))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tables())
+def test_tables_of_an_earlier_layout_come_out_as_they_were(database: sqlite3.Connection, records: Records) -> None:
+    for statement in schema.plain_statements():
+        name = statement.split('"', 2)[1]
+        if name in HELD_IN:
+            database.execute(f'DROP TABLE IF EXISTS "old_{name}"')
+            database.execute(statement.replace(f'"{name}"', f'"old_{name}"', 1))
+    for table in (*STORED, "names"):
+        database.execute(f"DELETE FROM {table}")
+    for table, made in records.items():
+        columns = ("commit_no", "run_id", *COLUMNS[table])
+        marks = ", ".join("?" * len(columns))
+        database.executemany(
+            f"INSERT INTO old_{table} ({', '.join(columns)}) VALUES ({marks})", [(3, RUN, *record) for record in made]
+        )
+    for form in STORED.values():
+        fill(database, form, lambda table: f'"old_{table}"')
+    for table in HELD_IN:
+        columns = ", ".join(["commit_no", "run_id", *COLUMNS[table]])
+        was = database.execute(f"SELECT {columns} FROM old_{table} ORDER BY {COLUMNS[table][0]}").fetchall()
+        assert repr(database.execute(f"SELECT {columns} FROM {table} ORDER BY 3").fetchall()) == repr(was)
+
+
+def gate(index: int, reason: str) -> Records:
+    row, at = f"{RUN}-{index:09d}", "2026-11-26T01:02:03.004Z"
+    return {
+        "rows": [(row, index, "source", "ab" * 32, "{}", None, index + 2, at)],
+        "tokens": [(row, row, None, at)],
+        "node_states": [
+            (f"{row}:0", row, "gate", 0, 1, "completed", "ab" * 32, "ab" * 32, None, None, None, at, at, 0.25)
+        ],
+        "routing_events": [(f"{row}:0", f"{row}:0", "gate:true", "move", reason, at)],
+        "token_outcomes": [(f"{row}=", row, "routed", 1, "high", index + 1, None, None, at)],
+    }
+
+
+def test_a_row_that_went_through_a_gate_is_three_records_and_nothing_in_them_is_said_twice(
+    database: sqlite3.Connection,
+) -> None:
+    for index in range(20):
+        write(database, gate(index, "because"))
+    assert [database.execute(f"SELECT count(*) FROM {table}").fetchone() for table in STORED] == [(20,)] * 3
+    held = sum(
+        len(value) if isinstance(value, str | bytes) else 6
+        for table in STORED
+        for value in database.execute(f"SELECT * FROM {table} LIMIT 1 OFFSET 19").fetchone()
+        if value not in (None, 0, 1)
+    )
+    assert held < 18 + 20 + 19 + 32 + 2 + 7 * 6 + 4 + 40, held
+    assert dict(database.execute("SELECT name, count(*) FROM names GROUP BY 1")) == {
+        "source": 1, "gate": 1, "gate:true": 1, "because": 1, "high": 1
+    }  # fmt: skip
+
+
+def test_reasons_that_are_others_for_each_row_are_not_collected(database: sqlite3.Connection) -> None:
+    for index in range(MOST_REASONS + 20):
+        write(database, gate(index, f"because of {index}"))
+    assert database.execute("SELECT count(*) FROM names WHERE name_no < 0").fetchone() == (MOST_REASONS,)
+    assert [reason for (reason,) in database.execute("SELECT reason_json FROM routing_events ORDER BY event_id")] == [
+        f"because of {index}" for index in range(MOST_REASONS + 20)
+    ]
+
+
+QUESTIONS = {
+    **{f"{table} by {key}": f"SELECT * FROM {table} WHERE {key} = ?" for table, key in (
+        *((table, "run_id") for table in HELD_IN), *((table, COLUMNS[table][0]) for table in HELD_IN),
+        ("node_states", "token_id"), ("token_outcomes", "token_id"),
+    )},
+    "rows of a run": "SELECT count(*) FROM rows WHERE run_id = ?",
+    "a row by its index": "SELECT * FROM rows WHERE run_id = ? AND row_index = 3",
+    "rows of each run": "SELECT run_id, status, (SELECT count(*) FROM rows WHERE rows.run_id = runs.run_id) FROM runs"
+    " WHERE started_at < ? ORDER BY started_at DESC LIMIT 10",
+    "ends of a run": "SELECT outcome, sink_name, count(*) FROM token_outcomes WHERE run_id = ? GROUP BY 1, 2",
+    "ended": "SELECT count(*) FROM token_outcomes WHERE run_id = ? AND is_terminal = 1",
+    "an id and where it ended": "SELECT * FROM tokens AS t JOIN token_outcomes AS o ON o.token_id = t.token_id"
+    " WHERE t.token_id = ?",
+    "a state with its ways": "SELECT * FROM node_states AS s JOIN routing_events AS r ON r.state_id = s.state_id"
+    " WHERE s.state_id = ?",
+    "ways of a state": "SELECT * FROM routing_events WHERE state_id = ?",
+    "a range of ids": "SELECT * FROM node_states WHERE state_id >= ? AND state_id < 'n' ORDER BY state_id",
+    "the last row": "SELECT commit_no FROM rows WHERE row_id >= ? AND row_id < 'n' ORDER BY row_id DESC LIMIT 1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_what_is_asked_is_found_by_a_key_with_fifty_runs_in_the_database(
+    question: str, database: sqlite3.Connection
+) -> None:
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {QUESTIONS[question]}", (RUN,))]
+    scanned = [step for step in plan if step.startswith("SCAN")]
+    allowed = {"SCAN runs"} if question == "rows of each run" else set()
+    assert set(scanned) <= allowed, plan
+    assert not any("AUTOMATIC" in step for step in plan), plan
+    ordered = any("ORDER BY" in step for step in plan)
+    assert ordered == (question == "rows of each run"), plan
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "SELECT * FROM row_story WHERE row_id = ? ORDER BY token_id, place, step",
+        "SELECT * FROM row_story WHERE run_id = ? AND row_index = 3",
+        "SELECT * FROM failures_by_reason WHERE run_id = ? ORDER BY tokens DESC",
+    ],
+)
+def test_a_ready_question_reads_no_other_runs_records(question: str, database: sqlite3.Connection) -> None:
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {question}", (RUN,))]
+    views = "|".join(summary_views.COLUMNS)
+    assert not [step for step in plan if re.match(rf"SCAN (?!{views})\w", step) or "AUTOMATIC" in step], plan
