@@ -1,0 +1,70 @@
+"""Where an audit database is: a file of SQLite, or a schema in a database of PostgreSQL, named by one text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+from elspeth.errors import SettingsError
+
+SCHEMES = ("postgresql", "postgres")
+_OURS = "schema"
+_EXAMPLES = "write sqlite:///./runs/audit.db, sqlite:////an/absolute/path, or postgresql://USER@HOST/DATABASE"
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresPlace:
+    """A schema in a database of PostgreSQL.
+
+    `url` is what libpq takes, without our own parameter `schema`; it may hold a password, so it is shown as `str` of
+    this value alone, which leaves the password out, and is never kept.
+    """
+
+    url: str
+    schema: str = "public"
+
+    def __str__(self) -> str:
+        parts = urlsplit(self.url)
+        user = quote(unquote(parts.username), safe="") + "@" if parts.username else ""
+        host = parts.netloc.rpartition("@")[2]
+        kept = [(key, value) for key, value in parse_qsl(parts.query) if key not in ("password", "sslpassword")]
+        if self.schema != "public":
+            kept.append((_OURS, self.schema))
+        return urlunsplit(("postgresql", user + host, parts.path, urlencode(kept), ""))
+
+    def __repr__(self) -> str:
+        return f"PostgresPlace({str(self)!r})"
+
+    @property
+    def whole(self) -> str:
+        """The text that `place_of` reads back, with the password if it has one: for a child process alone."""
+        parts = urlsplit(self.url)
+        kept = parse_qsl(parts.query)
+        if self.schema != "public":
+            kept.append((_OURS, self.schema))
+        return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(kept), ""))
+
+
+Place = Path | PostgresPlace
+"""Where an audit database is."""
+
+
+def place_of(url: str) -> Place:
+    """Where the database is that this text names: a plain path, `sqlite:///PATH` or `postgresql://...`.
+
+    `sqlite:///./runs/audit.db` is relative, four slashes make a path absolute. Of PostgreSQL all that libpq knows may
+    stand in the URL, and `schema=NAME` besides. Raises `SettingsError` for any other kind of database.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return Path(url)
+    if scheme in SCHEMES:
+        parts = urlsplit(url)
+        given = parse_qsl(parts.query)
+        schema = next((value for key, value in given if key == _OURS), "public")
+        others = urlencode([(key, value) for key, value in given if key != _OURS])
+        return PostgresPlace(urlunsplit(("postgresql", parts.netloc, parts.path, others, "")), schema)
+    if scheme != "sqlite" or not rest.startswith("/") or len(rest) < 2 or rest == "/:memory:":
+        raise SettingsError(f"{url!r} names no audit database", next_step=_EXAMPLES)
+    return Path(unquote(rest[1:]))
