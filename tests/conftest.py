@@ -7,6 +7,8 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
+from tests.kit.postgres.fixtures import _shared_server, postgres, postgres_server  # noqa: F401
+
 # Who starts the tests in the background of a shell starts them with SIGINT ignored, `nohup` with SIGHUP ignored, and so
 # every program they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -1,0 +1,1 @@
+"""A PostgreSQL server of the tests' own: `server` runs one, `databases` makes databases, `fixtures` gives both."""
