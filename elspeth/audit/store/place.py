@@ -36,6 +36,10 @@ class PostgresPlace:
     def __repr__(self) -> str:
         return f"PostgresPlace({str(self)!r})"
 
+    def absolute(self) -> PostgresPlace:
+        """The same place from any working directory, as `Path.absolute` answers it: this one."""
+        return self
+
     @property
     def whole(self) -> str:
         """The text that `place_of` reads back, with the password if it has one: for a child process alone."""
@@ -48,6 +52,16 @@ class PostgresPlace:
 
 Place = Path | PostgresPlace
 """Where an audit database is."""
+
+
+def wire(place: Place) -> str:
+    """The place for a child process, which `from_wire` reads back: with the password if it has one."""
+    return place.whole if isinstance(place, PostgresPlace) else str(place.absolute())
+
+
+def from_wire(text: str) -> Place:
+    """The place that was sent. An absolute path is one, whatever is in it."""
+    return Path(text) if text.startswith("/") else place_of(text)
 
 
 def place_of(url: str) -> Place:
