@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 from actors.crash_points import crash_point
 from elspeth.audit.chain.records import PURGEABLE
+from elspeth.audit.connection import Connection
+from elspeth.audit.dialect import is_sqlite
 from elspeth.audit.mapping.tables import HELD_IN, NAMES, STORED
+from elspeth.audit.store import schema
 from elspeth.audit.store.commit_records import key_columns
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ _REMOVED = (*(table for table in ABOUT_ROWS if table not in HELD_IN), *STORED)
 """What is done where: a view cannot be written to, so it is done to the records that it is made of."""
 
 
-def last_action(connection: sqlite3.Connection, run_id: str, action: str) -> int:
+def last_action(connection: Connection, run_id: str, action: str) -> int:
     """The number of the last commit in which an operator did this to the run; 0, which begins the run, if none."""
     (number,) = connection.execute(
         "SELECT max(commit_no) FROM operator_actions WHERE run_id = ? AND action = ?", (run_id, action)
@@ -43,18 +46,20 @@ def last_action(connection: sqlite3.Connection, run_id: str, action: str) -> int
     return number if isinstance(number, int) else 0
 
 
-def finished(connection: sqlite3.Connection, run_id: str, action: str) -> bool:
+def finished(connection: Connection, run_id: str, action: str) -> bool:
     """Whether the last `PURGE` or `REMOVE` of this run was carried out to its end: then it left no marks."""
-    tables, marks = (ABOUT_ROWS, "marks <> x''") if action == REMOVE else (tuple(PURGEABLE), "purgeable_marks <> x''")
+    tables, marks = (
+        (ABOUT_ROWS, "length(marks) > 0") if action == REMOVE else (tuple(PURGEABLE), "length(purgeable_marks) > 0")
+    )
     query = (
-        f"SELECT 1 FROM commit_tables WHERE run_id = ? AND commit_no < ? AND {marks}"
+        f"SELECT 1 FROM commit_tables WHERE run_id = ? AND commit_no < ? AND length({marks}) > 0"
         f" AND table_name IN ({', '.join('?' * len(tables))}) LIMIT 1"
     )
     number = last_action(connection, run_id, action)
     return number > 0 and connection.execute(query, (run_id, number, *tables)).fetchone() is None
 
 
-def was_interrupted(connection: sqlite3.Connection, run_id: str) -> bool:
+def was_interrupted(connection: Connection, run_id: str) -> bool:
     """Whether a purge of this run was begun and left something."""
     begun = (action for action in (PURGE, REMOVE) if last_action(connection, run_id, action) > 0)
     return not all(finished(connection, run_id, action) for action in begun)
@@ -72,22 +77,27 @@ def forget(ledger: Ledger, run_id: str, *, whole: bool) -> None:
             if last is None:
                 break
             low = last
-    marks = "marks = x'', purgeable_marks = NULL" if whole else "purgeable_marks = NULL"
+    marks = "marks = ?, purgeable_marks = NULL" if whole else "purgeable_marks = NULL"
+    emptied = (b"",) if whole else ()
     tables = ABOUT_ROWS if whole else tuple(PURGEABLE)
     ledger.forget_names()
     with ledger.transaction():
         ledger.connection.execute(f"DELETE FROM {NAMES} WHERE run_id = ? AND name_no < 0", (run_id,))
         ledger.connection.execute(
             f"UPDATE commit_tables SET {marks} WHERE run_id = ? AND table_name IN ({', '.join('?' * len(tables))})",
-            (run_id, *tables),
+            (*emptied, run_id, *tables),
         )
     _give_back(ledger)
+    if not is_sqlite(ledger.connection):
+        # What was deleted stays where it was until then.
+        for table in (*(_REMOVED if whole else _CLEARED), NAMES, "commit_tables"):
+            ledger.connection.execute(f"VACUUM {table}")
 
 
 def _clear(ledger: Ledger, table: str, low: str, run_id: str) -> str | None:
     """One piece behind the key `low`; answers the last key of it, None at the end of the run."""
     connection, key = ledger.connection, key_columns(table)[0]
-    columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+    columns = schema.columns(connection, table)
     kept = ", ".join("NULL" if column in _CLEARED[table] else f'"{column}"' for column in columns)
     held = " OR ".join(f"{column} IS NOT NULL" for column in _CLEARED[table])
     with ledger.transaction():
@@ -111,10 +121,11 @@ def _remove(ledger: Ledger, table: str, low: str, run_id: str) -> str | None:
     return high
 
 
-def _end_of_piece(connection: sqlite3.Connection, table: str, key: str, low: str, run_id: str) -> str | None:
+def _end_of_piece(connection: Connection, table: str, key: str, low: str, run_id: str) -> str | None:
     """The key up to which a piece behind `low` reaches. Records of one key (members of a batch) are in one piece."""
     row = connection.execute(
-        f"SELECT max({key}) FROM (SELECT {key} FROM {table} WHERE {key} > ? AND {key} < ? ORDER BY {key} LIMIT ?)",
+        f"SELECT max({key}) FROM"
+        f" (SELECT {key} FROM {table} WHERE {key} > ? AND {key} < ? ORDER BY {key} LIMIT ?) AS piece",
         (low, run_id + "~", PIECE),
     ).fetchone()
     return None if row[0] is None else str(row[0])
@@ -122,5 +133,6 @@ def _end_of_piece(connection: sqlite3.Connection, table: str, key: str, low: str
 
 def _give_back(ledger: Ledger) -> None:
     """Cut free pages off the end of the file, if the database was made for it; else they wait to be used again."""
-    # Each step of this pragma frees one page, and execute() takes only one step.
-    ledger.connection.executescript("PRAGMA incremental_vacuum")
+    if isinstance(ledger.connection, sqlite3.Connection):
+        # Each step of this pragma frees one page, and execute() takes only one step.
+        ledger.connection.executescript("PRAGMA incremental_vacuum")

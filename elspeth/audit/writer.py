@@ -6,6 +6,7 @@ are; what they must look like is checked in one pass in C, and all digests are m
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from elspeth.audit.store.commit_records import prepared
 from elspeth.audit.store.ledger import Ledger
 from elspeth.audit.store.output_claims import require_unused
 from elspeth.audit.store.ownership import Ownership
+from elspeth.audit.store.place import Place
 from elspeth.audit.store.record_frames import RecordFrames
 from elspeth.audit.store.suspicions import suspects
 from elspeth.audit.store.tallies import with_tally
@@ -40,7 +42,7 @@ class AuditWriter:
 
     def __init__(
         self,
-        path: Path,
+        place: Place,
         *,
         signing_key: bytes | None = None,
         mode: int | None = None,
@@ -48,11 +50,11 @@ class AuditWriter:
         notify: Callable[[str], None] = lambda line: None,
         now: Callable[[], str] = utc_now,
     ) -> None:
-        self.path = path
+        self.path = place
         self._now = now
-        self._connection = database.open_writer(path, mode)
-        self._ledger = Ledger(path, self._connection, signing_key)
-        self._owners = Ownership(self._connection, path)
+        self._connection = database.open_writer(place, mode)
+        self._ledger = Ledger(place, self._connection, signing_key)
+        self._owners = Ownership(self._connection, place)
         self._actions = OperatorActions(self._ledger, self._owners, now)
         try:
             self._prepare_schema(migrate, notify)
@@ -290,15 +292,18 @@ class AuditWriter:
         return database.leave_orderly(self._connection)
 
     def _prepare_schema(self, migrate: Mapping[str, Any] | None, notify: Callable[[str], None]) -> None:
-        converted = False
+        converted: sqlite3.Connection | None = None
         with self._ledger.transaction():
             if schema.is_empty(self._connection):
                 schema.create(self._connection)
                 return
             found = schema.version(self._connection)
-            if migrate is not None and found is not None and found < schema.VERSION:
+            if (
+                migrate is not None and found is not None and found < schema.VERSION
+                and isinstance(self._connection, sqlite3.Connection) and isinstance(self.path, Path)
+            ):  # fmt: skip
                 self._actions.record_migration(migrate, *migration.convert(self._connection, self.path, notify))
-                converted = True
+                converted = self._connection
             schema.check(self._connection, self.path)
-        if converted:
-            migration.give_back(self._connection)
+        if converted is not None:
+            migration.give_back(converted)

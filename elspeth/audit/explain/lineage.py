@@ -8,10 +8,10 @@ prints it.
 from __future__ import annotations
 
 import re
-import sqlite3
 from typing import Any
 
 from elspeth import ids
+from elspeth.audit.connection import Connection
 from elspeth.audit.explain.node_visits import UNKNOWN, NodeVisits, parsed
 from elspeth.audit.explain.payload_reader import Explained, PayloadReader, bases_of
 from elspeth.audit.store.caution_events import IN_HAND
@@ -26,13 +26,13 @@ MOST_MEMBERS = 1000
 
 NAMED = 20
 
-_PURGES = "SELECT created_at, user, reason FROM operator_actions WHERE action_id >= ? AND action_id < ? LIMIT 1"
+_PURGES = 'SELECT created_at, "user", reason FROM operator_actions WHERE action_id >= ? AND action_id < ? LIMIT 1'
 
 
 class Lineage:
     """Tells the stories of rows of one run. `connection` is open for reading; `run` is the exact id."""
 
-    def __init__(self, connection: sqlite3.Connection, run: str) -> None:
+    def __init__(self, connection: Connection, run: str) -> None:
         self._connection = connection
         self.run = run
         row = self._one(
@@ -203,7 +203,8 @@ class Lineage:
         )
         place = self._one("SELECT ordinal FROM batch_members WHERE batch_id = ? AND token_id = ?", (batch, token))
         (count,) = self._one(
-            "SELECT count(*) FROM (SELECT 1 FROM batch_members WHERE batch_id = ? LIMIT ?)", (batch, MOST_MEMBERS + 1)
+            "SELECT count(*) FROM (SELECT 1 FROM batch_members WHERE batch_id = ? LIMIT ?) AS m",
+            (batch, MOST_MEMBERS + 1),
         )
         facts = record or (batch.rpartition("@")[2], None, "open", None, None)
         products: list[Explained] = []

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from elspeth import ids
@@ -16,6 +15,7 @@ from elspeth.audit.explain.payload_reader import PayloadReader, bases_of
 from elspeth.audit.purge import PURGE, last_action
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database
+from elspeth.audit.store.place import Place
 
 PAGE = 2000
 
@@ -54,11 +54,11 @@ class TokenOutcome:
     recorded_at: str
 
 
-def rows(path: Path, run_id: str) -> Iterator[RecordedRow]:
+def rows(place: Place, run_id: str) -> Iterator[RecordedRow]:
     """The rows of a run in the order in which they were read. Raises `RunNotFound`, and what reading raises."""
-    contents = _contents(path, run_id)
+    contents = _contents(place, run_id)
     for row_id, index, source, digest, data, reference, line, at in _paged(
-        path,
+        place,
         run_id,
         "SELECT row_id, row_index, source_node_id, source_data_hash, source_data, source_data_ref, line, created_at"
         " FROM rows WHERE row_id > ? AND row_id < ? ORDER BY row_id LIMIT ?",
@@ -67,29 +67,29 @@ def rows(path: Path, run_id: str) -> Iterator[RecordedRow]:
         yield RecordedRow(index, row_id, source, line, content["values"], content["kept"], digest, at)
 
 
-def outcomes(path: Path, run_id: str) -> Iterator[TokenOutcome]:
+def outcomes(place: Place, run_id: str) -> Iterator[TokenOutcome]:
     """The terminal outcome of each token of a run that has one, by row. Raises as `rows` does."""
     for _, token, outcome, sink, sink_row, error, at in _paged(
-        path,
+        place,
         run_id,
         "SELECT outcome_id, token_id, outcome, sink_name, sink_row, error_json, recorded_at FROM token_outcomes"
-        " WHERE outcome_id > ? AND outcome_id < ? AND is_terminal ORDER BY outcome_id LIMIT ?",
+        " WHERE outcome_id > ? AND outcome_id < ? AND is_terminal = 1 ORDER BY outcome_id LIMIT ?",
     ):
         yield TokenOutcome(token, ids.row_index(token), outcome, sink, sink_row, parsed(error), at)
 
 
-def _contents(path: Path, run_id: str) -> PayloadReader:
-    with AuditReader(path) as reader:
+def _contents(place: Place, run_id: str) -> PayloadReader:
+    with AuditReader(place) as reader:
         run = reader.run(run_id)
         purged = last_action(reader.connection, run_id, PURGE) > 0
     return PayloadReader(bases_of(run.settings_json, run.working_directory), purged=purged)
 
 
-def _paged(path: Path, run_id: str, query: str) -> Iterator[tuple[Any, ...]]:
+def _paged(place: Place, run_id: str, query: str) -> Iterator[tuple[Any, ...]]:
     """What the query answers, whose first column is the key that it goes by."""
     last = run_id
     while True:
-        with AuditReader(path) as reader, database.translated_errors(path):
+        with AuditReader(place) as reader, database.translated_errors(place):
             found = reader.connection.execute(query, (last, f"{run_id}~", PAGE)).fetchall()
         yield from found
         if len(found) < PAGE:

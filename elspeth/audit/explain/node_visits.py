@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
-import sqlite3
 from typing import Any
 
+from elspeth.audit.connection import Connection
 from elspeth.audit.explain.payload_reader import NO_LONGER_KEPT, Explained, PayloadReader, differences
 
 UNKNOWN: Explained = {"values": None, "kept": "not recorded"}
@@ -17,7 +17,7 @@ class NodeVisits:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         contents: PayloadReader,
         nodes: dict[str, Explained],
         edges: dict[str, Explained],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
+from elspeth.audit.connection import Connection
+from elspeth.audit.dialect import holds as holds_of
+from elspeth.audit.dialect import stream
 from elspeth.audit.explain.payload_reader import NO_LONGER_KEPT, PayloadReader
 from elspeth.errors import SettingsError
 
@@ -34,20 +36,22 @@ def conditions(words: tuple[str, ...]) -> dict[str, str]:
     return wanted
 
 
-def search(connection: sqlite3.Connection, run_id: str, wanted: dict[str, str], contents: PayloadReader) -> Search:
+def search(connection: Connection, run_id: str, wanted: dict[str, str], contents: PayloadReader) -> Search:
     """Look at every row of the run; all of `wanted` must hold. A field inside of another is named `outer.inner`."""
     result = Search()
     # SQLite looks for the texts first, which is quicker than to parse every row.
     texts = [json.dumps(value, ensure_ascii=False)[1:-1] for value in wanted.values()]
-    holds = " AND ".join("instr(source_data, ?)" for _ in texts)
+    holds_text = holds_of(connection, "source_data")
+    holds = " AND ".join(holds_text for _ in texts)
     reach = (run_id, f"{run_id}~")
     count, purged = connection.execute(
-        "SELECT count(*), sum(source_data IS NULL AND source_data_ref IS NULL) FROM rows"
+        "SELECT count(*), count(CASE WHEN source_data IS NULL AND source_data_ref IS NULL THEN 1 END) FROM rows"
         " WHERE row_id >= ? AND row_id < ?",
         reach,
     ).fetchone()
-    result.scanned, result.purged = count, purged or 0
-    for index, line, text, reference in connection.execute(
+    result.scanned, result.purged = count, purged
+    for index, line, text, reference in stream(
+        connection,
         "SELECT row_index, line, source_data, source_data_ref FROM rows WHERE row_id >= ? AND row_id < ?"
         f" AND (({holds}) OR (source_data IS NULL AND source_data_ref IS NOT NULL)) ORDER BY row_id",
         (*reach, *texts),

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elspeth.audit.connection import Connection
+from elspeth.audit.dialect import watch
 from elspeth.audit.explain.lineage import Lineage
 from elspeth.audit.store import database, schema
+from elspeth.audit.store.place import Place
 
 if TYPE_CHECKING:
     from elspeth.audit.explain.search import Search
-
-STEPS = 10_000
-"""Of SQLite's machine, between two times that it is asked whether to go on."""
 
 
 class ExplainSession:
     """Stories of one run, all of them of the same moment, also while the run is under way."""
 
-    def __init__(self, connection: sqlite3.Connection, run_id: str) -> None:
+    def __init__(self, connection: Connection, run_id: str) -> None:
         self._connection = connection
         self.run_id = run_id
         connection.execute("BEGIN")
@@ -35,23 +33,25 @@ class ExplainSession:
 
 
 @contextmanager
-def explain_session(path: Path, reference: str, given_up: Callable[[], bool] | None = None) -> Iterator[ExplainSession]:
+def explain_session(
+    place: Place, reference: str, given_up: Callable[[], bool] | None = None
+) -> Iterator[ExplainSession]:
     """Look at the run that is meant: an id, the beginning of one, or `latest`. Raises `RunNotFound`.
 
     `given_up` is asked while the database works; once it says so, what is under way raises `Temporary`.
     """
-    connection = database.open_reader(path)
+    connection = database.open_reader(place)
     try:
         if given_up is not None:
-            connection.set_progress_handler(given_up, STEPS)
-        with database.translated_errors(path):
-            schema.check_readable(connection, path)
-            yield ExplainSession(connection, _run_id(connection, path, reference))
+            watch(connection, given_up)
+        with database.translated_errors(place):
+            schema.check_readable(connection, place)
+            yield ExplainSession(connection, _run_id(connection, place, reference))
     finally:
         connection.close()
 
 
-def _run_id(connection: sqlite3.Connection, path: Path, reference: str) -> str:
+def _run_id(connection: Connection, place: Place, reference: str) -> str:
     query = "SELECT run_id FROM runs WHERE run_id = ?"
     if reference == "latest":
         query = "SELECT run_id FROM runs WHERE ? = 'latest' ORDER BY started_at DESC, run_id DESC LIMIT 1"
@@ -61,5 +61,5 @@ def _run_id(connection: sqlite3.Connection, path: Path, reference: str) -> str:
     # The beginning of an id, or an error: not worth every start's time.
     from elspeth.audit.query.reader import AuditReader
 
-    with AuditReader(path) as reader:
+    with AuditReader(place) as reader:
         return reader.run(reference).run_id

@@ -9,14 +9,16 @@ import hashlib
 import hmac
 import json
 import os
-import sqlite3
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from elspeth import __version__, canonical
 from elspeth.audit.chain.layouts import NEWEST
 from elspeth.audit.chain.records import RANGED
+from elspeth.audit.connection import Connection
+from elspeth.audit.dialect import stream
 from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.export.jsonl import CHAIN, TABLES, columns_of, lines, named
 from elspeth.audit.query.payload_references import references
@@ -56,7 +58,7 @@ def export_run(reader: AuditReader, run_id: str, directory: Path, key: bytes | N
             connection.execute("ROLLBACK")
 
 
-def _export(connection: sqlite3.Connection, run_id: str, directory: Path, key: bytes | None) -> dict[str, Any]:
+def _export(connection: Connection, run_id: str, directory: Path, key: bytes | None) -> dict[str, Any]:
     make_folder(directory)
     files = {}
     for table in TABLES:
@@ -85,7 +87,7 @@ def _export(connection: sqlite3.Connection, run_id: str, directory: Path, key: b
     return manifest
 
 
-def records(connection: sqlite3.Connection, run_id: str, table: str) -> Iterator[list[dict[str, Any]]]:
+def records(connection: Connection, run_id: str, table: str) -> Iterator[list[dict[str, Any]]]:
     """All records of a run in one table, in key order, some thousand at a time."""
     columns = ", ".join(f'"{column}"' for column in columns_of(table))
     if table in RANGED:
@@ -95,12 +97,12 @@ def records(connection: sqlite3.Connection, run_id: str, table: str) -> Iterator
     else:
         where, values = "run_id = ?", (run_id,)
     order = ", ".join(TABLES[table][:2] if table in CHAIN else key_columns(table))
-    cursor = connection.execute(f"SELECT {columns} FROM {table} WHERE {where} ORDER BY {order}", values)
-    while fetched := cursor.fetchmany(FETCHED):
+    rows = stream(connection, f"SELECT {columns} FROM {table} WHERE {where} ORDER BY {order}", values)
+    while fetched := list(islice(rows, FETCHED)):
         yield named(table, fetched)
 
 
-def head(connection: sqlite3.Connection, run_id: str) -> dict[str, Any]:
+def head(connection: Connection, run_id: str) -> dict[str, Any]:
     """The chain's head: number, digest and signature of the last commit, and what the first one follows."""
     row = connection.execute(
         "SELECT commit_no, digest, signature FROM commits WHERE run_id = ? ORDER BY commit_no DESC LIMIT 1", (run_id,)
@@ -119,7 +121,7 @@ def signature(key: bytes, manifest: dict[str, Any]) -> str:
     return hmac.new(key, canonical.dumps(unsigned), hashlib.sha256).hexdigest()
 
 
-def _payloads(connection: sqlite3.Connection, run_id: str) -> Iterator[dict[str, Any]]:
+def _payloads(connection: Connection, run_id: str) -> Iterator[dict[str, Any]]:
     """What the run keeps in the payload store, each content once; what is gone is left out."""
     settings, directory = connection.execute(
         "SELECT settings_json, working_directory FROM runs WHERE run_id = ?", (run_id,)

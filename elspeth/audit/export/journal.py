@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 from actors.crash_points import crash_point
 from elspeth import ids
 from elspeth.audit.chain.records import COLUMNS, FIXED, RANGED
+from elspeth.audit.connection import Connection
 from elspeth.audit.export.journal_file import require_journal
 from elspeth.audit.export.jsonl import CHAIN, lines
 from elspeth.audit.purge import PURGE, REMOVE, last_action
@@ -57,7 +57,7 @@ class Journal:
         """Let go of the file."""
         os.close(self._fd)
 
-    def append(self, batch: PreparedCommit, link: tuple[Any, ...], connection: sqlite3.Connection) -> None:
+    def append(self, batch: PreparedCommit, link: tuple[Any, ...], connection: Connection) -> None:
         """Append what one commit wrote: its records, and its row of `commits` without the run's id."""
         number = link[0]
         with self._locked():
@@ -68,7 +68,7 @@ class Journal:
                 self._catch_up(connection, self._run_id, last, number - 1)
             self._write(b"".join(_batch_lines(batch, number)) + _link(batch.run_id, link))
 
-    def catch_up(self, connection: sqlite3.Connection) -> int:
+    def catch_up(self, connection: Connection) -> int:
         """Append all commits that are not in the file yet; answers how many.
 
         Asked when the file is opened: after a power cut, pages of the last commit in it may be missing although its
@@ -84,7 +84,7 @@ class Journal:
             self._catch_up(connection, self._run_id, last - gone, head)
         return max(0, int(head) - last)
 
-    def _renew(self, connection: sqlite3.Connection, last: int) -> bool:
+    def _renew(self, connection: Connection, last: int) -> bool:
         """Mend the last commit in the file, whose ever it is; answers whether it was our own, and is gone now."""
         start, end, run_id, number = self._last_commit()
         if run_id is None or any(last_action(connection, run_id, action) > number for action in (PURGE, REMOVE)):
@@ -98,7 +98,7 @@ class Journal:
         self._write(written)
         return False
 
-    def _finish_another(self, connection: sqlite3.Connection) -> None:
+    def _finish_another(self, connection: Connection) -> None:
         """Append what is missing of the run whose commit is the file's last, if it is another's: its end was torn.
 
         It may be complete, so that nobody opens the file for it again; where it is not, it finds its commits there.
@@ -126,12 +126,12 @@ class Journal:
 
     # -- the tables --------------------------------------------------------------------------------------------
 
-    def _catch_up(self, connection: sqlite3.Connection, run_id: str, last: int, head: int) -> None:
+    def _catch_up(self, connection: Connection, run_id: str, last: int, head: int) -> None:
         for first in range(last + 1, head + 1, WINDOW):
             for commit in self._from_tables(connection, run_id, first, min(first + WINDOW - 1, head)):
                 self._write(commit)
 
-    def _from_tables(self, connection: sqlite3.Connection, run_id: str, first: int, upto: int) -> Iterator[bytes]:
+    def _from_tables(self, connection: Connection, run_id: str, first: int, upto: int) -> Iterator[bytes]:
         """Some commits of a run as they are written into the file, one after the other."""
         found: Commits = {number: [] for number in range(first, upto + 1)}
         low = self._first_row(connection, run_id, first)
@@ -144,7 +144,7 @@ class Journal:
         ):
             yield b"".join(found[link[0]]) + _link(run_id, link)
 
-    def _first_row(self, connection: sqlite3.Connection, run_id: str, first: int) -> str:
+    def _first_row(self, connection: Connection, run_id: str, first: int) -> str:
         """From where on in the key order of rows there can be records of this commit and later ones."""
         newest = connection.execute(
             "SELECT message, checkpoint_id FROM checkpoints"
@@ -157,7 +157,7 @@ class Journal:
         return ids.row_id(run_id, rows)
 
     def _read(
-        self, connection: sqlite3.Connection, run_id: str, table: str, first: int, upto: int, low: str, found: Commits
+        self, connection: Connection, run_id: str, table: str, first: int, upto: int, low: str, found: Commits
     ) -> None:
         columns = COLUMNS.get(table) or FIXED[table]
         key = columns[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+from elspeth.audit.connection import Connection
 
 MOST = 4096
 """Texts of one run that get a number; a pipeline with more nodes and edges says those behind them in words."""
@@ -17,7 +17,7 @@ class Names:
     Those that a purge takes away count down from -1, the others up from 0.
     """
 
-    def __init__(self, connection: sqlite3.Connection, run_id: str) -> None:
+    def __init__(self, connection: Connection, run_id: str) -> None:
         self._connection = connection
         self.run_id = run_id
         self._known: dict[tuple[str, bool], int] = {

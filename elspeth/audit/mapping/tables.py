@@ -41,14 +41,14 @@ class StoredTable:
 
     def statement(self) -> str:
         """The statement that creates the table. Columns have no types: a value stays what it is."""
-        held = "".join(
-            f'"{column}"{" NOT NULL" if kind in (int, Time, Word) else ""}, ' for column, kind in self._but_key()
-        )
+        held = "".join(f'"{column}"{" NOT NULL" if column in self.required else ""}, ' for column in self.columns[1:])
         columns = f'"{self.key}" TEXT NOT NULL PRIMARY KEY, {held}"commit_no" NOT NULL'
         return f'CREATE TABLE "{self.name}" ({columns}) WITHOUT ROWID'
 
-    def _but_key(self) -> list[tuple[str, Any]]:
-        return list(self.all_kinds().items())[1:]
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """The columns behind the key that are never NULL."""
+        return frozenset(column for column, kind in list(self.all_kinds().items())[1:] if kind in (int, Time, Word))
 
     @property
     def key(self) -> str:

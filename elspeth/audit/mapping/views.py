@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from elspeth.audit.mapping import tables
-from elspeth.audit.mapping.codes import MODES, OUTCOMES, STATUSES, duration_of, hash_of, time_of, word_of
+from elspeth.audit.mapping.codes import MODES, OUTCOMES, STATUSES
+from elspeth.audit.mapping.forms import SQLITE, Forms
 
 
 def row_index(key: str) -> str:
-    """The SQL that reads the row's index out of the id of a record that concerns it."""
-    return f"CAST(substr({key}, 10, 9) AS INTEGER)"
+    """The SQL that reads the row's index out of the id of a record that concerns it, in SQLite."""
+    return SQLITE.row_index(key)
 
 
 def _run(key: str) -> str:
@@ -26,115 +27,113 @@ def _run(key: str) -> str:
     )
 
 
-def _name(alias: str, column: str, key: str) -> str:
-    return f" LEFT JOIN names AS {alias} ON {alias}.run_id = substr({key}, 1, 8) AND {alias}.name_no = {column}"
+def _selected(f: Forms) -> Mapping[str, tuple[dict[str, str], str]]:
+    """Per view its columns, and what they are selected from."""
 
+    def name(alias: str, column: str, key: str) -> str:
+        return (
+            f" LEFT JOIN names AS {alias} ON {alias}.run_id = substr({key}, 1, 8)"
+            f" AND {alias}.name_no = {f.number(column)}"
+        )
 
-def _named(alias: str, column: str) -> str:
-    return f"CASE typeof({column}) WHEN 'integer' THEN {alias}.name ELSE {column} END"
-
-
-_GIVEN = "CASE s.input_hash WHEN 1 THEN k.source_data_hash ELSE s.input_hash END"
-_STATE_OF = "substr(rtrim(s.state_id, '0123456789.'), 1, length(rtrim(s.state_id, '0123456789.')) - 1)"
-_OUTCOME_OF = "substr(rtrim(o.outcome_id, '0123456789'), 1, length(rtrim(o.outcome_id, '0123456789')) - 1)"
-
-_SELECTED: Mapping[str, tuple[dict[str, str], str]] = {
-    "rows": (
-        {
-            "row_id": "k.token_id",
-            "run_id": "u.run_id",
-            "row_index": f"coalesce(k.row_index, {row_index('k.token_id')})",
-            "source_node_id": _named("n", "k.source"),
-            "source_data_hash": hash_of("k.source_data_hash"),
-            "source_data": "k.source_data",
-            "source_data_ref": "k.source_data_ref",
-            "line": "k.line",
-            "created_at": time_of("k.created_at"),
-            "commit_no": "k.commit_no",
-        },
-        "token_records AS k" + _run("k.token_id") + _name("n", "k.source", "k.token_id") + " WHERE k.what < 3",
-    ),
-    "tokens": (
-        {
-            "token_id": "k.token_id",
-            "run_id": "u.run_id",
-            "row_id": "coalesce(k.row_id, substr(k.token_id, 1, 18))",
-            "branch_name": "k.branch_name",
-            "created_at": time_of("coalesce(k.token_created_at, k.created_at)"),
-            "commit_no": "k.commit_no",
-            "row_index": row_index("k.token_id"),
-        },
-        "token_records AS k" + _run("k.token_id") + " WHERE k.what <> 2",
-    ),
-    "node_states": (
-        {
-            "state_id": "s.state_id",
-            "run_id": "u.run_id",
-            "token_id": "k.token_id",
-            "node_id": _named("n", "s.node"),
-            "step_index": "s.step_index",
-            "attempt": "s.attempt",
-            "status": word_of("s.status", STATUSES),
-            "input_hash": hash_of(_GIVEN),
-            "output_hash": hash_of(f"CASE s.output WHEN 1 THEN {_GIVEN} ELSE s.output END"),
-            "output_data": "s.output_data",
-            "output_data_ref": "s.output_data_ref",
-            "error_json": "s.error_json",
-            "started_at": time_of("s.started_at"),
-            "completed_at": time_of("s.started_at", "s.took"),
-            "duration_ms": duration_of("s.duration"),
-            "commit_no": "s.commit_no",
-            "row_index": row_index("s.state_id"),
-        },
-        "state_records AS s"
-        + _run("s.state_id")
-        + f" LEFT JOIN token_records AS k ON k.token_id = {_STATE_OF}"
-        + " AND s.state_id > k.token_id || ':' AND s.state_id < k.token_id || ';'"
-        + _name("n", "s.node", "s.state_id")
-        + " WHERE s.what < 3",
-    ),
-    "routing_events": (
-        {
-            "event_id": "s.state_id",
-            "run_id": "u.run_id",
-            "state_id": "q.state_id",
-            "edge_id": _named("e", "s.edge"),
-            "mode": word_of("s.mode", MODES),
-            "reason_json": _named("w", "s.reason"),
-            "created_at": time_of("s.started_at", "s.took", "s.routed"),
-            "commit_no": "s.commit_no",
-            "row_index": row_index("s.state_id"),
-        },
-        "state_records AS s"
-        + _run("s.state_id")
-        + " LEFT JOIN state_records AS q ON q.state_id = coalesce(s.state, s.state_id)"
-        + " AND s.state_id >= q.state_id AND s.state_id < q.state_id || '0'"
-        + _name("e", "s.edge", "s.state_id")
-        + _name("w", "s.reason", "s.state_id")
-        + " WHERE s.what > 1",
-    ),
-    "token_outcomes": (
-        {
-            "outcome_id": "o.outcome_id",
-            "run_id": "u.run_id",
-            "token_id": "k.token_id",
-            "outcome": word_of("o.outcome", OUTCOMES),
-            "is_terminal": f"coalesce(o.is_terminal, o.outcome <> {OUTCOMES['buffered']})",
-            "sink_name": _named("n", "o.sink"),
-            "sink_row": "o.sink_row",
-            "batch_id": "o.batch_id",
-            "error_json": "o.error_json",
-            "recorded_at": time_of("o.recorded_at"),
-            "commit_no": "o.commit_no",
-            "row_index": row_index("o.outcome_id"),
-        },
-        "outcome_records AS o"
-        + _run("o.outcome_id")
-        + f" LEFT JOIN token_records AS k ON k.token_id = {_OUTCOME_OF}"
-        + " AND o.outcome_id > k.token_id AND o.outcome_id < k.token_id || '~~'"
-        + _name("n", "o.sink", "o.outcome_id"),
-    ),
-}
+    given = f.or_same("s.input_hash", "k.source_data_hash")
+    return {
+        "rows": (
+            {
+                "row_id": "k.token_id",
+                "run_id": "u.run_id",
+                "row_index": f"coalesce(k.row_index, {f.row_index('k.token_id')})",
+                "source_node_id": f.named("n", "k.source"),
+                "source_data_hash": f.hash_of("k.source_data_hash"),
+                "source_data": "k.source_data",
+                "source_data_ref": "k.source_data_ref",
+                "line": "k.line",
+                "created_at": f.time_of("k.created_at"),
+                "commit_no": "k.commit_no",
+            },
+            "token_records AS k" + _run("k.token_id") + name("n", "k.source", "k.token_id") + " WHERE k.what < 3",
+        ),
+        "tokens": (
+            {
+                "token_id": "k.token_id",
+                "run_id": "u.run_id",
+                "row_id": "coalesce(k.row_id, substr(k.token_id, 1, 18))",
+                "branch_name": "k.branch_name",
+                "created_at": f.time_of("coalesce(k.token_created_at, k.created_at)"),
+                "commit_no": "k.commit_no",
+                "row_index": f.row_index("k.token_id"),
+            },
+            "token_records AS k" + _run("k.token_id") + " WHERE k.what <> 2",
+        ),
+        "node_states": (
+            {
+                "state_id": "s.state_id",
+                "run_id": "u.run_id",
+                "token_id": "k.token_id",
+                "node_id": f.named("n", "s.node"),
+                "step_index": "s.step_index",
+                "attempt": "s.attempt",
+                "status": f.word_of("s.status", STATUSES),
+                "input_hash": f.hash_of(given),
+                "output_hash": f.hash_of(f.or_same("s.output", given)),
+                "output_data": "s.output_data",
+                "output_data_ref": "s.output_data_ref",
+                "error_json": "s.error_json",
+                "started_at": f.time_of("s.started_at"),
+                "completed_at": f.time_of("s.started_at", "s.took"),
+                "duration_ms": f.duration_of("s.duration"),
+                "commit_no": "s.commit_no",
+                "row_index": f.row_index("s.state_id"),
+            },
+            "state_records AS s"
+            + _run("s.state_id")
+            + f" LEFT JOIN token_records AS k ON k.token_id = {f.without_end('s.state_id', '0123456789.')}"
+            + " AND s.state_id > k.token_id || ':' AND s.state_id < k.token_id || ';'"
+            + name("n", "s.node", "s.state_id")
+            + " WHERE s.what < 3",
+        ),
+        "routing_events": (
+            {
+                "event_id": "s.state_id",
+                "run_id": "u.run_id",
+                "state_id": "q.state_id",
+                "edge_id": f.named("e", "s.edge"),
+                "mode": f.word_of("s.mode", MODES),
+                "reason_json": f.named("w", "s.reason"),
+                "created_at": f.time_of("s.started_at", "s.took", "s.routed"),
+                "commit_no": "s.commit_no",
+                "row_index": f.row_index("s.state_id"),
+            },
+            "state_records AS s"
+            + _run("s.state_id")
+            + " LEFT JOIN state_records AS q ON q.state_id = coalesce(s.state, s.state_id)"
+            + " AND s.state_id >= q.state_id AND s.state_id < q.state_id || '0'"
+            + name("e", "s.edge", "s.state_id")
+            + name("w", "s.reason", "s.state_id")
+            + " WHERE s.what > 1",
+        ),
+        "token_outcomes": (
+            {
+                "outcome_id": "o.outcome_id",
+                "run_id": "u.run_id",
+                "token_id": "k.token_id",
+                "outcome": f.word_of("o.outcome", OUTCOMES),
+                "is_terminal": f"coalesce(o.is_terminal, {f.is_not('o.outcome', OUTCOMES['buffered'])})",
+                "sink_name": f.named("n", "o.sink"),
+                "sink_row": "o.sink_row",
+                "batch_id": "o.batch_id",
+                "error_json": "o.error_json",
+                "recorded_at": f.time_of("o.recorded_at"),
+                "commit_no": "o.commit_no",
+                "row_index": f.row_index("o.outcome_id"),
+            },
+            "outcome_records AS o"
+            + _run("o.outcome_id")
+            + f" LEFT JOIN token_records AS k ON k.token_id = {f.without_end('o.outcome_id', '0123456789')}"
+            + " AND o.outcome_id > k.token_id AND o.outcome_id < k.token_id || '~~'"
+            + name("n", "o.sink", "o.outcome_id"),
+        ),
+    }
 
 
 def _added(view: str, origin: str) -> dict[str, str]:
@@ -142,12 +141,13 @@ def _added(view: str, origin: str) -> dict[str, str]:
     return {column: f"{alias}.{tables.added_name(view, column)}" for column in tables.ADDED.get(view, ())}
 
 
-def statements() -> tuple[str, ...]:
+def statements(forms: Forms = SQLITE) -> tuple[str, ...]:
     """The statements that create the views."""
-    assert _SELECTED.keys() == tables.HELD_IN.keys()
+    selected_from = _selected(forms)
+    assert selected_from.keys() == tables.HELD_IN.keys()
     return tuple(
         f'CREATE VIEW "{view}" AS SELECT '
         + ", ".join(f'{expression} AS "{column}"' for column, expression in (selected | _added(view, origin)).items())
         + f" FROM {origin}"
-        for view, (selected, origin) in _SELECTED.items()
+        for view, (selected, origin) in selected_from.items()
     )

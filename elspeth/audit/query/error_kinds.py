@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 from elspeth import ids
+from elspeth.audit.connection import Connection
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.verdict import MOST_READ, VARYING, Reason, kinds
 from elspeth.audit.store import database
@@ -48,7 +48,7 @@ def slowest(reader: AuditReader, run_id: str, most: int = 10) -> list[JsonObject
     with database.translated_errors(reader.path):
         found = reader.connection.execute(
             "SELECT token_id, node_id, duration_ms FROM node_states WHERE state_id >= ? AND state_id < ?"
-            " ORDER BY duration_ms DESC LIMIT ?",
+            " ORDER BY duration_ms IS NULL, duration_ms DESC LIMIT ?",
             (run_id, f"{run_id}~", most),
         ).fetchall()
     return [{"token": token, "node": node, "seconds": (ms or 0) / 1000} for token, node, ms in found]
@@ -63,7 +63,7 @@ def cut(text: str | None) -> str | None:
     return None if text is None else shortened(text, TEXT)
 
 
-def _sample(connection: sqlite3.Connection, token: str, *, data: bool) -> JsonObject:
+def _sample(connection: Connection, token: str, *, data: bool) -> JsonObject:
     def one(query: str, *values: Any) -> Any:
         return connection.execute(query, values).fetchone()
 

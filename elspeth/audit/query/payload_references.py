@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 
 from elspeth.audit.chain.records import COLUMNS, REFERENCES
+from elspeth.audit.connection import Connection
 
 
-def references(connection: sqlite3.Connection, run_id: str) -> Iterator[tuple[str, str, str, str, int]]:
+def references(connection: Connection, run_id: str) -> Iterator[tuple[str, str, str, str, int]]:
     """Table, column, record, reference and commit of everything that a run keeps in the payload store."""
     for table, key, column in (
         (table, COLUMNS[table][0], column) for table, columns in REFERENCES.items() for column in columns

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -22,6 +21,7 @@ from elspeth.audit.query.values import (
     Run,
 )
 from elspeth.audit.store import database, schema
+from elspeth.audit.store.place import Place
 from elspeth.audit.store.tallies import with_tally
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.errors import RunNotFound
@@ -40,12 +40,12 @@ class AuditReader:
     question `Temporary` where it cannot be read now.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.connection = database.open_reader(path)
+    def __init__(self, place: Place) -> None:
+        self.path: Any = place
+        self.connection = database.open_reader(place)
         try:
-            with database.translated_errors(path):
-                schema.check_readable(self.connection, path)
+            with database.translated_errors(place):
+                schema.check_readable(self.connection, place)
         except BaseException:
             self.connection.close()
             raise
@@ -64,7 +64,7 @@ class AuditReader:
 
     def runs(self, limit: int | None = None) -> list[Run]:
         """The runs, latest first."""
-        return self._all(Run, "runs", "1", (), "started_at DESC, run_id DESC", limit)
+        return self._all(Run, "runs", "1 = 1", (), "started_at DESC, run_id DESC", limit)
 
     def run(self, reference: str) -> Run:
         """The run with this id, with the one id that begins so, or the latest one (`latest`).
@@ -212,7 +212,7 @@ class AuditReader:
 
     def outcome_counts(self, run_id: str) -> dict[str, int]:
         """How many tokens ended in which way (`buffered`: wait), by outcome."""
-        return self._counts(run_id, "outcome", "1")
+        return self._counts(run_id, "outcome", "1 = 1")
 
     def sink_counts(self, run_id: str) -> dict[str, int]:
         """How many tokens were written, by sink."""

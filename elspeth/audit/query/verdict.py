@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from elspeth import canonical
+from elspeth.audit.connection import Connection
 from elspeth.audit.purge import REMOVE
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database
@@ -35,7 +35,7 @@ _NORMAL = (
     " AND NOT EXISTS (SELECT 1 FROM tokens AS t WHERE t.token_id >= o.token_id || '/'"
     " AND t.token_id < o.token_id || '0') LIMIT 1",
     "SELECT 1 FROM batches AS b WHERE batch_id >= :run AND batch_id < :end AND status = 'completed'"
-    " AND instr(batch_id, '@') AND NOT EXISTS (SELECT 1 FROM tokens AS t WHERE t.token_id >= b.batch_id || '/'"
+    " AND batch_id LIKE '%@%' AND NOT EXISTS (SELECT 1 FROM tokens AS t WHERE t.token_id >= b.batch_id || '/'"
     " AND t.token_id < b.batch_id || '0') AND EXISTS (SELECT 1 FROM token_outcomes AS o"
     " WHERE o.outcome_id >= :run AND o.outcome_id < :end AND o.outcome = 'consumed_in_batch'"
     " AND o.batch_id = b.batch_id) LIMIT 1",
@@ -106,7 +106,7 @@ def kinds(reader: AuditReader, run_id: str, samples: int) -> tuple[list[tuple[Re
     return [(Reason(*facts), tokens[key]) for key, facts in ordered], read
 
 
-def _refused(connection: sqlite3.Connection, run_id: str) -> Iterator[tuple[str, str, str]]:
+def _refused(connection: Connection, run_id: str) -> Iterator[tuple[str, str, str]]:
     for node, error, row in connection.execute(
         "SELECT node_id, error, row_id FROM validation_errors WHERE error_id >= ? AND error_id < ?"
         " ORDER BY error_id LIMIT ?",
@@ -115,7 +115,7 @@ def _refused(connection: sqlite3.Connection, run_id: str) -> Iterator[tuple[str,
         yield node, error or _PURGED, row
 
 
-def _failed(connection: sqlite3.Connection, run_id: str) -> Iterator[tuple[str, str, str]]:
+def _failed(connection: Connection, run_id: str) -> Iterator[tuple[str, str, str]]:
     for node, text, token in connection.execute(
         "SELECT node_id, error_json, token_id FROM transform_errors WHERE error_id >= ? AND error_id < ?"
         " ORDER BY error_id LIMIT ?",

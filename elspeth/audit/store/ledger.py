@@ -5,26 +5,23 @@ The lower half of the audit writer; nothing else imports it.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain as chained
-from pathlib import Path
 from typing import Any
 
 from elspeth import ids
 from elspeth.audit.chain import digests, signing
 from elspeth.audit.chain.layouts import NEWEST
-from elspeth.audit.chain.records import Record
+from elspeth.audit.connection import Connection, Cursor, Lost, OutcomeUnknown
+from elspeth.audit.dialect import is_duplicate, is_refusal
 from elspeth.audit.mapping.names import Names
-from elspeth.audit.mapping.stored_frames import StoredFrame, stored_records
+from elspeth.audit.mapping.stored_frames import Numbers, stored_records
 from elspeth.audit.mapping.tables import HELD_IN, STORED
 from elspeth.audit.store import database, state_events
 from elspeth.audit.store.commit_records import PreparedCommit, key_columns
+from elspeth.audit.store.inserts import inserts_of
+from elspeth.audit.store.place import Place
 from elspeth.errors import DuplicateRow, ElspethError
-
-TOGETHER = 100
-"""Records to one statement: a step of SQLite for each record costs as much as half the record."""
 
 _RECORDED = {"state_records": "node_states record", "outcome_records": "token_outcomes record"}
 
@@ -32,35 +29,64 @@ _RECORDED = {"state_records": "node_states record", "outcome_records": "token_ou
 class Ledger:
     """The connection of the one writer. Everything but `transaction` is called inside of one."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, signing_key: bytes | None) -> None:
-        self.path = path
+    def __init__(self, place: Place, connection: Connection, signing_key: bytes | None) -> None:
+        self.place = place
         self.connection = connection
+        self._inserts = inserts_of(connection)
         self._key = signing_key
         self.appended: tuple[PreparedCommit, tuple[Any, ...]] | None = None
-        self._file = database.identity(path)
+        self._file = database.identity(place)
+        self._acknowledged: dict[str, int] = {}  # the last commit of each run that is known to be there
+        self._appended_heads: dict[str, tuple[int, str]] = {}  # number and digest of those of the transaction
         self._names: Names | None = None  # as they are on record, and those of the transaction that is open
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, and nobody else writes meanwhile. Raises `Temporary` where that cannot be had."""
-        with database.translated_errors(self.path):
+        """All or nothing, and nobody else writes meanwhile. Raises `Temporary` where that cannot be had; if it is
+        `Lost`, the same may be tried once more."""
+        with database.translated_errors(self.place):
             self.connection.execute("BEGIN IMMEDIATE")
+            self._appended_heads.clear()
             try:
                 self._require_in_place()
                 yield
                 self.connection.execute("COMMIT")
+            except OutcomeUnknown as unknown:
+                self._names = None
+                self._settle(unknown)
             except BaseException:
                 self._names = None  # what was added is not there
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
+            self._acknowledged.update((run_id, number) for run_id, (number, _) in self._appended_heads.items())
         self._require_in_place()
+
+    def _settle(self, unknown: OutcomeUnknown) -> None:
+        """Whether a transaction was committed whose answer was lost. Raises `Lost` if not, or where nothing tells."""
+        # Whoever still commits it holds the lock of writers.
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            done = bool(self._appended_heads) and all(
+                self.connection.execute(
+                    "SELECT 1 FROM commits WHERE run_id = ? AND commit_no = ? AND digest = ?", (run_id, number, digest)
+                ).fetchone()
+                for run_id, (number, digest) in self._appended_heads.items()
+            )
+        finally:
+            self.connection.execute("ROLLBACK")
+        if not done:
+            raise Lost(
+                f"the connection to the audit database {self.place} was lost",
+                details=[str(unknown)],
+                next_step="see that the server can be reached, then resume",
+            )
 
     def _require_in_place(self) -> None:
         """A file that nobody can open by its name any more keeps nothing, whatever is committed to it."""
-        found = database.identity(self.path)
+        found = database.identity(self.place)
         if found != self._file:
-            raise database.out_of_place(self.path, "what is in the file that was opened")
+            raise database.out_of_place(self.place, "what is in the file that was opened")
 
     def append(self, batch: PreparedCommit, attempt: int, at: str, head: tuple[int, str]) -> int:
         """Insert a batch as the commit after `head`, a pair of number and digest, signed with the key if there is one.
@@ -69,18 +95,22 @@ class Ledger:
         """
         number = head[0] + 1
         run_id = batch.run_id
+        if head[0] < self._acknowledged.get(run_id, -1):
+            raise database.out_of_place(self.place, f"commit {self._acknowledged[run_id]} of run {run_id}")
         for table, records in batch.records.items():
             if table in HELD_IN:
                 continue
             try:
-                self._insert(batch, table, number)
-            except sqlite3.IntegrityError as error:
+                self._inserts.plain(batch, table, number)
+            except Exception as error:
+                self._require_refusal(error)
                 keys = (record[: len(key_columns(table))] for piece in records.pieces() for record in piece)
                 raise self._rejected(table, keys, run_id, number, error) from error
         for table, frames in batch.stored.items():
             try:
-                self._insert_stored(batch, table, frames, number)
-            except sqlite3.IntegrityError as error:
+                self._inserts.stored(batch, table, frames, number, self._numbers(run_id))
+            except Exception as error:
+                self._require_refusal(error)
                 found = (record[:1] for frame in frames for record in stored_records(table, frame, _unnumbered))
                 raise self._rejected(table, found, run_id, number, error) from error
         digest = digests.digest_commit(head[1], run_id, attempt, number, at, batch.digests)
@@ -100,32 +130,20 @@ class Ledger:
                 for part in sorted(batch.digests, key=lambda part: part.table)
             ],
         )  # fmt: skip
+        self._appended_heads[run_id] = number, digest
         self.appended = batch, (number, attempt, head[1], digest, count, at, signature, NEWEST.number)
         return number
 
-    def _insert(self, batch: PreparedCommit, table: str, number: int) -> None:
-        waiting: list[Record] = []
-        for records in batch.records[table].pieces():
-            waiting += records
-            many = len(waiting) - len(waiting) % TOGETHER
-            for start in range(0, many, TOGETHER):
-                values = chained.from_iterable((number, *record) for record in waiting[start : start + TOGETHER])
-                self.connection.execute(batch.insert(table, TOGETHER), tuple(values))
-            del waiting[:many]
-        self.connection.executemany(batch.insert(table), [(number, *record) for record in waiting])
+    def _numbers(self, run_id: str) -> Numbers:
+        if self._names is None or self._names.run_id != run_id:
+            self._names = Names(self.connection, run_id)
+        return self._names.numbers
 
-    def _insert_stored(self, batch: PreparedCommit, table: str, frames: list[StoredFrame], number: int) -> None:
-        if self._names is None or self._names.run_id != batch.run_id:
-            self._names = Names(self.connection, batch.run_id)
-        width = len(STORED[table].columns)
-        together, single, execute = batch.insert(table, TOGETHER), batch.insert(table), self.connection.execute
-        for frame in frames:
-            values = tuple(chained.from_iterable(stored_records(table, frame, self._names.numbers)))
-            many = frame.count - frame.count % TOGETHER
-            for start in range(0, many * width, TOGETHER * width):
-                execute(together, (number, *values[start : start + TOGETHER * width]))
-            for start in range(many * width, len(values), width):
-                execute(single, (number, *values[start : start + width]))
+    def _require_refusal(self, error: Exception) -> None:
+        """Raise the error again unless it is one of a record; then what is there can be asked."""
+        if not is_refusal(self.connection, error):
+            raise error
+        self._inserts.undo()
 
     def forget_names(self) -> None:
         """Look up anew which names there are: some were taken away."""
@@ -210,9 +228,9 @@ class Ledger:
         )
 
     def _rejected(
-        self, table: str, held: Iterable[tuple[Any, ...]], run_id: str, number: int, error: sqlite3.IntegrityError
+        self, table: str, held: Iterable[tuple[Any, ...]], run_id: str, number: int, error: Exception
     ) -> ElspethError:
-        if error.sqlite_errorcode not in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE):
+        if not is_duplicate(error):
             return ElspethError(f"an audit record does not fit table {table}: {error}")
         keys = key_columns(table)
         where = " AND ".join(f"{column} = ?" for column in keys)
@@ -244,7 +262,7 @@ def _unnumbered(texts: list[str], purgeable: bool) -> list[int | str]:
     return list(texts)
 
 
-def as_dict(cursor: sqlite3.Cursor) -> dict[str, Any] | None:
+def as_dict(cursor: Cursor) -> dict[str, Any] | None:
     """The next row by column names, None if there is none."""
     row = cursor.fetchone()
     if row is None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
-from pathlib import Path
 from typing import Any
 
+from elspeth.audit.connection import Connection
 from elspeth.audit.store.ledger import as_dict
+from elspeth.audit.store.place import Place
 from elspeth.errors import RunNotFound, TakenOver
 
 
 class Ownership:
-    """Owners of the runs of one database. `path` is for messages."""
+    """Owners of the runs of one database. `place` is for messages."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: Connection, place: Place) -> None:
         self._connection = connection
-        self.path = path
+        self.place = place
 
     def finished(self, run_id: str, status: str) -> bool:
         """Whether the run with this status has come to its end, or was given up."""
@@ -28,7 +28,7 @@ class Ownership:
         """The latest attempt of a run, and the run's status. Raises `RunNotFound`."""
         row = self._connection.execute("SELECT attempt, status FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         if row is None:
-            raise RunNotFound(f"Run not found: {run_id} is not in {self.path}", next_step="elspeth runs")
+            raise RunNotFound(f"Run not found: {run_id} is not in {self.place}", next_step="elspeth runs")
         return row[0], row[1]
 
     def given_up(self, run_id: str) -> bool:

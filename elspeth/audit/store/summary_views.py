@@ -53,6 +53,30 @@ SELECT r.run_id, r.row_id, r.row_index, 2, 0, 'end', o.token_id, o.sink_name, o.
 }
 
 
-def statements() -> dict[str, str]:
+_IN_POSTGRES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "run_summary": (
+        ("coalesce(sum(o.outcome IN ('completed', 'routed')), 0)",
+         "count(CASE WHEN o.outcome IN ('completed', 'routed') THEN 1 END)"),
+        ("coalesce(sum(o.outcome IN ('quarantined', 'discarded', 'failed')), 0)",
+         "count(CASE WHEN o.outcome IN ('quarantined', 'discarded', 'failed') THEN 1 END)"),
+        ("AND o.is_terminal GROUP", "AND o.is_terminal = 1 GROUP"),
+    ),
+    # No text there holds what JSON writes as \u0000, and where a text does, the whole cannot be read as JSON.
+    "failures_by_reason": (
+        ("json_extract(t.error_json, '$.reason')",
+         r"(CAST(replace(t.error_json, '\u0000', '\u2400') AS JSON) ->> 'reason')"),
+    ),
+    "row_story": (),
+}  # fmt: skip
+"""What is said in other words there."""
+
+
+def statements(*, postgres: bool = False) -> dict[str, str]:
     """The statements that create the views, by name."""
-    return {name: f'CREATE VIEW "{name}" AS {selected}' for name, selected in _SELECTED.items()}
+    made = {}
+    for name, selected in _SELECTED.items():
+        for words, others in _IN_POSTGRES[name] if postgres else ():
+            assert words in selected
+            selected = selected.replace(words, others)
+        made[name] = f'CREATE VIEW "{name}" AS {selected}'
+    return made

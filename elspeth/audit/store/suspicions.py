@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from elspeth import canonical
+from elspeth.audit.connection import Connection
 from elspeth.audit.store import memory_marks
 from elspeth.audit.store.caution_events import IN_HAND
 from elspeth.canonical import JsonObject
 
 
-def suspects(connection: sqlite3.Connection, run_id: str, rows: int) -> dict[int, int]:
+def suspects(connection: Connection, run_id: str, rows: int) -> dict[int, int]:
     """Rows behind the first `rows` that were suspected, with the deaths they are known to have seen alone.
 
     Each suspicion is recorded with the deaths before it in its attempt. The last one of an attempt that died was open
@@ -51,7 +50,7 @@ def suspects(connection: sqlite3.Connection, run_id: str, rows: int) -> dict[int
     return total
 
 
-def _details(connection: sqlite3.Connection, run_id: str, event: str) -> list[tuple[int, JsonObject]]:
+def _details(connection: Connection, run_id: str, event: str) -> list[tuple[int, JsonObject]]:
     found = connection.execute(
         "SELECT attempt, detail FROM supervision_events WHERE run_id = ? AND event = ?", (run_id, event)
     )

@@ -6,12 +6,12 @@ put aside. Ids begin with their row, so that what is on record behind a row lies
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 from msgspec import structs
 
 from elspeth import ids
+from elspeth.audit.connection import Connection
 from elspeth.coordinator.checkpoint import COUNTED, Checkpoint, read_checkpoint
 from elspeth.coordinator.tally import NodeTally, Numbers, Tally
 
@@ -19,7 +19,7 @@ CONTINUE, ERROR = "continue", "error"
 """Labels of edges, as they are recorded (`elspeth.graph.labels`)."""
 
 
-def with_tally(connection: sqlite3.Connection, message: str, checkpoint_id: str) -> Checkpoint:
+def with_tally(connection: Connection, message: str, checkpoint_id: str) -> Checkpoint:
     """The checkpoint that is stored so, with its tally. Nobody must write to the run meanwhile."""
     checkpoint = read_checkpoint(message, checkpoint_id)
     if checkpoint.tally:
@@ -40,13 +40,13 @@ def with_tally(connection: sqlite3.Connection, message: str, checkpoint_id: str)
     return structs.replace(checkpoint, tally=on_record(connection, run_id))
 
 
-def on_record(connection: sqlite3.Connection, run_id: str, first_row: int = 0) -> Tally:
+def on_record(connection: Connection, run_id: str, first_row: int = 0) -> Tally:
     """What is on record of the rows from this index on. Takes as long as there are such rows."""
     return _Count(connection, run_id, first_row).tally()
 
 
 class _Count:
-    def __init__(self, connection: sqlite3.Connection, run_id: str, first_row: int) -> None:
+    def __init__(self, connection: Connection, run_id: str, first_row: int) -> None:
         self._connection = connection
         self._run_id = run_id
         self._range = ids.row_id(run_id, first_row), f"{run_id}~"
@@ -78,9 +78,9 @@ class _Count:
         """The tally of each step, and how many tokens passed it."""
         nodes, left = {}, {}
         for node, visits, failed, microseconds, longest, passed in self._all(
-            "SELECT node_id, count(*), sum(status = 'failed'),"
-            " CAST(sum(round(duration_ms * 1000)) AS INTEGER), CAST(max(round(duration_ms * 1000)) AS INTEGER),"
-            " sum(status = 'completed' AND output_hash IS NOT NULL)"
+            "SELECT node_id, count(*), count(CASE WHEN status = 'failed' THEN 1 END),"
+            " CAST(sum(round(duration_ms * 1000)) AS BIGINT), CAST(max(round(duration_ms * 1000)) AS BIGINT),"
+            " count(CASE WHEN status = 'completed' AND output_hash IS NOT NULL THEN 1 END)"
             " FROM node_states WHERE state_id {range} GROUP BY 1"
         ):
             nodes[node] = NodeTally(visits, failed, microseconds or 0, longest or 0)
@@ -93,8 +93,7 @@ class _Count:
             node: (count, sent)
             for table in ("validation_errors", "transform_errors")
             for node, count, sent in self._all(
-                f"SELECT node_id, count(*), sum(destination IS NOT NULL) FROM {table}"
-                " WHERE error_id {range} GROUP BY 1"
+                f"SELECT node_id, count(*), count(destination) FROM {table} WHERE error_id {{range}} GROUP BY 1"
             )
             if self._kinds.get(node) in ("source", "sink")
         }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 
 from elspeth import canonical
+from elspeth.audit.connection import Connection
 from elspeth.audit.verify.findings import Discrepancy
 
 NAMED = 10  # findings per question
@@ -44,7 +44,7 @@ _NODES = (
 )
 
 
-def findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
+def findings(connection: Connection, run_id: str) -> Iterator[Discrepancy]:
     """What does not hold between the records of this run, a few of each kind."""
     completed = connection.execute("SELECT 1 FROM runs WHERE run_id = ? AND status = 'completed'", (run_id,)).fetchone()
     for table, key, data, digest in _HASHED:
@@ -67,9 +67,7 @@ def findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepanc
     yield from _accounts(connection, run_id, completed is not None)
 
 
-def _hashes(
-    connection: sqlite3.Connection, run_id: str, table: str, key: str, data: str, digest: str
-) -> Iterator[Discrepancy]:
+def _hashes(connection: Connection, run_id: str, table: str, key: str, data: str, digest: str) -> Iterator[Discrepancy]:
     left = NAMED
     for name, text, expected in connection.execute(
         f"SELECT {key}, {data}, {digest} FROM {table}"
@@ -88,7 +86,7 @@ def _hashes(
 
 
 def _dangling(
-    connection: sqlite3.Connection, run_id: str, table: str, key: str, column: str, target: str, there: str
+    connection: Connection, run_id: str, table: str, key: str, column: str, target: str, there: str
 ) -> Iterator[Discrepancy]:
     for name, value in connection.execute(
         f"SELECT r.{key}, r.{column} FROM {table} AS r WHERE r.{key} >= ? AND r.{key} < ?"
@@ -100,7 +98,7 @@ def _dangling(
         )
 
 
-def _accounts(connection: sqlite3.Connection, run_id: str, completed: bool) -> Iterator[Discrepancy]:
+def _accounts(connection: Connection, run_id: str, completed: bool) -> Iterator[Discrepancy]:
     """Every row has its first token, and every token its one terminal outcome, under the id that says so."""
     reach = (run_id, run_id + "~")
     for (name,) in connection.execute(

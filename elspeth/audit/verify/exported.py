@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from elspeth.audit.chain.layouts import FIRST, NEWEST
+from elspeth.audit.connection import Connection
 from elspeth.audit.export.folder import MANIFEST, PAYLOADS, VERSION, head, signature
 from elspeth.audit.export.jsonl import BLOBS, TABLES, added_later, columns_of
 from elspeth.audit.purge import PURGE, last_action
@@ -163,7 +164,7 @@ def _blocks(path: Path, columns: tuple[str, ...], later: frozenset[str]) -> Iter
     yield block
 
 
-def _head_findings(connection: sqlite3.Connection, manifest: dict[str, Any]) -> Iterator[Discrepancy]:
+def _head_findings(connection: Connection, manifest: dict[str, Any]) -> Iterator[Discrepancy]:
     if head(connection, manifest["run_id"]) != manifest["head"]:
         yield Discrepancy("chain", f"the head of the chain is not the one in {MANIFEST}", "commits")
     for table, facts in manifest["files"].items():
@@ -175,7 +176,7 @@ def _head_findings(connection: sqlite3.Connection, manifest: dict[str, Any]) -> 
                 )
 
 
-def _payload_findings(directory: Path, connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
+def _payload_findings(directory: Path, connection: Connection, run_id: str) -> Iterator[Discrepancy]:
     kept: set[str] = set()
     if not (directory / f"{PAYLOADS}.jsonl").is_file():
         return  # which has been said

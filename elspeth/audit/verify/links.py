@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 from elspeth.audit.chain import digests, signing
 from elspeth.audit.chain.layouts import FIRST, Layout, layout_of
+from elspeth.audit.connection import Connection
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.table import NAMED
 
 
-def links(connection: sqlite3.Connection, run_id: str, key: bytes | None) -> Iterator[Discrepancy]:
+def links(connection: Connection, run_id: str, key: bytes | None) -> Iterator[Discrepancy]:
     """Each commit follows the one before it, and its digest is the digest of what stands in the two chain tables.
 
     With the `key`, each commit is signed; those of a layout that did not sign each are followed by one that is.
@@ -88,7 +88,7 @@ def unsigned(
     return None
 
 
-def held_by_later(connection: sqlite3.Connection, run_id: str) -> str | None:
+def held_by_later(connection: Connection, run_id: str) -> str | None:
     """A sentence about commits that were not signed each, since their layout did not; None without any."""
     query = (
         "SELECT min(commit_no), max(commit_no), (SELECT min(commit_no) FROM commits WHERE run_id = ?1 AND signature"
@@ -116,7 +116,7 @@ def _digest(
         return None  # values of types that no commit ever had
 
 
-def unfinished(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
+def unfinished(connection: Connection, run_id: str) -> Iterator[Discrepancy]:
     """A run without an end: what was committed behind its last commit could have been cut off, and nothing tells."""
     ended, number = connection.execute(
         "SELECT status = 'completed' OR completed_at IS NOT NULL,"
@@ -128,7 +128,7 @@ def unfinished(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepa
         yield Discrepancy("unfinished", what, "commits", None, number)
 
 
-def origin(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
+def origin(connection: Connection, run_id: str) -> Iterator[Discrepancy]:
     """Each run's first commit follows the head that another run had at that time, or nothing at all."""
     firsts = connection.execute(
         "SELECT previous_digest, run_id, layout FROM commits WHERE commit_no = 0 ORDER BY run_id"
@@ -155,7 +155,7 @@ def origin(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]
         seen[owner[0]] = follower
 
 
-def in_order(connection: sqlite3.Connection) -> list[str]:
+def in_order(connection: Connection) -> list[str]:
     """The runs in the order in which they began, as the chain has it; clocks are asked only where it does not tell."""
     began = dict(connection.execute("SELECT run_id, started_at FROM runs ORDER BY started_at, run_id"))
     firsts = dict(connection.execute("SELECT run_id, previous_digest FROM commits WHERE commit_no = 0"))
@@ -174,7 +174,7 @@ def in_order(connection: sqlite3.Connection) -> list[str]:
     return order + [run_id for run_id in began if run_id not in order]
 
 
-def _owners(connection: sqlite3.Connection, wanted: set[str]) -> dict[str, tuple[str, int]]:
+def _owners(connection: Connection, wanted: set[str]) -> dict[str, tuple[str, int]]:
     """The run and commit that have these digests."""
     found = {}
     for digest, run_id, number in connection.execute("SELECT digest, run_id, commit_no FROM commits"):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from elspeth.audit.connection import Connection
 from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.purge import PURGE, last_action
 from elspeth.audit.query.payload_references import references
@@ -49,7 +49,7 @@ class Checked:
     finding: Discrepancy | None = None
 
 
-def check_outputs(connection: sqlite3.Connection, run_id: str, holds: Callable[[str], bool]) -> list[Checked]:
+def check_outputs(connection: Connection, run_id: str, holds: Callable[[str], bool]) -> list[Checked]:
     """Every output of the run, compared with its file. `holds` says whether the evidence of a later run does: only then
     is it believed that it wrote what is there now."""
     directories = dict(connection.execute("SELECT run_id, working_directory FROM runs"))
@@ -62,7 +62,7 @@ def check_outputs(connection: sqlite3.Connection, run_id: str, holds: Callable[[
     return [_checked(written, later.get(written.path), holds) for written in mine]
 
 
-def wrote(connection: sqlite3.Connection, path: Path, size: int) -> bool:
+def wrote(connection: Connection, path: Path, size: int) -> bool:
     """Whether this file of `size` bytes, as it is, is what a recorded run wrote there, or what one that was not
     completed had committed of it. Raises `OSError`."""
     directories = dict(connection.execute("SELECT run_id, working_directory FROM runs"))
@@ -79,7 +79,7 @@ def wrote(connection: sqlite3.Connection, path: Path, size: int) -> bool:
     return False
 
 
-def payload_findings(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
+def payload_findings(connection: Connection, run_id: str) -> Iterator[Discrepancy]:
     """References into the payload store behind which there is no file, or another content. Purged ones may be gone."""
     purged_before = last_action(connection, run_id, PURGE)
     settings, directory = connection.execute(
@@ -119,7 +119,7 @@ def _payload(bases: list[Path], reference: str) -> str | None:
     return _GONE
 
 
-def _written(connection: sqlite3.Connection, run_id: str, directory: str) -> list[RecordedOutput]:
+def _written(connection: Connection, run_id: str, directory: str) -> list[RecordedOutput]:
     """What the artifacts of a finished run say, or the last checkpoint of one that is not."""
     found = connection.execute(
         "SELECT artifact_id, node_id, path, size_bytes, content_hash FROM artifacts"

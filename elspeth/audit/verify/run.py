@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from elspeth.audit.chain.records import FIXED, RANGED
+from elspeth.audit.connection import Connection
 from elspeth.audit.purge import ABOUT_ROWS, PURGE, REMOVE, last_action
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema, state_events
@@ -38,7 +39,7 @@ def verify_run(reader: AuditReader, run_id: str, key: bytes | None = None, *, al
             connection.execute("ROLLBACK")
 
 
-def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None, alone: bool) -> Iterator[Discrepancy]:
+def _findings(connection: Connection, run_id: str, key: bytes | None, alone: bool) -> Iterator[Discrepancy]:
     if not alone:
         yield from _integrity(connection)
     differences = [] if alone else schema.differences(connection)  # an export has no schema of its own
@@ -74,14 +75,14 @@ def _findings(connection: sqlite3.Connection, run_id: str, key: bytes | None, al
         yield from links.unfinished(connection, run_id)
 
 
-def _integrity(connection: sqlite3.Connection) -> Iterator[Discrepancy]:
+def _integrity(connection: Connection) -> Iterator[Discrepancy]:
     """Records out of order are found by a scan and not by their key: one question sees them, another does not."""
     for (sentence,) in connection.execute(f"PRAGMA main.integrity_check({NAMED})"):
         if sentence != "ok":
             yield Discrepancy("integrity", f"the database is damaged: {' '.join(str(sentence).split())}")
 
 
-def _left(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
+def _left(connection: Connection, run_id: str) -> Iterator[Discrepancy]:
     """Records about rows of a run that was removed as a whole."""
     for table in ABOUT_ROWS:
         key = FIXED[table][0]
@@ -94,7 +95,7 @@ def _left(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
             )
 
 
-def _strangers(connection: sqlite3.Connection) -> Iterator[Discrepancy]:
+def _strangers(connection: Connection) -> Iterator[Discrepancy]:
     """Records whose keys or run ids belong to no run of this database."""
     runs = [run_id for (run_id,) in connection.execute("SELECT run_id FROM runs ORDER BY run_id")]
     # The gaps between the key ranges of the runs: an index seek each, however large the tables are.
@@ -114,7 +115,7 @@ def _strangers(connection: sqlite3.Connection) -> Iterator[Discrepancy]:
             yield Discrepancy("added", f"{table} has records of {row[0]!r}, which is no run", table, str(row[0]))
 
 
-def _state(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
+def _state(connection: Connection, run_id: str) -> Iterator[Discrepancy]:
     """The columns that change are what the chained events say they are."""
     run: dict[str, Any] = {}
     attempts: dict[int, dict[str, Any]] = {}
@@ -140,7 +141,7 @@ def _state(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]
         yield from _differing("run_attempts", name, state_events.ATTEMPT_STATE, values, attempts.get(number, {}))
 
 
-def _attempts(connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
+def _attempts(connection: Connection, run_id: str) -> Iterator[Discrepancy]:
     """Attempts are counted from 1, the run's is the last of them, and each began with its own first commit."""
     (current,) = connection.execute("SELECT attempt FROM runs WHERE run_id = ?", (run_id,)).fetchone()
     began = connection.execute(

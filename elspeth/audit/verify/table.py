@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any
 
 from elspeth.audit.chain import digests
 from elspeth.audit.chain.layouts import NEWEST, Layout, layout_of
 from elspeth.audit.chain.records import COLUMNS, RANGED, Record
+from elspeth.audit.connection import Connection
+from elspeth.audit.dialect import stream
 from elspeth.audit.store.commit_records import checked, key_columns
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.errors import ElspethError
@@ -24,7 +25,7 @@ Groups = Iterator[tuple[int, list[Record]]]
 class TableVerifier:
     """One table of one run, held against `commit_tables`. Of commits before `purged_before`, row data may be gone."""
 
-    def __init__(self, connection: sqlite3.Connection, run_id: str, table: str, *, purged_before: int) -> None:
+    def __init__(self, connection: Connection, run_id: str, table: str, *, purged_before: int) -> None:
         self._connection = connection
         self._run_id = run_id
         self.table = table
@@ -92,10 +93,12 @@ class TableVerifier:
         if only is not None:
             where += f" AND commit_no IN ({', '.join('?' * len(only))})"
             values += only  # type: ignore[arg-type]
-        cursor = self._connection.execute(
-            f"SELECT {columns}, run_id, commit_no FROM {self.table} WHERE {where} ORDER BY {order}", values
+        rows = stream(
+            self._connection,
+            f"SELECT {columns}, run_id, commit_no FROM {self.table} WHERE {where} ORDER BY {order}",
+            values,
         )
-        while fetched := cursor.fetchmany(FETCHED):
+        while fetched := list(islice(rows, FETCHED)):
             for commit_no, group in groupby(fetched, key=itemgetter(-1)):
                 records = []
                 for record in group:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from elspeth import ids
+from elspeth.audit.connection import Connection
 from elspeth.audit.explain.payload_reader import PayloadReader, differences
-from elspeth.audit.store.scratch import Connection
 from elspeth.runs.replay.record import facts_of
 from elspeth.visible import shortened
 

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from elspeth import canonical
+from elspeth.audit.connection import Connection
 from elspeth.audit.explain.payload_reader import NO_LONGER_KEPT, PayloadReader
-from elspeth.audit.store.scratch import Connection
 from elspeth.coordinator.blame import Conviction
 from elspeth.errors import ElspethError
 from elspeth.execution.codec import BadRow

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store import database, schema
+from elspeth.audit.store import database, schema, sqlite_file
 from elspeth.audit.writer import AuditWriter
 from elspeth.errors import ElspethError, RunInProgress, SettingsError, Temporary
 from elspeth.outputs import OutputInfo, SinkState
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_made_is_temporary(tmp_path: Path) -> None:
 
 def test_a_writer_is_told_when_the_database_is_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(path)
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.001)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.001)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(Temporary, match="locked by another program"):
@@ -200,7 +200,7 @@ def test_a_network_file_system_is_recognised(place: str, kind: str | None, tmp_p
 
 
 def test_on_a_network_file_system_a_rollback_journal_is_used(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "file_system", lambda _: "nfs4")
+    monkeypatch.setattr(sqlite_file, "file_system", lambda _: "nfs4")
     writer = AuditWriter(path)
     assert writer._connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     writer.create_run(RUN_COLUMNS, ATTEMPT, beginning())

@@ -121,7 +121,7 @@ def test_a_wrong_name_creates_nothing(tmp_path: Path) -> None:
 
 
 def test_a_locked_database_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elspeth.audit.store.database.BUSY_SECONDS", 0.001)
+    monkeypatch.setattr("elspeth.audit.store.sqlite_file.BUSY_SECONDS", 0.001)
     write_run(tmp_path / "runs" / "audit.db")
     write_run(tmp_path / "state" / "audit.db")
     other = sqlite3.connect(tmp_path / "runs" / "audit.db", isolation_level=None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from elspeth.audit.explain.session import STEPS
+from elspeth.audit.dialect import watch
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.store.database import translated_errors
@@ -59,7 +59,7 @@ class Looker:
                 translated_errors(self._path),
                 reader.snapshot(),
             ):
-                reader.connection.set_progress_handler(lambda: self._closed, STEPS)
+                watch(reader.connection, lambda: self._closed)
                 return self._runs(reader, known) if topic == RUNS else _run(reader, topic, known, patient=patient)
         except ElspethError as error:
             found = error

@@ -1,0 +1,1 @@
+"""An audit database in a schema of PostgreSQL. Imported where one is opened, and nowhere else: it needs psycopg."""
