@@ -13,13 +13,15 @@ from typing import Any
 
 from actors.crash_points import crash_point
 from elspeth import ids
-from elspeth.audit import migration, purge
+from elspeth.audit import copying, migration, purge
 from elspeth.audit.chain.records import Records
 from elspeth.audit.export.journal import Journal
 from elspeth.audit.operator_actions import OperatorActions
+from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema, state_events
 from elspeth.audit.store.commit_records import prepared
 from elspeth.audit.store.ledger import Ledger
+from elspeth.audit.store.order_of_runs import COPY, arrival
 from elspeth.audit.store.output_claims import require_unused
 from elspeth.audit.store.ownership import Ownership
 from elspeth.audit.store.place import Place
@@ -51,13 +53,13 @@ class AuditWriter:
         now: Callable[[], str] = utc_now,
     ) -> None:
         self.path = place
-        self._now = now
+        self._now, self._key, self._notify = now, signing_key, notify
         self._connection = database.open_writer(place, mode)
         self._ledger = Ledger(place, self._connection, signing_key)
         self._owners = Ownership(self._connection, place)
         self._actions = OperatorActions(self._ledger, self._owners, now)
         try:
-            self._prepare_schema(migrate, notify)
+            self._prepare_schema(migrate)
         except BaseException:
             self._connection.close()
             raise
@@ -268,6 +270,30 @@ class AuditWriter:
                 purge=False,
             )  # fmt: skip
 
+    def take_in(
+        self, origin: AuditReader, *, run_id: str, user: str, uid: int | None, command_line: str,
+        reason: str | None = None,
+    ) -> int:  # fmt: skip
+        """Copy a finished run with all its records from another database; answers the number of its new last commit.
+
+        All of it or nothing, and nothing that does not hold. What is here already, the same, is left as it is. Raises
+        `RunInProgress` where the run has not finished there, `SettingsError` where it is signed and there is no key,
+        `ElspethError` where something of it does not hold, or another run has its id here.
+        """
+        with origin.snapshot():
+            head = copying.require_copyable(origin, run_id, self._key)
+            with self._ledger.transaction():
+                if copying.is_there(self._connection, run_id, head, str(self.path)):
+                    return self._ledger.head(run_id)[0]
+                copying.transfer(origin.connection, self._connection, run_id, self._notify)
+                detail = arrival(self._ledger.last_head(besides=run_id), str(origin.path), head.commit_no, head.digest)
+                number = self._actions.record(
+                    run_id, COPY, user, uid, command_line, reason, {}, detail, None, purge=False
+                )
+                copying.require_copied(self._connection, run_id, head, self._key, str(self.path))
+        crash_point("audit.after_copied")
+        return number
+
     def purge(
         self, *, run_id: str, user: str, uid: int | None, command_line: str, reason: str | None = None,
         whole: bool = False, detail: Mapping[str, Any] | None = None,
@@ -291,7 +317,7 @@ class AuditWriter:
         """Leave the database; answers whether it is one file now (False: somebody else still uses it)."""
         return database.leave_orderly(self._connection)
 
-    def _prepare_schema(self, migrate: Mapping[str, Any] | None, notify: Callable[[str], None]) -> None:
+    def _prepare_schema(self, migrate: Mapping[str, Any] | None) -> None:
         converted: sqlite3.Connection | None = None
         with self._ledger.transaction():
             if schema.is_empty(self._connection):
@@ -302,7 +328,7 @@ class AuditWriter:
                 migrate is not None and found is not None and found < schema.VERSION
                 and isinstance(self._connection, sqlite3.Connection) and isinstance(self.path, Path)
             ):  # fmt: skip
-                self._actions.record_migration(migrate, *migration.convert(self._connection, self.path, notify))
+                self._actions.record_migration(migrate, *migration.convert(self._connection, self.path, self._notify))
                 converted = self._connection
             schema.check(self._connection, self.path)
         if converted is not None:

@@ -12,6 +12,8 @@ import msgspec
 from actors.crash_points import crash_point
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.purge import PURGE, REMOVE
+from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.store.order_of_runs import COPY
 from elspeth.audit.store.starts import ColumnValue
 from elspeth.audit.writer import AuditWriter
 from elspeth.canonical import JsonObject
@@ -23,7 +25,8 @@ class OperatorRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator wants done to a run: an action by name, and the columns of `runs` that it changes.
 
     The action `purge` forgets the contents of rows instead, `remove` all records about rows. With `migrate`, an older
-    schema is brought forward first, and without a `run_id` that is all.
+    schema is brought forward first, and without a `run_id` that is all. The action `copy` brings the run here from the
+    database `origin`. Databases are named as `wire` does.
     """
 
     database: str
@@ -37,6 +40,7 @@ class OperatorRequest(msgspec.Struct, frozen=True, kw_only=True):
     detail: JsonObject = {}
     expected_attempt: int | None = None
     migrate: bool = False
+    origin: str | None = None
 
 
 class RequestCarriedOut(Message, frozen=True):
@@ -88,7 +92,10 @@ class OperatorRole(Role):
 def _carry_out(writer: AuditWriter, request: OperatorRequest, who: Mapping[str, Any]) -> None:
     if request.run_id is None:
         return
-    if request.action in (PURGE, REMOVE):
+    if request.action == COPY and request.origin is not None:
+        with AuditReader(Path(request.origin)) as origin:
+            writer.take_in(origin, run_id=request.run_id, **who)
+    elif request.action in (PURGE, REMOVE):
         writer.purge(run_id=request.run_id, whole=request.action == REMOVE, detail=request.detail, **who)
     else:
         writer.operator_action(

@@ -19,7 +19,8 @@ from tests.kit.processes.recorded_run import comparable_records, differences, ou
 
 OF_OPERATORS = ("operator.", "audit.before_purge", "audit.in_purge")
 OF_MIGRATIONS = ("audit.in_migration", "audit.after_migration")
-ELSEWHERE = ("main.", "supervisor.", "stdin.", *OF_OPERATORS, *OF_MIGRATIONS)  # no child of a run
+OF_COPIES = ("audit.in_copy", "audit.before_copied", "audit.after_copied")
+ELSEWHERE = ("main.", "supervisor.", "stdin.", *OF_OPERATORS, *OF_MIGRATIONS, *OF_COPIES)  # no child of a run
 ONLY_IN_A_RESUME = {"main.before_resume_lock", "main.after_resume_lock", "main.before_row_mark", "audit.in_take_over",
                     "sink.before_copy_named", "sink.after_copy_named"}  # fmt: skip
 ONLY_AFTER_TWO_DEATHS = {"main.row_marked", "stage.flush_marked", "worker.item_marked"}
@@ -173,7 +174,10 @@ def test_the_points_are_found() -> None:
     assert set(POINTS) >= ONLY_IN_A_RESUME | ONLY_AFTER_TWO_DEATHS
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if not point.startswith(OF_OPERATORS + OF_MIGRATIONS)])
+OF_RUNS = [point for point in POINTS if not point.startswith(OF_OPERATORS + OF_MIGRATIONS + OF_COPIES)]
+
+
+@pytest.mark.parametrize("point", OF_RUNS)
 def test_a_run_whose_every_process_dies_is_resumed(
     point: str, tmp_path: Path, programs: Programs, undisturbed: dict[str, Undisturbed]
 ) -> None:

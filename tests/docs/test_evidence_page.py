@@ -29,7 +29,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_page_has_commands() -> None:
-    assert [command.split()[1] for command in COMMANDS] == ["explain", "replay", "verify", "export", "verify", "purge"]
+    assert [command.split()[1] for command in COMMANDS] == [
+        "explain",
+        "replay",
+        "verify",
+        "export",
+        "verify",
+        "copy",
+        "purge",
+    ]
 
 
 def test_a_completed_run_that_is_resumed_makes_the_copies_that_are_missing_and_nothing_else(folder: Path) -> None:
@@ -47,5 +55,6 @@ def test_a_completed_run_that_is_resumed_makes_the_copies_that_are_missing_and_n
     verified = run(f"{key} elspeth verify latest --outputs", folder)
     assert "signed, and checked" in verified.stdout
     for command in COMMANDS:
-        done = run(command.replace("RUN_ID", "latest").replace(" N", " 3").replace("FOLDER", "evidence"), folder)
+        typed = command.replace("RUN_ID", "latest").replace(" N", " 3").replace("FOLDER", "evidence")
+        done = run(f"{key} {typed}", folder)
         assert done.returncode == 0, done.stdout

@@ -20,6 +20,7 @@ from elspeth.audit.mapping.tables import HELD_IN, STORED
 from elspeth.audit.store import database, state_events
 from elspeth.audit.store.commit_records import PreparedCommit, key_columns
 from elspeth.audit.store.inserts import inserts_of
+from elspeth.audit.store.order_of_runs import places
 from elspeth.audit.store.place import Place
 from elspeth.errors import DuplicateRow, ElspethError
 
@@ -160,21 +161,21 @@ class Ledger:
             )
         return row[0], row[1]
 
-    def last_head(self) -> str:
-        """The digest that a new run's first commit follows: the head of the run that began last."""
-        last = self.last_run()
+    def last_head(self, besides: str | None = None) -> str:
+        """The digest that a new run follows: the head of the run that began last, `besides` the new one."""
+        last = self.last_run(besides)
         return digests.GENESIS if last is None else self.head(last)[1]
 
-    def last_run(self) -> str | None:
-        """The run that began last, None without any.
+    def last_run(self, besides: str | None = None) -> str | None:
+        """The run that began last or was copied here last, None without any. Nobody asks about the run `besides`.
 
         That is the one which no other run follows. Ids do not tell, since a clock may be set back; they did in layout
         1, so that of its runs there may be several which nobody follows.
         """
-        firsts = self.connection.execute("SELECT run_id, previous_digest, layout FROM commits WHERE commit_no = 0")
-        known = sorted(firsts, key=lambda first: (first[2] is not None, first[0]), reverse=True)
-        followed = {digest for _, digest, _ in known}
-        runs = [run_id for run_id, _, _ in known]
+        known = [place for place in places(self.connection) if place.run_id != besides]
+        known.sort(key=lambda place: (place.layout is not None, place.run_id), reverse=True)
+        followed = {place.follows for place in known}
+        runs = [place.run_id for place in known]
         return next((run_id for run_id in runs if not self._is_followed(run_id, followed)), runs[0] if runs else None)
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 from elspeth.audit.chain import digests, signing
 from elspeth.audit.chain.layouts import FIRST, Layout, layout_of
 from elspeth.audit.connection import Connection
+from elspeth.audit.store.order_of_runs import places
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.table import NAMED
 
@@ -129,14 +130,15 @@ def unfinished(connection: Connection, run_id: str) -> Iterator[Discrepancy]:
 
 
 def origin(connection: Connection, run_id: str) -> Iterator[Discrepancy]:
-    """Each run's first commit follows the head that another run had at that time, or nothing at all."""
-    firsts = connection.execute(
-        "SELECT previous_digest, run_id, layout FROM commits WHERE commit_no = 0 ORDER BY run_id"
-    ).fetchall()
-    first = [follower for digest, follower, _ in firsts if digest == digests.GENESIS]
+    """Each run's first commit follows the head that another run had at that time, or nothing at all.
+
+    Of a run that was copied here the commit that says so does, whatever it followed where it began.
+    """
+    known = places(connection)
+    first = [place.run_id for place in known if place.follows == digests.GENESIS]
     if len(first) > 1:
         yield Discrepancy("chain", f"{len(first)} runs claim to be the first: {', '.join(first)}", "commits", None, 0)
-    wanted = {digest: follower for digest, follower, _ in firsts if digest != digests.GENESIS}
+    wanted = {place.follows: place.run_id for place in known if place.follows != digests.GENESIS}
     owners = _owners(connection, set(wanted))
     for digest, follower in sorted(wanted.items(), key=lambda item: item[1]):
         if digest not in owners:
@@ -145,24 +147,29 @@ def origin(connection: Connection, run_id: str) -> Iterator[Discrepancy]:
             yield Discrepancy("chain", what, "commits", None, 0)
     # Layout 1 followed the latest id, so that several runs may follow one where a clock was set back.
     seen: dict[str, str] = {}
-    for digest, follower, named in firsts:
-        owner = owners.get(digest)
-        if owner is None or named is None:
+    for place in known:
+        owner = owners.get(place.follows)
+        if owner is None or place.layout is None:
             continue
         if owner[0] in seen:
-            what = f"runs {seen[owner[0]]} and {follower} both follow run {owner[0]}: one of them was put there"
+            what = f"runs {seen[owner[0]]} and {place.run_id} both follow run {owner[0]}: one of them was put there"
             yield Discrepancy("chain", what, "commits", None, 0)
-        seen[owner[0]] = follower
+        seen[owner[0]] = place.run_id
 
 
 def in_order(connection: Connection) -> list[str]:
-    """The runs in the order in which they began, as the chain has it; clocks are asked only where it does not tell."""
+    """The runs in the order in which they began, as the chain has it; clocks are asked only where it does not tell.
+
+    A run that was copied here stands behind the one that it followed where it began, if that is here, too.
+    """
     began = dict(connection.execute("SELECT run_id, started_at FROM runs ORDER BY started_at, run_id"))
-    firsts = dict(connection.execute("SELECT run_id, previous_digest FROM commits WHERE commit_no = 0"))
-    owners = _owners(connection, set(firsts.values()))
+    known = {place.run_id: place for place in places(connection)}
+    owners = _owners(connection, {digest for place in known.values() for digest in (place.follows, place.began_behind)})
     followers: dict[str | None, list[tuple[int, str, str]]] = {}
     for run_id, at in began.items():
-        owner, number = owners.get(firsts.get(run_id, ""), (None, 0))
+        place = known.get(run_id)
+        asked = (place.began_behind, place.follows) if place and place.began_behind != digests.GENESIS else ()
+        owner, number = next((owners[digest] for digest in asked if digest in owners), (None, 0))
         followers.setdefault(owner, []).append((number, str(at), run_id))
     order: list[str] = []
     waiting = [run for _, _, run in sorted(followers.get(None, ()))]

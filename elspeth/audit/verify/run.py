@@ -30,16 +30,14 @@ def verify_run(reader: AuditReader, run_id: str, key: bytes | None = None, *, al
     run = reader.run(run_id)
     if run.run_id != run_id:
         raise RunNotFound(f"Run not found: {run_id!r}", details=[f"{run.run_id!r} begins so"])
-    connection = reader.connection
-    with database.translated_errors(reader.path):
-        connection.execute("BEGIN")
-        try:
-            return list(_findings(connection, run_id, key, alone))
-        finally:
-            connection.execute("ROLLBACK")
+    with database.translated_errors(reader.path), reader.snapshot():
+        return list(findings(reader.connection, run_id, key, alone=alone))
 
 
-def _findings(connection: Connection, run_id: str, key: bytes | None, alone: bool) -> Iterator[Discrepancy]:
+def findings(
+    connection: Connection, run_id: str, key: bytes | None = None, *, alone: bool = False
+) -> Iterator[Discrepancy]:
+    """What `verify_run` answers, of a run that is there, as the transaction that is open sees it."""
     if not alone:
         yield from _integrity(connection)
     differences = [] if alone else schema.differences(connection)  # an export has no schema of its own

@@ -31,5 +31,6 @@ COMMANDS: dict[str, Entry] = {
         "elspeth.cli.commands.verify:command", "Recompute the evidence of a run, and name what was changed."
     ),
     "export": Entry("elspeth.cli.commands.export:command", "Write the evidence of a run into a folder."),
+    "copy": Entry("elspeth.cli.commands.copy:command", "Bring the evidence of a run into another audit database."),
     "purge": Entry("elspeth.cli.commands.purge:command", "Remove row data of finished runs; hashes stay."),
 }

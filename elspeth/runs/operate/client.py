@@ -15,6 +15,8 @@ from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
 from elspeth.audit.purge import PURGE, REMOVE
+from elspeth.audit.store.order_of_runs import COPY
+from elspeth.audit.store.place import Place, wire
 from elspeth.coordinator.exit_reasons import not_started
 from elspeth.coordinator.protocol import Failed
 from elspeth.errors import ElspethError, Temporary, from_value
@@ -58,14 +60,25 @@ def migrate(database: Path, *, reason: str | None = None, notify: Callable[[str]
     _ask(database, notify, run_id=None, action="migrate", migrate=True, reason=reason)
 
 
-def _ask(database: Path, notify: Callable[[str], None] = lambda line: None, **wanted: Any) -> None:
-    if not database.is_file():
+def take_in(
+    database: Place, origin: Place, *, run_id: str, reason: str | None = None,
+    notify: Callable[[str], None] = lambda line: None,
+) -> None:  # fmt: skip
+    """Copy a run's evidence from `origin` into a database, which is made where there is none yet; returns when durable.
+
+    Raises what `AuditWriter.take_in` raises, and `Temporary` where the process died over it: ask once more.
+    """
+    _ask(database, notify, run_id=run_id, action=COPY, reason=reason, origin=wire(origin))
+
+
+def _ask(database: Place, notify: Callable[[str], None] = lambda line: None, **wanted: Any) -> None:
+    if wanted["action"] != COPY and isinstance(database, Path) and not database.is_file():
         raise ElspethError(f"there is no audit database at {database}", next_step="name it with --database")
     uid = os.getuid()
     request = OperatorRequest(
-        database=str(database.absolute()), user=user_name(uid), uid=uid, command_line=command_line(), **wanted
+        database=wire(database), user=user_name(uid), uid=uid, command_line=command_line(), **wanted
     )
-    hang = None if request.migrate or request.action in (PURGE, REMOVE) else HANG_SECONDS
+    hang = None if request.migrate or request.action in (PURGE, REMOVE, COPY) else HANG_SECONDS
     spec = ChildSpec(
         "audit", "elspeth.roles.operator:OperatorRole", encode_request(request), restart="temporary", hang_seconds=hang,
         title=f"elspeth {request.run_id or 'database'} {request.action}",
@@ -126,6 +139,12 @@ def _died(down: ChildDown, request: OperatorRequest) -> ElspethError:
             f"the process that brought {request.database} forward died ({how}): it is as it was, or all of it is done",
             details=down.output_tail.strip().splitlines()[-5:],
             next_step="elspeth doctor --fix",
+        )
+    if request.action == COPY:
+        return Temporary(
+            f"the process that copied run {request.run_id} died ({how}): all of it is copied, or nothing",
+            details=down.output_tail.strip().splitlines()[-5:],
+            next_step="the same command again",
         )
     if request.action in (PURGE, REMOVE):  # what is done twice is done once
         next_step = f"elspeth purge --run {request.run_id}" + (" --whole" if request.action == REMOVE else "")

@@ -42,7 +42,7 @@ def bring_forward(
             details=[f"it must be brought to version {schema.VERSION} first, which takes its time and room"],
             next_step="elspeth doctor --fix",
         )
-    if alive := _alive(database, besides, notify):
+    if alive := alive_in(database, besides, notify):
         raise Temporary(
             f"{database} has schema version {before} and is in use, so it is not brought to {schema.VERSION} now",
             details=[f"a run in it is alive: {alive}"],
@@ -65,7 +65,7 @@ def _version(database: Path) -> int | None:
         connection.close()
 
 
-def _alive(database: Path, besides: str | None, notify: Notify) -> str | None:
+def alive_in(database: Path, besides: str | None, notify: Notify) -> str | None:
     """Who drives a run in this database, or may do so: as a sentence."""
     for path in sorted(lock_path(database, "", 0).parent.glob("*.lock")):
         if path.name.split(".")[0] != besides and probe(path).state == "held":
