@@ -155,7 +155,7 @@ def _backend(data: dict[str, Any], positions: Positions, taken: Taken) -> None:
         return
     backend, url = holder.pop("backend"), holder.get("url")
     scheme = url.partition(":")[0].partition("+")[0] if isinstance(url, str) else "sqlite"
-    if backend != scheme:
+    if {"postgres": "postgresql"}.get(str(backend), backend) != {"postgres": "postgresql"}.get(scheme, scheme):
         message = "does not agree with landscape.url, which says where the audit database is"
         taken.problems.append(positions.problem(path, message, found=shown(backend), allowed=scheme))
 

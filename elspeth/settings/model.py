@@ -167,9 +167,11 @@ class Landscape(Section):
 
     @model_validator(mode="after")
     def _can_be_opened(self) -> Landscape:
-        scheme, _, rest = self.url.partition(":///")
-        if scheme != "sqlite" or not rest or rest == ":memory:":
-            raise wrong("this audit database cannot be used", key="url", allowed="sqlite:///PATH (a file)")
+        scheme, _, rest = self.url.partition("://")
+        file = scheme == "sqlite" and rest.startswith("/") and rest not in ("/", "/:memory:")
+        if not file and (scheme not in ("postgresql", "postgres") or not rest):
+            allowed = "sqlite:///PATH (a file) or postgresql://USER@HOST/DATABASE"
+            raise wrong("this audit database cannot be used", key="url", allowed=allowed)
         return self
 
 

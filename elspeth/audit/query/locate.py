@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from elspeth.audit.store import database, schema
+from elspeth.audit.store.place import Place, PostgresPlace, place_of
 from elspeth.errors import ElspethError, SettingsError, Temporary
 
 VARIABLE = "ELSPETH_LANDSCAPE__URL"
@@ -17,26 +19,26 @@ class NoDatabaseYet(ElspethError):
     """None is named, and nothing stands in any of the usual places: no run was ever started here."""
 
 
-def locate(named: str | None, environ: Mapping[str, str], directory: Path) -> Path:
+def locate(named: str | None, environ: Mapping[str, str], directory: Path) -> Any:
     """The audit database: the one `--database` names, else the environment's, else one of the usual places.
 
     `named` and the variable are paths or URLs; relative ones count from `directory`. What is named must be right.
     Among the usual places, a file that is empty or not ours is passed over. Raises `ElspethError` saying where was
-    looked and what was found there (`NoDatabaseYet`: nothing), `SettingsError` for a URL that names no file.
+    looked and what was found there (`NoDatabaseYet`: nothing), `SettingsError` for a URL that names no database.
     """
     for origin, value in (("--database", named), (VARIABLE, environ.get(VARIABLE))):
         if value:
-            path = directory / database.path_of(value)
-            found = describe(path)
+            place = within(place_of(value), directory)
+            found = describe(place)
             if found is None:
-                return path
+                return place
             raise (SettingsError if origin == "--database" else ElspethError)(
-                f"{path} {found}", details=[f"named by {origin}"], next_step="name an existing one with --database"
+                f"{place} {found}", details=[f"named by {origin}"], next_step="name an existing one with --database"
             )
     looked = []
     kind: type[ElspethError] = NoDatabaseYet
-    for place in PLACES:
-        path = directory / place
+    for usual in PLACES:
+        path = directory / usual
         found = describe(path)
         if found is None:
             return path
@@ -49,33 +51,42 @@ def locate(named: str | None, environ: Mapping[str, str], directory: Path) -> Pa
     )
 
 
-def is_blank(path: Path) -> bool:
-    """Whether there is nothing yet: no file, or one without a table, as it is left by a death over its creation.
+def within(place: Place, directory: Path) -> Any:
+    """The place, a relative path counted from this directory."""
+    return place if isinstance(place, PostgresPlace) else directory / place
+
+
+def is_blank(place: Place) -> bool:
+    """Whether there is nothing yet: no file, or a database without a table, as it is left by a death over its creation.
 
     Raises `Temporary` where that cannot be told now.
     """
-    return not path.exists() or describe(path) == _EMPTY
+    return (isinstance(place, Path) and not place.exists()) or describe(place) == _EMPTY
 
 
-def describe(path: Path) -> str | None:
-    """Why this file is no audit database, as the end of a sentence; None if it is one.
+def describe(place: Place) -> str | None:
+    """Why this is no audit database, as the end of a sentence; None if it is one.
 
-    Raises `Temporary` where that cannot be told now: a database that is locked is not to be passed over.
+    Raises `Temporary` where that cannot be told now: a database that is locked is not to be passed over. What a server
+    refuses is raised, too, since nothing else is meant.
     """
-    if not path.exists():
-        return _ABSENT
-    if not path.is_file():
-        return "is not a file"
-    if path.stat().st_size == 0:
-        return _EMPTY
+    if isinstance(place, Path):
+        if not place.exists():
+            return _ABSENT
+        if not place.is_file():
+            return "is not a file"
+        if place.stat().st_size == 0:
+            return _EMPTY
     try:
-        connection = database.open_reader(path)
+        connection = database.open_reader(place)
     except Temporary:
         raise
     except ElspethError as error:
+        if isinstance(place, PostgresPlace):
+            raise
         return f"cannot be used: {error.message}"
     try:
-        with database.translated_errors(path):
+        with database.translated_errors(place):
             if schema.version(connection) is not None:
                 return None
             return _EMPTY if schema.is_empty(connection) else "is a database of another program"

@@ -215,3 +215,26 @@ def test_braces_beside_a_credential_come_back_as_they_were(loaded):
     again = load_stored(first.settings_json, ENVIRON, dotenv=False)
     assert again.settings.source.options["token"] == "${A}-hunter3"
     assert again.document == first.document
+
+
+LANDSCAPE = 'landscape: {url: "postgresql://ada:${AUDIT_PASSWORD}@db.example/audit?schema=pipelines"}\n'
+AUDIT_URL = "postgresql://ada:hunter2!@db.example/audit"
+
+
+def test_the_password_of_an_audit_database_is_no_part_of_what_is_stored(loaded, good):
+    loading = loaded(good + LANDSCAPE, {"AUDIT_PASSWORD": "hunter2!"})
+    assert loading.settings.landscape.url == "postgresql://ada:hunter2!@db.example/audit?schema=pipelines"
+    assert "postgresql://ada:${AUDIT_PASSWORD}@db.example/audit" in loading.settings_json
+    assert "hunter2" not in loading.settings_json + repr(loading) + repr(loading.warnings)
+
+
+def test_an_audit_database_named_by_the_environment_stores_no_password(loaded, good):
+    loading = loaded(good, {"ELSPETH_LANDSCAPE__URL": AUDIT_URL})
+    assert loading.settings.landscape.url == AUDIT_URL
+    assert "hunter2" not in loading.settings_json + repr(loading) + repr(loading.warnings)
+
+
+def test_a_password_of_an_audit_database_in_the_file_itself_is_refused(problems, good):
+    [problem] = problems(good + f'landscape: {{url: "{AUDIT_URL}"}}\n')
+    assert "must not stand here itself" in problem.message
+    assert "hunter2" not in str(problem)
