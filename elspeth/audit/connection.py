@@ -38,7 +38,7 @@ class Cursor(Protocol):
 
 class Connection(Protocol):
     """An open audit database. Transactions are begun and ended by statements: `BEGIN` is a snapshot for reading, in
-    `BEGIN IMMEDIATE` nobody else writes."""
+    `BEGIN IMMEDIATE` nobody else writes; `BEGIN DEFERRED` writes, too, and a server lets others write meanwhile."""
 
     @property
     def in_transaction(self) -> bool:
@@ -66,6 +66,9 @@ class ServerConnection(Connection, Protocol):
 
     def copy(self, table: str, columns: Sequence[str], types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Insert records in one go, in the binary form of these types."""
+
+    def lock_writers(self) -> None:
+        """Wait until nobody else writes, and let nobody before the end of this transaction."""
 
     def watch(self, given_up: Callable[[], bool], /) -> None:
         """Ask this now and then; once it says so, what is under way is given up, and whatever is asked later."""

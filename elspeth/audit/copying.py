@@ -12,19 +12,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.crash_points import crash_point
-from elspeth.audit.chain.records import RANGED
+from elspeth.audit.chain.records import FLOATS, INTEGERS, RANGED, Record
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.connection import Connection
-from elspeth.audit.export.jsonl import CHAIN, TABLES, columns_of
+from elspeth.audit.dialect import is_duplicate, is_sqlite, postgres
+from elspeth.audit.export.jsonl import BLOBS, CHAIN, TABLES, columns_of
 from elspeth.audit.mapping.tables import HELD_IN, NAMES, STORED
+from elspeth.audit.mapping.typed_records import BYTES, FLOAT, TEXT, WHOLE, column_types, typed, untyped
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store import schema
+from elspeth.audit.store import database, schema
 from elspeth.audit.store.commit_records import key_columns
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import findings
-from elspeth.errors import ElspethError, RunInProgress, SettingsError
+from elspeth.errors import ElspethError, RunInProgress, SettingsError, Temporary
 
 PIECE = 5000  # records at a time
+
+_COUNTS = frozenset({"commit_no", "record_count", "layout", "heartbeat_number", "name_no"})
+"""Columns of whole numbers besides those that a record can have."""
 
 Notify = Callable[[str], None]
 
@@ -105,28 +110,54 @@ def require_evidence(found: list[Discrepancy], run_id: str, where: str) -> None:
         )
 
 
-def transfer(origin: Connection, target: Connection, run_id: str, notify: Notify) -> int:
-    """Insert every record of the run into the target, in the transaction that is open there; answers how many."""
-    copied = 0
+def transfer(origin: AuditReader, target: Connection, run_id: str, notify: Notify) -> None:
+    """Insert every record of the run into the target, in the transaction that is open there.
+
+    Raises `Temporary` where somebody else copied the run there meanwhile.
+    """
     for table in (*(table for table in TABLES if table not in HELD_IN), *STORED, NAMES):
         columns, count = _columns(table), 0
-        names = ", ".join(f'"{column}"' for column in columns)
-        insert = f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})"
         for records in _pieces(origin, run_id, table, columns):
-            target.executemany(insert, records)
+            try:
+                _insert(target, table, columns, records)
+            except Exception as error:
+                if is_duplicate(error):
+                    raise Temporary(
+                        f"run {run_id} came into this database while it was copied there",
+                        next_step="the same command again",
+                    ) from error
+                raise
             count += len(records)
             crash_point("audit.in_copy")
             if len(records) == PIECE:
                 notify(f"{table}: {count:,} records")
-        copied += count
-    return copied
+
+
+def _insert(target: Connection, table: str, columns: tuple[str, ...], records: list[Record]) -> None:
+    if is_sqlite(target):
+        names = ", ".join(f'"{column}"' for column in columns)
+        target.executemany(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(columns))})", records)
+        return
+    if table in STORED:
+        types = [*column_types(STORED[table]).values(), WHOLE]
+        made = typed(STORED[table], [record[:-1] for record in records])
+        records = [(*record, held[-1]) for record, held in zip(made, records, strict=True)]
+    else:
+        types = [type_of(column) for column in columns]
+    postgres(target).copy(table, columns, types, records)
+
+
+def type_of(column: str) -> str:
+    """The type of a column of a table that is stored as it is read."""
+    if column in INTEGERS | _COUNTS:
+        return WHOLE
+    return FLOAT if column in FLOATS else BYTES if column in BLOBS else TEXT
 
 
 def require_copied(target: Connection, run_id: str, head: Head, key: bytes | None, where: str) -> None:
     """Raise `ElspethError` unless the run, as the open transaction sees it, holds, and its chain leads over `head`."""
     require_evidence(list(findings(target, run_id, key if head.signed else None, alone=True)), run_id, where)
     assert is_there(target, run_id, head, where)
-    crash_point("audit.before_copied")
 
 
 def _columns(table: str) -> tuple[str, ...]:
@@ -145,7 +176,7 @@ def _key(table: str) -> tuple[str, ...]:
     return "run_id", *key_columns(table)
 
 
-def _pieces(origin: Connection, run_id: str, table: str, columns: tuple[str, ...]) -> Iterator[list[tuple[Any, ...]]]:
+def _pieces(origin: AuditReader, run_id: str, table: str, columns: tuple[str, ...]) -> Iterator[list[Record]]:
     """The records of a run in one table, in key order, so many at a time that memory does not grow with the run."""
     key = _key(table)
     places = [columns.index(column) for column in key]
@@ -157,10 +188,15 @@ def _pieces(origin: Connection, run_id: str, table: str, columns: tuple[str, ...
     behind, last = "", list[Any]()
     while True:
         query = f"SELECT {names} FROM {table} WHERE {where}{behind} ORDER BY {order} LIMIT {PIECE}"
-        records = origin.execute(query, (*bounds, *last)).fetchall()
-        if records:
-            yield records
-        if len(records) < PIECE:
+        with database.translated_errors(origin.path):
+            records = origin.connection.execute(query, (*bounds, *last)).fetchall()
+        if not records:
             return
         behind = f" AND ({order}) > ({', '.join('?' * len(key))})"
         last = [records[-1][place] for place in places]
+        if table in STORED and not is_sqlite(origin.connection):
+            made = untyped(STORED[table], [record[:-1] for record in records])
+            records = [(*record, held[-1]) for record, held in zip(made, records, strict=True)]
+        yield records
+        if len(records) < PIECE:
+            return

@@ -50,6 +50,12 @@ def watch(connection: Connection, given_up: Callable[[], bool]) -> None:
         postgres(connection).watch(given_up)
 
 
+def write_alone(connection: Connection) -> None:
+    """In a transaction begun with `BEGIN DEFERRED`: from here on nobody else writes. Of a file that holds anyway."""
+    if not is_sqlite(connection):
+        postgres(connection).lock_writers()
+
+
 def is_refusal(connection: Connection, error: Exception) -> bool:
     """Whether an insert was refused for what it holds: a key that is there already, a value that does not fit."""
     if isinstance(connection, sqlite3.Connection):

@@ -15,6 +15,7 @@ from actors.crash_points import crash_point
 from elspeth import ids
 from elspeth.audit import copying, migration, purge
 from elspeth.audit.chain.records import Records
+from elspeth.audit.dialect import write_alone
 from elspeth.audit.export.journal import Journal
 from elspeth.audit.operator_actions import OperatorActions
 from elspeth.audit.query.reader import AuditReader
@@ -282,15 +283,17 @@ class AuditWriter:
         """
         with origin.snapshot():
             head = copying.require_copyable(origin, run_id, self._key)
-            with self._ledger.transaction():
+            with self._ledger.transaction(alone=False):
                 if copying.is_there(self._connection, run_id, head, str(self.path)):
                     return self._ledger.head(run_id)[0]
-                copying.transfer(origin.connection, self._connection, run_id, self._notify)
+                copying.transfer(origin, self._connection, run_id, self._notify)
+                copying.require_copied(self._connection, run_id, head, self._key, str(self.path))
+                write_alone(self._connection)
                 detail = arrival(self._ledger.last_head(besides=run_id), str(origin.path), head.commit_no, head.digest)
                 number = self._actions.record(
                     run_id, COPY, user, uid, command_line, reason, {}, detail, None, purge=False
                 )
-                copying.require_copied(self._connection, run_id, head, self._key, str(self.path))
+                crash_point("audit.before_copied")
         crash_point("audit.after_copied")
         return number
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.purge import PURGE, REMOVE
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store.order_of_runs import COPY
+from elspeth.audit.store.place import from_wire
 from elspeth.audit.store.starts import ColumnValue
 from elspeth.audit.writer import AuditWriter
 from elspeth.canonical import JsonObject
@@ -78,7 +78,7 @@ class OperatorRole(Role):
         key = os.environ.get(SIGNING_KEY)
         who = {name: getattr(request, name) for name in ("user", "uid", "command_line", "reason")}
         writer = AuditWriter(
-            Path(request.database), signing_key=key.encode() if key else None,
+            from_wire(request.database), signing_key=key.encode() if key else None,
             migrate=who if request.migrate else None, notify=lambda line: self.send(Progressed(line)),
         )  # fmt: skip
         try:
@@ -93,7 +93,7 @@ def _carry_out(writer: AuditWriter, request: OperatorRequest, who: Mapping[str, 
     if request.run_id is None:
         return
     if request.action == COPY and request.origin is not None:
-        with AuditReader(Path(request.origin)) as origin:
+        with AuditReader(from_wire(request.origin)) as origin:
             writer.take_in(origin, run_id=request.run_id, **who)
     elif request.action in (PURGE, REMOVE):
         writer.purge(run_id=request.run_id, whole=request.action == REMOVE, detail=request.detail, **who)

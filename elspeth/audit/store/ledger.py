@@ -42,11 +42,11 @@ class Ledger:
         self._names: Names | None = None  # as they are on record, and those of the transaction that is open
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, alone: bool = True) -> Iterator[None]:
         """All or nothing, and nobody else writes meanwhile. Raises `Temporary` where that cannot be had; if it is
-        `Lost`, the same may be tried once more."""
+        `Lost`, the same may be tried once more. Not `alone`: a server lets others write until `dialect.write_alone`."""
         with database.translated_errors(self.place):
-            self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("BEGIN IMMEDIATE" if alone else "BEGIN DEFERRED")
             self._appended_heads.clear()
             try:
                 self._require_in_place()

@@ -39,11 +39,11 @@ def command(context: CliContext, reference: str, target: str, reason: str | None
     Where the run is signed, ELSPETH_SIGNING_KEY must be in the environment.
     """
     from elspeth.audit.query.locate import locate
-    from elspeth.audit.store.database import path_of
+    from elspeth.audit.store.place import place_of
     from elspeth.runs.operate.copying import copy_run
 
     require_run(reference)
-    origin, place = locate(context.database, os.environ, Path.cwd()), path_of(target)
+    origin, place = locate(context.database, os.environ, Path.cwd()), place_of(target)
     copied = copy_run(origin, reference, place, reason=reason, notify=Log(context.log_format).notify)
     context.run_id = copied.run_id
     if context.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from elspeth.audit.copying import Head, head_of, is_there
 from elspeth.audit.query.locate import is_blank
 from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.store import database, schema
+from elspeth.audit.store.place import Place, PostgresPlace
 from elspeth.errors import RunInProgress, RunNotFound, SettingsError, Temporary
 from elspeth.runs.liveness.run_assessment import assessment
 from elspeth.runs.operate.client import take_in
@@ -32,7 +35,7 @@ class Copied:
 
 
 def copy_run(
-    origin: Path, reference: str, target: Path, *, reason: str | None = None, patience: float = 0.0,
+    origin: Place, reference: str, target: Place, *, reason: str | None = None, patience: float = 0.0,
     notify: Notify = lambda line: None,
 ) -> Copied:  # fmt: skip
     """Copy all that is on record of a finished run into another database; what is there already is left as it is.
@@ -57,13 +60,16 @@ def copy_run(
     already = head is not None and _is_there(target, run.run_id, head)
     if not already:
         # A file has one writer: who drives a run there would wait for the whole copy.
-        if not is_blank(target) and (alive := alive_in(target, None, notify)):
+        if isinstance(target, Path) and not is_blank(target) and (alive := alive_in(target, None, notify)):
             raise Temporary(
                 f"{target} is in use, so nothing is copied into it now",
                 details=[f"a run in it is alive: {alive}"],
                 next_step="wait for its end, then copy again",
             )
-        take_in(target, origin, run_id=run.run_id, reason=reason, notify=notify)
+        try:
+            take_in(target, origin, run_id=run.run_id, reason=reason, notify=notify)
+        except Temporary as error:
+            raise error.then(shlex.join(["elspeth", "copy", run.run_id, "--to", str(target)])) from error
     with AuditReader(target) as reader:
         arrived = next(iter(reader.commits(run.run_id, 1)), None)
         if arrived is None or head is None:
@@ -75,12 +81,25 @@ def copy_run(
     return Copied(run.run_id, head, arrived.commit_no, int(records), already)
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same(one: Place, other: Place) -> bool:
+    if isinstance(one, PostgresPlace) or isinstance(other, PostgresPlace):
+        return one == other
     return one.exists() and other.exists() and one.samefile(other)
 
 
-def _is_there(target: Path, run_id: str, head: Head) -> bool:
-    if is_blank(target):
+def _is_there(target: Place, run_id: str, head: Head) -> bool:
+    if _is_blank(target):
         return False
     with AuditReader(target) as reader:
         return is_there(reader.connection, run_id, head, str(target))
+
+
+def _is_blank(target: Place) -> bool:
+    if isinstance(target, Path):
+        return is_blank(target)
+    connection = database.open_reader(target)
+    try:
+        with database.translated_errors(target):
+            return schema.is_empty(connection)
+    finally:
+        connection.close()

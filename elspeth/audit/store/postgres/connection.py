@@ -41,6 +41,7 @@ WRITERS = 0x456C7370
 _BEGIN = {
     "BEGIN": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     "BEGIN IMMEDIATE": "BEGIN ISOLATION LEVEL READ COMMITTED",
+    "BEGIN DEFERRED": "BEGIN ISOLATION LEVEL READ COMMITTED",
 }
 _OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE)
 
@@ -139,12 +140,16 @@ class PostgresConnection:
         self._over.set()
         self._session.close()
 
+    def lock_writers(self) -> None:
+        """Wait until nobody else writes, and let nobody before the end of this transaction."""
+        lock = zlib.crc32(self.place.schema.encode()) - (1 << 31)
+        self._session.execute(b"SELECT pg_advisory_xact_lock($1, $2)", (WRITERS, lock))
+
     def _begin(self, sql: str) -> psycopg.Cursor[Any]:
         cursor = self._anew(lambda: self._session.execute(_BEGIN[sql].encode()))
         if sql == "BEGIN IMMEDIATE":
             try:
-                lock = zlib.crc32(self.place.schema.encode()) - (1 << 31)
-                self._session.execute(b"SELECT pg_advisory_xact_lock($1, $2)", (WRITERS, lock))
+                self.lock_writers()
             except BaseException:
                 if self.in_transaction:
                     self._session.execute(b"ROLLBACK")
