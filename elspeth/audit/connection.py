@@ -61,6 +61,12 @@ class ServerConnection(Connection, Protocol):
     def schema(self) -> str:
         """The name of the schema."""
 
+    def beside(self) -> ServerConnection:
+        """Another connection with the same database, which may write."""
+
+    def is_refused(self, error: Exception, /) -> bool:
+        """Whether the server refused a statement, and the session is still there."""
+
     def stream(self, sql: str, parameters: Any = ..., /) -> Iterator[tuple[Any, ...]]:
         """The rows of a large answer, some at a time, while other statements are carried out."""
 

@@ -125,6 +125,14 @@ class PostgresConnection:
             for row in rows:
                 write(row)
 
+    def beside(self) -> PostgresConnection:
+        """Another connection with the same database, which may write."""
+        return PostgresConnection(self.place, reading=False)
+
+    def is_refused(self, error: Exception, /) -> bool:
+        """Whether the server refused a statement, and the session is still there."""
+        return isinstance(error, psycopg.DatabaseError) and not self._session.closed
+
     def watch(self, given_up: Callable[[], bool]) -> None:
         """Ask this now and then; once it says so, what is under way is given up, and whatever is asked later."""
         threading.Thread(target=self._watch, args=(given_up,), name="elspeth-watch", daemon=True).start()

@@ -26,8 +26,9 @@ _TRIGGERS = (
 )
 _VIEWS = (
     "SELECT c.relname, pg_get_viewdef(c.oid) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-    " WHERE c.relkind = 'v' AND n.{where}"
+    " WHERE c.relkind = 'v' AND n.nspname = ?"
 )
+_COMPARED = "elspeth_compared"
 
 
 def is_empty(connection: ServerConnection) -> bool:
@@ -81,7 +82,7 @@ def differences(connection: ServerConnection) -> list[str]:
     for name, column, kind, required, collation in connection.execute(_COLUMNS, (connection.schema,)):
         text = f'"{column}" {kind.upper()}{" COLLATE " + chr(34) + collation + chr(34) if kind == "text" else ""}'
         held.setdefault(name, []).append(text + (" NOT NULL" if required else ""))
-    views = _views_as_declared(connection)
+    views = _altered_views(connection)
     for name, (kind, parts) in sorted(expected.items()):
         if name in found and (
             named.get(found[name]) != kind or (kind == "table" and held.get(name) != parts) or name in views
@@ -117,6 +118,37 @@ def _shape(name: str, statement: str) -> tuple[str, list[str]]:
     return "table", columns
 
 
-def _views_as_declared(connection: ServerConnection) -> set[str]:
-    """The views that are not what their declaration makes of the tables that are there."""
-    return set()
+def _altered_views(connection: ServerConnection) -> set[str]:
+    """The views that are not what their declaration makes of the tables that are there.
+
+    What a declaration makes of them only the server says: each is made under another name, and not kept. Where that is
+    not possible (a standby, a role that may only read) none is named.
+    """
+    other = connection.beside()
+    try:
+        other.execute("BEGIN READ WRITE")
+        held = dict(other.execute(_VIEWS, (connection.schema,)).fetchall())
+        return {
+            name
+            for name, statement in ddl.statements().items()
+            if name in held and _made_by(other, name, statement) not in (None, held[name])
+        }
+    finally:
+        other.close()
+
+
+def _made_by(connection: ServerConnection, name: str, statement: str) -> str | None:
+    """How the server writes the view that this statement creates; None where it does not create it."""
+    for kind in ("TEMP VIEW", "VIEW"):
+        connection.execute("SAVEPOINT compared")
+        try:
+            connection.execute(statement.replace(f'CREATE VIEW "{name}"', f'CREATE {kind} "{_COMPARED}"', 1))
+            row = connection.execute(f"SELECT pg_get_viewdef('{_COMPARED}'::regclass)").fetchone()
+        except Exception as error:
+            if not connection.is_refused(error):
+                raise
+        else:
+            return str(row[0])
+        finally:
+            connection.execute("ROLLBACK TO SAVEPOINT compared")
+    return None
