@@ -15,12 +15,13 @@ from actors.crash_points import crash_point
 from elspeth import ids
 from elspeth.audit import copying, migration, purge
 from elspeth.audit.chain.records import Records
+from elspeth.audit.connection import Lost
 from elspeth.audit.dialect import write_alone
 from elspeth.audit.export.journal import Journal
 from elspeth.audit.operator_actions import OperatorActions
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema, state_events
-from elspeth.audit.store.commit_records import prepared
+from elspeth.audit.store.commit_records import PreparedCommit, prepared
 from elspeth.audit.store.ledger import Ledger
 from elspeth.audit.store.order_of_runs import COPY, arrival
 from elspeth.audit.store.output_claims import require_unused
@@ -218,13 +219,22 @@ class AuditWriter:
                 records, state_events.event(run_id, attempt, str(status["status"]), at, changes)
             )
         batch = prepared(run_id, records, sent)
-        with self._ledger.transaction():
-            self._owners.fence(run_id, attempt)
-            if changes:
-                self._ledger.project(run_id, changes)
-            number = self._ledger.append(batch, attempt, at, self._ledger.head(run_id))
-            crash_point("audit.in_transaction")
+        try:
+            number = self._committed(batch, attempt, at, changes)
+        except Lost:
+            number = self._committed(batch, attempt, at, changes)
         crash_point("audit.after_commit")
+        return number
+
+    def _committed(
+        self, batch: PreparedCommit, attempt: int, at: str, changes: state_events.StateChanges | None
+    ) -> int:
+        with self._ledger.transaction():
+            self._owners.fence(batch.run_id, attempt)
+            if changes:
+                self._ledger.project(batch.run_id, changes)
+            number = self._ledger.append(batch, attempt, at, self._ledger.head(batch.run_id))
+            crash_point("audit.in_transaction")
         return number
 
     def write_journal(self, journal: Journal | None) -> None:
@@ -239,6 +249,12 @@ class AuditWriter:
 
     def heartbeat(self, run_id: str, attempt: int, number: int, at: str) -> None:
         """Record that the main process is alive. Raises `TakenOver` if another attempt drives the run."""
+        try:
+            self._beat(run_id, attempt, number, at)
+        except Lost:
+            self._beat(run_id, attempt, number, at)
+
+    def _beat(self, run_id: str, attempt: int, number: int, at: str) -> None:
         with self._ledger.transaction():
             self._owners.fence(run_id, attempt)
             self._connection.execute(
