@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from elspeth.errors import SettingsError
 
@@ -28,10 +28,10 @@ class PostgresPlace:
         parts = urlsplit(self.url)
         user = quote(unquote(parts.username), safe="") + "@" if parts.username else ""
         host = parts.netloc.rpartition("@")[2]
-        kept = [(key, value) for key, value in parse_qsl(parts.query) if key not in ("password", "sslpassword")]
+        kept = [(key, value) for key, value in _given(parts.query) if key not in ("password", "sslpassword")]
         if self.schema != "public":
             kept.append((_OURS, self.schema))
-        return urlunsplit(("postgresql", user + host, parts.path, urlencode(kept), ""))
+        return _url(user + host, parts.path, kept)
 
     def __repr__(self) -> str:
         return f"PostgresPlace({str(self)!r})"
@@ -44,10 +44,10 @@ class PostgresPlace:
     def whole(self) -> str:
         """The text that `place_of` reads back, with the password if it has one: for a child process alone."""
         parts = urlsplit(self.url)
-        kept = parse_qsl(parts.query)
+        kept = _given(parts.query)
         if self.schema != "public":
             kept.append((_OURS, self.schema))
-        return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(kept), ""))
+        return _url(parts.netloc, parts.path, kept)
 
 
 Place = Path | PostgresPlace
@@ -75,10 +75,20 @@ def place_of(url: str) -> Place:
         return Path(url)
     if scheme in SCHEMES:
         parts = urlsplit(url)
-        given = parse_qsl(parts.query)
+        given = _given(parts.query)
         schema = next((value for key, value in given if key == _OURS), "public")
-        others = urlencode([(key, value) for key, value in given if key != _OURS])
-        return PostgresPlace(urlunsplit(("postgresql", parts.netloc, parts.path, others, "")), schema)
+        return PostgresPlace(_url(parts.netloc, parts.path, [pair for pair in given if pair[0] != _OURS]), schema)
     if scheme != "sqlite" or not rest.startswith("/") or len(rest) < 2 or rest == "/:memory:":
         raise SettingsError(f"{url!r} names no audit database", next_step=_EXAMPLES)
     return Path(unquote(rest[1:]))
+
+
+def _url(server: str, path: str, given: list[tuple[str, str]]) -> str:
+    """A URL as libpq reads it, who insists on both slashes where no server is named."""
+    return f"postgresql://{server}{path}" + (f"?{urlencode(given, quote_via=quote)}" if given else "")
+
+
+def _given(query: str) -> list[tuple[str, str]]:
+    """What is given in a query, as libpq reads it, to whom a plus sign is one."""
+    pairs = (part.partition("=") for part in query.split("&") if part)
+    return [(unquote(key), unquote(value)) for key, _, value in pairs]
