@@ -15,6 +15,7 @@ from actors.crash_points import crash_point
 from elspeth import ids
 from elspeth.audit import copying, migration, purge
 from elspeth.audit.chain.records import Records
+from elspeth.audit.chain.texts import storable, storable_or_none
 from elspeth.audit.connection import Lost
 from elspeth.audit.dialect import write_alone
 from elspeth.audit.export.journal import Journal
@@ -213,6 +214,7 @@ class AuditWriter:
         """
         crash_point("audit.before_commit")
         at = self._now()
+        status = status and _storable(status)
         changes = state_events.ended(attempt, at, status) if status else None
         if status and changes:
             records = state_events.with_event(
@@ -283,8 +285,8 @@ class AuditWriter:
         """
         with self._ledger.transaction():
             return self._actions.record(
-                run_id, action, user, uid, command_line, reason, changes or {}, detail or {}, expected_attempt,
-                purge=False,
+                run_id, action, user, uid, storable(command_line), storable_or_none(reason), _storable(changes or {}),
+                detail or {}, expected_attempt, purge=False,
             )  # fmt: skip
 
     def take_in(
@@ -352,3 +354,7 @@ class AuditWriter:
             schema.check(self._connection, self.path)
         if converted is not None:
             migration.give_back(converted)
+
+
+def _storable(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: storable(value) if isinstance(value, str) else value for name, value in columns.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elspeth import canonical, ids
+from elspeth.audit.chain.texts import storable, storable_or_none
 from elspeth.coordinator.blame import Conviction
 from elspeth.execution.codec import RAW_LIMIT, BadRow, RowBatch
 from elspeth.execution.executor import Continuation, Executor, Refused, without_unnamed
@@ -78,8 +79,9 @@ class Ingest:
         target = source.on_error
         destination = target.node if target else None
         recorder.records["validation_errors"].append(
-            (f"{row_id}!", row_id, source.id, bad.error, bad.raw, bad.line, destination, recorder.now)
-        )
+            (f"{row_id}!", row_id, source.id, storable(bad.error), storable_or_none(bad.raw), bad.line, destination,
+             recorder.now)
+        )  # fmt: skip
         recorder.counts.nodes[source.id][1] += 1
         if target is not None:
             recorder.counts.leave(target.edge)

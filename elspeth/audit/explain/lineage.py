@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from elspeth import ids
+from elspeth.audit.chain.texts import original
 from elspeth.audit.connection import Connection
 from elspeth.audit.explain.node_visits import UNKNOWN, NodeVisits, parsed
 from elspeth.audit.explain.payload_reader import Explained, PayloadReader, bases_of
@@ -120,7 +121,11 @@ class Lineage:
             "SELECT node_id, error, raw_data, line, destination FROM validation_errors WHERE error_id = ?",
             (f"{row_id}!",),
         )
-        return dict(zip(("source", "error", "raw", "line", "destination"), found, strict=True)) if found else None
+        if found is None:
+            return None
+        source, error, raw, line, destination = found
+        told = original(error), None if raw is None else original(raw)
+        return {"source": source, "error": told[0], "raw": told[1], "line": line, "destination": destination}
 
     def _deaths(self, index: int) -> list[Explained]:
         """When the row was suspected of killing, or convicted of having killed, the process that touched it.

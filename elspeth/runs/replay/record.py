@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from elspeth import canonical
+from elspeth.audit.chain.texts import original
 from elspeth.audit.connection import Connection
 from elspeth.audit.explain.payload_reader import NO_LONGER_KEPT, PayloadReader
 from elspeth.coordinator.blame import Conviction
@@ -82,7 +83,7 @@ class RunRecord:
             bad = None
             if error is not None:
                 fields = {name: value for name, value in data.items() if name not in REFUSED}
-                bad = BadRow(data.get("_raw") or raw or "", error, line, fields)
+                bad = BadRow(data.get("_raw") or original(raw or ""), original(error), line, fields)
             yield RecordedRow(row_id, index, source, None if bad else data, bad, line, at, commit_no)
 
     def content(self, text: str | None, reference: str | None, what: str) -> Row:

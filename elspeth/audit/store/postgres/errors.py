@@ -48,6 +48,8 @@ def worded(error: Exception, place: PostgresPlace) -> ElspethError:
     said = _said(error)
     if not code and isinstance(error, psycopg.ProgrammingError):
         return SettingsError(f"{place} is no address of a database: {said}", next_step=_NAME)
+    if not code and isinstance(error, psycopg.DataError):
+        return ElspethError(f"the audit database {place} cannot hold this: {said}")
     if not code and any(words in said for words in _LOST) and not said.startswith("connection failed"):
         return lost(place, said)
     if not code:
