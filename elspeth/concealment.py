@@ -26,6 +26,18 @@ ANYWHERE_LENGTH = 6
 _BASE64_LENGTH = 8  # a shorter run of base64 says little, and stands in other texts too
 
 
+_URL_PASSWORD = re.compile(r"(?<=://)(?P<user>[^\s/?#:@]*):[^\s?#]*@")
+_URL_PARAMETER = re.compile(r"(?P<before>[?&](?:ssl)?password=)[^\s&#]+")
+
+
+def without_url_passwords(text: str) -> str:
+    """The text with passwords taken out of the URLs in it, whatever they are: what somebody typed, for the record.
+
+    A password that holds a `/` although it should not, is taken out as well.
+    """
+    return _URL_PARAMETER.sub(r"\g<before>[redacted]", _URL_PASSWORD.sub(r"\g<user>@", text))
+
+
 class Concealment:
     """Replaces each secret (a key of `secrets`) by what stands for it, in any of the forms in which it may appear.
 

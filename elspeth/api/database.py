@@ -9,12 +9,13 @@ from pathlib import Path
 from elspeth.api.recorded import RecordedRun
 from elspeth.audit.query.locate import locate
 from elspeth.audit.query.reader import LATEST, AuditReader
+from elspeth.audit.store.place import Place
 
 
 class AuditDatabase:
     """The runs of one audit database. Opened for each question anew, and read only: it stands in nobody's way."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
 
     def __repr__(self) -> str:

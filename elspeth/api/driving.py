@@ -21,7 +21,7 @@ from elspeth.audit.query.locate import locate
 from elspeth.audit.query.reader import LATEST, AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.query.verdict import all_failed
-from elspeth.audit.store.database import path_of
+from elspeth.audit.store.place import Place, place_of
 from elspeth.coordinator.progress import Progress
 from elspeth.errors import ElspethError, RowsFailed, RunInProgress, TakenOver
 from elspeth.plugins import registry
@@ -53,7 +53,7 @@ class Finished(RecordedRun):
     """
 
     def __init__(
-        self, database: Path, run_id: str, *, attempt: int, seconds: float = 0.0, notes: tuple[str, ...] = (),
+        self, database: Place, run_id: str, *, attempt: int, seconds: float = 0.0, notes: tuple[str, ...] = (),
         already: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(database, run_id)
@@ -104,7 +104,7 @@ def run(
             case Resumption():
                 finished = _further(found, children, watch)
             case AlreadyDone(earlier, why):
-                where = path_of(pipeline.settings.landscape.url).absolute()
+                where = place_of(pipeline.settings.landscape.url).absolute()
                 finished = _already(where, earlier, dotenv, None, f"Nothing was done: {why}.")
         return _judged(finished, fail_on_rows=fail_on_rows, allow_all_failed=allow_all_failed)
 
@@ -189,7 +189,7 @@ def _further(found: Resumption, children: ForkServer, watch: Watch | None) -> Fi
 
 
 def _driven(
-    drive: Callable[..., AttemptResult], pipeline: Pipeline, run_id: str, database: Path, attempt: int,
+    drive: Callable[..., AttemptResult], pipeline: Pipeline, run_id: str, database: Place, attempt: int,
     notes: tuple[str, ...], watch: Watch | None,
 ) -> Finished:  # fmt: skip
     conceal = pipeline.loaded.concealment.text
@@ -220,7 +220,7 @@ def _driven(
     raise error
 
 
-def _already(database: Path, run: Run, dotenv: bool | Path, directory: Path | None, note: str) -> Finished:
+def _already(database: Place, run: Run, dotenv: bool | Path, directory: Path | None, note: str) -> Finished:
     made = evidence_delivery.finish(database, run, dotenv=dotenv, working_directory=directory)
     return Finished(database, run.run_id, attempt=run.attempt, notes=(note, *made), already=True)
 

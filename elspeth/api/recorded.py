@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from elspeth.api import frames
@@ -16,6 +15,7 @@ from elspeth.audit.query.counters import Counters, counters
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.query.verdict import Reason, reasons
+from elspeth.audit.store.place import Place
 from elspeth.canonical import JsonObject
 from elspeth.runs.views.report.page import page
 from elspeth.runs.views.report.value import report
@@ -38,7 +38,7 @@ class RecordedRun:
     cannot be read.
     """
 
-    def __init__(self, database: Path, run_id: str) -> None:
+    def __init__(self, database: Place, run_id: str) -> None:
         self.database = database
         self.run_id = run_id
 

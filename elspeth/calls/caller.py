@@ -146,7 +146,7 @@ class Caller:
         JSON can hold, `RunStops`, and what `function` raises.
         """
         asked, key = self._key(visit, name, request)
-        tries = self._journal.tries(key)
+        tries = self._begun(Intent(key, 1, utc_now(), RECORDED, asked, visit.stage))
         self._note(visit, name, tries)
         for known in tries:
             if known.exchange is not None and known.exchange.outcome == "answered":
@@ -196,7 +196,7 @@ class Caller:
         kind = "llm" if isinstance(request.content, Chat) else "http"
         model = request.content.model if isinstance(request.content, Chat) else ""
         expected = terms.price.cost(terms.expected)
-        tries = self._journal.tries(key)
+        tries = self._begun(Intent(key, 1, utc_now(), kind, asked, visit.stage, str(expected)))
         chance = Random(f"{key.token}/{key.node}/{key.name}")  # not the row's: how often is tried must not show in it
         sent = 0
         try:
@@ -253,6 +253,10 @@ class Caller:
         asked = self._conceal(canonical.dumps(request).decode())
         return asked, CallKey(visit.token, visit.node, name, hashlib.sha256(asked.encode()).hexdigest())
 
+    def _begun(self, intent: Intent) -> list[Try]:
+        with _disk(self._journal.folder):
+            return self._journal.begun(intent)
+
     def _intend(self, intent: Intent, *, durable: bool) -> Try:
         with self._under_way:
             stopping = self._stopping
@@ -292,8 +296,7 @@ def _lost(known: Try) -> Exchange:
     """What is to be said of a try whose process died before an answer was on record."""
     return Exchange(
         outcome="unknown", reason="no_answer_on_record",
-        message=f"it was sent at {known.intent.at}, and no answer is on record: nobody here knows whether it was "
-        "carried out",
+        message=_no_answer(known),
         sent=known.intent.at,
     )  # fmt: skip
 
@@ -325,7 +328,7 @@ def _stops(request: Request, exchange: Exchange) -> PersonNeeded:
 def unknown(known: Try) -> CallRefused:
     """Nobody knows whether this try was carried out, and it is not to be tried again."""
     return CallRefused(
-        f"it was sent at {known.intent.at}, and no answer is on record: nobody here knows whether it was carried out",
+        _no_answer(known),
         {"call": known.intent.key.name, "sent": known.intent.at, "request_hash": known.intent.key.request_hash},
     )
 
@@ -335,6 +338,15 @@ def _as_json(details: dict[str, Any]) -> str:
         return canonical.to_text(details)
     except ValueError:  # the record has them as text
         return canonical.to_text({str(name): str(value) for name, value in details.items()})
+
+
+def _no_answer(known: Try) -> str:
+    if known.presumed:
+        return (
+            "an earlier attempt may have sent it on a machine whose journal of calls is not here: nobody here knows "
+            "whether it was carried out"
+        )
+    return f"it was sent at {known.intent.at}, and no answer is on record: nobody here knows whether it was carried out"
 
 
 @contextmanager

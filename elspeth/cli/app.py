@@ -16,6 +16,7 @@ from elspeth import __version__, errors
 from elspeth.cli import output, streams
 from elspeth.cli.commands import COMMANDS
 from elspeth.cli.context import CliContext, LazyGroup, database_option, dotenv_option
+from elspeth.concealment import without_url_passwords
 from elspeth.refusals import MEMORY, ended_by, refusal, require_address_space
 
 COMPLETION = "_ELSPETH_COMPLETE"
@@ -52,6 +53,7 @@ class _Stopped(KeyboardInterrupt):
 def main() -> None:
     """Entry point of the command `elspeth`."""
     _speak_utf8()
+    _hide_passwords()
     streams.guard()
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)  # shows where every thread is, and goes on
     # The first process of a container is not ended by a SIGTERM that it does not handle.
@@ -78,6 +80,15 @@ def _speak_utf8() -> None:
     """
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         os.execve(sys.executable, sys.orig_argv, {**os.environ, "PYTHONUTF8": "1"})
+
+
+def _hide_passwords() -> None:
+    """Let `ps` show the command without a password that was typed in the URL of a database."""
+    shown = [without_url_passwords(word) for word in sys.argv]
+    if shown != sys.argv:
+        from setproctitle import setproctitle  # few commands have one
+
+        setproctitle(" ".join(["elspeth", *shown[1:]]))
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -116,7 +127,7 @@ def _show_usage(error: click.ClickException) -> None:
     """What click says of a command line, which repeats what was typed there."""
     shown = io.StringIO()
     error.show(shown)
-    output.message(shown.getvalue().rstrip("\n"))
+    output.message(without_url_passwords(shown.getvalue().rstrip("\n")))
 
 
 def _stopped(number: int, _frame: FrameType | None) -> None:
@@ -156,9 +167,13 @@ def _damage(context: CliContext) -> errors.ElspethError | None:
 
     from elspeth.audit.query.locate import locate
     from elspeth.audit.store.database import require_whole
+    from elspeth.audit.store.place import place_of
 
     try:
-        require_whole(Path(context.shape.get("database") or locate(context.database, os.environ, Path.cwd())))
+        named = context.shape.get("database")
+        place = place_of(named) if named else locate(context.database, os.environ, Path.cwd())
+        if isinstance(place, Path):
+            require_whole(place)
     except errors.ElspethError as error:
         return error if "damaged" in error.message else None
     return None

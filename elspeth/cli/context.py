@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import click
 
-from elspeth.concealment import NOTHING, Concealment
+from elspeth.concealment import NOTHING, Concealment, without_url_passwords
 
 
 class Entry(NamedTuple):
@@ -39,6 +39,11 @@ class CliContext:
     shape: dict[str, Any] = field(default_factory=dict)
     place: str | None = None
     concealment: Concealment = NOTHING
+
+    @property
+    def shown_database(self) -> str | None:
+        """What was given as `--database`, for whoever reads it: without its password."""
+        return None if self.database is None else without_url_passwords(self.database)
 
     @property
     def log_level(self) -> str:
@@ -99,9 +104,9 @@ def _json_wanted(ctx: click.Context, parameter: click.Parameter, value: Any) -> 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
 database_option = click.option(
-    "--database", metavar="PATH", expose_value=False, callback=_keep("database"),
-    help="The audit database, a file or sqlite:/// URL. Without it: ELSPETH_LANDSCAPE__URL, runs/audit.db, "
-    "state/audit.db, data/audit.db.",
+    "--database", metavar="PLACE", expose_value=False, callback=_keep("database"),
+    help="The audit database: a file, or a sqlite:/// or postgresql:// URL. Without it: ELSPETH_LANDSCAPE__URL, "
+    "runs/audit.db, state/audit.db, data/audit.db.",
 )  # fmt: skip
 
 _dotenv = click.option(

@@ -21,6 +21,7 @@ from elspeth.audit.chain.records import Record, Records
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.export.journal import Journal
 from elspeth.audit.fencing import require_not_taken_over, require_on_record
+from elspeth.audit.store.place import from_wire
 from elspeth.audit.store.record_frames import RecordFrames, decode, references
 from elspeth.audit.writer import AuditWriter
 from elspeth.canonical import JsonObject
@@ -46,13 +47,12 @@ class AuditRole(Role):
         plan = self._plan = decode_audit_plan(self.argument)
         self._over = True
         os.chdir(plan.working_directory)
-        require_not_taken_over(Path(plan.database), plan.run_id, plan.attempt)
+        database = from_wire(plan.database)
+        require_not_taken_over(database, plan.run_id, plan.attempt)
         if plan.on_record or plan.run is None:
-            require_on_record(Path(plan.database), plan.run_id, plan.attempt if plan.on_record else plan.attempt - 1)
+            require_on_record(database, plan.run_id, plan.attempt if plan.on_record else plan.attempt - 1)
         key = os.environ.get(SIGNING_KEY)
-        self._writer = AuditWriter(
-            Path(plan.database), signing_key=key.encode() if key else None, mode=plan.database_mode
-        )
+        self._writer = AuditWriter(database, signing_key=key.encode() if key else None, mode=plan.database_mode)
         self._over = False
         self._micro_batches: dict[int, list[RecordFrames]] = {}
         self._events: list[m.SupervisionEvent] = []

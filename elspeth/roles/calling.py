@@ -24,10 +24,8 @@ def caller_of(plan: Plan, child: str, port: Port, concealment: Concealment) -> C
     """The caller of the child with this name. What predecessors left in their journals is known to it."""
     folder = journal_folder(Path(plan.state_directory), plan.run_id)
     providers = {config.name: partial(_provider, config, concealment) for config in plan.services.providers}
-    return Caller(
-        Journal(folder, plan.run_id, plan.attempt, child), Outside(port.waiting), concealment.text, LeaseDesk(port),
-        providers, plan.services.max_tries,
-    )  # fmt: skip
+    journal = Journal(folder, plan.run_id, plan.attempt, child, plan.calls_lost_before)
+    return Caller(journal, Outside(port.waiting), concealment.text, LeaseDesk(port), providers, plan.services.max_tries)
 
 
 def _provider(config: ProviderConfig, concealment: Concealment) -> Provider:

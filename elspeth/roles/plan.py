@@ -22,7 +22,10 @@ class WorkerPlace(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The run as its children see it. Paths are absolute, or relative to `working_directory`."""
+    """The run as its children see it. Paths are absolute, or relative to `working_directory`.
+
+    `database` is what `wire` makes of its place: it may hold a password, and is never written down.
+    """
 
     run_id: str
     attempt: int
@@ -48,11 +51,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "WARNING"
     worker: WorkerPlace = WorkerPlace()
     services: Services = Services()
+    calls_lost_before: int = 0  # for rows before this one, calls may stand in a journal on another machine
     flushes: Flushes | None = None  # of batches that may kill the whole run
 
 
 class AuditPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What the audit process is told: the database, and the attempt that it has to prove or to begin.
+    """What the audit process is told: the database (see `Plan`), and the attempt that it has to prove or to begin.
 
     `begins` is who drives it; `run` is given for the first attempt of a run. `records` go into the commit that begins
     the attempt. `on_record`: the attempt has begun, so there is nothing to begin and no database to create.

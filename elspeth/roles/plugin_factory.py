@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from elspeth.audit.fencing import prove_ownership
+from elspeth.audit.store.place import from_wire
 from elspeth.calls.caller import Caller
 from elspeth.errors import ConfigurationMismatch, ElspethError, SettingsError, Temporary
 from elspeth.execution.retry import RetryPolicy
@@ -85,7 +86,7 @@ class PluginFactory:
 
     def prove(self) -> None:
         """Raise `TakenOver` if the run is not this attempt's any more."""
-        prove_ownership(Path(self.plan.database), self.plan.run_id, self.plan.attempt)
+        prove_ownership(from_wire(self.plan.database), self.plan.run_id, self.plan.attempt)
 
     def payloads(self) -> PayloadStore:
         """Where large data goes: one store for all recorders of the process, so that one `write_out` covers them."""

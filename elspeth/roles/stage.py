@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from actors.crash_points import crash_point
 from elspeth import ids
 from elspeth.audit.batch_store import BatchStore
+from elspeth.audit.store.place import from_wire
 from elspeth.calls.journal.journal import Reach
 from elspeth.coordinator.blame import Conviction
 from elspeth.coordinator.names import stage_name
@@ -59,7 +59,7 @@ class StageRole(Role):
         self._last = len(graph.stateful) == self._number + 1
         self._payloads = shop.payloads()
         self._recorder = Recorder(self._payloads, last=self._last, in_parts=True, conceal=self.concealment.text)
-        self._archive = BatchStore(Path(plan.database))
+        self._archive = BatchStore(from_wire(plan.database))
         self._stage = StageRunner(
             graph, self._number, plugins, self._recorder, shop.context, self._archive, retry=shop.retry(),
             touch=self._touch, at=self._at, flushing=self._flushing,

@@ -19,6 +19,10 @@ CHANGEABLE = ("concurrency", "supervisor", "checkpoint", "retry", "rate_limit", 
 SECRETS = "secrets"
 """The key under which a stored document lists its credentials: path, reference, fingerprint."""
 
+DATABASE = ("landscape", "url")
+SOMEWHERE = "postgresql:///"
+"""What stands for the URL of a database with a password in it, where settings are read that were found in it."""
+
 _WITHOUT_EFFECT_ON_RESULTS = (*CHANGEABLE, "payload_store", "name", "description", SECRETS,
                                effective.FORMAT)  # fmt: skip
 
@@ -123,6 +127,8 @@ def apply_set(document: dict[str, Any], assignments: Sequence[str]) -> dict[str,
         holder[path[-1]] = scalar(text)
         origins[path] = f"--set {name}"
     body = {key: value for key, value in result.items() if key not in (SECRETS, effective.FORMAT)}
+    if any(tuple(entry["path"]) == DATABASE for entry in result.get(SECRETS) or ()):
+        body["landscape"] = body["landscape"] | {"url": SOMEWHERE}
     _, problems = check(body, Positions("stored settings", origins=origins), {})
     if problems:
         raise SettingsProblems(problems, next_step="Set something else, or leave it as it was when the run started.")

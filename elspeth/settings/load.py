@@ -24,7 +24,7 @@ from elspeth.settings import (
     service_warnings,
 )
 from elspeth.settings.check import at, check, plain
-from elspeth.settings.compare import SECRETS, apply_set
+from elspeth.settings.compare import DATABASE, SECRETS, SOMEWHERE, apply_set
 from elspeth.settings.document import parse, scalar, storable
 from elspeth.settings.environment import Expanded, ExpansionError, VariableReference
 from elspeth.settings.error_recovery import remaining
@@ -130,7 +130,8 @@ def load_stored(
 ) -> Loaded:
     """Check the settings that were stored with a run; credentials are taken from the environment again.
 
-    Nothing else of the environment counts. `overrides` may change what cannot change results (`apply_set`).
+    Nothing else of the environment counts, and of the URL of the audit database nothing at all: the settings were found
+    in it, so who reads them knows where it is. `overrides` may change what cannot change results (`apply_set`).
     Raises `SettingsProblems` if a credential's variable is not set, and `SettingsError` for what may not be set.
     """
     try:
@@ -149,6 +150,9 @@ def load_stored(
     work.environ = _environment(environ, dotenv)
     found = []
     for key, reference, fingerprint in entries:
+        if key == DATABASE:
+            at(stored, key[:-1])[key[-1]] = SOMEWHERE
+            continue
         value = work.retaken(key, reference)
         if value is None:
             continue
@@ -165,6 +169,8 @@ def stored_variables(settings_json: str) -> tuple[str, ...]:
     """The variables of the environment from which `load_stored` takes the credentials of these settings."""
     found = []
     for entry in json.loads(settings_json).get(SECRETS, []):
+        if tuple(entry["path"]) == DATABASE:
+            continue
         if secrets.REDACTED in entry["reference"]:
             found.append(variable_for(tuple(entry["path"])))
         found += _VARIABLE.findall(entry["reference"])

@@ -27,7 +27,8 @@ _SALT = b"elspeth.settings.fingerprint.1"
 
 # What a name must end in, as whole words: `db_password` and `clientSecret`, not `max_tokens` or `password_field`.
 _CREDENTIALS = frozenset({
-    "password", "passwords", "passwd", "passphrase", "pwd", "secret", "secrets", "token", "authorization", "bearer",
+    "password", "passwords", "sslpassword", "passwd", "passphrase",
+    "pwd", "secret", "secrets", "token", "authorization", "bearer",
     "credential", "credentials", "cookie", "apikey", "apikeys", "accesstoken", "authtoken",
 })  # fmt: skip
 _KEYS = frozenset(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from elspeth.audit.store import database, schema
 from elspeth.audit.store.place import Place, PostgresPlace, place_of
@@ -19,7 +18,7 @@ class NoDatabaseYet(ElspethError):
     """None is named, and nothing stands in any of the usual places: no run was ever started here."""
 
 
-def locate(named: str | None, environ: Mapping[str, str], directory: Path) -> Any:
+def locate(named: str | None, environ: Mapping[str, str], directory: Path) -> Place:
     """The audit database: the one `--database` names, else the environment's, else one of the usual places.
 
     `named` and the variable are paths or URLs; relative ones count from `directory`. What is named must be right.
@@ -51,7 +50,7 @@ def locate(named: str | None, environ: Mapping[str, str], directory: Path) -> An
     )
 
 
-def within(place: Place, directory: Path) -> Any:
+def within(place: Place, directory: Path) -> Place:
     """The place, a relative path counted from this directory."""
     return place if isinstance(place, PostgresPlace) else directory / place
 

@@ -67,11 +67,13 @@ def row_index(run_id: str, token: str) -> int:
 class Journal:
     """Used by many threads of one process. Methods raise `OSError` where the disk refuses.
 
-    `child` is the process's name among the children of the run, the same for its successor.
+    `child` is the process's name among the children of the run, the same for its successor. For rows before
+    `lost_before` an earlier attempt may have asked on a machine whose journals are not here.
     """
 
-    def __init__(self, folder: Path, run_id: str, attempt: int, child: str) -> None:
+    def __init__(self, folder: Path, run_id: str, attempt: int, child: str, lost_before: int = 0) -> None:
         self.folder, self._run_id, self._attempt, self._child = folder, run_id, attempt, child
+        self._lost_before = lost_before
         self._segments: list[_Segment] = []
         self._left: dict[str, _Left] = {}
         self._lock = Lock()
@@ -115,6 +117,17 @@ class Journal:
             held = [*(left.known for left in self._left.values()), *(segment.known for segment in self._segments)]
             found = {each.intent.number: each for known in held for each in known.tries(key)}
         return [found[number] for number in sorted(found)]
+
+    def begun(self, intent: Intent) -> list[Try]:
+        """All tries at this call, before this one is made. Where it may have been sent by an attempt whose journal is
+        not here, that is a try of which nobody knows the end; it is written down like any other.
+        """
+        tries = self.tries(intent.key)
+        if tries or not self._lost_before or row_index(self._run_id, intent.key.token) >= self._lost_before:
+            return tries
+        presumed = self.intend(intent, durable=False)
+        presumed.presumed = True
+        return [presumed]
 
     # -- writing -----------------------------------------------------------------------------------------------
 

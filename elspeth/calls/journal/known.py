@@ -15,13 +15,15 @@ from elspeth.calls.model import Exchange
 class Try:
     """One try at a call. `exchange` None: it was about to be sent, and nobody knows what came of it.
 
-    `told`: it is among the records that this process has made. `file` is where its outcome is to stand, if it is ours.
+    `told`: it is among the records that this process has made. `presumed`: it was perhaps made elsewhere, by an attempt
+    whose journal is not here. `file` is where its outcome is to stand, if it is ours.
     """
 
     intent: Intent
     exchange: Exchange | None = None
     cost: Decimal = Decimal(0)
     told: bool = False
+    presumed: bool = False
     file: JournalFile | None = None
 
 

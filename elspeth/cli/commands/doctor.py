@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from elspeth.audit.query.locate import locate
+from elspeth.audit.query.locate import VARIABLE, locate
+from elspeth.audit.store.place import place_of
 from elspeth.cli import completion, output
 from elspeth.cli.context import (
     CliContext,
@@ -73,7 +74,9 @@ def command(context: CliContext, fix: bool, mark_failed: str | None, patience: f
     try:
         database = locate(context.database, os.environ, Path.cwd())
     except Temporary as error:  # it is there and cannot be read now: that is what is wrong
-        return _render(context, Report(Path(context.database or "."), (Finding.of("database", error),), ()))
+        named = context.database or os.environ.get(VARIABLE)
+        place = place_of(named) if named else Path()
+        return _render(context, Report(place, (Finding.of("database", error),), ()))
     if mark_failed is not None:
         return _gave_up(
             context, doctor.mark_failed(database, mark_failed, reason=reason, patience=patience, notify=log.notify)

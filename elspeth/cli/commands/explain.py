@@ -10,6 +10,7 @@ import click
 
 from elspeth.audit.explain.session import ExplainSession, explain_session
 from elspeth.audit.query.locate import locate
+from elspeth.audit.store.place import Place
 from elspeth.cli import completion, output
 from elspeth.cli.context import CliContext, Examples, database_option, json_option, pass_context
 from elspeth.cli.references import require_run
@@ -80,7 +81,7 @@ def _index(row: str, run: str) -> int:
     return int(number)
 
 
-def _where(context: CliContext, session: ExplainSession, path: Path, words: tuple[str, ...], full: bool) -> int:
+def _where(context: CliContext, session: ExplainSession, path: Place, words: tuple[str, ...], full: bool) -> int:
     from elspeth.audit.explain.search import MOST_FOUND  # a story by key starts without it
 
     result, lineage = session.search(words), session.lineage
@@ -114,7 +115,7 @@ def _where(context: CliContext, session: ExplainSession, path: Path, words: tupl
     return EXIT_OK
 
 
-def _show(context: CliContext, found: dict[str, Any], path: Path, full: bool) -> None:
+def _show(context: CliContext, found: dict[str, Any], path: Place, full: bool) -> None:
     if context.json:
         output.result_json({"database": str(path), **found})
     else:

@@ -54,6 +54,7 @@ def command(
     from elspeth.audit.query.locate import locate
     from elspeth.audit.query.reader import AuditReader
     from elspeth.runs.operate import purge
+    from elspeth.runs.operate.room import bytes_of
 
     if [older_than, retention_days, reference].count(None) < 2:
         raise click.UsageError("give one of --older-than AGE, --retention-days N and --run RUN_ID")
@@ -71,7 +72,7 @@ def command(
             f"run {context.run_id} {refused[0].refusal}", next_step=f"elspeth resume {context.run_id}",
             details=["nothing was purged: only finished runs are"],
         )  # fmt: skip
-    before = path.stat().st_size
+    before = bytes_of(path)
     done: list[dict[str, Any]] = []
     for candidate in found:
         if candidate.refusal:
@@ -85,7 +86,7 @@ def command(
         done.append(value)
         if not context.json:
             output.result(_sentence(value, whole=whole, dry_run=dry_run))
-    freed = before - path.stat().st_size
+    freed = before - bytes_of(path)
     if context.json:
         output.result_json(
             {"database": str(path), "dry_run": dry_run, "whole": whole, "runs": done, "freed_bytes": freed,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query import locate
-from elspeth.audit.store.database import path_of
+from elspeth.audit.store.place import Place, place_of
 from elspeth.cli import output
 from elspeth.cli.context import CliContext
 from elspeth.cli.loading import load
@@ -33,7 +33,7 @@ def run(
     if auto_resume and force_new:
         raise SettingsError("--auto-resume and --force-new exclude each other", next_step="leave one of them out")
     pipeline = load(settings, context, assignments)
-    database = path_of(pipeline.settings.landscape.url)
+    database = place_of(pipeline.settings.landscape.url)
     context.place = None if context.database or _found_unnamed(database) else str(database.absolute())
     context.shape = SHAPE | {"database": str(database.absolute())}
     again = _command(context, settings, assignments)
@@ -80,7 +80,7 @@ def _foreseen(decide: Callable[[], Start | Resumption | AlreadyDone]) -> tuple[l
 
 
 def _show(
-    context: CliContext, pipeline: Pipeline, database: Path, command: str, foreseen: list[str], starts: bool
+    context: CliContext, pipeline: Pipeline, database: Place, command: str, foreseen: list[str], starts: bool
 ) -> int:
     from elspeth.cli.view import plan  # what only the plan needs, such as a picture of the graph
 
@@ -102,12 +102,12 @@ def _command(context: CliContext, settings: Path, assignments: tuple[str, ...]) 
     for assignment in assignments:
         words += ["--set", assignment]
     if context.database is not None:
-        words += ["--database", context.database]
+        words += ["--database", str(context.shown_database)]
     return output.command(*words, *context.dotenv_options)
 
 
-def _found_unnamed(database: Path) -> bool:
+def _found_unnamed(database: Place) -> bool:
     """Whether later commands find this database in this folder without being told."""
     named = os.environ.get(locate.VARIABLE)
-    place = path_of(named) if named else locate.PLACES[0]
+    place = place_of(named) if named else locate.PLACES[0]
     return place.absolute() == database.absolute()

@@ -8,6 +8,7 @@ from elspeth.audit.query.counters import counters
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.query.verdict import all_failed
+from elspeth.audit.store.place import Place
 from elspeth.cli import output
 from elspeth.cli.context import CliContext
 from elspeth.cli.view.result import ALL_FAILED, BAD_OUTCOMES, SHAPE
@@ -16,7 +17,7 @@ from elspeth.runs.lifecycle import evidence_delivery
 
 
 def already(
-    context: CliContext, database: Path, run: Run, why: str, *, fail_on_rows: bool,
+    context: CliContext, database: Place, run: Run, why: str, *, fail_on_rows: bool,
     working_directory: Path | None = None,
 ) -> int:  # fmt: skip
     """Say so, with the counts that the audit database holds; answers the exit code.

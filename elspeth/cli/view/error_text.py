@@ -60,7 +60,7 @@ def refusal(error: ElspethError, context: CliContext) -> dict[str, Any]:
 
 def next_step(error: ElspethError, context: CliContext) -> str:
     """The next step, naming the audit database where the command line had to name it too."""
-    place, step = context.database or context.place, error.next_step
+    place, step = context.shown_database or context.place, error.next_step
     if place is None or "--database" in step:
         return step
     path = place if "://" in place else str(Path(place).absolute())

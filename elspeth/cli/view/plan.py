@@ -10,6 +10,7 @@ from typing import Any
 
 from elspeth.audit.query import locate
 from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.store.place import Place, PostgresPlace
 from elspeth.cli import output
 from elspeth.cli.view.expectations import audit_line, audit_size, field_lines
 from elspeth.errors import ElspethError, Temporary
@@ -96,13 +97,15 @@ class Plan:
         return lines + ([f"New folders  {', '.join(self.folders)}"] if self.folders else [])
 
 
-def plan(pipeline: Pipeline, database: Path, foreseen: Sequence[str] = ()) -> Plan:
+def plan(pipeline: Pipeline, database: Place, foreseen: Sequence[str] = ()) -> Plan:
     """The plan for a pipeline that was inspected; `foreseen` is what earlier runs mean for it.
 
     Raises `ElspethError` if the database cannot be used.
     """
     outputs = tuple(_output(pipeline, node.id, node.plugin) for node in pipeline.graph.of_kind("sink"))
-    files = [Path(each.path) for each in outputs if each.path] + [database]
+    files = [Path(each.path) for each in outputs if each.path]
+    if not isinstance(database, PostgresPlace):
+        files.append(database)
     folders = dict.fromkeys(str(file.parent) for file in files if not file.parent.exists())
     return Plan(
         settings=str(pipeline.loaded.path),
@@ -203,8 +206,8 @@ def _size(number: int | None) -> str:
     return "?" if number is None else output.size(number)
 
 
-def _database_effect(database: Path) -> str:
-    if not database.exists():
+def _database_effect(database: Place) -> str:
+    if isinstance(database, Path) and not database.exists():
         folder = database.absolute().parent
         while not folder.exists():
             folder = folder.parent

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from elspeth.audit.query.verdict import Reason
+from elspeth.audit.store.place import Place
 from elspeth.calls.totals import CallTotals
 from elspeth.cli import output
 from elspeth.errors import (
@@ -47,7 +47,7 @@ class Result:
     """
 
     ended: AttemptResult
-    database: Path
+    database: Place
     seconds: float
     files: Mapping[str, str]
     resume: str | None

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 from actors.places.local.fork_server import ForkServer
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.verdict import all_failed, reasons
+from elspeth.audit.store.place import Place
 from elspeth.cli import output
 from elspeth.cli.context import CliContext
 from elspeth.cli.view.error_text import render
@@ -75,14 +75,14 @@ def further(context: CliContext, found: resume.Resumption, children: ForkServer,
     )
 
 
-def resume_command(run_id: str, database: Path, context: CliContext) -> str:
+def resume_command(run_id: str, database: Place, context: CliContext) -> str:
     """The command that continues a run, complete: it can be typed in any folder."""
     describe = ["elspeth", "resume", run_id, "--database", str(database.absolute())]
     return output.command(*describe, *context.dotenv_options)
 
 
 def _carry_out(
-    context: CliContext, pipeline: Pipeline, run_id: str, database: Path, drive: Drive, *, attempt: int = 1,
+    context: CliContext, pipeline: Pipeline, run_id: str, database: Place, drive: Drive, *, attempt: int = 1,
     sinks: Mapping[str, SinkState], took_over: bool = False, notes: tuple[str, ...] = (), again: str = "",
     fail_on_rows: bool, warnings: tuple[str, ...] = (),
 ) -> int:  # fmt: skip
@@ -161,7 +161,7 @@ def _with_calls(result: Result, currency: str) -> Result:
 
 
 def _explain_command(run_id: str, context: CliContext) -> str:
-    place = context.place or context.database
+    place = context.place or context.shown_database
     return output.command("elspeth", "explain", *(["--database", place] if place else []), "--run", run_id)
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from elspeth.audit.store import schema
 from elspeth.audit.store.database import damaged, file_system, open_reader, side_files, translated_errors
+from elspeth.audit.store.place import Place, PostgresPlace
 from elspeth.errors import ElspethError
+from elspeth.runs.doctor import server
 from elspeth.runs.doctor.findings import Findings
 from elspeth.runs.liveness.identity import user_name
 
@@ -15,8 +17,11 @@ SHOWN = 5
 """So many damages are listed; one is enough to know."""
 
 
-def check_database(path: Path, findings: Findings) -> bool:
+def check_database(place: Place, findings: Findings) -> bool:
     """Look at the database itself; answers whether runs can be read from it."""
+    if isinstance(place, PostgresPlace):
+        return server.check_database(place, findings)
+    path = place
     _side_files(path, findings)  # first: SQLite, opening them for root, gives them to the database's owner
     readable = findings.ask("integrity", lambda: _integrity(path)) and findings.ask("schema", lambda: _schema(path))
     kind = file_system(path)
@@ -28,8 +33,11 @@ def check_database(path: Path, findings: Findings) -> bool:
     return readable
 
 
-def check_writable(path: Path, findings: Findings) -> bool:
+def check_writable(place: Place, findings: Findings) -> bool:
     """Whether a resume could write to the database and lock its attempt."""
+    if isinstance(place, PostgresPlace):
+        return server.check_writable(place, findings)
+    path = place
     locks = path.resolve().parent / "locks"
     refused = [
         f"{place} {_why_not(place)}"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.store.place import Place
 from elspeth.runs.doctor.findings import Findings
 from elspeth.runs.lifecycle.stdin_spool import leftovers
 
 
-def note_kept(reader: AuditReader, database: Path, findings: Findings) -> None:
+def note_kept(reader: AuditReader, database: Place, findings: Findings) -> None:
     """Note each file beside the payload stores of this database's runs that no run will read any more."""
     places = {
         base.parent.absolute()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from elspeth.audit.query.values import NodeRecord, Run
+from elspeth.audit.store.place import Place, PostgresPlace
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.outputs import OutputInfo, Replaced, sink_states
 from elspeth.plugins import registry
@@ -29,7 +30,7 @@ def preflight_run(
     findings: Findings,
     *,
     sets: FileSets,
-    database: Path,
+    database: Place,
     database_bytes: int,
     environ: Mapping[str, str],
     dotenv: bool | Path,
@@ -115,11 +116,13 @@ def _note_cut(node_id: str, output: OutputInfo, findings: Findings) -> None:
 
 
 def _preflight_room(
-    pipeline: Pipeline, checkpoint: Checkpoint, database: Path, database_bytes: int, journal: str | None,
+    pipeline: Pipeline, checkpoint: Checkpoint, database: Place, database_bytes: int, journal: str | None,
     findings: Findings,
 ) -> None:  # fmt: skip
     done = _share_read(pipeline, checkpoint)
-    needs = [Need(database, growth(database_bytes, done)), Need(state_directory(pipeline), 0)]
+    needs = [Need(state_directory(pipeline), 0)]
+    if not isinstance(database, PostgresPlace):  # of a server's disk nobody can tell from here
+        needs.insert(0, Need(database, growth(database_bytes, done)))
     if journal is not None:
         needs.append(Need(Path(journal), growth(_size(Path(journal)), done)))
     needs += [

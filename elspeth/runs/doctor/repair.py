@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.store.place import Place
 from elspeth.clock import utc_now
 from elspeth.errors import ElspethError, RunInProgress
 from elspeth.runs.doctor.report import Act
@@ -18,7 +18,7 @@ from elspeth.runs.operate.migration import bring_forward
 
 
 def fix(
-    database: Path,
+    database: Place,
     *,
     reason: str | None = None,
     patience: float = HEARTBEAT_TIMEOUT_SECONDS,
@@ -38,14 +38,14 @@ def fix(
     return acts
 
 
-def _migrated(database: Path, reason: str | None, notify: Callable[[str], None]) -> list[Act]:
+def _migrated(database: Place, reason: str | None, notify: Callable[[str], None]) -> list[Act]:
     """Bring an older schema forward, however large it is, unless a run lives."""
     versions = bring_forward(database, limit=None, reason=reason, notify=notify)
     return [Act("", "migrate", "schema brought from version {} to {}".format(*versions))] if versions else []
 
 
 def mark_failed(
-    database: Path,
+    database: Place,
     reference: str,
     *,
     reason: str | None = None,
@@ -77,7 +77,7 @@ def mark_failed(
 
 
 def _fixed(
-    database: Path, state: RunAssessment, remains: tuple[Identity, ...], orphan: bool, reason: str | None
+    database: Place, state: RunAssessment, remains: tuple[Identity, ...], orphan: bool, reason: str | None
 ) -> Act:
     run = state.run
     done = []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
+from elspeth.audit.store.place import Place
 from elspeth.canonical import JsonObject
 from elspeth.runs.doctor.findings import Finding
 from elspeth.runs.lifecycle.driver import Driver
@@ -110,7 +110,7 @@ class Act:
 class Report:
     """Everything that was found. `acts` are what `--fix` did first."""
 
-    database: Path
+    database: Place
     findings: tuple[Finding, ...]
     runs: tuple[RunReport, ...]
     acts: tuple[Act, ...] = ()

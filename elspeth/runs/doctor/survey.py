@@ -12,6 +12,7 @@ from typing import Any
 from actors.places.local.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import NodeRecord, Run
+from elspeth.audit.store.place import Place
 from elspeth.runs.doctor.database import check_database, check_writable
 from elspeth.runs.doctor.findings import Findings
 from elspeth.runs.doctor.kept_stdin import note_kept
@@ -21,6 +22,7 @@ from elspeth.runs.lifecycle import file_sets
 from elspeth.runs.lifecycle.driver import Driver, recorded
 from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS
 from elspeth.runs.liveness.run_assessment import RunAssessment, assessments, committed_rows, leftovers, resumable
+from elspeth.runs.operate.room import bytes_of
 
 DYING_SECONDS = 2.0
 """The children of a main process that just died end by themselves; this long they are given before they count."""
@@ -31,7 +33,7 @@ THOROUGH = 20
 
 
 def survey_database(
-    database: Path,
+    database: Place,
     *,
     environ: Mapping[str, str] = os.environ,
     dotenv: bool | Path = True,
@@ -72,7 +74,7 @@ def survey_database(
 
 
 def stand(
-    database: Path,
+    database: Place,
     runs: Sequence[Run],
     patience: float,
     notify: Callable[[str], None] = lambda line: None,
@@ -110,7 +112,7 @@ def _lives(identity: Identity) -> bool:
 def _surveyed(
     state: RunAssessment, findings: Findings, nodes: Mapping[str, NodeRecord], drivers: Mapping[int, Driver],
     sets: file_sets.FileSets,
-    remains: Sequence[Identity], database: Path, share: int, environ: Mapping[str, str], dotenv: bool | Path,
+    remains: Sequence[Identity], database: Place, share: int, environ: Mapping[str, str], dotenv: bool | Path,
 ) -> RunReport:  # fmt: skip
     report = RunReport(state, tuple(findings), drivers)
     if report.state == "alive":
@@ -133,11 +135,11 @@ def _surveyed(
     return replace(report, findings=tuple(findings))
 
 
-def _shares(reader: AuditReader, database: Path) -> dict[str, int]:
+def _shares(reader: AuditReader, database: Place) -> dict[str, int]:
     """How many bytes of the database each run has, by the rows behind its checkpoint."""
     rows = {}
     for run in reader.runs():
         rows[run.run_id] = committed_rows(reader.checkpoint(run.run_id)) or 0
     total = sum(rows.values())
-    size = database.stat().st_size
+    size = bytes_of(database) if total else 0
     return {run_id: size * count // total for run_id, count in rows.items()} if total else {}

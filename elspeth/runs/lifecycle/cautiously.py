@@ -14,11 +14,15 @@ from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.runs.liveness.row_mark import Marked, read_mark
 
 
-def found_in_hand(attempt: Attempt) -> Marked | None:
-    """The row that this attempt, the latest, had marked as the only one in hand when it died, if it did."""
-    if not _died(attempt) or attempt.lock_path is None:
+def found_in_hand(attempt: Attempt, lock_file: Path | None) -> Marked | None:
+    """The row that this attempt, the latest, had marked as the only one in hand when it died, if it did.
+
+    `lock_file` is where its lock file lies, or would lie if it had one. A mark that is not there, because it lies on
+    another machine perhaps, is as good as one that a power cut took: the rows are then suspected without it.
+    """
+    if not _died(attempt) or lock_file is None:
         return None
-    return read_mark(Path(attempt.lock_path), attempt.run_id, attempt.attempt)
+    return read_mark(lock_file, attempt.run_id, attempt.attempt)
 
 
 def caution_after(

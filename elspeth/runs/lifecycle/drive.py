@@ -30,6 +30,7 @@ from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
 from elspeth import __version__
 from elspeth.audit.fencing import require_not_taken_over
+from elspeth.audit.store.place import Place, from_wire, wire
 from elspeth.calls.journal.journal import journal_folder, left_behind
 from elspeth.calls.services import Services
 from elspeth.calls.totals import CallTotals
@@ -72,7 +73,7 @@ class AttemptResult:
 
 
 def plan_of(
-    pipeline: Pipeline, run_id: str, attempt: int, database: Path, *, sinks: Mapping[str, SinkState],
+    pipeline: Pipeline, run_id: str, attempt: int, database: Place, *, sinks: Mapping[str, SinkState],
     replace_outputs: bool = False, log_format: str = "text", log_level: str = "WARNING",
 ) -> Plan:  # fmt: skip
     """What source, workers, stages and sinks are told. `sinks` is where the outputs stand before the attempt."""
@@ -84,7 +85,7 @@ def plan_of(
         graph=pipeline.graph,
         working_directory=str(Path.cwd()),
         state_directory=str(state_directory(pipeline).absolute()),
-        database=str(database.absolute()),
+        database=wire(database),
         plugin_files=tuple(str(file) for file in settings.plugins),
         retry=RetryPolicy(
             retry.max_attempts, retry.initial_delay_seconds, retry.max_delay_seconds, retry.exponential_base
@@ -210,7 +211,7 @@ def topology_of(
         sizes=pipeline.sizes(),
         takes_over=takes_over,
         concealment=pipeline.loaded.concealment,
-        fence=lambda: require_not_taken_over(Path(plan.database), plan.run_id, plan.attempt),
+        fence=lambda: require_not_taken_over(from_wire(plan.database), plan.run_id, plan.attempt),
         stop_seconds=supervisor.shutdown_seconds,
         services=plan.services,
         run_id=plan.run_id,

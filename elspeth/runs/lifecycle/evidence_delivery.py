@@ -19,25 +19,28 @@ from elspeth.audit.export.jsonl import TABLES, lines
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.store.database import translated_errors
+from elspeth.audit.store.place import Place
 from elspeth.canonical import JsonObject
 from elspeth.durable import keep
 from elspeth.errors import ElspethError, SettingsError
 from elspeth.outputs import SinkState
 from elspeth.plugins.contract import Context, Position, Row, Sink
 from elspeth.plugins.sinks.prefix_hash import digest_file
+from elspeth.runs.lifecycle.later_files import default_journal
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_stored_pipeline
 from elspeth.runs.lifecycle.replaced_files import of_no_run
 from elspeth.runs.lifecycle.requirements import enter
 from elspeth.settings.model import Export
 
 
-def journal_of(pipeline: Pipeline, database: Path, run_id: str) -> str | None:
+def journal_of(pipeline: Pipeline, database: Place, run_id: str) -> str | None:
     """The run's journal, None if the settings ask for none: the file they name, else one of the run's own."""
     landscape = pipeline.settings.landscape
     if not landscape.dump_to_jsonl:
         return None
     named = landscape.dump_to_jsonl_path
-    return str(Path(named) if named else database.absolute().with_name(f"{database.stem}.{run_id}.jsonl"))
+    state = Path(pipeline.settings.payload_store.base_path).parent
+    return str(Path(named) if named else default_journal(database.absolute(), state.absolute(), run_id))
 
 
 def check(pipeline: Pipeline, state_directory: Path) -> None:
@@ -58,7 +61,7 @@ def check(pipeline: Pipeline, state_directory: Path) -> None:
     plugin.inspect()
 
 
-def deliver(pipeline: Pipeline, database: Path, run_id: str, state_directory: Path) -> bool:
+def deliver(pipeline: Pipeline, database: Place, run_id: str, state_directory: Path) -> bool:
     """Hand the records of a completed run to the sink that the settings name; answers whether there was need to.
 
     Raises `ElspethError` where the sink refuses a record, and what it raises; the run is complete nevertheless, and
@@ -99,7 +102,7 @@ def deliver(pipeline: Pipeline, database: Path, run_id: str, state_directory: Pa
 
 
 def finish(
-    database: Path, run: Run, environ: Mapping[str, str] = os.environ, *, dotenv: bool | Path = True,
+    database: Place, run: Run, environ: Mapping[str, str] = os.environ, *, dotenv: bool | Path = True,
     working_directory: Path | None = None,
 ) -> list[str]:  # fmt: skip
     """Whatever copies of a completed run are missing, made now; a sentence for each. Enters its working directory, or

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elspeth.audit.export.journal_file import require_journal
-from elspeth.audit.store.database import path_of
+from elspeth.audit.store.place import PostgresPlace, place_of
 from elspeth.errors import SettingsError
 from elspeth.file_identity import identity
 from elspeth.graph.steps import Step, steps_of
@@ -66,10 +66,11 @@ def problems(
 def own_files(settings: Settings, plugins: Iterable[Plugin], settings_file: Path | None = None) -> Iterator[FileRole]:
     """Every file beside inputs and outputs: what Elspeth writes, and what settings and plugins consist of."""
     landscape = settings.landscape
-    database = path_of(landscape.url)
-    yield FileRole("the audit database", database, True, ("landscape", "url"))
-    for end in SIDE_FILES:
-        yield FileRole(f"the audit database's {end[1:]} file", database.with_name(database.name + end), True)
+    database = place_of(landscape.url)
+    if not isinstance(database, PostgresPlace):
+        yield FileRole("the audit database", database, True, ("landscape", "url"))
+        for end in SIDE_FILES:
+            yield FileRole(f"the audit database's {end[1:]} file", database.with_name(database.name + end), True)
     if landscape.dump_to_jsonl and landscape.dump_to_jsonl_path is not None:
         yield FileRole("the journal", Path(landscape.dump_to_jsonl_path), True, ("landscape", "dump_to_jsonl_path"))
     metrics = settings.telemetry.prometheus
@@ -89,8 +90,10 @@ def own_files(settings: Settings, plugins: Iterable[Plugin], settings_file: Path
 def own_folders(settings: Settings) -> dict[str, Path]:
     """The folders in which everything is Elspeth's, by what they are."""
     payloads = Path(settings.payload_store.base_path)
+    database = place_of(settings.landscape.url)
+    beside = payloads.parent if isinstance(database, PostgresPlace) else database.parent
     return {
-        "the folder of locks": path_of(settings.landscape.url).parent / "locks",
+        "the folder of locks": beside / "locks",
         "the payload store": payloads,
         "the folder of cut tails": payloads.parent / "cut",
         "the folder of notes on exports": payloads.parent / "exports",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from elspeth.audit.store.database import path_of
+from elspeth.audit.store.place import Place, PostgresPlace, place_of
 from elspeth.plugins.contract import Plugin
 from elspeth.plugins.sinks.file_sink import FileSink
 from elspeth.plugins.sinks.preflight import LONGEST_PATH
@@ -32,19 +32,31 @@ def problems(settings: Settings, plugins: Mapping[str, Plugin], positions: Posit
     return found
 
 
+def default_journal(database: Place, state: Path, run_id: str) -> Path:
+    """Where a run's journal is kept, if nobody says where: beside a database that is a file, else in `state`."""
+    if isinstance(database, PostgresPlace):
+        return state / f"audit.{run_id}.jsonl"
+    return database.with_name(f"{database.stem}.{run_id}.jsonl")
+
+
 def _later(settings: Settings, plugins: Mapping[str, Plugin]) -> Iterator[tuple[KeyPath, Path, str]]:
     landscape = settings.landscape
-    database = path_of(landscape.url)
+    database = place_of(landscape.url)
     url: KeyPath = ("landscape", "url")
-    for end in ("", *SIDE_FILES):
-        yield url, database.with_name(database.name + end), f"the database's {end[1:]} file" if end else "the database"
-    yield url, lock_path(database, _RUN, _ATTEMPT), "the lock of an attempt"
-    if landscape.dump_to_jsonl and landscape.dump_to_jsonl_path is None:
-        yield url, database.with_name(f"{database.stem}.{_RUN}.jsonl"), "the journal of a run"
-    elif landscape.dump_to_jsonl:
-        yield ("landscape", "dump_to_jsonl_path"), Path(str(landscape.dump_to_jsonl_path)), "the journal"
     base = Path(settings.payload_store.base_path)
     store: KeyPath = ("payload_store", "base_path")
+    if isinstance(database, PostgresPlace):
+        locks = base.parent / "locks" / f"postgresql-{_UNGUESSED[:12]}"
+        yield store, locks / f"{_RUN}.{_ATTEMPT}.lock", "the lock of an attempt"
+    else:
+        for end in ("", *SIDE_FILES):
+            beside = database.with_name(database.name + end)
+            yield url, beside, f"the database's {end[1:]} file" if end else "the database"
+        yield url, lock_path(database, _RUN, _ATTEMPT), "the lock of an attempt"
+    if landscape.dump_to_jsonl and landscape.dump_to_jsonl_path is None:
+        yield url, default_journal(database, base.parent, _RUN), "the journal of a run"
+    elif landscape.dump_to_jsonl:
+        yield ("landscape", "dump_to_jsonl_path"), Path(str(landscape.dump_to_jsonl_path)), "the journal"
     yield store, base / "xx" / ("x" * 62), "a payload"
     yield store, stdin_folder(base.parent) / f"{_RUN}.partial", "what came by standard input"
     yield store, base.parent / "exports" / f".elspeth-{_UNGUESSED}.partial", "the note on an export"

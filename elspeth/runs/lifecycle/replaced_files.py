@@ -8,11 +8,12 @@ from pathlib import Path
 from elspeth.audit.query.locate import is_blank
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store.database import translated_errors
+from elspeth.audit.store.place import Place
 from elspeth.audit.verify.outputs import wrote
 from elspeth.outputs import OutputInfo, SinkState
 
 
-def of_no_run(database: Path, sinks: Mapping[str, SinkState]) -> tuple[str, ...]:
+def of_no_run(database: Place, sinks: Mapping[str, SinkState]) -> tuple[str, ...]:
     """The sinks, by name, whose file is there, has something in it, and was written by no run in this database.
 
     Such a file is looked at as it is, not by its name alone: what a run wrote and somebody changed is not the run's.

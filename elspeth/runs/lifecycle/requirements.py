@@ -11,6 +11,7 @@ from pathlib import Path
 
 from elspeth import __version__
 from elspeth.audit.query.values import Attempt, CheckpointRecord, NodeRecord, Run
+from elspeth.audit.store.place import Place, PostgresPlace
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.errors import ConfigurationMismatch, ElspethError, NoCheckpoint, PersonNeeded, SettingsError, Temporary
 from elspeth.outputs import sink_states
@@ -72,13 +73,14 @@ def enter(run: Run, instead: Path | None = None) -> None:
         ) from None
 
 
-def require_own_folder(run: Run, database: Path, attempt: Attempt, instead: Path | None) -> None:
+def require_own_folder(run: Run, database: Place, attempt: Attempt, instead: Path | None) -> None:
     """Raise `SettingsError` if this database is that of a copied folder, and nobody has said whose files are meant.
 
     A database that lies elsewhere than it was recorded, in a folder where it has the same relative place, is a copy as
-    long as the recorded folder is still there: a resume would go on with the files of the original.
+    long as the recorded folder is still there: a resume would go on with the files of the original. One that lies in no
+    folder is nobody's copy.
     """
-    if instead is not None or attempt.lock_path is None:
+    if instead is not None or attempt.lock_path is None or isinstance(database, PostgresPlace):
         return
     recorded = Path(run.working_directory)
     inside = os.path.relpath(Path(attempt.lock_path).parent.parent, os.path.realpath(recorded))

@@ -16,11 +16,13 @@ from msgspec import structs
 from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
 from elspeth.audit.batch_store import BatchStore
+from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.query.values import NodeRecord, Run
+from elspeth.audit.query.values import Attempt, NodeRecord, Run
 from elspeth.audit.store import memory_marks
 from elspeth.audit.store.caution_events import caution_event, held_event, in_hand_event
 from elspeth.audit.store.database import require_whole
+from elspeth.audit.store.place import Place, wire
 from elspeth.clock import utc_now
 from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.checkpoint import Checkpoint
@@ -50,10 +52,11 @@ from elspeth.runs.lifecycle.requirements import (
 )
 from elspeth.runs.lifecycle.retire import retire
 from elspeth.runs.lifecycle.start import inputs_of, packed_of
+from elspeth.runs.liveness.holding import HeldLock, file_of, hold
 from elspeth.runs.liveness.identity import current
-from elspeth.runs.liveness.locks import AttemptLock, lock_path
 from elspeth.runs.liveness.row_mark import RowMark, mark_path
 from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, inspected_sizes, leftovers, memory_ran_out
+from elspeth.runs.liveness.session_lock import SessionLockName
 from elspeth.runs.operate.migration import bring_forward
 from elspeth.runs.operate.records import take_over_action
 from elspeth.settings import changes
@@ -90,7 +93,7 @@ class Resumption:
     """
 
     run: Run
-    database: Path
+    database: Place
     options: ResumeOptions
     assessment: RunAssessment
     checkpoint: Checkpoint | None
@@ -103,17 +106,19 @@ class Resumption:
     suspects: dict[str, int] = field(default_factory=dict)
     suspected_tokens: frozenset[str] = frozenset()
     accepted: tuple[str, ...] = ()
+    calls_elsewhere: bool = False
 
 
 def prepare(
-    database: Path, reference: str, options: ResumeOptions, *, notify: Callable[[str], None] = lambda line: None
+    database: Place, reference: str, options: ResumeOptions, *, notify: Callable[[str], None] = lambda line: None
 ) -> Resumption:
     """Find the run and check all that a resume depends on: nobody drives it, settings, code, sources, outputs.
 
     Changes the working directory to the recorded one. `notify` is given lines for a person who waits.
     """
     database = database.absolute()
-    require_whole(database)
+    if isinstance(database, Path):
+        require_whole(database)
     with AuditReader(database) as reader:
         run = reader.run(reference)
         if run.status != "completed":
@@ -134,12 +139,13 @@ def prepare(
         sets = file_sets.recorded(reader, run.run_id)
         ran_out = memory_ran_out(reader, run.run_id)
         events = reader.events(run.run_id)
-        marked = found_in_hand(attempts[-1])
+        marked = found_in_hand(attempts[-1], _lock_file(database, run, attempts[-1], options))
         deaths, tokens = deaths_by_name(events, ran_out=ran_out)
         held = held_in_stages(marked, deaths)
         tokens |= {each.name for each in held if isinstance(each, Item)}
         counts = run.attempt not in ran_out
         suspected = open_suspects(deaths, held, count=counts, decided=BatchStore(database).decided)
+        elsewhere = not all(_kept_here(database, run, attempt, options) for attempt in attempts)
     _compare_settings(run, options)
     enter(run, options.working_directory)
     pipeline = require_settings(
@@ -164,13 +170,18 @@ def prepare(
         rows=policy_of(pipeline).window_rows(),
         committed=checkpoint.row_count,
     )
+    if elsewhere and pipeline.settings.providers:
+        notes += (
+            "the journal of calls of an earlier attempt is not in the state folder here: of calls that it may have "
+            "made for rows which are not committed, nobody knows whether they were carried out",
+        )
     if stdin_spool.reader_of(pipeline) is not None:
         notes += ("standard input is not read: the run goes on with what it kept of it when it began",)
     if run.attempt in ran_out:
         notes += ("the kernel killed processes for want of memory while the attempt before this one was alive",)
     return Resumption(
         run, database, options, state, checkpoint, pipeline, notes, remains, caution,
-        marked.row_index if marked and not held else None, held, suspected, tokens, accepted,
+        marked.row_index if marked and not held else None, held, suspected, tokens, accepted, elsewhere,
     )  # fmt: skip
 
 
@@ -192,11 +203,11 @@ def execute(
     assert pipeline is not None
     assert resumption.checkpoint is not None
     bring_forward(resumption.database, besides=run.run_id, notify=notify)
-    number = run.attempt + 1
-    identity = current(lock_path(resumption.database, run.run_id, number))
+    number, state = run.attempt + 1, state_directory(pipeline)
     crash_point("main.before_resume_lock")
-    with AttemptLock.acquire(identity) as lock, ExitStack() as marks:
+    with hold(resumption.database, state, run.run_id, number) as lock, ExitStack() as marks:
         crash_point("main.after_resume_lock")
+        identity = current(lock.name)
         caution, marking = _mark(resumption.caution, lock, run.run_id, number, marks)
         takes_over = options.take_over and not resumption.assessment.verdict.dead
         plan = plan_of(
@@ -204,6 +215,9 @@ def execute(
             replace_outputs=takes_over, log_format=log_format, log_level=log_level,
         )  # fmt: skip
         plan = structs.replace(plan, flushes=_flushes(resumption, lock))
+        if resumption.calls_elsewhere:
+            window = policy_of(pipeline).window_rows()
+            plan = structs.replace(plan, calls_lost_before=resumption.checkpoint.row_count + window)
         overrides = {"set": list(options.set), "accept_changed_code": options.accept_changed_code}
         drives = driver.present(pipeline.plugins.values())
         driven = driver.record(run.run_id, number, drives, utc_now(), resumption.accepted)
@@ -222,7 +236,7 @@ def execute(
             records["operator_actions"] = [take_over_action(run.run_id, number, identity, options.reason)]
         audit = AuditPlan(
             run_id=run.run_id,
-            database=str(resumption.database),
+            database=wire(resumption.database),
             attempt=number,
             begins=identity.start(json.dumps(overrides)),
             records=records,
@@ -244,13 +258,13 @@ def execute(
         )  # fmt: skip
         ended = drive(pipeline, topology, run.run_id, watch=watch, on_output=on_output, children=children)
         if ended.error is None:
-            evidence_delivery.deliver(pipeline, resumption.database, run.run_id, state_directory(pipeline))
+            evidence_delivery.deliver(pipeline, resumption.database, run.run_id, state)
             stdin_spool.forget(pipeline, run.run_id, resumption.database)
-            retire(lock, resumption.database)
+            retire(lock, resumption.database, state)
         return ended
 
 
-def _mark(caution: Caution, lock: AttemptLock, run_id: str, attempt: int, marks: ExitStack) -> tuple[Caution, Marking]:
+def _mark(caution: Caution, lock: HeldLock, run_id: str, attempt: int, marks: ExitStack) -> tuple[Caution, Marking]:
     """Where it is marked what is in hand; where that cannot be had, rows that go one at a time go on record instead."""
     try:
         row_mark = RowMark.create(lock.path, run_id, attempt)
@@ -260,7 +274,7 @@ def _mark(caution: Caution, lock: AttemptLock, run_id: str, attempt: int, marks:
     return caution, row_mark
 
 
-def _flushes(resumption: Resumption, lock: AttemptLock) -> Flushes:
+def _flushes(resumption: Resumption, lock: HeldLock) -> Flushes:
     """What stages are told of batches and tokens that may have killed earlier attempts."""
     assert resumption.pipeline is not None
     assert resumption.checkpoint is not None
@@ -274,6 +288,22 @@ def _flushes(resumption: Resumption, lock: AttemptLock) -> Flushes:
         suspects={name: died for name, died in suspects.items() if name not in verdicts},
         convicted=verdicts,
     )
+
+
+def _lock_file(database: Place, run: Run, attempt: Attempt, options: ResumeOptions) -> Path | None:
+    """Where the lock file of an attempt lies, as seen from here."""
+    if attempt.lock_path is None or SessionLockName.read(attempt.lock_path) is None:
+        return None if attempt.lock_path is None else Path(attempt.lock_path)
+    base = bases_of(run.settings_json, str((options.working_directory or Path(run.working_directory)).absolute()))[0]
+    return file_of(database, base.parent, run.run_id, attempt.attempt)
+
+
+def _kept_here(database: Place, run: Run, attempt: Attempt, options: ResumeOptions) -> bool:
+    """Whether what this attempt kept in its state folder is in ours. With a database that is a file, it moves along."""
+    if attempt.lock_path is None or SessionLockName.read(attempt.lock_path) is None:
+        return True
+    file = _lock_file(database, run, attempt, options)
+    return file is not None and file.exists()
 
 
 def _predecessor(assessment: RunAssessment) -> Predecessor:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
 from elspeth import __version__, ids
 from elspeth.audit.store import memory_marks
-from elspeth.audit.store.database import path_of
+from elspeth.audit.store.place import Place, place_of, wire
 from elspeth.audit.store.starts import RunStart
 from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import start_checkpoint
@@ -22,8 +21,8 @@ from elspeth.runs.lifecycle import driver, evidence_delivery, file_sets, stdin_s
 from elspeth.runs.lifecycle.drive import AttemptResult, drive, plan_of, state_directory, topology_of
 from elspeth.runs.lifecycle.pipeline import CANONICAL_VERSION, Pipeline
 from elspeth.runs.lifecycle.retire import retire
+from elspeth.runs.liveness.holding import HeldLock, hold
 from elspeth.runs.liveness.identity import current
-from elspeth.runs.liveness.locks import AttemptLock, lock_path
 from elspeth.runs.operate.migration import bring_forward
 
 
@@ -37,17 +36,17 @@ class Start:
 
     pipeline: Pipeline
     run_id: str
-    database: Path
+    database: Place
     supersedes: tuple[tuple[str, int], ...] = ()
     reason: str | None = None
-    lock: AttemptLock | None = None
+    lock: HeldLock | None = None
 
 
 def prepare(pipeline: Pipeline) -> Start:
     """Inspect inputs and outputs, and give the run its id."""
     pipeline.inspect(state_directory(pipeline))
     evidence_delivery.check(pipeline, state_directory(pipeline))
-    return Start(pipeline, ids.run_id(datetime.now(UTC)), path_of(pipeline.settings.landscape.url))
+    return Start(pipeline, ids.run_id(datetime.now(UTC)), place_of(pipeline.settings.landscape.url))
 
 
 def receive(start: Start, *, notify: Callable[[str], None] = lambda line: None) -> Start:
@@ -68,9 +67,9 @@ def execute(
     """Run it. The lock of the attempt is held from before the first record until this process ends or this returns."""
     pipeline, database = start.pipeline, start.database
     bring_forward(database, notify=notify)
-    identity = current(lock_path(database, start.run_id, 1))
+    state = state_directory(pipeline)
     crash_point("main.before_lock")
-    with start.lock or AttemptLock.acquire(identity) as lock:
+    with start.lock or hold(database, state, start.run_id, 1) as lock:
         crash_point("main.after_lock")
         plan = plan_of(
             pipeline, start.run_id, 1, database, sinks=pipeline.sinks, log_format=log_format, log_level=log_level
@@ -78,9 +77,9 @@ def execute(
         drives = driver.record(start.run_id, 1, driver.present(pipeline.plugins.values()), utc_now())
         audit = AuditPlan(
             run_id=start.run_id,
-            database=str(database.absolute()),
+            database=wire(database),
             attempt=1,
-            begins=identity.start(),
+            begins=current(lock.name).start(),
             run=RunStart(
                 run_id=start.run_id,
                 settings_path=str(pipeline.loaded.path) if pipeline.loaded.path else None,
@@ -123,9 +122,9 @@ def execute(
             children=children,
         )
         if ended.error is None:
-            evidence_delivery.deliver(pipeline, database, start.run_id, state_directory(pipeline))
+            evidence_delivery.deliver(pipeline, database, start.run_id, state)
             stdin_spool.forget(pipeline, start.run_id, database)
-            retire(lock, database)
+            retire(lock, database, state)
         return ended
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from elspeth.audit.query.locate import is_blank
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
-from elspeth.audit.store.database import path_of, require_whole
+from elspeth.audit.store.database import require_whole
+from elspeth.audit.store.place import Place, place_of
 from elspeth.errors import ConfigurationMismatch, ElspethError, NewerVersion, SettingsError
 from elspeth.runs.lifecycle import file_sets, resume, start, stdin_spool
 from elspeth.runs.lifecycle.file_sets import FileSets
@@ -50,10 +51,11 @@ def choose(
     run at that if neither settings nor sources have changed. Raises `ConfigurationMismatch` where the settings were
     changed beside an unfinished run.
     """
-    database = path_of(pipeline.settings.landscape.url)
+    database = place_of(pipeline.settings.landscape.url)
     in_the_way: list[RunAssessment] = []
     last: Run | None = None
-    require_whole(database, None if force_new else QUICK_BYTES)
+    if isinstance(database, Path):
+        require_whole(database, None if force_new else QUICK_BYTES)
     if not is_blank(database):
         with AuditReader(database) as reader:
             runs = [run for run in reader.runs() if _same_pipeline(run, pipeline)]
@@ -145,7 +147,7 @@ def _force(pipeline: Pipeline, in_the_way: list[RunAssessment], reason: str | No
 
 
 def _resume(
-    pipeline: Pipeline, database: Path, found: RunAssessment, dotenv: bool | Path, notify: Callable[[str], None]
+    pipeline: Pipeline, database: Place, found: RunAssessment, dotenv: bool | Path, notify: Callable[[str], None]
 ) -> Resumption:
     loaded = pipeline.loaded
     keys = changes(json.loads(found.run.settings_json), loaded.document, loaded.positions)

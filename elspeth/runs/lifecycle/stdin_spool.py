@@ -1,8 +1,8 @@
 """Standard input as a source: kept in a file before the run begins, so that it can be read again after a crash.
 
 The file is `state/stdin/RUN_ID`, and `RUN_ID.partial` until all of it is on disk. It is written under the lock of the
-run's first attempt, which tells whose it is before the run is on record: one whose lock lies beside our database, and
-is held by nobody, was left by a process that died before its run began.
+run's first attempt, which tells whose it is before the run is on record: one whose lock file lies where those of our
+database do, and is held by nobody, was left by a process that died before its run began.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from pathlib import Path
 from actors.crash_points import crash_point
 from elspeth.audit.query.locate import is_blank
 from elspeth.audit.query.reader import AuditReader
+from elspeth.audit.store.place import Place
 from elspeth.durable import PRIVATE, make_folder, sync_folder, why, write_all
 from elspeth.errors import ElspethError, SettingsError, Temporary
 from elspeth.plugins.sources.file_set import FileEntry, stdin_folder
 from elspeth.plugins.sources.files import FileSource
 from elspeth.runs.lifecycle.drive import state_directory
 from elspeth.runs.lifecycle.pipeline import Pipeline
-from elspeth.runs.liveness.identity import current
-from elspeth.runs.liveness.locks import AttemptLock, lock_path, probe, sweep
+from elspeth.runs.liveness.holding import HeldLock, file_of, hold
+from elspeth.runs.liveness.locks import probe, sweep
 from elspeth.runs.liveness.run_assessment import resumable
 
 STDIN = 0
@@ -45,8 +46,8 @@ def reader_of(pipeline: Pipeline) -> str | None:
 
 
 def take(
-    pipeline: Pipeline, run_id: str, database: Path, *, notify: Callable[[str], None] = lambda line: None
-) -> AttemptLock | None:
+    pipeline: Pipeline, run_id: str, database: Place, *, notify: Callable[[str], None] = lambda line: None
+) -> HeldLock | None:
     """Keep standard input in a file to its end, and let its source read that; answers the lock of the first attempt.
 
     None if no source reads it. What inspection has to say of it is raised here; then the file stays, and the error says
@@ -56,11 +57,12 @@ def take(
     if node is None:
         return None
     _refuse_terminal(node)
-    folder = stdin_folder(state_directory(pipeline))
+    state = state_directory(pipeline)
+    folder = stdin_folder(state)
     path = folder / run_id
-    lock = AttemptLock.acquire(current(lock_path(database, run_id, 1)))
+    lock = hold(database, state, run_id, 1, keeps_files=True)
     try:
-        remove_leftovers(state_directory(pipeline), database, whole=False)
+        remove_leftovers(state, database, whole=False)
         notify(f"Reading standard input into {path}; the run begins when it ends.")
         entry = _keep(folder, run_id)
     except BaseException:
@@ -70,7 +72,7 @@ def take(
         source = pipeline.plugins[node]
         assert isinstance(source, FileSource)
         source.fix([(entry.path, entry.size, entry.mtime_ns)])
-        pipeline.inspect(state_directory(pipeline))
+        pipeline.inspect(state)
     except ElspethError as error:
         error.details = [*error.details, kept_words(path)]  # type: ignore[assignment]
         lock.release()
@@ -83,7 +85,7 @@ def kept_words(path: Path) -> str:
     return f"what came by standard input is kept in {path} until a run is complete: to use it, add  < {path}"
 
 
-def forget(pipeline: Pipeline, run_id: str, database: Path) -> None:
+def forget(pipeline: Pipeline, run_id: str, database: Place) -> None:
     """The run is complete, and nobody reads its standard input again; nor that of runs that were given up."""
     if reader_of(pipeline) is None:
         return
@@ -94,37 +96,37 @@ def forget(pipeline: Pipeline, run_id: str, database: Path) -> None:
     remove_leftovers(state_directory(pipeline), database, whole=True)
 
 
-def discard(pipeline: Pipeline, run_id: str, lock: AttemptLock) -> None:
+def discard(pipeline: Pipeline, run_id: str, lock: HeldLock) -> None:
     """No run will begin with what was kept."""
     (stdin_folder(state_directory(pipeline)) / run_id).unlink(missing_ok=True)
     lock.discard()
 
 
-def remove_leftovers(state: Path, database: Path, *, whole: bool) -> None:
+def remove_leftovers(state: Path, database: Place, *, whole: bool) -> None:
     """Delete what was kept for runs of this database that never began, or were given up; `whole` ones too or not."""
     for path in leftovers(state, database):
         if path.suffix != PARTIAL and not whole:
             continue
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-            sweep([lock_path(database, path.stem, 1)])
+            sweep([file_of(database, state, path.stem, 1)])
 
 
-def leftovers(state: Path, database: Path) -> list[Path]:
+def leftovers(state: Path, database: Place) -> list[Path]:
     """Files that no run of this database will read any more. Those of other databases are none of ours."""
     try:
         files = sorted(stdin_folder(state).iterdir())
     except OSError:
         return []
-    # In this order: who holds no lock now, and is not on record after that, will never be.
-    ended = {path.stem for path in files if _ended(lock_path(database, path.stem, 1))}
     runs = {}
-    if not is_blank(database):
-        try:
+    try:
+        # In this order: who holds no lock now, and is not on record after that, will never be.
+        ended = {path.stem for path in files if _ended(file_of(database, state, path.stem, 1))}
+        if not is_blank(database):
             with AuditReader(database) as reader:
                 runs = {run.run_id: run for run in reader.runs()}
-        except ElspethError:
-            return []  # who cannot tell takes nothing away
+    except ElspethError:
+        return []  # who cannot tell takes nothing away
     return [path for path in files if (not resumable(runs[path.stem]) if path.stem in runs else path.stem in ended)]
 
 

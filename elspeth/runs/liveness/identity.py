@@ -14,6 +14,7 @@ from typing import Any
 
 from actors.places.local.identity import Identity
 from elspeth.audit.store.starts import AttemptDriver, AttemptStart
+from elspeth.concealment import without_url_passwords
 
 _COMMAND_LENGTH = 2_000
 
@@ -49,8 +50,8 @@ class AttemptIdentity(AttemptDriver):
         return cls(**{field.name: columns[field.name] for field in fields(cls)})
 
 
-def current(lock_path: Path) -> AttemptIdentity:
-    """The identity of this process, which holds, or is about to take, the lock at this path."""
+def current(lock: Path | str) -> AttemptIdentity:
+    """The identity of this process, which holds, or is about to take, the lock at this path or of this name."""
     here = Identity.of(os.getpid())
     return AttemptIdentity(
         host=here.host,
@@ -63,13 +64,13 @@ def current(lock_path: Path) -> AttemptIdentity:
         user=user_name(os.getuid()),
         uid=os.getuid(),
         command_line=command_line(),
-        lock_path=str(lock_path.absolute()),
+        lock_path=lock if isinstance(lock, str) else str(lock.absolute()),
     )
 
 
 def command_line() -> str:
-    """The command that this process was started with, as it would be typed, bounded in length."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:_COMMAND_LENGTH]
+    """The command that this process was started with, as it would be typed, bounded in length, without passwords."""
+    return shlex.join([Path(sys.argv[0]).name, *map(without_url_passwords, sys.argv[1:])])[:_COMMAND_LENGTH]
 
 
 def user_name(uid: int) -> str:

@@ -26,7 +26,8 @@ class Evidence:
     """What was found out about an attempt, as seen from here.
 
     `process` is `unseen` where it cannot be looked at from here, `reused` if its pid belongs to another process now.
-    `watched_seconds` is how long the heartbeat was watched without a change; `lock_detail` why a lock is unreachable.
+    `watched_seconds` is how long the heartbeat was watched without a change; `lock_detail` why a lock is unreachable,
+    and `holder` who holds one as far as whoever keeps it can tell.
     """
 
     identity: AttemptIdentity
@@ -39,6 +40,7 @@ class Evidence:
     watched_seconds: float = 0.0
     timeout_seconds: float = HEARTBEAT_TIMEOUT_SECONDS
     lock_detail: str = ""
+    holder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def _held(evidence: Evidence) -> Verdict:
-    pid = evidence.identity.pid
+    pid, held = evidence.identity.pid, f"lock held by {evidence.holder}," if evidence.holder else "lock held,"
     match evidence.process:
         case "running" if _stands_still(evidence):
             return Verdict("frozen", f"lock held and pid {pid} there, but {_not_moved(evidence)}")
@@ -76,10 +78,10 @@ def _held(evidence: Evidence) -> Verdict:
         case "stopped":
             return Verdict("frozen", f"lock held, but pid {pid} is stopped")
         case "gone" | "reused" if _stands_still(evidence):
-            return Verdict("frozen", f"lock held, although {_fate(evidence)}, and {_not_moved(evidence)}")
+            return Verdict("frozen", f"{held} although {_fate(evidence)}, and {_not_moved(evidence)}")
         case "gone" | "reused":
-            return Verdict("alive", f"lock held, although {_fate(evidence)}: another process holds it")
-    by = _whereabouts(evidence)
+            return Verdict("alive", f"{held} although {_fate(evidence)}: another process holds it")
+    by = _whereabouts(evidence) + (f", {evidence.holder}" if evidence.holder else "")
     if _stands_still(evidence):
         return Verdict("frozen", f"lock held by {by}, but {_not_moved(evidence)}")
     return Verdict("alive", f"lock held by {by}{', heartbeat moving' if evidence.heartbeat == 'moving' else ''}")

@@ -101,6 +101,11 @@ class AttemptLock:
                 raise
             return cls(path, descriptor)
 
+    @property
+    def name(self) -> str:
+        """What is recorded of it: its path."""
+        return str(self.path.absolute())
+
     def discard(self) -> None:
         """Delete the file and let go of the lock: the attempt has ended for good."""
         if self._descriptor is not None:

@@ -12,11 +12,13 @@ from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Attempt, CheckpointRecord, Run
 from elspeth.audit.query.waiting import waiting as waiting_for
 from elspeth.audit.store import memory_marks
+from elspeth.audit.store.place import PostgresPlace
 from elspeth.errors import NewerVersion, RunInProgress
 from elspeth.outputs import sink_states
 from elspeth.runs.liveness.evidence import gather, needs_watching, watch_all
 from elspeth.runs.liveness.identity import AttemptIdentity, current
-from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS, Verdict, judge
+from elspeth.runs.liveness.judge import HEARTBEAT_TIMEOUT_SECONDS, Evidence, Verdict, judge
+from elspeth.runs.liveness.session_probe import SessionProbe
 
 IN_PROGRESS = "Run already in progress"
 
@@ -80,14 +82,24 @@ def assessments(
 
     `watches` says whether a run is worth the wait; of others only lock and process are asked.
     """
-    here = current(reader.path)
+    with SessionProbe(reader.path) as sessions:
+        return _assessments(reader, runs, sessions, patience, thorough, watches, notify)
+
+
+def _assessments(
+    reader: AuditReader, runs: Sequence[Run], sessions: SessionProbe, patience: float, thorough: bool,
+    watches: Callable[[Run], bool], notify: Callable[[str], None],
+) -> list[RunAssessment]:  # fmt: skip
+    here = current("")
     latest = [reader.attempts(run.run_id)[-1] for run in runs]
+
+    def looked_at(identity: AttemptIdentity) -> Evidence:
+        return gather(identity, database=reader.path, here=here, sessions=sessions)
+
     found = {
-        run.run_id: gather(
-            AttemptIdentity.from_columns(dataclasses.asdict(attempt)), database=reader.path, here=here
-        )
+        run.run_id: looked_at(AttemptIdentity.from_columns(dataclasses.asdict(attempt)))
         for run, attempt in zip(runs, latest, strict=True)
-    }  # fmt: skip
+    }
     waiting = {
         run.run_id: found[run.run_id]
         for run in runs
@@ -97,7 +109,12 @@ def assessments(
         hosts = sorted({evidence.identity.host for evidence in waiting.values()})
         heartbeats = f"heartbeat of {hosts[0]}" if len(waiting) == 1 else f"heartbeats of {len(waiting):,} runs"
         notify(f"watching the {heartbeats} for up to {patience:g} s")
-        for run_id, evidence in watch_all(waiting, reader.heartbeats, seconds=patience).items():
+        watched = watch_all(
+            waiting, reader.heartbeats, seconds=patience,
+            # The server lets go of the lock of a machine that is out of reach, after a while.
+            again=(lambda evidence: looked_at(evidence.identity)) if isinstance(reader.path, PostgresPlace) else None,
+        )  # fmt: skip
+        for run_id, evidence in watched.items():
             # Who is less patient may learn that it moves, but not that it stands still.
             timeout = max(patience, HEARTBEAT_TIMEOUT_SECONDS)
             found[run_id] = dataclasses.replace(evidence, timeout_seconds=timeout)

@@ -28,7 +28,7 @@ TICK_SECONDS = 0.1
 
 
 def operate(
-    database: Path,
+    database: Place,
     *,
     run_id: str,
     action: str,
@@ -55,7 +55,7 @@ def operate(
     )
 
 
-def migrate(database: Path, *, reason: str | None = None, notify: Callable[[str], None] = lambda line: None) -> None:
+def migrate(database: Place, *, reason: str | None = None, notify: Callable[[str], None] = lambda line: None) -> None:
     """Bring the schema of an audit database forward, while no run in it is alive. `notify` is given its progress."""
     _ask(database, notify, run_id=None, action="migrate", migrate=True, reason=reason)
 
@@ -98,7 +98,7 @@ def _ask(database: Place, notify: Callable[[str], None] = lambda line: None, **w
         supervisor.stop()
         listener.stop()
     if isinstance(answer, ChildDown):
-        raise _died(answer, request)
+        raise _died(answer, request, database)
     if isinstance(answer, Failed):
         raise from_value(answer.error)
 
@@ -131,12 +131,12 @@ class _Listener(pykka.ThreadingActor):
             self._told.put(message)
 
 
-def _died(down: ChildDown, request: OperatorRequest) -> ElspethError:
+def _died(down: ChildDown, request: OperatorRequest, database: Place) -> ElspethError:
     how = down.signal or f"exit code {down.exit_code}"
     next_step = f"elspeth status {request.run_id}" if request.run_id else "elspeth doctor"
     if request.migrate:
         return Temporary(
-            f"the process that brought {request.database} forward died ({how}): it is as it was, or all of it is done",
+            f"the process that brought {database} forward died ({how}): it is as it was, or all of it is done",
             details=down.output_tail.strip().splitlines()[-5:],
             next_step="elspeth doctor --fix",
         )
@@ -149,7 +149,7 @@ def _died(down: ChildDown, request: OperatorRequest) -> ElspethError:
     if request.action in (PURGE, REMOVE):  # what is done twice is done once
         next_step = f"elspeth purge --run {request.run_id}" + (" --whole" if request.action == REMOVE else "")
     return ElspethError(
-        f"the process that writes to {request.database} died ({how}): whether {request.action} happened is not known",
+        f"the process that writes to {database} died ({how}): whether {request.action} happened is not known",
         details=down.output_tail.strip().splitlines()[-5:],
         next_step=next_step,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema
 from elspeth.audit.store.database import open_reader, translated_errors
+from elspeth.audit.store.place import Place, PostgresPlace
 from elspeth.errors import Temporary
 from elspeth.runs.liveness.locks import lock_path, probe
 from elspeth.runs.liveness.run_assessment import assessments
@@ -22,7 +23,7 @@ Notify = Callable[[str], None]
 
 
 def bring_forward(
-    database: Path, *, limit: int | None = LIMIT, besides: str | None = None, reason: str | None = None,
+    database: Place, *, limit: int | None = LIMIT, besides: str | None = None, reason: str | None = None,
     notify: Notify = lambda line: None,
 ) -> tuple[int, int] | None:  # fmt: skip
     """Bring an older database forward; answers the versions before and after, None if there was no need to.
@@ -31,6 +32,8 @@ def bring_forward(
     `Temporary` while a run in it lives, where it is larger, or where there is not enough room; `NewerVersion` where a
     later release wrote it.
     """
+    if isinstance(database, PostgresPlace):
+        return None  # no release has written another schema there
     if not database.is_file() or not database.stat().st_size:
         return None
     before = _version(database)
@@ -65,9 +68,9 @@ def _version(database: Path) -> int | None:
         connection.close()
 
 
-def alive_in(database: Path, besides: str | None, notify: Notify) -> str | None:
+def alive_in(database: Place, besides: str | None, notify: Notify) -> str | None:
     """Who drives a run in this database, or may do so: as a sentence."""
-    for path in sorted(lock_path(database, "", 0).parent.glob("*.lock")):
+    for path in sorted(lock_path(database, "", 0).parent.glob("*.lock")) if isinstance(database, Path) else ():
         if path.name.split(".")[0] != besides and probe(path).state == "held":
             return f"{path.stem} (its lock is held)"
     with AuditReader(database) as reader:

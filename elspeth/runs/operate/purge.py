@@ -18,6 +18,7 @@ from elspeth.audit.query.payload_references import references
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.query.verdict import ALL_FAILED, all_failed
+from elspeth.audit.store.place import Place
 from elspeth.calls.journal.journal import journal_folder
 from elspeth.durable import sync_folder, together
 from elspeth.errors import ElspethError, SettingsError
@@ -94,7 +95,7 @@ def retention(run: Run) -> timedelta | None:
     return None if days is None else timedelta(days=days)
 
 
-def purge(database: Path, run: Run, *, whole: bool, reason: str | None) -> Purged:
+def purge(database: Place, run: Run, *, whole: bool, reason: str | None) -> Purged:
     """Forget the row data of a finished run, or if `whole` everything about its rows. Recorded, with who and why.
 
     Raises `RunInProgress` if the run has not finished, and what `operate` raises. Interrupted at any moment, it is

@@ -15,6 +15,7 @@ from elspeth import ids
 from elspeth.audit.explain.payload_reader import PayloadReader, bases_of
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import NodeRecord, Run
+from elspeth.audit.store.place import Place
 from elspeth.audit.store.scratch import translated_errors
 from elspeth.errors import ElspethError, RunInProgress, SettingsError
 from elspeth.runs.lifecycle import driver
@@ -73,7 +74,7 @@ class Replayed:
 
 
 def replay(
-    database: Path, reference: str, options: ReplayOptions, *, watch: Callable[[int], None] = lambda rows: None
+    database: Place, reference: str, options: ReplayOptions, *, watch: Callable[[int], None] = lambda rows: None
 ) -> Replayed:
     """Decide a run again from what is on record of it. Nothing is sent, and nothing is written.
 

@@ -74,7 +74,7 @@ def _runs(
 ) -> list[Check]:
     """A check for each run that is driven here. All heartbeats are watched at the same time."""
     checks: list[Check] = []
-    here = current(reader.path)
+    here = current("")
     waiting: dict[str, tuple[int, int]] = {}
     for run in reader.runs():
         if run.status != "running":

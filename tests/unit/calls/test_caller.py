@@ -41,13 +41,15 @@ class Process:
     idempotency_header: str | None = None
     name = "main"
 
-    def __init__(self, folder: Path, *answers: Exchange | None, attempt: int = 1, header: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *answers: Exchange | None, attempt: int = 1, header: str | None = None, lost_before: int = 0
+    ) -> None:
         self.answers = list(answers)
         self.idempotency_header = header
         self.keys: list[str] = []
         self.desk: list[Any] = []
         self.slept: list[float] = []
-        self.journal = Journal(journal_folder(folder, RUN), RUN, attempt, "worker-1")
+        self.journal = Journal(journal_folder(folder, RUN), RUN, attempt, "worker-1", lost_before)
         self.caller = Caller(self.journal, Outside(lambda _: None), str, self, {"main": lambda: self}, 3)
         self.caller._pause = self.slept.append  # type: ignore[method-assign]
         self.made: list[CallMade] = []
@@ -241,3 +243,29 @@ def test_nothing_is_sent_once_the_process_is_to_end(tmp_path: Path) -> None:
     process = Process(tmp_path)
     process.caller.drain(0.0)
     assert process.caller._stopping
+
+
+@pytest.mark.parametrize("content", [QUESTION, Http(method="POST", path="/score")])
+def test_what_a_journal_on_another_machine_may_hold_is_unknown(tmp_path: Path, content: Chat | Http) -> None:
+    far = Process(tmp_path / "far", YES, YES)
+    far.call(content)
+    here = Process(tmp_path / "here", YES, attempt=2, lost_before=1_000)
+    if content is QUESTION:
+        assert here.call(content).tries == 2
+        assert here.statuses == ["unknown", "answered"]
+    else:
+        with pytest.raises(RowError, match="an earlier attempt may have sent it on a machine"):
+            here.call(content)
+        assert (here.statuses, here.keys) == (["unknown"], [])
+    here.ctx.token_id = "mf3k2a9x-000001000"
+    here.answers = [YES]
+    assert here.call(content).tries == 1
+
+
+def test_what_is_unknown_stays_it_for_whoever_takes_the_row_next(tmp_path: Path) -> None:
+    here = Process(tmp_path, None, attempt=2, lost_before=1_000)
+    with pytest.raises(Killed):
+        here.call()
+    next_one = Process(tmp_path, YES, attempt=3)
+    assert next_one.call().tries == 3
+    assert next_one.statuses == ["unknown", "unknown", "answered"]

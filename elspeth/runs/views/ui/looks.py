@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
@@ -12,6 +11,7 @@ from elspeth.audit.dialect import watch
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.store.database import translated_errors
+from elspeth.audit.store.place import Place
 from elspeth.canonical import JsonObject
 from elspeth.errors import ElspethError
 from elspeth.runs.liveness.run_assessment import assessment
@@ -39,7 +39,7 @@ class Seen:
 class Looker:
     """Looks into one database, which is open only while it does: who drives a run finds nobody in its way."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self._path = path
         self._ended: dict[tuple[object, ...], JsonObject] = {}
         self._closed = False

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from elspeth.audit.explain.session import ExplainSession, explain_session
+from elspeth.audit.store.place import Place
 from elspeth.canonical import JsonObject
 from elspeth.errors import ElspethError, SettingsError
 from elspeth.ids import row_id
@@ -35,7 +35,7 @@ Tell = Callable[[dict[str, Any]], str]
 class Questions:
     """Answers about the rows of one database, in threads of `executor`; to a few at a time."""
 
-    def __init__(self, path: Path, tell: Tell, executor: Executor, seconds: float = SECONDS) -> None:
+    def __init__(self, path: Place, tell: Tell, executor: Executor, seconds: float = SECONDS) -> None:
         self._path = path
         self._tell = tell
         self._executor = executor

@@ -14,8 +14,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 
+from elspeth.audit.store.place import Place
 from elspeth.runs.views.report.page import live_page
 from elspeth.runs.views.ui import answers
 from elspeth.runs.views.ui.access import Access
@@ -47,7 +47,7 @@ class Limits:
 class Server:
     """Shows one audit database to whoever `access` admits; `tell` puts stories into words."""
 
-    def __init__(self, database: Path, access: Access, tell: Tell, limits: Limits | None = None) -> None:
+    def __init__(self, database: Place, access: Access, tell: Tell, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._access = access
         self._looking = ThreadPoolExecutor(1, "look")
