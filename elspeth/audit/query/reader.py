@@ -41,7 +41,7 @@ class AuditReader:
     """
 
     def __init__(self, place: Place) -> None:
-        self.path: Any = place
+        self.path = place
         self.connection = database.open_reader(place)
         try:
             with database.translated_errors(place):

@@ -20,7 +20,7 @@ from elspeth.audit.store.sqlite_file import (
     require_whole,
     side_files,
 )
-from elspeth.errors import ElspethError, SettingsError, Temporary
+from elspeth.errors import ElspethError, Temporary
 
 if TYPE_CHECKING:
     from elspeth.audit.store.postgres.connection import PostgresConnection
@@ -38,7 +38,6 @@ __all__ = [
     "open_reader",
     "open_writer",
     "out_of_place",
-    "path_of",
     "place_of",
     "require_whole",
     "side_files",
@@ -70,14 +69,6 @@ def exists(place: Place) -> bool:
 def identity(place: Place) -> Identity:
     """Which file stands behind the path now: device and inode, None if there is none. A server has no such thing."""
     return None if isinstance(place, PostgresPlace) else sqlite_file.identity(place)
-
-
-def path_of(url: str) -> Path:
-    """The file that a text names. Raises `SettingsError` where that is no file."""
-    place = place_of(url)
-    if isinstance(place, PostgresPlace):
-        raise SettingsError(f"{place} is no file", next_step="use a file: sqlite:///./runs/audit.db")
-    return place
 
 
 def out_of_place(place: Place, what: str) -> ElspethError:
