@@ -10,7 +10,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any, TypeVar
 
@@ -78,36 +78,35 @@ class PostgresConnection:
 
     def execute(self, sql: str, parameters: Any = (), /) -> psycopg.Cursor[Any]:
         """Carry a statement out. Raises `OutcomeUnknown` where it is `COMMIT` and the session ended in it."""
-        if sql in _BEGIN:
-            return self._begin(sql)
-        if sql == "COMMIT":
-            return self._commit()
-        if sql == "ROLLBACK" and not self.in_transaction:
-            return self._session.cursor()  # it went with its session
-        statement, names = numbered(sql)
-        values = bound(names, parameters)
-        if self.in_transaction:
-            return self._session.execute(statement.encode(), values)
-        return self._anew(lambda: self._session.execute(statement.encode(), values))
+        with self._reached():
+            if sql in _BEGIN:
+                return self._begin(sql)
+            if sql == "COMMIT":
+                return self._commit()
+            if sql == "ROLLBACK" and not self.in_transaction:
+                return self._session.cursor()  # it went with its session
+            statement, names = numbered(sql)
+            values = bound(names, parameters)
+            if self.in_transaction:
+                return self._session.execute(statement.encode(), values)
+            return self._anew(lambda: self._session.execute(statement.encode(), values))
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> psycopg.Cursor[Any]:
         """Carry a statement out with each of these."""
         statement, names = numbered(sql)
-        cursor = self._session.cursor()
-        cursor.executemany(statement.encode(), [bound(names, values) for values in parameters])
-        return cursor
+        with self._reached():
+            cursor = self._session.cursor()
+            cursor.executemany(statement.encode(), [bound(names, values) for values in parameters])
+            return cursor
 
     def stream(self, sql: str, parameters: Any = (), /) -> Iterator[tuple[Any, ...]]:
         """The rows of a large answer, some at a time, while other statements are carried out."""
-        statement, names = numbered(sql)
         name = f"elspeth_{next(self._streams)}"
         # Outside of a transaction the server keeps the answer by itself; it goes with the session at the latest.
         hold = "" if self.in_transaction else " WITH HOLD"
-        self._session.execute(
-            f"DECLARE {name} NO SCROLL CURSOR{hold} FOR {statement}".encode(), bound(names, parameters)
-        )
+        self.execute(f"DECLARE {name} NO SCROLL CURSOR{hold} FOR {sql}", parameters)
         try:
-            while rows := self._session.execute(f"FETCH {FETCHED} FROM {name}".encode(), prepare=False).fetchall():
+            while rows := self._fetched(name):
                 yield from rows
         finally:
             if not self._session.closed and self._session.info.transaction_status in (
@@ -119,7 +118,7 @@ class PostgresConnection:
         """Insert records in one go, in the binary form of these types of PostgreSQL."""
         names = ", ".join(quoted(column) for column in columns)
         command = f"COPY {quoted(table)} ({names}) FROM STDIN (FORMAT BINARY)".encode()
-        with self._session.cursor() as cursor, cursor.copy(command) as copy:
+        with self._reached(), self._session.cursor() as cursor, cursor.copy(command) as copy:
             copy.set_types(types)
             write = copy.write_row
             for row in rows:
@@ -153,6 +152,20 @@ class PostgresConnection:
         lock = zlib.crc32(self.place.schema.encode()) - (1 << 31)
         self._session.execute(b"SELECT pg_advisory_xact_lock($1, $2)", (WRITERS, lock))
 
+    def _fetched(self, name: str) -> list[tuple[Any, ...]]:
+        with self._reached():
+            return self._session.execute(f"FETCH {FETCHED} FROM {name}".encode(), prepare=False).fetchall()
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """What is wrong with the server or the way to it is said in our words at once, whoever asks."""
+        try:
+            yield
+        except psycopg.Error as error:
+            if not (isinstance(error, psycopg.OperationalError) or self._session.closed):
+                raise
+            raise worded(error, self.place) from error
+
     def _begin(self, sql: str) -> psycopg.Cursor[Any]:
         cursor = self._anew(lambda: self._session.execute(_BEGIN[sql].encode()))
         if sql == "BEGIN IMMEDIATE":
@@ -180,7 +193,7 @@ class PostgresConnection:
         if not self._session.closed:
             try:
                 return what()
-            except psycopg.OperationalError:
+            except psycopg.Error:
                 if not self._session.closed:
                     raise
         if self._over.is_set():

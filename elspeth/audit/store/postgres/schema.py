@@ -10,7 +10,10 @@ APPLICATION = "elspeth"
 
 _THERE = (
     "SELECT c.relname, c.relkind::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-    " WHERE n.nspname = ? AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') ORDER BY c.relname"
+    " WHERE n.nspname = ? AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')"
+    # What extensions put there is the server's.
+    " AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
+    " AND d.deptype = 'e') ORDER BY c.relname"
 )
 _COLUMNS = (
     "SELECT c.relname, a.attname, format_type(a.atttypid, NULL), a.attnotnull, coalesce(l.collname, '')"
@@ -126,7 +129,12 @@ def _altered_views(connection: ServerConnection) -> set[str]:
     """
     other = connection.beside()
     try:
-        other.execute("BEGIN READ WRITE")
+        try:
+            other.execute("BEGIN READ WRITE")
+        except Exception as error:
+            if not other.is_refused(error):
+                raise
+            return set()  # a standby
         held = dict(other.execute(_VIEWS, (connection.schema,)).fetchall())
         return {
             name
