@@ -53,6 +53,7 @@ def command(
     """
     from elspeth.audit.query.locate import locate
     from elspeth.audit.query.reader import AuditReader
+    from elspeth.audit.store.place import PostgresPlace
     from elspeth.runs.operate import purge
     from elspeth.runs.operate.room import bytes_of
 
@@ -94,6 +95,8 @@ def command(
         )  # fmt: skip
     elif not done:
         output.result("There is nothing to purge.")
+    elif not dry_run and isinstance(path, PostgresPlace):
+        output.result(f"The server gives the room in {path} to what comes next, once it has vacuumed.")
     elif not dry_run:
         output.result(f"{path} is {output.size(max(freed, 0))} smaller.")
     return EXIT_FAILED if reference is not None and refused else EXIT_OK

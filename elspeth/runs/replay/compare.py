@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from elspeth import ids
+from elspeth.audit import dialect
 from elspeth.audit.connection import Connection
 from elspeth.audit.explain.payload_reader import PayloadReader, differences
 from elspeth.runs.replay.record import facts_of
@@ -82,7 +83,8 @@ class _Side:
             ),
             "route": self._read("routing_events", "event_id", "state_id, edge_id, mode"),
             "end": self._read(
-                "token_outcomes", "outcome_id", "token_id, outcome, sink_name, batch_id, error_json", "is_terminal"
+                "token_outcomes", "outcome_id", "token_id, outcome, sink_name, batch_id, error_json",
+                " AND is_terminal = 1",
             ),
             "batch": self._read("batches", "batch_id", "node_id, trigger_type, status"),
             "member": self._read("batch_members", "batch_id", "token_id, ordinal"),
@@ -91,9 +93,10 @@ class _Side:
             self._readers["refused"] = self._read("transform_errors", "error_id", "token_id, node_id")
         self._next = {name: next(reader, None) for name, reader in self._readers.items()}
 
-    def _read(self, table: str, key: str, columns: str, condition: str = "1") -> Iterator[tuple[Any, ...]]:
-        return self._connection.execute(
-            f"SELECT {key}, {columns} FROM {table} WHERE {key} >= ? AND {key} < ? AND {condition} ORDER BY {key}",
+    def _read(self, table: str, key: str, columns: str, condition: str = "") -> Iterator[tuple[Any, ...]]:
+        return dialect.stream(
+            self._connection,
+            f"SELECT {key}, {columns} FROM {table} WHERE {key} >= ? AND {key} < ?{condition} ORDER BY {key}",
             self._reach,
         )
 
@@ -279,7 +282,7 @@ class Comparison:
             )
         }  # fmt: skip
         then, now = (
-            (record for record in side.execute(query, reach) if record[0] not in refused)
+            (record for record in dialect.stream(side, query, reach) if record[0] not in refused)
             for side in (self._recorded, self._decided)
         )
         for (old, sink), (new, _) in zip(then, now, strict=False):

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from elspeth import canonical
+from elspeth.audit import dialect
 from elspeth.audit.chain.texts import original
 from elspeth.audit.connection import Connection
 from elspeth.audit.explain.payload_reader import NO_LONGER_KEPT, PayloadReader
@@ -147,8 +148,8 @@ class RunRecord:
         batches: dict[str, Conviction] = {}
         for token, node, text in self.connection.execute(
             "SELECT token_id, node_id, error_json FROM node_states WHERE state_id >= ? AND state_id < ?"
-            " AND status = 'failed' AND instr(error_json, '\"poison\":') > 0",
-            self._reach,
+            f" AND status = 'failed' AND {dialect.holds(self.connection, 'error_json')}",
+            (*self._reach, '"poison":'),
         ):
             facts = facts_of(text)
             reason = str(facts.pop("reason", ""))

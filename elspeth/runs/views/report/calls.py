@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from elspeth.audit import dialect
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database
 from elspeth.calls.totals import CallTotals
@@ -19,15 +20,17 @@ def calls(reader: AuditReader, run_id: str, totals: Mapping[str, CallTotals]) ->
         return []
     times: dict[str, list[float]] = {}
     refused: dict[str, int] = {}
+    connection = reader.connection
+    asked, answered = (dialect.json_field(connection, "response_data", field) for field in ("provider", "status"))
     with database.translated_errors(reader.path):
-        for provider, status, latency in reader.connection.execute(
-            "SELECT json_extract(response_data, '$.provider'), json_extract(response_data, '$.status'), latency_ms"
+        for provider, status, latency in connection.execute(
+            f"SELECT {asked}, {answered}, latency_ms"
             " FROM calls WHERE call_id >= ? AND call_id < ? AND response_data IS NOT NULL LIMIT ?",
             (run_id, f"{run_id}~", MOST_READ),
         ):
             if latency is not None:
                 times.setdefault(str(provider), []).append(latency / 1000)
-            refused[str(provider)] = refused.get(str(provider), 0) + (status == 429)
+            refused[str(provider)] = refused.get(str(provider), 0) + (str(status) == "429")
     return [
         {"provider": provider, "exchanges": one.exchanges, "answered": one.answered, "unknown": one.unknown,
          "input_tokens": one.input_tokens, "output_tokens": one.output_tokens, "cost": str(one.cost),
