@@ -22,7 +22,7 @@ EXAMPLE = ROOT / "ops/examples/flights"
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 KILLS = 10
 ALL = 336_776
-SOME = 100_000
+SOME = 50_000
 """Enough for every test run; all of them take minutes on two busy cores."""
 TIMEOUT_SECONDS = 900.0
 
