@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from elspeth.audit.chain.records import COLUMNS, REFERENCES
+from elspeth.audit.query import reference_files
 
 
 def references(connection: sqlite3.Connection, run_id: str) -> Iterator[tuple[str, str, str, str, int]]:
@@ -18,3 +19,5 @@ def references(connection: sqlite3.Connection, run_id: str) -> Iterator[tuple[st
             (run_id, f"{run_id}~"),
         ):
             yield table, column, record, str(reference), commit_no
+    for event, reference, commit_no in reference_files.kept(connection, run_id):
+        yield "supervision_events", "detail", event, reference, commit_no

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -175,6 +176,13 @@ def _head_findings(connection: sqlite3.Connection, manifest: dict[str, Any]) -> 
                 )
 
 
+def _content(value: dict[str, Any]) -> bytes:
+    """What an exported payload holds. Raises `ValueError` and the like where it holds nothing."""
+    if "base64" in value:
+        return base64.b64decode(value["base64"], validate=True)
+    return bytes(value["data"].encode("utf-8", "surrogateescape"))
+
+
 def _payload_findings(directory: Path, connection: sqlite3.Connection, run_id: str) -> Iterator[Discrepancy]:
     kept: set[str] = set()
     if not (directory / f"{PAYLOADS}.jsonl").is_file():
@@ -183,7 +191,7 @@ def _payload_findings(directory: Path, connection: sqlite3.Connection, run_id: s
         for line in file:
             try:
                 value = json.loads(line)
-                digest = hashlib.sha256(value["data"].encode("utf-8", "surrogateescape")).hexdigest()
+                digest = hashlib.sha256(_content(value)).hexdigest()
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 yield Discrepancy("export", f"{PAYLOADS}.jsonl holds a line that cannot be read: {error}", PAYLOADS)
                 continue
