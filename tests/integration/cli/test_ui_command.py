@@ -360,16 +360,12 @@ def test_a_signal_ends_it_in_order_though_somebody_watches(ran: Path, number: si
 
 def test_a_signal_that_comes_while_it_starts_ends_it_in_the_same_words(ran: Path) -> None:
     script = (
-        "import os, signal, sys\n"
-        "from asyncio.selector_events import BaseSelectorEventLoop as Loop\n"
-        "from elspeth.cli import app\n"
-        "made = Loop._make_self_pipe\n"
+        "import os, signal, sys; from elspeth.cli import app\n"
+        "from asyncio.selector_events import BaseSelectorEventLoop as Loop; made = Loop._make_self_pipe\n"
         "def struck(self):\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    made(self)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); made(self)\n"
         "Loop._make_self_pipe = struck\n"
-        "sys.argv[1:] = ['ui', '--port', '0']\n"
-        "app.main()\n"
+        "sys.argv[1:] = ['ui', '--port', '0']; app.main()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ran, capture_output=True, text=True, env=environment(), check=False,
