@@ -5,6 +5,7 @@ Streaming: memory does not grow with the run. All of it is one snapshot of the d
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -135,7 +136,11 @@ def _payloads(connection: Connection, run_id: str) -> Iterator[dict[str, Any]]:
         if store is None:
             continue
         seen.add(reference)
-        yield {"sha256": reference, "data": store.read(reference).decode("utf-8", "surrogateescape")}
+        content = store.read(reference)
+        try:
+            yield {"sha256": reference, "data": content.decode()}
+        except UnicodeDecodeError:  # a reference file may be of any encoding
+            yield {"sha256": reference, "base64": base64.b64encode(content).decode()}
 
 
 class _File:

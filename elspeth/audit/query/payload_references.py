@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from elspeth.audit.chain.records import COLUMNS, REFERENCES
 from elspeth.audit.connection import Connection
+from elspeth.audit.query import reference_files
 
 
 def references(connection: Connection, run_id: str) -> Iterator[tuple[str, str, str, str, int]]:
@@ -18,3 +19,5 @@ def references(connection: Connection, run_id: str) -> Iterator[tuple[str, str, 
             (run_id, f"{run_id}~"),
         ):
             yield table, column, record, str(reference), commit_no
+    for event, reference, commit_no in reference_files.kept(connection, run_id):
+        yield "supervision_events", "detail", event, reference, commit_no

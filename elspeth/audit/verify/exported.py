@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -176,6 +177,13 @@ def _head_findings(connection: Connection, manifest: dict[str, Any]) -> Iterator
                 )
 
 
+def _content(value: dict[str, Any]) -> bytes:
+    """What an exported payload holds. Raises `ValueError` and the like where it holds nothing."""
+    if "base64" in value:
+        return base64.b64decode(value["base64"], validate=True)
+    return bytes(value["data"].encode("utf-8", "surrogateescape"))
+
+
 def _payload_findings(directory: Path, connection: Connection, run_id: str) -> Iterator[Discrepancy]:
     kept: set[str] = set()
     if not (directory / f"{PAYLOADS}.jsonl").is_file():
@@ -184,7 +192,7 @@ def _payload_findings(directory: Path, connection: Connection, run_id: str) -> I
         for line in file:
             try:
                 value = json.loads(line)
-                digest = hashlib.sha256(value["data"].encode("utf-8", "surrogateescape")).hexdigest()
+                digest = hashlib.sha256(_content(value)).hexdigest()
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 yield Discrepancy("export", f"{PAYLOADS}.jsonl holds a line that cannot be read: {error}", PAYLOADS)
                 continue

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from elspeth.runs.views.ui.listening import address, is_loopback, listening
 from elspeth.runs.views.ui.server import Server
 
 PORT = 8643
+_ENDING = (signal.SIGINT, *ENDING_SIGNALS)
 
 
 @click.command(
@@ -51,18 +53,23 @@ def command(context: CliContext, port: int, host: str, opens: bool) -> int:
     path = locate(context.database, os.environ, Path.cwd())
     access = Access(host)
     with listening(host, port) as listener:
-        shown = address(host, listener, access.token)
-        if context.json:
-            output.result_json({"address": shown, "database": str(path)})
-        else:
-            output.result(shown)
-            output.message(f"shows {path} to whoever has this address; Ctrl-C ends it")
-        if not is_loopback(listener):
-            output.message("Others on the network can reach it, and what is sent is not encrypted.")
-        if opens:
-            # Beside the server: a browser for terminals comes back when it is left.
-            threading.Thread(target=_open, args=(address(host, listener, access.once()),), daemon=True).start()
-        raise asyncio.run(_serve(Server(path, access, _story), listener))
+
+        def announce() -> None:
+            shown = address(host, listener, access.token)
+            if context.json:
+                output.result_json({"address": shown, "database": str(path)})
+            else:
+                output.result(shown)
+                output.message(f"shows {path} to whoever has this address; Ctrl-C ends it")
+            if not is_loopback(listener):
+                output.message("Others on the network can reach it, and what is sent is not encrypted.")
+            if opens:
+                # Beside the server: a browser for terminals comes back when it is left.
+                threading.Thread(target=_open, args=(address(host, listener, access.once()),), daemon=True).start()
+
+        # What a signal raises while an event loop is being made leaves half of one, which complains when it goes.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        raise asyncio.run(_serve(Server(path, access, _story), listener, announce))
 
 
 def _open(shown: str) -> None:
@@ -74,8 +81,8 @@ def _story(lineage: dict[str, Any]) -> str:
     return output.plain(explain.render(lineage))
 
 
-async def _serve(server: Server, listener: socket.socket) -> Interrupted:
-    """Serve until a signal comes; answers what the command ends with."""
+async def _serve(server: Server, listener: socket.socket, announce: Callable[[], None]) -> Interrupted:
+    """Serve until a signal comes; answers what the command ends with. Signals are blocked when it begins."""
     stopped, came = asyncio.Event(), signal.SIGINT
     loop = asyncio.get_running_loop()
 
@@ -84,8 +91,10 @@ async def _serve(server: Server, listener: socket.socket) -> Interrupted:
         came = number
         stopped.set()
 
-    for number in (signal.SIGINT, *ENDING_SIGNALS):
+    for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, stop, number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    announce()
     await server.serve(listener, stopped)
     return stopped_by(came)

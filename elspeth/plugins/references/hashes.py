@@ -15,7 +15,12 @@ def reference_hash(path: Path) -> str:
         with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise SettingsError(
-            f"the reference file {path} of a plugin cannot be read: {error.strerror or error}",
-            next_step="put it there as the plugin needs it; relative paths count from the working directory",
-        ) from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> SettingsError:
+    """The error that says that a reference file cannot be read, and why."""
+    return SettingsError(
+        f"the reference file {path} of a plugin cannot be read: {error.strerror or error}",
+        next_step="put it there as the plugin needs it; relative paths count from the working directory",
+    )

@@ -30,6 +30,7 @@ from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
 from elspeth import __version__
 from elspeth.audit.fencing import require_not_taken_over
+from elspeth.audit.query.reference_files import ReferenceFiles
 from elspeth.audit.store.place import Place, from_wire, wire
 from elspeth.calls.journal.journal import journal_folder, left_behind
 from elspeth.calls.services import Services
@@ -74,9 +75,10 @@ class AttemptResult:
 
 def plan_of(
     pipeline: Pipeline, run_id: str, attempt: int, database: Place, *, sinks: Mapping[str, SinkState],
-    replace_outputs: bool = False, log_format: str = "text", log_level: str = "WARNING",
+    references: ReferenceFiles, replace_outputs: bool = False, log_format: str = "text", log_level: str = "WARNING",
 ) -> Plan:  # fmt: skip
-    """What source, workers, stages and sinks are told. `sinks` is where the outputs stand before the attempt."""
+    """What source, workers, stages and sinks are told. `sinks` is where the outputs stand before the attempt,
+    `references` what was kept of reference files."""
     settings = pipeline.settings
     retry = settings.retry
     return Plan(
@@ -99,7 +101,7 @@ def plan_of(
         inputs=file_sets.present(pipeline),
         keeps_replaced=of_no_run(database, sinks),
         secrets=dict(pipeline.loaded.credentials),
-        references=pipeline.references(),
+        references={path: file.sha256 for path, file in references.items()},
         other_files={
             str(role.path.absolute()): role.what
             for role in own_files(settings, pipeline.plugins.values(), pipeline.loaded.path)

@@ -40,7 +40,8 @@ CANONICAL_VERSION = "rfc8785+bigint"
 class Pipeline:
     """What `validate`, `run` and `resume` all begin with. Nothing has been written when it exists.
 
-    `sources` and `sinks` are what inspection found: sizes and headers of inputs, base positions of outputs.
+    `sources` and `sinks` are what inspection found: sizes and headers of inputs, base positions of outputs. `copies`
+    says for which reference file a copy stands that plugins read in its place.
     """
 
     loaded: Loaded
@@ -48,6 +49,7 @@ class Pipeline:
     plugins: dict[str, Plugin]
     sources: dict[str, SourceInfo] = field(default_factory=dict)
     sinks: dict[str, SinkState] = field(default_factory=dict)
+    copies: dict[Path, Path] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -143,11 +145,6 @@ class Pipeline:
         edges = [(edge.edge_id, edge.from_node, edge.to_node, edge.label, edge.mode) for edge in self.graph.edges]
         return {"nodes": sorted(nodes), "edges": sorted(edges)}
 
-    def references(self) -> dict[str, str]:
-        """SHA-256 (hex) of each reference file. Raises `SettingsError` where one cannot be read."""
-        paths = {path for plugin in self.plugins.values() for path in plugin.reference_files()}
-        return {str(path): reference_hash(path) for path in sorted(paths)}
-
     def code(self) -> JsonObject:
         """What decides results beside the settings: versions and hashes of plugin code and of reference files.
 
@@ -155,7 +152,7 @@ class Pipeline:
         """
         found: JsonObject = {}
         for node_id, plugin in sorted(self.plugins.items()):
-            files = {str(path): reference_hash(path) for path in plugin.reference_files()}
+            files = {str(self.copies.get(path, path)): reference_hash(path) for path in plugin.reference_files()}
             found[node_id] = [plugin.version, registry.source_hash(type(plugin)), files]
         return found
 

@@ -33,7 +33,7 @@ from elspeth.errors import ConfigurationMismatch
 from elspeth.outputs import sink_states
 from elspeth.roles.flush_mark import Flush, Flushes, Held, Item
 from elspeth.roles.plan import AuditPlan
-from elspeth.runs.lifecycle import driver, evidence_delivery, file_sets, stdin_spool
+from elspeth.runs.lifecycle import driver, evidence_delivery, file_sets, reference_files, stdin_spool
 from elspeth.runs.lifecycle.batches_in_hand import convicted, deaths_by_name, held_in_stages, open_suspects
 from elspeth.runs.lifecycle.cautiously import caution_after, found_in_hand
 from elspeth.runs.lifecycle.drive import AttemptResult, drive, plan_of, policy_of, state_directory, topology_of
@@ -210,9 +210,10 @@ def execute(
         identity = current(lock.name)
         caution, marking = _mark(resumption.caution, lock, run.run_id, number, marks)
         takes_over = options.take_over and not resumption.assessment.verdict.dead
+        references = reference_files.keep(pipeline, notify=notify)
         plan = plan_of(
             pipeline, run.run_id, number, resumption.database, sinks=sink_states(resumption.checkpoint.sink_positions),
-            replace_outputs=takes_over, log_format=log_format, log_level=log_level,
+            references=references, replace_outputs=takes_over, log_format=log_format, log_level=log_level,
         )  # fmt: skip
         plan = structs.replace(plan, flushes=_flushes(resumption, lock))
         if resumption.calls_elsewhere:
@@ -221,7 +222,8 @@ def execute(
         overrides = {"set": list(options.set), "accept_changed_code": options.accept_changed_code}
         drives = driver.present(pipeline.plugins.values())
         driven = driver.record(run.run_id, number, drives, utc_now(), resumption.accepted)
-        records = {"supervision_events": [driven, memory_marks.record(run.run_id, number)]}
+        kept = reference_files.records(run.run_id, number, references)
+        records = {"supervision_events": [driven, memory_marks.record(run.run_id, number), *kept]}
         if caution.rows:
             records["supervision_events"].append(caution_event(run.run_id, number, caution))
         if resumption.in_hand is not None:

@@ -9,15 +9,17 @@ from datetime import UTC, datetime
 from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
 from elspeth import __version__, ids
+from elspeth.audit.query.reference_files import ReferenceFiles
 from elspeth.audit.store import memory_marks
 from elspeth.audit.store.place import Place, place_of, wire
 from elspeth.audit.store.starts import RunStart
 from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.progress import Progress
+from elspeth.errors import Temporary
 from elspeth.plugins.sources.files import FileSource
 from elspeth.roles.plan import AuditPlan
-from elspeth.runs.lifecycle import driver, evidence_delivery, file_sets, stdin_spool
+from elspeth.runs.lifecycle import driver, evidence_delivery, file_sets, reference_files, stdin_spool
 from elspeth.runs.lifecycle.drive import AttemptResult, drive, plan_of, state_directory, topology_of
 from elspeth.runs.lifecycle.pipeline import CANONICAL_VERSION, Pipeline
 from elspeth.runs.lifecycle.retire import retire
@@ -71,9 +73,11 @@ def execute(
     crash_point("main.before_lock")
     with start.lock or hold(database, state, start.run_id, 1) as lock:
         crash_point("main.after_lock")
+        references = _references(pipeline, notify)
         plan = plan_of(
-            pipeline, start.run_id, 1, database, sinks=pipeline.sinks, log_format=log_format, log_level=log_level
-        )
+            pipeline, start.run_id, 1, database, sinks=pipeline.sinks, references=references, log_format=log_format,
+            log_level=log_level,
+        )  # fmt: skip
         drives = driver.record(start.run_id, 1, driver.present(pipeline.plugins.values()), utc_now())
         audit = AuditPlan(
             run_id=start.run_id,
@@ -96,6 +100,7 @@ def execute(
                     drives,
                     memory_marks.record(start.run_id, 1),
                     *file_sets.records(start.run_id, pipeline),
+                    *reference_files.records(start.run_id, 1, references),
                 ]
             },
             checkpoint=start_checkpoint({node: state.to_value() for node, state in pipeline.sinks.items()}),
@@ -126,6 +131,13 @@ def execute(
             stdin_spool.forget(pipeline, start.run_id, database)
             retire(lock, database, state)
         return ended
+
+
+def _references(pipeline: Pipeline, notify: Callable[[str], None]) -> ReferenceFiles:
+    try:
+        return reference_files.keep(pipeline, notify=notify)
+    except Temporary as error:  # nothing is on record that could be resumed
+        raise Temporary(error.message, next_step="Mend it, then start the run again") from error
 
 
 def inputs_of(pipeline: Pipeline) -> dict[str, str]:

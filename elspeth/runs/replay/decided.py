@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import TracebackType
+from pathlib import Path
+from types import MappingProxyType, TracebackType
 from typing import Any
 
+from elspeth import canonical
 from elspeth.audit.chain.records import COLUMNS, KEY_LENGTH, Records
 from elspeth.audit.store.scratch import scratch
 from elspeth.execution.codec import SinkItems
@@ -17,13 +19,23 @@ _TABLES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """The tables that are compared, with their columns in the order in which a recorder fills them."""
 
+_REASONS = "node_states"
+"""The table whose reasons are compared."""
+
+_ERROR = _TABLES[_REASONS].index("error_json")
+_NONE: Mapping[Path, Path] = MappingProxyType({})
+
 _ENDED = ("outcome_id", "token_id", "outcome", "is_terminal", "sink_name", "sink_row", "error_json")
 
 
 class Decided:
-    """The records of a replay under the names that they have in an audit database; `with` lets go of them."""
+    """The records of a replay under the names that they have in an audit database; `with` lets go of them.
 
-    def __init__(self) -> None:
+    `copies` says for which file a copy stood that was read in its place: reasons name the file.
+    """
+
+    def __init__(self, copies: Mapping[Path, Path] = _NONE) -> None:
+        self._copies = [(_as_text(copy), _as_text(path)) for copy, path in copies.items()]
         self.connection = scratch()
         for table, columns in _TABLES.items():
             key = ", ".join(columns[: KEY_LENGTH.get(table, 1)])
@@ -43,7 +55,13 @@ class Decided:
         """Take in what was decided."""
         for table, columns in _TABLES.items():
             if made := records.get(table):
-                self._insert(table, columns, made)
+                self._insert(table, columns, map(self._named, made) if self._copies and table == _REASONS else made)
+
+    def _named(self, record: tuple[Any, ...]) -> tuple[Any, ...]:
+        text = record[_ERROR]
+        for copy, path in self._copies if text is not None else ():
+            text = text.replace(copy, path)
+        return (*record[:_ERROR], text, *record[_ERROR + 1 :])
 
     def _insert(self, table: str, columns: tuple[str, ...], made: Iterable[tuple[Any, ...]]) -> None:
         places = ", ".join("?" * len(columns))
@@ -59,3 +77,8 @@ class Decided:
                 made.append((f"{token}=", token, outcome, 1, sink, number, error))
             self._arrived[sink] = number
             self._insert("token_outcomes", _ENDED, made)
+
+
+def _as_text(path: Path) -> str:
+    """A path as it stands inside of a text of JSON."""
+    return canonical.to_text(str(path))[1:-1]

@@ -18,12 +18,13 @@ from elspeth.audit.query.values import NodeRecord, Run
 from elspeth.audit.store.place import Place
 from elspeth.audit.store.scratch import translated_errors
 from elspeth.errors import ElspethError, RunInProgress, SettingsError
-from elspeth.runs.lifecycle import driver
+from elspeth.runs.lifecycle import driver, reference_files
 from elspeth.runs.lifecycle.pipeline import Pipeline, load_pipeline, load_stored_pipeline
 from elspeth.runs.lifecycle.requirements import changed_plugins
 from elspeth.runs.replay.compare import Comparison, Difference
 from elspeth.runs.replay.decided import Decided
 from elspeth.runs.replay.record import RunRecord
+from elspeth.runs.replay.stand_ins import StandIns
 from elspeth.runs.replay.walk import Walk, Walked
 from elspeth.settings.load import credential_variables, stored_variables
 
@@ -86,14 +87,21 @@ def replay(
         nodes = {node.node_id: node for node in reader.nodes(run.run_id)}
         _require_ended(run)
         _require_rows(reader, run)
-        bases = bases_of(run.settings_json, str(options.working_directory or run.working_directory))
-        contents = PayloadReader(tuple(path.absolute() for path in bases), purged=False)
+        found = bases_of(run.settings_json, str(options.working_directory or run.working_directory))
+        bases = tuple(path.absolute() for path in found)
+        contents = PayloadReader(bases, purged=False)
         record = RunRecord(reader.connection, run.run_id, contents)
         here = Path.cwd()
-        with contextlib.chdir(_directory(run, options)) if options.settings is None else contextlib.nullcontext():
-            pipeline, notes = _pipeline(reader, run, nodes, options)
-            with Decided() as decided, tempfile.TemporaryDirectory(prefix="elspeth-replay-") as state:
-                walk = Walk(pipeline, record, decided, Path(state), _sources(run, nodes, pipeline))
+        with (
+            contextlib.chdir(_directory(run, options)) if options.settings is None else contextlib.nullcontext(),
+            tempfile.TemporaryDirectory(prefix="elspeth-replay-") as own,
+        ):
+            state, copies = Path(own) / "state", Path(own) / "references"
+            state.mkdir()
+            copies.mkdir()
+            pipeline, notes = _pipeline(reader, run, nodes, options, StandIns(run.run_id, bases, copies))
+            with Decided(pipeline.copies) as decided:
+                walk = Walk(pipeline, record, decided, state, _sources(run, nodes, pipeline))
                 walked = walk.run(to_the_end=run.status == "completed" or record.ended(), watch=watch)
                 os.chdir(here)
                 comparison = Comparison(
@@ -115,7 +123,11 @@ def _require_rows(reader: AuditReader, run: Run) -> None:
     actions = [action for action in reader.operator_actions(run.run_id) if action.action in ("purge", "remove")]
     if actions:
         last = actions[-1]
-        what = "the bodies of its rows were forgotten" if last.action == "purge" else "its records were removed"
+        what = "its records were removed"
+        if last.action == "purge":
+            files = reference_files.recorded(reader, run.run_id)
+            besides = " and the content of its reference files" if files else ""
+            what = f"the bodies of its rows{besides} were forgotten"
         raise ElspethError(
             f"run {run.run_id} cannot be replayed: {what} by {last.action} on {last.created_at[:10]} ({last.user})",
             details=["what is left, hashes and ways, still holds: a replay needs the data itself"],
@@ -136,9 +148,12 @@ def _directory(run: Run, options: ReplayOptions) -> Path:
 
 
 def _pipeline(
-    reader: AuditReader, run: Run, nodes: Mapping[str, NodeRecord], options: ReplayOptions
+    reader: AuditReader, run: Run, nodes: Mapping[str, NodeRecord], options: ReplayOptions, stand_ins: StandIns
 ) -> tuple[Pipeline, list[str]]:
-    """The pipeline that decides, and what is to be said of it: what is not as it was when the run was driven."""
+    """The pipeline that decides, and what is to be said of it: what is not as it was when the run was driven.
+
+    Where the settings are those of the run, its reference files are read as they were then.
+    """
     notes: list[str] = []
     if options.settings is not None:
         variables = credential_variables(options.settings)
@@ -149,6 +164,8 @@ def _pipeline(
             environ=_with_stand_ins(stored_variables(run.settings_json), options),
             dotenv=options.dotenv,
         )
+        stand_ins.use(pipeline, reference_files.recorded(reader, run.run_id))
+        notes += stand_ins.notes
         notes += changed_plugins(run, pipeline, nodes, f"elspeth replay {run.run_id}")
         drivers = driver.recorded(reader, run.run_id)
         if drivers:

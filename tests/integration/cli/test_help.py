@@ -73,9 +73,7 @@ def test_manual_pages_are_the_same_before_and_after_commands_were_called() -> No
         "assert [app.run([*words, '--help']) for words in (['run'], ['plugins', 'list'], [])] == [0, 0, 0]\n"
         "assert dict(pages(app.cli)) == before\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), timeout=600
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr
     for name, text in pages(app.cli):
         assert ".B \\-h, \\-\\-help\n" in text, name

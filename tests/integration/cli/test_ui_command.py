@@ -12,6 +12,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -355,6 +356,24 @@ def test_a_signal_ends_it_in_order_though_somebody_watches(ran: Path, number: si
     assert process.returncode == code, said
     assert said.strip().endswith(f"Stopped: stopped by {number.name}")
     assert "Traceback" not in said + rest
+
+
+def test_a_signal_that_comes_while_it_starts_ends_it_in_the_same_words(ran: Path) -> None:
+    script = (
+        "import os, signal, sys; from elspeth.cli import app\n"
+        "from asyncio.selector_events import BaseSelectorEventLoop as Loop; made = Loop._make_self_pipe\n"
+        "def struck(self):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); made(self)\n"
+        "Loop._make_self_pipe = struck\n"
+        "sys.argv[1:] = ['ui', '--port', '0']; app.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ran, capture_output=True, text=True, env=environment(), check=False,
+        timeout=PATIENCE_SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 143
+    assert done.stderr.splitlines()[-1] == "Stopped: stopped by SIGTERM"
+    assert "Error" not in done.stderr
 
 
 def test_a_browser_is_opened_on_request_only_with_a_token_that_is_good_for_once(ran: Path, tmp_path: Path) -> None:
