@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from elspeth.audit.chain.records import FLOATS, INTEGERS
 from elspeth.audit.mapping.codes import packed_duration
 from elspeth.audit.mapping.pack import SAME
 from elspeth.audit.mapping.tables import ADDED, Hash, StoredTable, added_name
@@ -74,7 +73,6 @@ _KINDS: tuple[tuple[Any, str, Convert, Convert], ...] = (
     (str | None, TEXT, _as_it_is, _as_it_is),
     (int, WHOLE, _as_it_is, _as_it_is),
     (int | None, WHOLE, _as_it_is, _as_it_is),
-    (float | None, FLOAT, _as_it_is, _as_it_is),
     (int | str, TEXT, mixed, unmixed),
     (int | str | None, TEXT, mixed, unmixed),
     (int | float | None, FLOAT, milliseconds, whole_microseconds),
@@ -99,31 +97,16 @@ def untyped(form: StoredTable, records: Sequence[Sequence[Any]]) -> list[tuple[A
 
 def _converted(records: Sequence[Sequence[Any]], conversions: list[Convert]) -> list[tuple[Any, ...]]:
     columns = [
-        column if convert is _as_it_is else _each(column, convert)
+        column if convert is _as_it_is else [convert(value) for value in column]
         for column, convert in zip(zip(*records, strict=True), conversions, strict=True)
     ]
     return list(zip(*columns, strict=True))
 
 
-def _each(column: Sequence[Any], convert: Convert) -> list[Any]:
-    if convert is not mixed:
-        return [convert(value) for value in column]
-    known = {value: convert(value) for value in set(column)}  # codes, names and times repeat themselves
-    return [known[value] for value in column]
-
-
 def _columns(form: StoredTable) -> Mapping[str, tuple[str, Convert, Convert]]:
-    later = {
-        added_name(table, column): int | None
-        if column in INTEGERS
-        else float | None
-        if column in FLOATS
-        else str | None
-        for table in form.holds
-        for column in ADDED.get(table, ())
-    }
+    later = {added_name(table, column) for table in form.holds for column in ADDED.get(table, ())}
     found: dict[str, tuple[str, Convert, Convert]] = {}
     for column, declared in form.all_kinds().items():
-        wanted = later.get(column, declared)
+        wanted = str | None if column in later else declared
         found[column] = next((kind, to, back) for known, kind, to, back in _KINDS if known == wanted)
     return found

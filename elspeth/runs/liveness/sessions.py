@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from elspeth.audit.store.place import PostgresPlace
-from elspeth.audit.store.postgres.errors import is_forbidden, raised, translated_errors
+from elspeth.audit.store.postgres.errors import translated_errors
 
 if TYPE_CHECKING:
     import psycopg
@@ -83,13 +83,13 @@ def connect(place: PostgresPlace, application: str) -> psycopg.Connection[Any]:
 
 def facts_of(session: psycopg.Connection[Any], place: PostgresPlace) -> Facts:
     """Which database this session is in."""
+    import psycopg
+
     with translated_errors(place):
         found = session.execute("SELECT current_database()").fetchone()
         try:
             cluster = session.execute("SELECT system_identifier FROM pg_control_system()").fetchone()
-        except Exception as error:
-            if not is_forbidden(error):
-                raise
+        except psycopg.errors.InsufficientPrivilege:
             cluster = None
     return Facts(str(cluster[0]) if cluster else "", str(found[0]) if found else "", place.schema)
 
@@ -119,4 +119,6 @@ def holders(session: psycopg.Connection[Any]) -> dict[int, Holder]:
 
 def errors() -> tuple[type[Exception], ...]:
     """What a session raises when it is lost."""
-    return (*raised(), OSError)
+    import psycopg
+
+    return (psycopg.Error, OSError)

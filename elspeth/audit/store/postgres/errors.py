@@ -28,18 +28,6 @@ def require_driver() -> None:
         )
 
 
-def raised() -> tuple[type[Exception], ...]:
-    """What a session raises when it is lost, where nobody translates it."""
-    import psycopg
-
-    return (psycopg.Error,)
-
-
-def is_forbidden(error: Exception) -> bool:
-    """Whether the server refused this for want of a right."""
-    return getattr(error, "sqlstate", None) == "42501"
-
-
 @contextmanager
 def translated_errors(place: PostgresPlace) -> Iterator[None]:
     """Turn psycopg's errors into ours."""
