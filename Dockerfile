@@ -9,7 +9,7 @@ WORKDIR /src
 COPY setup.cfg pyproject.toml README.md LICENSE ./
 COPY actors actors
 COPY elspeth elspeth
-RUN pip --python /usr/lib/elspeth/bin/python install --no-cache-dir --disable-pip-version-check .
+RUN pip --python /usr/lib/elspeth/bin/python install --no-cache-dir --disable-pip-version-check ".[calls,postgres]"
 
 FROM python:${PYTHON_VERSION}-slim
 LABEL org.opencontainers.image.title="Elspeth" \

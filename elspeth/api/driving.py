@@ -17,7 +17,7 @@ from pathlib import Path
 
 from actors.places.local.fork_server import ForkServer
 from elspeth.api.recorded import RecordedRun
-from elspeth.audit.query.locate import locate
+from elspeth.audit.query.locate import VARIABLE, locate
 from elspeth.audit.query.reader import LATEST, AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.query.verdict import all_failed
@@ -87,10 +87,15 @@ def run(
     some did not and that is to be heard of (`fail_on_rows`).
     """
     overrides = [f"{key}={as_text(value)}" for key, value in (set or {}).items()]
+    environ: Mapping[str, str] = os.environ
     if database is not None:
-        overrides.append(f"landscape.url={_url(os.fspath(database))}")
+        named = os.fspath(database)
+        if "://" in named and not named.startswith("sqlite:"):
+            environ = {**environ, VARIABLE: named}  # with a password in it, which settings do not take as such
+        else:
+            overrides.append(f"landscape.url={_url(named)}")
     with _alone() as children:
-        pipeline = load_pipeline(Path(settings), dotenv=dotenv, overrides=overrides)
+        pipeline = load_pipeline(Path(settings), environ=environ, dotenv=dotenv, overrides=overrides)
         for warning in pipeline.loaded.warnings:
             LOG.warning("%s", warning)
         found = choose(

@@ -22,6 +22,7 @@ from elspeth.audit.mapping.typed_records import BYTES, FLOAT, TEXT, WHOLE, colum
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema
 from elspeth.audit.store.commit_records import key_columns
+from elspeth.audit.store.order_of_runs import COPY
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import findings
 from elspeth.errors import ElspethError, RunInProgress, SettingsError, Temporary
@@ -36,32 +37,37 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The last commit of a run, and whether it is signed."""
+    """The last commit of a run, and whether it is signed. `told` is the last one that does not only say of a copy."""
 
     commit_no: int
     digest: str
     signed: bool
+    told: tuple[int, str]
 
 
 def head_of(connection: Connection, run_id: str) -> Head | None:
     """The head of a run's chain in this database, None where the run is not in it."""
-    row = connection.execute(
-        "SELECT commit_no, digest, signature FROM commits WHERE run_id = ? ORDER BY commit_no DESC LIMIT 1", (run_id,)
-    ).fetchone()
-    return None if row is None else Head(row[0], row[1], row[2] is not None)
+    query = "SELECT commit_no, digest, signature FROM commits AS c WHERE run_id = ?{} ORDER BY commit_no DESC LIMIT 1"
+    no_copy = (
+        " AND NOT EXISTS (SELECT 1 FROM operator_actions AS a"
+        " WHERE a.run_id = c.run_id AND a.commit_no = c.commit_no AND a.action = ?)"
+    )
+    last = connection.execute(query.format(""), (run_id,)).fetchone()
+    told = connection.execute(query.format(no_copy), (run_id, COPY)).fetchone()
+    return None if last is None or told is None else Head(last[0], last[1], last[2] is not None, (told[0], told[1]))
 
 
 def is_there(connection: Connection, run_id: str, head: Head, where: str) -> bool:
-    """Whether this database, called `where`, holds the run as far as this head.
+    """Whether this database, called `where`, holds all that is told of a run with this head elsewhere.
 
-    Raises `ElspethError` where it holds a run with this id that is another, or ends before the head.
+    Raises `ElspethError` where it holds a run with this id that is another, or of which less is told.
     """
     there = head_of(connection, run_id)
     known = connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run_id,)).fetchone() is not None
     if there is None and not known:
         return False
     same = connection.execute(
-        "SELECT 1 FROM commits WHERE run_id = ? AND commit_no = ? AND digest = ?", (run_id, head.commit_no, head.digest)
+        "SELECT 1 FROM commits WHERE run_id = ? AND commit_no = ? AND digest = ?", (run_id, *head.told)
     ).fetchone()
     if same is None:
         what = "no commits" if there is None else f"the head {there.digest[:12]}, commit {there.commit_no}"
@@ -155,9 +161,9 @@ def type_of(column: str) -> str:
 
 
 def require_copied(target: Connection, run_id: str, head: Head, key: bytes | None, where: str) -> None:
-    """Raise `ElspethError` unless the run, as the open transaction sees it, holds, and its chain leads over `head`."""
+    """Raise `ElspethError` unless the run, as the open transaction sees it, holds, and has this head."""
     require_evidence(list(findings(target, run_id, key if head.signed else None, alone=True)), run_id, where)
-    assert is_there(target, run_id, head, where)
+    assert head_of(target, run_id) == head
 
 
 def _columns(table: str) -> tuple[str, ...]:

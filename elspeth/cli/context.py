@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ class Entry(NamedTuple):
 class CliContext:
     """What was asked for beside the command itself.
 
+    `given_database` is `database` as it was typed.
     What follows `json` is filled in by commands for whoever words an error later: the run it is about, the keys
     that the command's JSON result always has, the audit database if the next command must name it,
     and what keeps the run's credentials out of tracebacks.
@@ -32,7 +34,7 @@ class CliContext:
     verbose: bool = False
     log_format: str = "text"
     dotenv: bool | Path = True
-    database: str | None = None
+    given_database: str | None = None
     json: bool = False
     allow_all_failed: bool = False
     run_id: str | None = None
@@ -41,9 +43,20 @@ class CliContext:
     concealment: Concealment = NOTHING
 
     @property
+    def database(self) -> str | None:
+        """The audit database that was named, with variables in a URL filled in. Raises `SettingsError`."""
+        given = self.given_database
+        if given is None or "://" not in given or "${" not in given:
+            return given
+        from elspeth.settings.load import filled_in  # few commands are given such a place
+
+        return filled_in(given, os.environ, self.dotenv)
+
+    @property
     def shown_database(self) -> str | None:
-        """What was given as `--database`, for whoever reads it: without its password."""
-        return None if self.database is None else without_url_passwords(self.database)
+        """What was named, for whoever types it again: without a password, but with a variable in its place."""
+        given = self.given_database
+        return given if given is None or "${" in given else without_url_passwords(given)
 
     @property
     def log_level(self) -> str:
@@ -104,7 +117,7 @@ def _json_wanted(ctx: click.Context, parameter: click.Parameter, value: Any) -> 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
 
 database_option = click.option(
-    "--database", metavar="PLACE", expose_value=False, callback=_keep("database"),
+    "--database", metavar="PLACE", expose_value=False, callback=_keep("given_database"),
     help="The audit database: a file, or a sqlite:/// or postgresql:// URL. Without it: ELSPETH_LANDSCAPE__URL, "
     "runs/audit.db, state/audit.db, data/audit.db.",
 )  # fmt: skip

@@ -32,8 +32,8 @@ def file_of(argument: Path | None, option: Path | None) -> Path:
 def load(settings: Path, context: CliContext, assignments: tuple[str, ...] = ()) -> Pipeline:
     """The pipeline of a settings file, with `--set` and `--database` in place. Raises `SettingsProblems`."""
     overrides = [*assignments]
-    if context.database is not None:
-        overrides.append(f"landscape.url={_url(context.database)}")
+    if context.given_database is not None:
+        overrides.append(f"landscape.url={_url(context.given_database)}")
     try:
         pipeline = load_pipeline(settings, dotenv=context.dotenv, overrides=overrides)
     except SettingsProblems as error:

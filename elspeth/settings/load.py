@@ -344,6 +344,14 @@ def concealed(problems: Iterable[Problem], credentials: Mapping[str, str]) -> li
     ]
 
 
+def filled_in(text: str, environ: Mapping[str, str], dotenv: bool | Path) -> str:
+    """A text of the command line with its variables filled in. Raises `SettingsError`."""
+    try:
+        return environment.expand(text, _environment(environ, dotenv))
+    except ExpansionError as error:
+        raise SettingsError(f"{text}: {error}", next_step=f"set {error.variable}" if error.variable else "") from None
+
+
 def _environment(environ: Mapping[str, str], dotenv: bool | Path) -> dict[str, str]:
     usual = Path(".env")
     file = dotenv if isinstance(dotenv, Path) else usual if dotenv and usual.exists() else None

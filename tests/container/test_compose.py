@@ -85,5 +85,10 @@ def test_a_run_killed_three_times_ends_once_and_complete_and_stays_so(service: S
     assert "neither settings nor source changed" in logs(service.container)
 
 
+def test_the_profile_with_postgresql_is_understood(service: Service) -> None:
+    assert set(service.compose("config", "--services").split()) == {"elspeth"}
+    assert set(service.compose("--profile", "postgres", "config", "--services").split()) == {"elspeth", "postgres"}
+
+
 def test_the_compose_file_uses_the_image_by_its_name() -> None:
     assert f"image: {IMAGE}\n" in Path(ROOT / "ops" / "deploy" / "compose.yaml").read_text()

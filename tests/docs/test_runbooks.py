@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from elspeth import errors
+from elspeth.audit.store.place import place_of
 from tests.docs import scenes
 from tests.docs.command import run
 from tests.docs.console import SHELL
@@ -101,7 +102,7 @@ def test_every_runbook_has_its_scene() -> None:
 
 @pytest.mark.parametrize("file", RUNBOOKS, ids=name_of)
 def test_what_looks_like_a_command_is_one_that_is_run(file: Path) -> None:
-    allowed = {"docker"} if file.stem == "container-deployment" else {"sh"}
+    allowed = {"docker", "env"} if file.stem == "container-deployment" else {"sh", "psql"}
     assert {block.language for block in blocks(text_of(file))} <= allowed
 
 
@@ -146,6 +147,26 @@ def test_service_job_and_compose_file_give_the_same_command() -> None:
     assert container["image"] == compose["image"]
     assert [word.removeprefix("/app/") for word in container["args"]] == started.split()
     assert container["args"][: len(compose["command"])] == compose["command"]
+
+
+def test_the_profile_with_postgresql_adds_a_server_and_nothing_to_who_does_not_ask_for_it() -> None:
+    file = yaml.safe_load(text_of(DEPLOY / "compose.yaml"))
+    services = file["services"]
+    assert [name for name, service in services.items() if service.get("profiles") == ["postgres"]] == ["postgres"]
+    assert "depends_on" not in services["elspeth"]
+    page = text_of(DOCS / "runbooks" / "container-deployment.md")
+    (block,) = [block.text for block in blocks(page) if block.language == "env"]
+    given = dict(line.split("=", 1) for line in block.splitlines())
+    assert place_of(given["ELSPETH_LANDSCAPE__URL"]) == place_of("postgresql://elspeth@postgres/audit")
+    assert {"POSTGRES_USER=elspeth", "POSTGRES_DB=audit"} < set(services["postgres"]["environment"])
+    handed = {line.partition("=")[0] for line in services["elspeth"]["environment"]}
+    assert handed == {"ELSPETH_LANDSCAPE__URL", "PGPASSWORD"}
+    assert set(file["volumes"]) == {"audit"}
+
+
+def test_the_image_has_the_extras_for_services_and_for_postgresql() -> None:
+    (installed,) = re.findall(r"pip .*install .*", text_of(ROOT / "Dockerfile"))
+    assert '".[calls,postgres]"' in installed
 
 
 @pytest.mark.parametrize("words", ["run --settings config/pipeline.yaml --execute --auto-resume --log-format json"])

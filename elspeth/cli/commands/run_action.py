@@ -34,7 +34,7 @@ def run(
         raise SettingsError("--auto-resume and --force-new exclude each other", next_step="leave one of them out")
     pipeline = load(settings, context, assignments)
     database = place_of(pipeline.settings.landscape.url)
-    context.place = None if context.database or _found_unnamed(database) else str(database.absolute())
+    context.place = None if context.given_database or _found_unnamed(database) else str(database.absolute())
     context.shape = SHAPE | {"database": str(database.absolute())}
     again = _command(context, settings, assignments)
 
@@ -101,7 +101,7 @@ def _command(context: CliContext, settings: Path, assignments: tuple[str, ...]) 
     words: list[str | Path] = ["elspeth", "run", "--settings", settings, "--execute"]
     for assignment in assignments:
         words += ["--set", assignment]
-    if context.database is not None:
+    if context.given_database is not None:
         words += ["--database", str(context.shown_database)]
     return output.command(*words, *context.dotenv_options)
 

@@ -77,7 +77,9 @@ def further(context: CliContext, found: resume.Resumption, children: ForkServer,
 
 def resume_command(run_id: str, database: Place, context: CliContext) -> str:
     """The command that continues a run, complete: it can be typed in any folder."""
-    describe = ["elspeth", "resume", run_id, "--database", str(database.absolute())]
+    shown = context.shown_database
+    place = shown if shown is not None and "${" in shown else str(database.absolute())
+    describe = ["elspeth", "resume", run_id, "--database", place]
     return output.command(*describe, *context.dotenv_options)
 
 

@@ -73,7 +73,8 @@ class RunRecord:
 
     def rows(self) -> Iterator[RecordedRow]:
         """Every row, in order."""
-        for row_id, index, source, text, reference, line, at, commit_no, error, raw in self.connection.execute(
+        for row_id, index, source, text, reference, line, at, commit_no, error, raw in dialect.stream(
+            self.connection,
             "SELECT r.row_id, r.row_index, r.source_node_id, r.source_data, r.source_data_ref, r.line, r.created_at,"
             " r.commit_no, v.error, v.raw_data FROM rows AS r"
             " LEFT JOIN validation_errors AS v ON v.error_id = r.row_id || '!'"
@@ -106,7 +107,8 @@ class RunRecord:
         (at,) = self.connection.execute(
             "SELECT min(at) FROM ("
             "SELECT min(completed_at) AS at FROM node_states WHERE state_id >= ?1 AND state_id < ?2"
-            " UNION ALL SELECT min(recorded_at) FROM token_outcomes WHERE outcome_id >= ?1 AND outcome_id < ?2)",
+            " UNION ALL SELECT min(recorded_at) FROM token_outcomes WHERE outcome_id >= ?1"
+            " AND outcome_id < ?2) AS ended",
             (row_id, f"{row_id}~~"),
         ).fetchone()
         return at or ""

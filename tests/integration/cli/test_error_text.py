@@ -87,7 +87,7 @@ def test_errors_are_json_lines_where_programs_read(
 
 def test_the_next_command_names_the_database_that_had_to_be_named() -> None:
     error = errors.RunInProgress("in progress", next_step="finish it: elspeth resume mf3k2a9x   or give it up")
-    context = CliContext(database="my runs/audit.db")
+    context = CliContext(given_database="my runs/audit.db")
     assert error_text.next_step(error, CliContext()) == error.next_step
     path = f"{Path.cwd()}/my runs/audit.db"
     command = f"elspeth resume mf3k2a9x --database '{path}'"

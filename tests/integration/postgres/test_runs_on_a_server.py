@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import elspeth
+from elspeth.audit.store.place import place_of
+from elspeth.runs.views.ui.looks import RUNS, Looker
 from tests.kit.pipelines.trial import lay, settings
 from tests.kit.postgres.databases import Database
 from tests.kit.postgres.runs import OnServer
@@ -36,7 +39,8 @@ def here(postgres: Database, tmp_path: Path) -> OnServer:
 def killed(run: OnServer) -> str:
     """A run whose main process was killed after some commits; its id."""
     with run.run() as tree:
-        wait_until(lambda: run.committed() > 20, "rows were committed")
+        wait_until(lambda: not tree.running or run.committed() > 20, "rows were committed")
+        assert tree.running, tree.log
         children = tree.children()
         tree.strike("main")
         tree.wait()
@@ -111,7 +115,7 @@ def test_a_stopped_tree_that_wakes_after_a_take_over_changes_nothing(
     here: OnServer, undisturbed: dict[str, str], woken: str
 ) -> None:
     with here.run() as old:
-        wait_until(lambda: here.committed() > 20, "rows were committed")
+        wait_until(lambda: not old.running or here.committed() > 20, "rows were committed")
         stopped = [old.pid, *old.children().values()]
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
@@ -158,7 +162,7 @@ def test_a_server_that_is_started_again_is_waited_for_or_the_run_can_be_resumed(
     here: OnServer, undisturbed: dict[str, str]
 ) -> None:
     with here.run() as tree:
-        wait_until(lambda: here.committed() > 20, "rows were committed")
+        wait_until(lambda: not tree.running or here.committed() > 20, "rows were committed")
         here.database.server.restart("immediate")
         code = tree.wait()
     assert code in (0, 75), tree.log
@@ -174,7 +178,7 @@ def test_a_server_that_stays_away_ends_the_run_with_75_and_it_can_be_resumed(
     here: OnServer, undisturbed: dict[str, str]
 ) -> None:
     with here.run() as tree:
-        wait_until(lambda: here.committed() > 20, "rows were committed")
+        wait_until(lambda: not tree.running or here.committed() > 20, "rows were committed")
         here.database.server.stop()
         assert tree.wait() == 75, tree.log
         assert here.database.role + "-secret" not in tree.log
@@ -185,6 +189,21 @@ def test_a_server_that_stays_away_ends_the_run_with_75_and_it_can_be_resumed(
     with here.resume() as tree:
         assert tree.wait() == 0, tree.log
     assert outputs(here.folder) == undisturbed
+
+
+def test_python_and_the_page_are_answered(here: OnServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(here.folder)
+    done = elspeth.run("pipeline.yaml", database=here.database.url, set={"transforms.0.options.delay": 0})
+    assert elspeth.resume("latest", database=here.database.url).already
+    (run,) = elspeth.open(here.database.url).runs()
+    assert (run.run_id, len(list(run.rows()))) == (done.run_id, ROWS)
+    secret = f"{here.database.role}-secret"
+    assert secret not in repr(run) + repr(elspeth.open(here.database.url))
+    looker = Looker(place_of(here.database.url))
+    assert done.run_id.encode() in looker.look(RUNS, None, patient=False).message
+    seen = looker.look("latest", None, patient=False)
+    assert looker.look("latest", seen, patient=False) is seen
+    assert secret.encode() not in seen.message
 
 
 @pytest.mark.parametrize(

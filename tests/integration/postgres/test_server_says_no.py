@@ -97,6 +97,14 @@ def test_where_only_reading_is_possible_a_writer_is_told_so(
     assert refused.value.exit_code == EXIT_TEMPORARY
 
 
+def test_who_may_not_look_into_a_schema_is_told_so(
+    begun: AuditWriter, place: PostgresPlace, postgres: Database
+) -> None:
+    postgres.ask(f'REVOKE USAGE ON SCHEMA "{postgres.schema}" FROM {postgres.reader}')
+    with pytest.raises(SettingsError, match="the role may not look into the schema audit"):
+        AuditReader(place_of(postgres.url_of(postgres.reader)))
+
+
 def test_a_writer_waits_for_another_one_and_not_for_ever(
     begun: AuditWriter, place: PostgresPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

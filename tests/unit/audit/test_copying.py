@@ -118,14 +118,20 @@ def test_done_twice_it_is_done_once(path: Path, target: Path) -> None:
     assert ask(target, "SELECT * FROM commits") == then
 
 
-def test_a_copy_can_be_copied_on_and_not_back(path: Path, target: Path, tmp_path: Path) -> None:
+def test_a_copy_can_be_copied_on_and_where_it_came_from_it_is_already(path: Path, target: Path, tmp_path: Path) -> None:
     write_run(path)
     copy(path, target)
     copy(target, tmp_path / "third.db")
     hold(tmp_path / "third.db")
+    was = ask(path, "SELECT * FROM commits")
+    copy(target, path)
+    copy(tmp_path / "third.db", path)
+    assert ask(path, "SELECT * FROM commits") == was
+    with closing(AuditWriter(target, signing_key=KEY)) as writer:
+        writer.purge(run_id=RUN, **WHO)
     with pytest.raises(ElspethError, match="is not the same"):
         copy(target, path)
-    hold(path)
+    assert ask(path, "SELECT * FROM commits") == was
 
 
 def test_runs_of_every_layout_are_copied_once_their_database_was_brought_forward(tmp_path: Path, target: Path) -> None:

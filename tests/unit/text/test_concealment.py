@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elspeth.concealment import NOTHING, WORD_LENGTH, Concealment
+from elspeth.concealment import NOTHING, WORD_LENGTH, Concealment, without_url_passwords
 from elspeth.errors import Temporary
 
 SECRET = 'pa ss/w"ör%d\\1'
@@ -76,3 +76,19 @@ def test_no_secret_of_usable_length_survives_between_blanks(secret: str, before:
     hidden = Concealment({secret: ""}).text(f"{before} {secret} {after}")
     if secret not in f"{before} {after}" and secret not in f"{before}  {after}":
         assert f" {secret} " not in hidden
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("postgresql://app:pass@db/audit", "postgresql://app@db/audit"),
+        ("--database=postgresql://app:p%40s:s@db:5433/audit?schema=a", "--database=postgresql://app@db:5433/audit?schema=a"),
+        ("landscape.url=postgres://app:pa/ss@db/audit", "landscape.url=postgres://app@db/audit"),
+        ("postgresql://db/audit?user=app&password=pass&schema=a", "postgresql://db/audit?user=app&password=[redacted]&schema=a"),
+        ("postgresql://db/audit?sslpassword=pass", "postgresql://db/audit?sslpassword=[redacted]"),
+        ("sqlite:///./runs/audit.db", "sqlite:///./runs/audit.db"),
+        ("who@example.com: a, b", "who@example.com: a, b"),
+    ],
+)  # fmt: skip
+def test_a_password_in_a_url_is_taken_out_of_what_was_typed(typed: str, shown: str) -> None:
+    assert without_url_passwords(typed) == shown

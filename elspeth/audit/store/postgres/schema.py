@@ -5,6 +5,7 @@ from __future__ import annotations
 from elspeth.audit.chain.layouts import NEWEST
 from elspeth.audit.connection import ServerConnection
 from elspeth.audit.store.postgres import ddl
+from elspeth.errors import SettingsError
 
 APPLICATION = "elspeth"
 
@@ -43,6 +44,11 @@ def version(connection: ServerConnection) -> int | None:
     """The version that the stamp says, None if the schema is not ours."""
     if ddl.STAMP not in _kinds(connection):
         return None
+    if connection.execute("SELECT has_schema_privilege(?, 'USAGE')", (connection.schema,)).fetchone() != (True,):
+        raise SettingsError(
+            f"the role may not look into the schema {connection.schema}",
+            next_step=f'ask its owner: GRANT USAGE ON SCHEMA "{connection.schema}", and SELECT on what is in it',
+        )
     row = connection.execute(f'SELECT "version" FROM {ddl.STAMP} WHERE "application" = ?', (APPLICATION,)).fetchone()
     return None if row is None else int(row[0])
 

@@ -56,6 +56,8 @@ def connected(place: PostgresPlace, *, reading: bool) -> Session:
         # What a role or a database was given is meant for other programs: a long question of ours is no mistake.
         session.execute("SET statement_timeout = 0")
         session.execute("SET jit = off")
+        if session.info.server_version >= 140000:
+            session.execute("SET idle_session_timeout = 0")
         if reading:
             session.execute("SET default_transaction_read_only = on")
         else:
