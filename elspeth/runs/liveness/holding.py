@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from elspeth.audit.store.place import Place, PostgresPlace
+from elspeth.audit.store.postgres import lock_sessions
 from elspeth.errors import Temporary
-from elspeth.runs.liveness import locks, sessions
+from elspeth.runs.liveness import locks
 from elspeth.runs.liveness.identity import current
 from elspeth.runs.liveness.locks import AttemptLock
 from elspeth.runs.liveness.session_lock import SessionLock
@@ -19,10 +20,10 @@ def lock_folder(database: Place, state: Path) -> Path:
     """Where lock files lie, and marks of what is in hand: `locks` beside a database that is a file, and else in the
     run's `state` folder, for each database of its own. Absolute.
 
-    Raises what `sessions.facts` does: of a server it is asked which database it is.
+    Raises what `lock_sessions.facts` does: of a server it is asked which database it is.
     """
     if isinstance(database, PostgresPlace):
-        return Path(os.path.realpath(state)) / "locks" / f"postgresql-{sessions.facts(database).digest}"
+        return Path(os.path.realpath(state)) / "locks" / f"postgresql-{lock_sessions.facts(database).digest}"
     return locks.lock_path(database, "", 0).parent
 
 

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors.crash_points import crash_point
 from elspeth.audit.store.place import PostgresPlace
+from elspeth.audit.store.postgres import lock_sessions
 from elspeth.audit.store.postgres.errors import translated_errors
 from elspeth.errors import RunInProgress, SettingsError, Temporary
-from elspeth.runs.liveness import sessions
 from elspeth.runs.liveness.locks import AttemptLock
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class SessionLockName:
         return f"pg_advisory_lock({self.key}) in database {self.database} of cluster {self.cluster}"
 
     @classmethod
-    def of(cls, facts: sessions.Facts, run_id: str, attempt: int) -> SessionLockName:
+    def of(cls, facts: lock_sessions.Facts, run_id: str, attempt: int) -> SessionLockName:
         """The name of the lock of this attempt: the first eight bytes of a digest over what tells it from others."""
         digest = hashlib.sha256("\n".join(("elspeth", facts.schema, run_id, str(attempt))).encode()).digest()
         return cls(int.from_bytes(digest[:8], "big", signed=True), facts.database, facts.cluster)
@@ -85,12 +85,12 @@ class SessionLock:
     def acquire(cls, place: PostgresPlace, run_id: str, attempt: int, path: Path) -> SessionLock:
         """Take the lock of this attempt, without waiting for a holder. `path` is where its marks will lie.
 
-        Raises `RunInProgress` if somebody holds it, and what `sessions.connect` does.
+        Raises `RunInProgress` if somebody holds it, and what `lock_sessions.connect` does.
         """
         owner = f"elspeth {run_id}.{attempt}"
-        session = sessions.connect(place, owner)
+        session = lock_sessions.connect(place, owner)
         try:
-            name = SessionLockName.of(sessions.facts_of(session, place), run_id, attempt)
+            name = SessionLockName.of(lock_sessions.facts_of(session, place), run_id, attempt)
             with translated_errors(place):
                 if not _take(session, name.key):
                     raise _in_progress(session, name)
@@ -147,20 +147,20 @@ class SessionLock:
     def _is_lost(self) -> bool:
         try:
             self._session.execute("SELECT 1")  # what came may be a notice
-        except sessions.errors():
+        except lock_sessions.errors():
             return True
         return False
 
     def _again(self) -> bool:
         try:
-            session = sessions.connect(self._place, self._owner)
+            session = lock_sessions.connect(self._place, self._owner)
         except (Temporary, SettingsError):
             return False
         try:
             if _take(session, self._key):  # the server may not know yet that the session before this one is over
                 self._session = session
                 return True
-        except sessions.errors():
+        except lock_sessions.errors():
             pass
         session.close()
         return False
@@ -172,7 +172,7 @@ def _take(session: psycopg.Connection[Any], key: int) -> bool:
 
 
 def _in_progress(session: psycopg.Connection[Any], name: SessionLockName) -> RunInProgress:
-    holder = sessions.holders(session).get(name.key)
+    holder = lock_sessions.holders(session).get(name.key)
     return RunInProgress(
         "Run already in progress: another process holds the lock of this attempt.",
         details=[f"holder: {holder or 'has just let go of it'}", f"lock: {name}"],

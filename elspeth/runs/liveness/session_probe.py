@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from elspeth.audit.store.place import Place, PostgresPlace
+from elspeth.audit.store.postgres import lock_sessions
 from elspeth.audit.store.postgres.errors import translated_errors
 from elspeth.errors import ElspethError
-from elspeth.runs.liveness import sessions
 from elspeth.runs.liveness.locks import Probe
 from elspeth.runs.liveness.session_lock import SessionLockName
 
@@ -38,11 +38,11 @@ class SessionProbe:
         try:
             with translated_errors(self._place):
                 if self._session is None:
-                    self._session = sessions.connect(self._place, "elspeth")
-                found = sessions.facts(self._place)
+                    self._session = lock_sessions.connect(self._place, "elspeth")
+                found = lock_sessions.facts(self._place)
                 if (found.cluster, found.database) != (name.cluster, name.database):
                     return Probe("unreachable", path, f"it is {name}, and this is another database")
-                holder = sessions.holders(self._session).get(name.key)
+                holder = lock_sessions.holders(self._session).get(name.key)
         except ElspethError as error:
             self._close()
             return Probe("unreachable", path, error.message)

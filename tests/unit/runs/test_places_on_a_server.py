@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from elspeth.audit.store.postgres.lock_sessions import Facts
 
 from elspeth.audit.store.place import PostgresPlace
 from elspeth.runs.lifecycle.file_roles import own_files, own_folders
@@ -12,7 +13,6 @@ from elspeth.runs.lifecycle.later_files import default_journal, problems
 from elspeth.runs.liveness.evidence import gather
 from elspeth.runs.liveness.identity import command_line, current
 from elspeth.runs.liveness.session_lock import SessionLockName
-from elspeth.runs.liveness.sessions import Facts
 from elspeth.settings import Positions, Settings
 
 URL = "postgresql://app@nowhere.invalid/audit"
