@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from elspeth.runs.views.ui.looks import RUNS, Looker
 from tests.kit.pipelines.trial import lay, settings
 from tests.kit.postgres.databases import Database
 from tests.kit.postgres.runs import OnServer
-from tests.kit.processes.tree import Tree, outputs, state_of
+from tests.kit.processes.tree import COMMAND, Tree, descendants_of, outputs, state_of
 from tests.kit.processes.waiting import wait_until
 
 ROWS = 300
@@ -140,6 +141,41 @@ def test_a_stopped_tree_that_wakes_after_a_take_over_changes_nothing(
     assert here.latest() == (run_id, "completed", 2)
     assert outputs(here.folder) == undisturbed
     here.elspeth("verify", run_id, "--outputs")
+
+
+def test_standard_input_is_kept_until_the_run_is_complete(here: OnServer, undisturbed: dict[str, str]) -> None:
+    rows = (here.folder / "input.csv").read_bytes()
+    settings_file = here.folder / "pipeline.yaml"
+    settings_file.write_text(settings_file.read_text().replace("path: input.csv", "path: '-'"))
+    words = [COMMAND, "run", "--settings", "pipeline.yaml", "--execute"]
+    environ = {**os.environ, **here.environ}
+    with subprocess.Popen(words, cwd=here.folder, env=environ, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
+        assert run.stdin is not None
+        run.stdin.write(rows)
+        run.stdin.close()
+        wait_until(lambda: run.poll() is not None or here.committed() > 20, "rows were committed")
+        children = descendants_of(run.pid)
+        run.kill()
+    wait_until(lambda: not any(state_of(pid) not in ("", "Z") for pid in children), "its children ended")
+    kept = here.folder / "state" / "stdin" / here.latest()[0]
+    assert kept.read_bytes() == rows
+    stranger = kept.with_name("mf3k2a9x")
+    stranger.write_bytes(b"of a run of another database")
+    with here.resume() as tree:
+        assert tree.wait() == 0, tree.log
+    assert outputs(here.folder) == undisturbed
+    assert not kept.exists()
+    assert stranger.exists()
+
+
+def test_a_run_that_is_given_up_makes_room_for_another(here: OnServer, undisturbed: dict[str, str]) -> None:
+    run_id = killed(here)
+    with here.run("--force-new") as tree:
+        assert tree.wait() == 0, tree.log
+    assert outputs(here.folder) == undisturbed
+    found = here.database.ask("SELECT status, superseded_by FROM runs WHERE run_id = %s", run_id)
+    assert found == [("failed", here.latest()[0])]
+    assert not list((here.folder / "state" / "locks").rglob("*.lock"))
 
 
 def test_several_runs_share_a_database(here: OnServer, undisturbed: dict[str, str], tmp_path: Path) -> None:
