@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from elspeth.audit.store.postgres.lock_sessions import Facts
 
 from elspeth.audit.store.place import PostgresPlace
+from elspeth.audit.store.postgres.lock_sessions import Facts
 from elspeth.runs.lifecycle.file_roles import own_files, own_folders
 from elspeth.runs.lifecycle.later_files import default_journal, problems
 from elspeth.runs.liveness.evidence import gather
