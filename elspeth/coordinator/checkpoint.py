@@ -36,6 +36,10 @@ class SourcePosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offset: int | None = None
 
 
+SINKS = "sinks"
+"""The key under which a stored checkpoint says where its outputs stand, for whoever needs nothing else of it."""
+
+
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything up to micro-batch `micro_batch`, the first `row_count` rows of the input, is committed.
 
@@ -49,7 +53,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     micro_batch: int = msgspec.field(name="no")
     row_count: int = msgspec.field(name="rows")
     source_positions: dict[str, SourcePosition] = msgspec.field(name="sources")
-    sink_positions: dict[str, JsonObject] = msgspec.field(name="sinks")
+    sink_positions: dict[str, JsonObject] = msgspec.field(name=SINKS)
     stage_states: dict[int, JsonObject] = msgspec.field(name="stages")
     active_seconds: float = msgspec.field(default=0.0, name="driven")
     outcome_counts: dict[str, int] = msgspec.field(default_factory=dict, name="outcomes")

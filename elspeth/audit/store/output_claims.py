@@ -9,6 +9,7 @@ import orjson
 
 from elspeth.audit.connection import Connection
 from elspeth.audit.dialect import json_field
+from elspeth.coordinator.checkpoint import SINKS
 from elspeth.errors import RunInProgress
 from elspeth.outputs import sink_states
 
@@ -26,10 +27,10 @@ def require_unused(connection: Connection, checkpoint: str, given_up: Collection
 
     `given_up` are runs that end in the same transaction. Called inside of it: whoever comes second sees the first.
     """
-    mine = _files(orjson.loads(checkpoint).get("sinks"))
+    mine = _files(orjson.loads(checkpoint).get(SINKS))
     if not mine:
         return
-    unfinished = _UNFINISHED.format(sinks=json_field(connection, "c.message", "sinks"))
+    unfinished = _UNFINISHED.format(sinks=json_field(connection, "c.message", SINKS))
     for run_id, sinks, pid, host, at in connection.execute(unfinished):
         if run_id not in given_up and (both := mine & _files(orjson.loads(sinks or "null"))):
             raise RunInProgress(
