@@ -17,6 +17,7 @@ from elspeth.execution import codec
 from elspeth.execution.codec import SinkItems
 from elspeth.execution.counts import Counts, numbers_of
 from elspeth.execution.executor import facts_text, with_error
+from elspeth.execution.recorder import TIGHT_RECORDS
 from elspeth.file_identity import require_apart
 from elspeth.graph.model import DISCARD, Node
 from elspeth.outputs import SinkState
@@ -118,10 +119,16 @@ class SinkRole(Role):
             for output in self._outputs.values():
                 output.plugin.finish()
             crash_point("sink.after_finish")
+        large = sum(map(len, records.values())) >= TIGHT_RECORDS
         self.send(
-            Written(message.no, counts, outcomes, self._counts.tally(self._numbers)), record_frames.encode(records)
+            Written(message.no, counts, outcomes, self._counts.tally(self._numbers)),
+            record_frames.encode(records, tight=large),
         )
         crash_point("sink.after_send")
+        if large:
+            records.clear()
+            items.clear()
+            self.slim()
 
     def _answers(self, output: OpenOutput, items: SinkItems, message: Write) -> Sequence[Answer]:
         sink, mark = output.node.id, self._mark
