@@ -204,9 +204,11 @@ class AuditWriter:
 
     def commit(
         self, run_id: str, attempt: int, records: Records, status: Mapping[str, Any] | None = None,
-        sent: Sequence[RecordFrames] = (),
+        sent: Sequence[RecordFrames] = (), *, lasting: bool = True,
     ) -> int:  # fmt: skip
         """Write these records and what roles sent in one transaction; answers the commit's number.
+
+        `lasting`: a journal is to get the records when they are written (`write_journal`).
 
         `status` ends the attempt: `{"status": "completed", ...}` with columns of `runs` (`completed_at`, `failure`)
         and `end_reason`. Raises `TakenOver` if another attempt drives the run, `DuplicateRow` if a record is there
@@ -220,7 +222,7 @@ class AuditWriter:
             records = state_events.with_event(
                 records, state_events.event(run_id, attempt, str(status["status"]), at, changes)
             )
-        batch = prepared(run_id, records, sent)
+        batch = prepared(run_id, records, sent, lasting=lasting)
         try:
             number = self._committed(batch, attempt, at, changes)
         except Lost:

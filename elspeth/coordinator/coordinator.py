@@ -19,7 +19,7 @@ from actors.crash_points import crash_point
 from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
 from actors.reactor import Outbox
 from elspeth.coordinator import events as ev
-from elspeth.coordinator import exit_reasons
+from elspeth.coordinator import exit_reasons, named_suspects
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.audit_link import AuditLink
 from elspeth.coordinator.children import Children
@@ -172,6 +172,7 @@ class Coordinator(pykka.ThreadingActor):
                     self._audit.record(name, "file", detail={"source": message.source, "row": row, "file": file})
                 self._step(ev.ChunkArrived(message, parts[1], len(parts[1])))
             case m.Written():
+                self._topology.marking.passed(len(self._topology.stateful), message.no)
                 self._step(ev.MicroBatchWritten(message, parts[1]))
             case m.Flushed():
                 self._step(ev.SinksFlushed(message.no, message.positions))
@@ -265,14 +266,11 @@ class Coordinator(pykka.ThreadingActor):
         if topology.caution.rows:
             self._progress.notify(announcement(topology.caution))
         for name, deaths in topology.suspects.items():
-            died = "died" if deaths == 1 else f"died {deaths} times"
-            token = name in topology.suspected_tokens
-            what, where = ("token", "with it in hand") if token else ("batch", "in its flush")
-            self._progress.notify(f"{what} {name} is suspected: a whole attempt {died} {where}")
+            self._progress.notify(named_suspects.sentence(name, topology.suspected_tokens, deaths))
         for name, conviction in topology.convicted.items():
             self._progress.poisoned += 1
-            what = "token" if name in topology.suspected_tokens else "batch"
-            self._audit.record("workers", "quarantined", detail={what: name, **conviction.facts()})
+            what = named_suspects.facts_of(name, topology.suspected_tokens)
+            self._audit.record("workers", "quarantined", detail={**what, **conviction.facts()})
         for pid in bury(topology.leftovers):
             self._audit.record("run", "killed_leftover", pid=pid, detail={"signal": "SIGKILL"})
             self._progress.notify(f"killed process {pid}, left over from an earlier attempt")

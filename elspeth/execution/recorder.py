@@ -19,8 +19,11 @@ from elspeth.execution.token import Token
 from elspeth.payloads import PayloadStore
 from elspeth.plugins.contract import Row
 
-PART_RECORDS = 32_768
+PART_RECORDS = 8_192
 """So many records are encoded at once where a batch has more: then they are bytes, and never all of them objects."""
+
+TIGHT_RECORDS = 2 * PART_RECORDS
+"""From so many records on in one piece of work they are packed: it is a large batch, and three processes hold it."""
 
 _COUNTED = ("tokens", "node_states", "routing_events", "token_outcomes", "transform_errors")
 _KEY = itemgetter(0)
@@ -67,6 +70,7 @@ class Recorder:
         self.first_key = ""
         self._order = 0
         self._parts: list[bytes] = []
+        self._count = 0  # of the records in them
 
     def cut(self) -> None:
         """Encode what has been collected if that is much. Called between two tokens of a large batch."""
@@ -78,11 +82,17 @@ class Recorder:
         self._encode()
         return self._parts
 
+    @property
+    def large(self) -> bool:
+        """Whether what was encoded is of a large batch."""
+        return self._count >= TIGHT_RECORDS
+
     def _encode(self) -> None:
         firsts = [min(map(_KEY, made)) for table in _COUNTED if (made := self.records[table])]
         if firsts:
             self.first_key = min(firsts if not self.first_key else [self.first_key, *firsts])
-        self._parts.append(record_frames.encode(self.records))
+        self._count += sum(map(len, self.records.values()))
+        self._parts.append(record_frames.encode(self.records, tight=self._in_parts and self.large))
         for made in self.records.values():
             made.clear()
 

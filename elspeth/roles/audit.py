@@ -192,7 +192,9 @@ class AuditRole(Role):
         last_event = self._events[-1].number if self._events else self._event_no
         if events:
             records = {**records, "supervision_events": [*records.get("supervision_events", []), *events]}
-        number = self._writer.commit(self._plan.run_id, self._plan.attempt, records, status, sent)
+        number = self._writer.commit(
+            self._plan.run_id, self._plan.attempt, records, status, sent, lasting=self._journal is not None
+        )
         self._events.clear()
         self._event_no = last_event
         self._writer.write_journal(self._journal)

@@ -1,4 +1,4 @@
-"""What a later stage is about to touch, where the death of every process of the run leaves it: a batch, or a token.
+"""What stages and sinks are about to touch, where the death of every process of the run leaves it: a batch, or a token.
 
 It lies in the file of the attempt's marks (`elspeth.runs.liveness.row_mark`), each stage in a page of its own. The
 stage says which batch it flushes, and for which micro-batch; the main process says up to which one the stage has
@@ -6,19 +6,22 @@ answered. So a flush is in hand until the main process has outlived it: a batch 
 when the plugin returns to a stage that nobody listens to any more.
 
 Behind a batch, the row in hand is the one that closed it, which is not to be blamed for what came of the others. So a
-worker marks each token that it takes through a later stage, as far as rows go one at a time.
+worker marks each token that it takes through a later stage, and the sinks each that they write, as far as rows go one
+at a time.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from actors.crash_points import crash_point
+from elspeth import ids
 from elspeth.coordinator.blame import Conviction
 
 PAGE = 4096
@@ -52,7 +55,29 @@ class Item(msgspec.Struct, frozen=True):
         return self.token
 
 
-Held = Flush | Item
+class Output(msgspec.Struct, frozen=True):
+    """The `token` that is written to the `sink`."""
+
+    token: str
+    sink: str
+
+    @property
+    def name(self) -> str:
+        """What is suspected where this was in hand: the token there, and not on its way."""
+        return output_name(self.token, self.sink)
+
+    @property
+    def node(self) -> str:
+        """Where it was in hand."""
+        return self.sink
+
+
+Held = Flush | Item | Output
+
+
+def output_name(token: str, sink: str) -> str:
+    """The name of a token at a sink."""
+    return f"{token}>{sink}"
 
 
 class Flushes(msgspec.Struct, frozen=True):
@@ -60,7 +85,7 @@ class Flushes(msgspec.Struct, frozen=True):
 
     `every`: rows go one at a time at first, so each batch is marked, and each token of a row before `rows_end`; else
     only those in `suspects`, with the deaths that each saw. `convicted` are touched no more. Of these, `tokens` are
-    tokens and the others batches.
+    tokens, on their way or at a sink, and the others batches.
     """
 
     path: str
@@ -139,6 +164,43 @@ class ItemMark:
         return None
 
 
+class OutputMark:
+    """The marks of the sinks, in a page behind those of the stages.
+
+    Without a stage that holds rows back, what is written is of the row in hand, which is blamed as a row: nothing is
+    marked.
+    """
+
+    def __init__(self, flushes: Flushes, stage: int) -> None:
+        """`stage` is the number of the sinks: one more than that of the last stage."""
+        self._flushes, self._stage = flushes, stage
+        self._marks = _Marks(flushes.path)
+        self._marked = False
+
+    def alone(self, tokens: Iterable[str], sink: str) -> bool:
+        """Whether any of these is to be written by itself, because it is marked or set aside."""
+        told = self._flushes
+        if not (told.rows_end or told.suspects or told.convicted):
+            return False
+        return any(
+            ids.row_index(token) < told.rows_end or (name := output_name(token, sink)) in told.suspects
+            or name in told.convicted
+            for token in tokens
+        )  # fmt: skip
+
+    def next(self, micro_batch: int, token: str, sink: str) -> Conviction | None:
+        """This is written next; answers the verdict instead, where there is one."""
+        if (conviction := self._flushes.convicted.get(output_name(token, sink))) is not None:
+            return conviction
+        if self.alone((token,), sink) and self._marks.mark(self._stage, micro_batch, Output(token, sink)):
+            self._marked = True
+            crash_point("sink.output_marked")
+        elif self._marked:  # what was written before has killed nobody
+            self._marked = False
+            self._marks.clear(self._stage)
+        return None
+
+
 def page_of(stage: int) -> int:
     """Where a stage's page begins in the file."""
     return PAGE * (1 + stage)
@@ -162,4 +224,6 @@ def held_in(page: bytes) -> Held | None:
         return msgspec.json.decode(text, type=Flush)
     with suppress(msgspec.DecodeError):
         return msgspec.json.decode(text, type=Item)
+    with suppress(msgspec.DecodeError):
+        return msgspec.json.decode(text, type=Output)
     return None

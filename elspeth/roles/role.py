@@ -10,6 +10,7 @@ from typing import Any
 
 from actors.channel import FrameRefused
 from actors.child import Child
+from actors.places.local.malloc import give_back
 from elspeth.calls.errors import RunStops
 from elspeth.concealment import Concealment
 from elspeth.coordinator import protocol
@@ -80,6 +81,11 @@ class Role(Child):
     def send(self, message: Message, *bodies: bytes) -> None:
         """Send a message to the main process."""
         self.port.send(protocol.encode(message), *bodies)
+
+    def slim(self) -> None:
+        """Give back what a large batch took: it is seldom followed by another, and what is freed is kept otherwise."""
+        gc.collect()  # with it the interpreter lets go of its free lists, each entry of which holds an arena
+        give_back()
 
     def fail(self, error: ElspethError) -> None:
         """Tell the main process that this role cannot go on."""

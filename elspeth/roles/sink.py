@@ -17,10 +17,12 @@ from elspeth.execution import codec
 from elspeth.execution.codec import SinkItems
 from elspeth.execution.counts import Counts, numbers_of
 from elspeth.execution.executor import facts_text, with_error
+from elspeth.execution.recorder import TIGHT_RECORDS
 from elspeth.file_identity import require_apart
 from elspeth.graph.model import DISCARD, Node
 from elspeth.outputs import SinkState
 from elspeth.plugins.contract import ERROR_FIELDS, Sink
+from elspeth.roles.flush_mark import OutputMark
 from elspeth.roles.plan import decode_plan
 from elspeth.roles.plugin_factory import PluginFactory
 from elspeth.roles.role import Role
@@ -60,6 +62,9 @@ class SinkRole(Role):
         self._nodes = _diverting_first(list(plan.graph.of_kind("sink")))
         self._outputs: dict[str, OpenOutput] = {}
         self._counts, self._numbers = Counts(), numbers_of(plan.graph)
+        stateful = plan.graph.stateful
+        told = plan.flushes if any(stateful) else None
+        self._mark = OutputMark(told, len(stateful)) if told is not None else None
 
     def take(self, message: Any, bodies: list[memoryview]) -> None:
         if isinstance(message, Write):
@@ -114,20 +119,31 @@ class SinkRole(Role):
             for output in self._outputs.values():
                 output.plugin.finish()
             crash_point("sink.after_finish")
+        large = sum(map(len, records.values())) >= TIGHT_RECORDS
         self.send(
-            Written(message.no, counts, outcomes, self._counts.tally(self._numbers)), record_frames.encode(records)
+            Written(message.no, counts, outcomes, self._counts.tally(self._numbers)),
+            record_frames.encode(records, tight=large),
         )
         crash_point("sink.after_send")
+        if large:
+            records.clear()
+            items.clear()
+            self.slim()
 
     def _answers(self, output: OpenOutput, items: SinkItems, message: Write) -> Sequence[Answer]:
-        if not message.careful and not message.poison:
+        sink, mark = output.node.id, self._mark
+        if mark is not None and not mark.alone(items.tokens, sink):
+            mark = None
+        if not message.careful and not message.poison and mark is None:
             return output.plugin.write(items.rows)
         answers: list[Answer] = []
         which = self._nodes.index(output.node)
-        for order, row in zip(items.order, items.rows, strict=True):
+        for order, token, row in zip(items.order, items.tokens, items.rows, strict=True):
             # A place of its own for each output: where it is diverted to, the item is not to blame yet.
             place = order * len(self._nodes) + which
             conviction = message.poison.get(place)
+            if conviction is None and mark is not None:
+                conviction = mark.next(message.no, token, sink)
             if conviction is not None:
                 reason = f"killed the process that touched it: {conviction.reason}"
                 answers.append({**conviction.facts(), "reason": reason, "poison": True})

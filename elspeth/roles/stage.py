@@ -98,6 +98,7 @@ class StageRole(Role):
         self._payloads.write_out()
         crash_point("stage.before_send")
         records = recorder.encoded()
+        large = recorder.large
         done = StageDone(
             work.no, self._number, recorder.outcomes, stage.due, stage.flushed, len(recorder.items),
             recorder.call_totals, recorder.counts.tally(self._numbers),
@@ -106,3 +107,6 @@ class StageRole(Role):
         recorder.clear()  # what a large batch takes is not held until the next micro-batch comes
         self.send(done, items, *records)
         crash_point("stage.after_send")
+        if large:
+            del done, items, records
+            self.slim()

@@ -60,6 +60,39 @@ class Numbers(Source):
 '''
 
 
+BATCH_ROWS = 50_000
+
+BATCH_SETTINGS = """\
+plugins: [first.py]
+source:
+  plugin: csv
+  options: {path: in.csv, schema: {mode: fixed, fields: ["id: int", "email: str", "name: str", "amount: float"]}}
+aggregations:
+  - {name: first, plugin: first, trigger: {count: 100000}, output_mode: transform}
+sinks:
+  out: {plugin: csv, options: {path: output/out.csv}}
+default_sink: out
+concurrency: {max_workers: 2}
+"""
+
+FIRST = '''\
+"""Of each address the row that came first."""
+
+from elspeth.plugins.contract import Aggregation, PluginOptions
+
+
+class First(Aggregation):
+    name = "first"
+    Options = PluginOptions
+
+    def process(self, rows, ctx):
+        seen = {}
+        for row in rows:
+            seen.setdefault(row["email"], row)
+        return list(seen.values())
+'''
+
+
 def proportional_bytes(group: int) -> int:
     """The summed PSS of all processes of a process group: shared pages count once."""
     total = 0
@@ -77,6 +110,10 @@ def peaks(folder: Path, rows: int, programs: Programs) -> tuple[float, float]:
     folder.mkdir()
     (folder / "pipeline.yaml").write_text(SETTINGS.format(rows=rows), encoding="utf-8")
     (folder / "numbers.py").write_text(NUMBERS, encoding="utf-8")
+    return watched(folder, rows // 10, programs)
+
+
+def watched(folder: Path, early_rows: int, programs: Programs) -> tuple[float, float]:
     program = programs.start(folder, *RUN)
     early = whole = 0.0
     progress = folder / "progress"
@@ -84,7 +121,7 @@ def peaks(folder: Path, rows: int, programs: Programs) -> tuple[float, float]:
         now = proportional_bytes(program.pid) / 1e6
         whole = max(whole, now)
         read = int(progress.read_text() or 0) if progress.exists() else 0
-        if read <= rows // 10:
+        if read <= early_rows:
             early = max(early, now)
         time.sleep(0.05)
     program.ends_with(0)
@@ -100,4 +137,18 @@ def test_a_million_rows_need_no_more_memory_than_the_first_tenth_of_them(tmp_pat
 
 def test_a_hundred_thousand_rows_stay_within_the_limit(tmp_path: Path, programs: Programs) -> None:
     _, whole = peaks(tmp_path / "run", ROWS // 10, programs)
+    assert whole < LIMIT_MB
+
+
+def test_one_batch_of_fifty_thousand_rows_that_gives_as_many_stays_within_the_limit(
+    tmp_path: Path, programs: Programs
+) -> None:
+    (tmp_path / "pipeline.yaml").write_text(BATCH_SETTINGS, encoding="utf-8")
+    (tmp_path / "first.py").write_text(FIRST, encoding="utf-8")
+    with (tmp_path / "in.csv").open("w", encoding="utf-8") as file:
+        file.write("id,email,name,amount\n")
+        file.writelines(
+            f"{row},person{row}@example.org,Person Number {row},{row * 1.25}\n" for row in range(BATCH_ROWS)
+        )
+    _, whole = watched(tmp_path, 0, programs)
     assert whole < LIMIT_MB

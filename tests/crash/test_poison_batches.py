@@ -128,3 +128,35 @@ def test_what_came_of_a_batch_and_kills_the_whole_tree_later_is_set_aside_alone(
     assert violations(folder, recompute=False) == []
     assert f"token {token} was set aside" in elspeth("status", "latest", "--database", DATABASE, cwd=folder).stdout
     assert run_of(folder)[1:] == ("completed", len(ends))
+
+
+@pytest.mark.parametrize("how", ["bomb", "group"])
+@pytest.mark.parametrize("mode", sorted(BEHIND))
+def test_what_came_of_a_batch_and_kills_the_whole_tree_while_it_is_written_is_set_aside_alone(
+    tmp_path: Path, mode: str, how: str
+) -> None:
+    """Row 16 is the third of its batch, which row 20 closes: it has gone through every step by then."""
+    value = settings(ordered=True, poison_attempts=2, sink="trial_csv")
+    value["aggregations"][0] |= {"on_error": "bad", "trigger": BY_COUNT, **BEHIND[mode]}
+    folder = lay(tmp_path / "run", ROWS, value, {16: f"sink-{how}"})
+    ends, log = driven(folder)
+    assert_set_aside(folder, ends, log)
+    assert written(folder, "bad") == [16]
+    assert sorted([*written(folder, "high"), *written(folder, "low")]) == [row for row in range(ROWS) if row != 16]
+    assert events(folder, "suspect") == []  # no row is blamed, the one that closed the batch least of all
+    named = {(event["tokens"][0]["token"], event["tokens"][0]["sink"]) for event in events(folder, "in_hand")}
+    ((token, sink),) = named
+    assert sink == "low"
+    ((error,),) = query(folder, "SELECT error_json FROM transform_errors WHERE token_id = ?", token)
+    assert json.loads(error)["reason"].endswith("killed the processes of earlier attempts")
+    assert query(folder, "SELECT outcome FROM token_outcomes WHERE token_id = ? AND outcome <> 'buffered'", token) == [
+        ("quarantined",)
+    ]
+    assert violations(folder, recompute=False) == []
+    assert (
+        f"token {token} at low was set aside" in elspeth("status", "latest", "--database", DATABASE, cwd=folder).stdout
+    )
+    told = elspeth("explain", "--run", "latest", "--row", "16", "--database", DATABASE, cwd=folder).stdout
+    assert "killed the processes of earlier attempts" in told
+    assert elspeth("replay", "latest", "--database", DATABASE, cwd=folder).returncode == 0
+    assert run_of(folder)[1:] == ("completed", len(ends))

@@ -23,10 +23,11 @@ OF_COPIES = ("audit.in_copy", "audit.before_copied", "audit.after_copied")
 ELSEWHERE = ("main.", "supervisor.", "stdin.", *OF_OPERATORS, *OF_MIGRATIONS, *OF_COPIES)  # no child of a run
 ONLY_IN_A_RESUME = {"main.before_resume_lock", "main.after_resume_lock", "main.before_row_mark", "audit.in_take_over",
                     "sink.before_copy_named", "sink.after_copy_named"}  # fmt: skip
-ONLY_AFTER_TWO_DEATHS = {"main.row_marked", "stage.flush_marked", "worker.item_marked"}
+ONLY_AFTER_TWO_DEATHS = {"main.row_marked", "stage.flush_marked", "worker.item_marked", "sink.output_marked"}
 WITH_PAYLOADS = "payloads."
 WITH_COMPRESSION = ("sink.before_member_end", "sink.after_member_end")
-ONLY_IN_BATCHES = ("stage.", "worker.before_micro_batch", "worker.after_micro_batch", "worker.item_marked")
+ONLY_IN_BATCHES = ("stage.", "worker.before_micro_batch", "worker.after_micro_batch", "worker.item_marked",
+                   "sink.output_marked")  # fmt: skip
 
 # Where a moment comes again and again: at which of its passings the process dies. The others come once or twice.
 IN_MIDSTREAM = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
@@ -22,16 +23,21 @@ purge."""
 
 _key = itemgetter(0)
 _encode = msgspec.msgpack.Encoder().encode
+_bytes = msgspec.msgpack.Decoder(bytes).decode
 
 
 class StoredFrame(msgspec.Struct, array_like=True, frozen=True):
-    """Records of one stored table: at least one, in key order. `texts` are those of each named column, by place."""
+    """Records of one stored table: at least one, in key order. `texts` are those of each named column, by place.
+
+    Where it is `tight`, what is encoded is packed (zlib, RFC 1950).
+    """
 
     count: int
     first: str
     last: str
     texts: list[list[str]]
     encoded: msgspec.Raw
+    tight: bool = False
 
 
 def stored_frame(table: str, records: Sequence[Record]) -> StoredFrame:
@@ -54,6 +60,21 @@ def stored_frame(table: str, records: Sequence[Record]) -> StoredFrame:
     return StoredFrame(len(ordered), ordered[0][0], ordered[-1][0], texts, msgspec.Raw(_encode(columns)))
 
 
+def packed_frame(frame: StoredFrame) -> StoredFrame:
+    """The same, packed."""
+    return msgspec.structs.replace(frame, encoded=tightened(frame.encoded), tight=True)
+
+
+def tightened(encoded: msgspec.Raw) -> msgspec.Raw:
+    """What is encoded, packed, as it can stand in a message."""
+    return msgspec.Raw(_encode(zlib.compress(encoded, 1)))
+
+
+def loosened(packed: msgspec.Raw) -> msgspec.Raw:
+    """What was packed. Raises `zlib.error`, or `msgspec.DecodeError`."""
+    return msgspec.Raw(zlib.decompress(_bytes(packed)))
+
+
 def stored_records(table: str, frame: StoredFrame, numbers: Numbers) -> Iterator[Record]:
     """The records as they are inserted, with the numbers that their names have in this run.
 
@@ -61,8 +82,8 @@ def stored_records(table: str, frame: StoredFrame, numbers: Numbers) -> Iterator
     """
     form = STORED[table]
     try:
-        columns: list[Any] = list(_decoder(table)(frame.encoded))
-    except msgspec.ValidationError as error:
+        columns: list[Any] = list(_decoder(table)(loosened(frame.encoded) if frame.tight else frame.encoded))
+    except (msgspec.DecodeError, zlib.error) as error:  # `ValidationError` is one, too
         raise ElspethError(f"an audit record does not fit table {' or '.join(form.holds)}: {error}") from error
     for column in columns:
         if len(column) != frame.count:

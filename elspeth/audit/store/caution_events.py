@@ -15,7 +15,7 @@ CAUTION = "caution"
 
 IN_HAND = "in_hand"
 """When the `attempt` before it died, this row (`row_index`) alone was in hand; or, in later stages, the flush of these
-`batches`, or these `tokens`."""
+`batches`, or these `tokens`, on their way or (`sink`) while they were written."""
 
 
 def caution_event(run_id: str, attempt: int, caution: Caution) -> Record:
@@ -29,14 +29,15 @@ def in_hand_event(run_id: str, attempt: int, died: int, row_index: int) -> Recor
 
 
 def held_event(
-    run_id: str, attempt: int, died: int, *, batches: Sequence[tuple[str, str]], tokens: Sequence[tuple[str, str]]
-) -> Record:
-    """The batches and tokens that later stages of the attempt `died` had in hand, each with its node."""
+    run_id: str, attempt: int, died: int, *, batches: Sequence[tuple[str, str]],
+    tokens: Sequence[Mapping[str, str]],
+) -> Record:  # fmt: skip
+    """The batches, each with its node, and tokens that later stages and sinks of the attempt `died` had in hand."""
     detail: dict[str, object] = {"attempt": died}
     if batches:
         detail["batches"] = [{"batch": batch, "node": node} for batch, node in batches]
     if tokens:
-        detail["tokens"] = [{"token": token, "node": node} for token, node in tokens]
+        detail["tokens"] = list(tokens)
     return _event(run_id, attempt, IN_HAND, detail)
 
 

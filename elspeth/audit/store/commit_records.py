@@ -11,14 +11,18 @@ from typing import Any
 
 import msgspec
 
+from actors.places.local.malloc import give_back
 from elspeth.audit.chain import digests
 from elspeth.audit.chain.digests import TableDigest
 from elspeth.audit.chain.layouts import LAYOUTS, NEWEST, Layout
 from elspeth.audit.chain.records import COLUMNS, FIXED, KEY_LENGTH, Record, Records, record_type
 from elspeth.audit.mapping.stored_frames import StoredFrame
-from elspeth.audit.mapping.tables import STORED
+from elspeth.audit.mapping.tables import HELD_IN, STORED
 from elspeth.audit.store.record_frames import RecordFrames, TableRecords, frames_of
 from elspeth.errors import ElspethError
+
+LARGE_BYTES = 8 << 20
+"""What no commit but that of a large batch lets go of at once."""
 
 _RUN_ID = re.compile(r"[a-z0-9]{8}")
 _OF_A_RUN = frozenset({"nodes", "edges"})  # keyed by run and id: their ids do not begin with the run's
@@ -53,17 +57,20 @@ class PreparedCommit:
         self.digests.append(digests.digest_table(table, checked(table, [record])))
 
 
-def prepared(run_id: str, records: Records, sent: Sequence[RecordFrames] = ()) -> PreparedCommit:
+def prepared(
+    run_id: str, records: Records, sent: Sequence[RecordFrames] = (), *, lasting: bool = True
+) -> PreparedCommit:
     """What one commit writes: records made here, which are checked, and what roles sent, which is when it is inserted.
 
-    Raises `ElspethError` naming table and value.
+    Unless it is to be `lasting`, for who wants the records afterwards, lines that were digested and are stored in
+    another form are let go of, and `sent` is empty of them. Raises `ElspethError` naming table and value.
     """
     if not _RUN_ID.fullmatch(run_id):
         raise ElspethError(f"{run_id!r} is not a run id: 8 lower-case letters and digits")
     unknown = records.keys() - COLUMNS.keys()
     if unknown:
         raise ElspethError(f"there is no audit table {min(unknown)}")
-    batch = PreparedCommit(run_id)
+    batch, freed = PreparedCommit(run_id), 0
     here = frames_of({table: checked(table, made) for table, made in records.items() if made})
     for stored in STORED:
         if parts := [frames.stored[stored] for frames in (*sent, here) if stored in frames.stored]:
@@ -76,6 +83,14 @@ def prepared(run_id: str, records: Records, sent: Sequence[RecordFrames] = ()) -
                 _refuse_foreign(run_id, joined)
             batch.records[table] = joined
             batch.digests.append(digests.digest_lines(table, joined.count, joined.lines))
+            if table in HELD_IN and not lasting:
+                freed += sum(len(lines.fixed) + len(lines.purgeable) for lines in joined.lines)
+                joined.forget()
+                for frames in sent:
+                    frames.read.pop(table, None)
+                del found
+    if freed > LARGE_BYTES:
+        give_back()
     return batch
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import io
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +23,7 @@ from elspeth.audit.chain import digests
 from elspeth.audit.chain.digests import Lines
 from elspeth.audit.chain.records import COLUMNS, FIXED, KEY_LENGTH, PURGEABLE, REFERENCES, Record, Records, record_type
 from elspeth.audit.mapping.pack import packed
-from elspeth.audit.mapping.stored_frames import StoredFrame, stored_frame
+from elspeth.audit.mapping.stored_frames import StoredFrame, loosened, packed_frame, stored_frame, tightened
 from elspeth.audit.mapping.tables import HELD_IN, STORED
 from elspeth.errors import ElspethError
 
@@ -36,7 +37,8 @@ class RecordFrame(msgspec.Struct, array_like=True, frozen=True):
     """Records of one table, as one role made them in one piece of work: at least one, encoded.
 
     `first` and `last` are their lowest and highest key; `references` is what they mention of the payload store. Of
-    tables that are stored in another form nothing is encoded: their records are in their lines.
+    tables that are stored in another form nothing is encoded: their records are in their lines. Where it is `tight`,
+    what is encoded and the lines, their marks aside, are packed (zlib, RFC 1950).
     """
 
     count: int
@@ -45,6 +47,7 @@ class RecordFrame(msgspec.Struct, array_like=True, frozen=True):
     references: list[str]
     encoded: msgspec.Raw
     lines: Lines
+    tight: bool = False
 
 
 class RecordFrames(msgspec.Struct, array_like=True, frozen=True):
@@ -73,7 +76,7 @@ class TableRecords:
         self.table = table
         self.lines: list[Lines] = []
         self._blocks: list[_Block] = []
-        ordered = sorted(parts, key=attrgetter("first"))
+        ordered = [_unpacked(part) for part in sorted(parts, key=attrgetter("first"))]
         self.count = sum(part.count for part in ordered)
         self.ends = [key for part in ordered for key in (part.first, part.last)]
         for block in _overlapping(ordered):
@@ -105,6 +108,10 @@ class TableRecords:
         for block in self._blocks:
             yield self._sorted(block.parts) if block.records is None else block.records
 
+    def forget(self) -> None:
+        """Let go of all of it: it is digested, and what is inserted is another form of the same."""
+        self.lines, self._blocks = [], []
+
     def _sorted(self, parts: list[RecordFrame]) -> list[Record]:
         if len(parts) == 1:
             return records_of(self.table, parts[0])
@@ -125,8 +132,32 @@ def part(table: str, records: Sequence[Record]) -> RecordFrame:
     return RecordFrame(len(ordered), first, last, sorted(mentioned), encoded, lines)
 
 
+def _packed(frame: RecordFrame) -> RecordFrame:
+    lines = frame.lines
+    return msgspec.structs.replace(
+        frame, tight=True, encoded=tightened(frame.encoded),
+        lines=Lines(
+            zlib.compress(lines.fixed, 1), lines.marks, zlib.compress(lines.purgeable, 1), lines.purgeable_marks
+        ),
+    )  # fmt: skip
+
+
+def _unpacked(frame: RecordFrame) -> RecordFrame:
+    if not frame.tight:
+        return frame
+    lines = frame.lines
+    try:
+        fixed, purgeable = zlib.decompress(lines.fixed), zlib.decompress(lines.purgeable)
+        encoded = loosened(frame.encoded)
+    except (zlib.error, msgspec.DecodeError) as error:
+        raise ElspethError(f"audit records came in a form that is none: {error}") from error
+    whole = Lines(fixed, lines.marks, purgeable, lines.purgeable_marks)
+    return msgspec.structs.replace(frame, tight=False, encoded=encoded, lines=whole)
+
+
 def records_of(table: str, frame: RecordFrame) -> list[Record]:
     """The records themselves. Raises `ElspethError` where one does not fit its table."""
+    frame = _unpacked(frame)
     if table in HELD_IN:
         return list(_from_lines(table, frame.lines))
     try:
@@ -143,9 +174,18 @@ def references(sent: Iterable[RecordFrames]) -> set[str]:
     return {found for frames in sent for frame in frames.read.values() for found in frame.references}
 
 
-def encode(records: Records) -> bytes:
-    """What a role sends of the records it has made; empty tables are left out."""
-    return _encode(frames_of(records))
+def encode(records: Records, *, tight: bool = False) -> bytes:
+    """What a role sends of the records it has made; empty tables are left out.
+
+    `tight`: packed, for what a large batch comes to, which is held by others until it is committed.
+    """
+    frames = frames_of(records)
+    if tight:
+        frames = RecordFrames(
+            {table: _packed(frame) for table, frame in frames.read.items()},
+            {table: packed_frame(frame) for table, frame in frames.stored.items()},
+        )
+    return _encode(frames)
 
 
 def frames_of(records: Records) -> RecordFrames:

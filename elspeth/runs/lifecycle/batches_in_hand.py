@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from elspeth.audit.query.values import EventRecord
 from elspeth.audit.store.caution_events import IN_HAND
 from elspeth.coordinator.blame import Conviction, Suspicion
-from elspeth.roles.flush_mark import Held
+from elspeth.roles.flush_mark import Held, output_name
 from elspeth.runs.liveness.row_mark import Marked
 
 
@@ -26,7 +26,10 @@ def deaths_by_name(
         facts = json.loads(event.detail or "{}") if event.event == IN_HAND else {}
         if facts.get("attempt") in ran_out:
             continue
-        in_tokens = [each["token"] for each in facts.get("tokens", ())]
+        in_tokens = [
+            output_name(each["token"], each["sink"]) if "sink" in each else each["token"]
+            for each in facts.get("tokens", ())
+        ]
         tokens.update(in_tokens)
         for name in [*(each["batch"] for each in facts.get("batches", ())), *in_tokens]:
             deaths[name] = deaths.get(name, 0) + 1

@@ -31,7 +31,7 @@ from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.topology import Predecessor
 from elspeth.errors import ConfigurationMismatch
 from elspeth.outputs import sink_states
-from elspeth.roles.flush_mark import Flush, Flushes, Held, Item
+from elspeth.roles.flush_mark import Flush, Flushes, Held
 from elspeth.roles.plan import AuditPlan
 from elspeth.runs.lifecycle import driver, evidence_delivery, file_sets, reference_files, stdin_spool
 from elspeth.runs.lifecycle.batches_in_hand import convicted, deaths_by_name, held_in_stages, open_suspects
@@ -142,7 +142,7 @@ def prepare(
         marked = found_in_hand(attempts[-1], _lock_file(database, run, attempts[-1], options))
         deaths, tokens = deaths_by_name(events, ran_out=ran_out)
         held = held_in_stages(marked, deaths)
-        tokens |= {each.name for each in held if isinstance(each, Item)}
+        tokens |= {each.name for each in held if not isinstance(each, Flush)}
         counts = run.attempt not in ran_out
         suspected = open_suspects(deaths, held, count=counts, decided=BatchStore(database).decided)
         elsewhere = not all(_kept_here(database, run, attempt, options) for attempt in attempts)
@@ -230,7 +230,7 @@ def execute(
             records["supervision_events"].append(in_hand_event(run.run_id, number, run.attempt, resumption.in_hand))
         if resumption.held:
             batches = [(each.batch, each.node) for each in resumption.held if isinstance(each, Flush)]
-            items = [(each.token, each.node) for each in resumption.held if isinstance(each, Item)]
+            items = [structs.asdict(each) for each in resumption.held if not isinstance(each, Flush)]
             records["supervision_events"].append(
                 held_event(run.run_id, number, run.attempt, batches=batches, tokens=items)
             )

@@ -61,7 +61,7 @@ def _event(event: EventRecord, driver: Attempt | None) -> str | None:
         case "quarantined" if facts.get("batch"):
             return f"batch {facts['batch']} was set aside: {facts.get('reason', '')}"
         case "quarantined" if facts.get("token"):
-            return f"token {facts['token']} was set aside: {facts.get('reason', '')}"
+            return f"{_token(facts)} was set aside: {facts.get('reason', '')}"
         case "quarantined":
             return f"row {facts.get('row_index')} was set aside: {facts.get('reason', 'it killed its workers')}"
         case "cut":
@@ -94,7 +94,7 @@ def _of_the_run(event: EventRecord, driver: Attempt | None, facts: Mapping[str, 
         return f"attempts had died at one place: its first {facts.get('rows')} rows go one at a time"
     if event.event == IN_HAND and (facts.get("batches") or facts.get("tokens")):
         held = [f"the flush of batch {each['batch']}" for each in facts.get("batches", ())]
-        named = " and ".join([*held, *(f"token {each['token']}" for each in facts.get("tokens", ()))])
+        named = " and ".join([*held, *map(_token, facts.get("tokens", ()))])
         return f"{named} was in hand when attempt {facts.get('attempt')} died"
     if event.event == IN_HAND:
         return f"row {facts.get('row_index')} was the one in hand when attempt {facts.get('attempt')} died"
@@ -102,6 +102,11 @@ def _of_the_run(event: EventRecord, driver: Attempt | None, facts: Mapping[str, 
         why = driver.end_reason if driver is not None else None
         return f"the run {event.event}" if why in (None, event.event) else f"the run is {event.event}: {why}"
     return None  # what an operator did is told from the record of the act
+
+
+def _token(facts: Mapping[str, Any]) -> str:
+    at = f" at {facts['sink']}" if facts.get("sink") else ""
+    return f"token {facts['token']}{at}"
 
 
 _REASONS = {

@@ -140,9 +140,9 @@ def test_payloads_have_their_names_on_disk_before_the_commit_that_mentions_them(
     relied_on = []
     real = AuditWriter.commit
 
-    def commit(*arguments: Any) -> int:
+    def commit(*arguments: Any, **options: Any) -> int:
         relied_on.append(disk.unsynced())
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(AuditWriter, "commit", commit)
     disk_before = len(disk.calls)

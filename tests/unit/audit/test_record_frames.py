@@ -8,6 +8,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,6 +123,40 @@ def test_a_commit_holds_what_roles_sent_and_what_the_audit_process_adds() -> Non
     )
     assert held(batch) == held(alone)
     assert batch.digests == alone.digests
+
+
+def test_packed_parts_are_what_they_were() -> None:
+    made: Records = {"transform_errors": [error(2, "b"), error(1, "a")], "token_parents": [parent(1, 0)]}
+    loose, tight = (record_frames.decode(record_frames.encode(made, tight=packed)) for packed in (False, True))
+    assert [frame.tight for frame in tight.read.values()] == [True, True]
+    assert record_frames.records_in(record_frames.encode(made, tight=True)) == record_frames.records_in(
+        record_frames.encode(made)
+    )
+    batches = prepared(RUN, {}, [loose]), prepared(RUN, {}, [tight])
+    assert held(batches[0]) == held(batches[1])
+    assert batches[0].digests == batches[1].digests
+
+
+def test_a_packed_part_that_is_broken_is_refused() -> None:
+    frame = record_frames.decode(record_frames.encode({"transform_errors": [error(1)]}, tight=True))
+    broken = msgspec.structs.replace(frame.read["transform_errors"], encoded=msgspec.Raw(b"\xc4\x01x"))
+    with pytest.raises(ElspethError, match="audit records came in a form that is none"):
+        TableRecords("transform_errors", [broken])
+
+
+def test_what_is_stored_in_another_form_is_let_go_of_once_it_is_digested_unless_it_is_to_last() -> None:
+    outcome = (f"{RUN}-{1:09d}=", f"{RUN}-{1:09d}", "completed", 1, "out", 1, None, None, "2026-01-01T00:00:00.000Z")
+    made: Records = {"token_outcomes": [outcome], "transform_errors": [error(1)]}
+    kept, gone = sent(made), sent(made)
+    lasting, passing = prepared(RUN, {}, [kept]), prepared(RUN, {}, [gone], lasting=False)
+    assert lasting.digests == passing.digests
+    assert [sorted(frames.read) for frames in (kept, gone)] == [
+        ["token_outcomes", "transform_errors"],
+        ["transform_errors"],
+    ]
+    assert list(passing.records["token_outcomes"].pieces()) == []
+    assert held(lasting)["transform_errors"] == held(passing)["transform_errors"]
+    assert passing.stored.keys() == lasting.stored.keys() == {"outcome_records"}
 
 
 def test_a_record_of_another_run_is_refused_in_whichever_part_it_comes() -> None:

@@ -28,6 +28,17 @@ def test_what_is_cut_into_parts_is_all_there_and_in_order() -> None:
     assert all(before < after for before, after in pairwise(ids))
 
 
+def test_what_a_large_batch_comes_to_is_packed_behind_its_first_part() -> None:
+    recorder = filled(in_parts=True)
+    bodies = recorder.encoded()
+    assert recorder.large
+    tight = [record_frames.decode(body).read["token_outcomes"].tight for body in bodies]
+    assert tight == [False, True, True, True]
+    assert len(bodies[1]) * 4 < len(bodies[0])
+    recorder.clear()
+    assert not recorder.large
+
+
 def test_who_does_not_ask_for_parts_keeps_all_as_records() -> None:
     recorder = filled(in_parts=False)
     assert len(recorder.records["token_outcomes"]) == COUNT

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from elspeth.audit.query.values import EventRecord
 from elspeth.audit.store.caution_events import held_event, in_hand_event
-from elspeth.roles.flush_mark import Flush, Held, Item
+from elspeth.roles.flush_mark import Flush, Held, Item, Output
 from elspeth.runs.lifecycle.batches_in_hand import convicted, deaths_by_name, held_in_stages, open_suspects
 from elspeth.runs.liveness.row_mark import Marked
 
 ONE, OTHER = Flush("r.1@batch", "batch"), Flush("r.9@batch", "batch")
 TOKEN = Item("r.1@batch/0002", "after")
+WRITTEN = Output(TOKEN.token, "out")
 
 
 def found(attempt: int, *held: Held) -> EventRecord:
     """What attempt `attempt` + 1 found of this one, as it puts it on record."""
     if held:
         batches = [(each.batch, each.node) for each in held if isinstance(each, Flush)]
-        tokens = [(each.token, each.node) for each in held if isinstance(each, Item)]
+        tokens = [structs.asdict(each) for each in held if not isinstance(each, Flush)]
         record = held_event("r", attempt + 1, attempt, batches=batches, tokens=tokens)
     else:
         record = in_hand_event("r", attempt + 1, attempt, 4)
@@ -37,6 +39,12 @@ def test_what_memory_had_to_do_with_is_no_batch_s_doing() -> None:
 def test_a_token_counts_like_a_batch_and_is_known_to_be_one() -> None:
     events = [found(3, TOKEN), found(4, ONE, TOKEN)]
     assert deaths_by_name(events, ran_out=set()) == ({TOKEN.token: 2, ONE.batch: 1}, frozenset({TOKEN.token}))
+
+
+def test_a_token_that_a_sink_had_is_another_suspect_than_the_token_on_its_way() -> None:
+    events = [found(3, TOKEN), found(4, WRITTEN), found(5, WRITTEN)]
+    names = {TOKEN.token, f"{TOKEN.token}>out"}
+    assert deaths_by_name(events, ran_out=set()) == ({TOKEN.token: 1, WRITTEN.name: 2}, names)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from elspeth.coordinator.blame import Suspicion
-from elspeth.roles.flush_mark import Flush, Flushes, FlushMark, Item, ItemMark
+from elspeth.roles.flush_mark import Flush, Flushes, FlushMark, Item, ItemMark, Output, OutputMark
 from elspeth.runs.liveness import row_mark
 from elspeth.runs.liveness.row_mark import Marked, RowMark, mark_path, read_mark
 
@@ -140,6 +140,48 @@ def test_a_token_that_is_convicted_is_not_touched_but_set_aside(lock: Path) -> N
     worker = worker_of(lock, convicted={TOKEN: conviction})
     assert worker.alone(TOKEN, 99)
     assert worker.next(2, 5, TOKEN, 99, "after") == conviction
+    assert read_mark(lock, RUN, 3) == Marked(True, 6)
+
+
+def sinks_of(lock: Path, **told: Any) -> OutputMark:
+    return OutputMark(Flushes(path=str(mark_path(lock)), **told), 2)
+
+
+TOKEN_OF_A_ROW = f"{RUN}-000000099"
+WRITTEN = f"{RUN}-000000001@batch/0003"
+
+
+def test_what_is_written_is_in_hand_until_the_main_process_has_outlived_it(lock: Path) -> None:
+    mark = RowMark.create(lock, RUN, 3)
+    mark.row(6)
+    sinks = sinks_of(lock, every=True, rows_end=10)
+    assert sinks.next(4, WRITTEN, "out") is None
+    assert read_mark(lock, RUN, 3) == Marked(True, 6, held=(Output(WRITTEN, "out"),))
+    assert sinks.next(4, f"{WRITTEN}4", "out") is None
+    assert read_mark(lock, RUN, 3) == Marked(True, 6, held=(Output(f"{WRITTEN}4", "out"),))
+    mark.passed(2, 4)
+    assert read_mark(lock, RUN, 3) == Marked(True, 6)
+    mark.close()
+
+
+def test_where_rows_go_together_only_what_is_suspected_at_that_sink_is_written_alone(lock: Path) -> None:
+    marked(lock, 6)
+    sinks = sinks_of(lock, suspects={f"{WRITTEN}>out": 1})
+    assert [sinks.alone([TOKEN_OF_A_ROW, WRITTEN], sink) for sink in ("out", "bad")] == [True, False]
+    assert not sinks.alone([TOKEN_OF_A_ROW], "out")
+    assert sinks.next(4, WRITTEN, "out") is None
+    assert read_mark(lock, RUN, 3) == Marked(True, 6, held=(Output(WRITTEN, "out"),))
+    sinks.next(4, TOKEN_OF_A_ROW, "out")  # it is not to be blamed on what came through
+    assert read_mark(lock, RUN, 3) == Marked(True, 6)
+
+
+def test_what_is_convicted_at_a_sink_is_not_written(lock: Path) -> None:
+    marked(lock, 6)
+    conviction = Suspicion(reason="killed").convict(3)
+    sinks = sinks_of(lock, convicted={f"{WRITTEN}>out": conviction})
+    assert sinks.alone([WRITTEN], "out")
+    assert sinks.next(4, WRITTEN, "out") == conviction
+    assert sinks.next(4, WRITTEN, "bad") is None
     assert read_mark(lock, RUN, 3) == Marked(True, 6)
 
 
