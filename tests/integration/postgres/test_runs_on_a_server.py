@@ -19,13 +19,22 @@ from tests.kit.postgres.runs import OnServer
 from tests.kit.processes.tree import COMMAND, Tree, descendants_of, outputs, state_of
 from tests.kit.processes.waiting import wait_until
 
-ROWS = 300
+ROWS, SHORT = 300, 60
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The outputs with a file for a database."""
     folder = lay(tmp_path_factory.mktemp("undisturbed") / "run", ROWS, settings())
+    with Tree.run(folder) as tree:
+        assert tree.wait() == 0, tree.log
+    return outputs(folder)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The same, for a short input."""
+    folder = lay(tmp_path_factory.mktemp("short") / "run", SHORT, settings())
     with Tree.run(folder) as tree:
         assert tree.wait() == 0, tree.log
     return outputs(folder)
@@ -75,6 +84,30 @@ def test_a_killed_run_is_found_and_finished(here: OnServer, undisturbed: dict[st
     assert outputs(here.folder) == undisturbed
     here.elspeth("verify", run_id, "--outputs")
     here.elspeth("doctor")
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["main.lock_taken", "main.after_lock", "audit.in_start", "audit.after_begin", "audit.in_transaction",
+     "audit.after_commit", "main.before_shutdown", "main.lock_discarded"],
+)  # fmt: skip
+def test_whatever_dies_the_same_command_finishes_it(
+    postgres: Database, tmp_path: Path, short: dict[str, str], point: str
+) -> None:
+    """All of its processes die there, in the first attempt and in the next one."""
+    here = OnServer(postgres, lay(tmp_path / "run", SHORT, settings(poison_attempts=1000)))
+    ends = []
+    for attempt in range(4):
+        here.environ |= {"CRASH_POINT": f"{point}:1:{tmp_path / f'mark{min(attempt, 1)}'}", "CRASH_GROUP": "1"}
+        words = ("run", "--settings", "pipeline.yaml", "--execute", "--auto-resume")
+        with Tree(here.folder, *words, environ=here.environ, before=os.setsid) as tree:
+            ends.append(tree.wait())
+        if ends[-1] == 0:
+            break
+    assert (ends[0], ends[-1]) == (-signal.SIGKILL, 0), tree.log
+    assert outputs(here.folder) == short
+    assert here.database.ask("SELECT DISTINCT status FROM runs") == [("completed",)]
+    here.elspeth("verify", here.latest()[0], "--outputs")
 
 
 def test_a_killed_run_is_finished_in_another_folder(
