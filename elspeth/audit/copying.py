@@ -15,7 +15,7 @@ from actors.crash_points import crash_point
 from elspeth.audit.chain.records import FLOATS, INTEGERS, RANGED, Record
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.connection import Connection
-from elspeth.audit.dialect import is_duplicate, is_sqlite, postgres
+from elspeth.audit.dialect import is_duplicate, is_nul, is_sqlite, postgres
 from elspeth.audit.export.jsonl import BLOBS, CHAIN, TABLES, columns_of
 from elspeth.audit.mapping.tables import HELD_IN, NAMES, STORED
 from elspeth.audit.mapping.typed_records import BYTES, FLOAT, TEXT, WHOLE, column_types, typed, untyped
@@ -28,6 +28,7 @@ from elspeth.audit.verify.run import findings
 from elspeth.errors import ElspethError, RunInProgress, SettingsError, Temporary
 
 PIECE = 5000  # records at a time
+SAID = 100 * PIECE  # after so many of a table it is said how far the copy is
 
 _COUNTS = frozenset({"commit_no", "record_count", "layout", "heartbeat_number", "name_no"})
 """Columns of whole numbers besides those that a record can have."""
@@ -132,10 +133,16 @@ def transfer(origin: AuditReader, target: Connection, run_id: str, notify: Notif
                         f"run {run_id} came into this database while it was copied there",
                         next_step="the same command again",
                     ) from error
+                if is_nul(error):  # an earlier release recorded it
+                    raise ElspethError(
+                        f"a record of {table} holds a text with a NUL byte, which PostgreSQL does not take",
+                        details=[f"nothing of run {run_id} was copied"],
+                        next_step="copy it into a file, or export it",
+                    ) from error
                 raise
             count += len(records)
             crash_point("audit.in_copy")
-            if len(records) == PIECE:
+            if count % SAID == 0:
                 notify(f"{table}: {count:,} records")
 
 

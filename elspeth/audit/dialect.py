@@ -63,6 +63,11 @@ def is_refusal(connection: Connection, error: Exception) -> bool:
     return str(getattr(error, "sqlstate", None) or "")[:2] in ("22", "23")
 
 
+def is_nul(error: Exception) -> bool:
+    """Whether such a refusal is one of a text with a NUL byte, which a server does not take."""
+    return getattr(error, "sqlstate", None) == "22021"
+
+
 def is_duplicate(error: Exception) -> bool:
     """Whether such a refusal is one of a key that is there already."""
     if isinstance(error, sqlite3.IntegrityError):

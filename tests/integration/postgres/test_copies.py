@@ -23,6 +23,7 @@ from elspeth.audit.verify.run import verify_run
 from elspeth.audit.writer import AuditWriter
 from elspeth.errors import ElspethError, Temporary
 from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows, write_run
+from tests.kit.fixtures.tampering import rebuild, tampering
 from tests.kit.pipelines.crash_pipelines import DECIDING, lay_out
 from tests.kit.postgres.databases import Database
 from tests.kit.processes.running import elspeth
@@ -95,6 +96,17 @@ def test_types_of_columns_are_those_that_the_schema_declares() -> None:
         if table not in HELD_IN:
             for column in columns_of(table):
                 assert f'"{column}" {ddl.TYPES[copying.type_of(column)]}' in declared[table], (table, column)
+
+
+def test_a_text_of_an_older_release_that_no_server_holds_is_named(tmp_path: Path, postgres: Database) -> None:
+    origin = tmp_path / "origin.db"
+    write_run(origin, key=None)
+    with tampering(origin) as database:
+        database.execute("UPDATE artifacts SET path = 'high' || char(0) || '.csv'")
+        rebuild(database, RUN)
+    with pytest.raises(ElspethError, match="holds a text with a NUL byte, which PostgreSQL does not take"):
+        copy(origin, place_of(postgres.url))
+    assert postgres.ask("SELECT count(*) FROM runs") == [(0,)]
 
 
 def while_copied(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
@@ -190,3 +202,4 @@ def test_a_command_that_dies_is_repeated(point: str, there: int, tmp_path: Path,
     hold(place_of(postgres.url), None)
     secret = f"{postgres.role}-secret"
     assert secret not in died.stderr + done.stdout + done.stderr
+    assert [line for (line,) in postgres.ask("SELECT command_line FROM operator_actions") if secret in line] == []
