@@ -45,8 +45,11 @@ class CliContext:
     @property
     def database(self) -> str | None:
         """The audit database that was named, with variables in a URL filled in. Raises `SettingsError`."""
-        given = self.given_database
-        if given is None or "://" not in given or "${" not in given:
+        return None if self.given_database is None else self.filled(self.given_database)
+
+    def filled(self, given: str) -> str:
+        """The same for any database that is named on the command line."""
+        if "://" not in given or "${" not in given:
             return given
         from elspeth.settings.load import filled_in  # few commands are given such a place
 

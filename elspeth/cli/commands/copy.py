@@ -43,7 +43,7 @@ def command(context: CliContext, reference: str, target: str, reason: str | None
     from elspeth.runs.operate.copying import copy_run
 
     require_run(reference)
-    origin, place = locate(context.database, os.environ, Path.cwd()), place_of(target)
+    origin, place = locate(context.database, os.environ, Path.cwd()), place_of(context.filled(target))
     copied = copy_run(origin, reference, place, reason=reason, notify=Log(context.log_format).notify)
     context.run_id = copied.run_id
     if context.json:

@@ -194,8 +194,9 @@ def test_a_command_that_dies_is_repeated(point: str, there: int, tmp_path: Path,
     tables = postgres.ask("SELECT count(*) FROM pg_tables WHERE schemaname = 'audit'")[0][0]
     assert tables, "the schema was made"
     assert postgres.ask("SELECT count(*) FROM runs") == [(there,)]
-    for _ in range(2):
-        done = elspeth(*words, "--json", cwd=folder)
+    variable = postgres.url.replace(f"{postgres.role}-secret", "${PASSWORD_OF_AUDIT}")
+    for to in (postgres.url, variable):
+        done = elspeth("copy", "latest", "--to", to, "--json", cwd=folder, PASSWORD_OF_AUDIT=f"{postgres.role}-secret")
         assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["already_there"]
     assert postgres.ask("SELECT count(*) FROM operator_actions") == [(1,)]
