@@ -12,6 +12,7 @@ import pytest
 
 import elspeth
 from elspeth.audit.store.place import place_of
+from elspeth.runs.lifecycle import resume
 from elspeth.runs.views.ui.looks import RUNS, Looker
 from tests.kit.pipelines.trial import lay, settings
 from tests.kit.postgres.databases import Database
@@ -111,15 +112,20 @@ def test_whatever_dies_the_same_command_finishes_it(
 
 
 def test_a_killed_run_is_finished_in_another_folder(
-    here: OnServer, undisturbed: dict[str, str], tmp_path: Path
+    here: OnServer, undisturbed: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on another machine that has inputs and outputs, and nothing of the state folder."""
+    monkeypatch.chdir(here.folder)
+    place = place_of(here.database.url)
     run_id = killed(here)
+    assert not resume.prepare(place, run_id, resume.ResumeOptions()).calls_elsewhere
     moved = tmp_path / "elsewhere"
     shutil.copytree(here.folder, moved, ignore=shutil.ignore_patterns("state"))
     shutil.rmtree(here.folder)
     there = OnServer(here.database, moved)
     there.elspeth("resume", run_id, code=1)
+    # What it may have asked of services is in a journal that is not here.
+    assert resume.prepare(place, run_id, resume.ResumeOptions(working_directory=moved)).calls_elsewhere
     with there.resume("--working-directory", str(moved)) as tree:
         assert tree.wait() == 0, tree.log
     assert outputs(moved) == undisturbed
