@@ -85,9 +85,10 @@ def test_a_run_killed_three_times_ends_once_and_complete_and_stays_so(service: S
     assert "neither settings nor source changed" in logs(service.container)
 
 
-def test_the_profile_with_postgresql_is_understood(service: Service) -> None:
-    assert set(service.compose("config", "--services").split()) == {"elspeth"}
+def test_a_server_belongs_to_the_profile_alone(service: Service) -> None:
     assert set(service.compose("--profile", "postgres", "config", "--services").split()) == {"elspeth", "postgres"}
+    service.compose("up", "--no-start")  # with the profile it would ask for the server's image, which is not here
+    assert service.compose("ps", "--all", "--quiet", "postgres") == ""
 
 
 def test_the_compose_file_uses_the_image_by_its_name() -> None:
