@@ -64,7 +64,7 @@ class Stage:
             name: OpenOutput(nodes[name], self.plugins[name], 10)  # type: ignore[arg-type]
             for name in NAMES
         }
-        self.role.concealment = NOTHING
+        self.role.concealment, self.role._mark = NOTHING, None
         self.touched: list[int] = []
         self.role.port = SimpleNamespace(beat=lambda: None, at=lambda place, no: self.touched.append(place))
         self.sent: list[tuple[Any, bytes]] = []
