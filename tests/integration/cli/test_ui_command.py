@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 import pytest
 
-from elspeth.audit.explain import session
+from elspeth.audit import dialect
 from elspeth.runs.views.ui import looks
 from elspeth.runs.views.ui.access import Access
 from elspeth.runs.views.ui.looks import Seen
@@ -115,8 +115,7 @@ def test_a_search_that_finds_many_lists_them_and_one_that_finds_nothing_says_so(
 
 
 def test_a_look_or_a_question_that_takes_too_long_is_given_up(ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for room in (looks, session):
-        monkeypatch.setattr(room, "STEPS", 1)
+    monkeypatch.setattr(dialect, "STEPS", 1)
     database = ran / "runs" / "audit.db"
     looker = looks.Looker(database)
     assert looker.look("latest", None, patient=False).message.startswith(b"event: run\n")
