@@ -16,6 +16,7 @@ def test_two_hundred_blows_at_random_leave_nothing_lost_nothing_twice_and_nothin
     seed = random.randrange(1 << 32)
     print(f"seed {seed}: python -m tests.crash.chaos --seed {seed} --blows {BLOWS}")  # noqa: T201 - shown where it fails
     before = threading.active_count(), open_descriptors()
+    there = set(children_of(os.getpid()))  # a server that other tests of this process use, say
 
     def enough(tally: Tally) -> bool:
         return sum(tally.blows.values()) >= BLOWS and min(tally.blows[role] for role in ROLES) >= PER_ROLE
@@ -25,4 +26,4 @@ def test_two_hundred_blows_at_random_leave_nothing_lost_nothing_twice_and_nothin
     assert tally.resumes >= 3
     assert tally.restarts >= PER_ROLE
     assert (threading.active_count(), open_descriptors()) == before
-    assert not children_of(os.getpid())
+    assert set(children_of(os.getpid())) <= there
