@@ -41,19 +41,28 @@ class StoredTable:
 
     def statement(self) -> str:
         """The statement that creates the table. Columns have no types: a value stays what it is."""
-        held = "".join(f'"{column}"{" NOT NULL" if column in self.required else ""}, ' for column in self.columns[1:])
+        held = "".join(
+            f'"{column}"{" NOT NULL" if _is_required(kind) else ""}, ' for column, kind in self._behind_the_key()
+        )
         columns = f'"{self.key}" TEXT NOT NULL PRIMARY KEY, {held}"commit_no" NOT NULL'
         return f'CREATE TABLE "{self.name}" ({columns}) WITHOUT ROWID'
 
     @cached_property
     def required(self) -> frozenset[str]:
         """The columns behind the key that are never NULL."""
-        return frozenset(column for column, kind in list(self.all_kinds().items())[1:] if kind in (int, Time, Word))
+        return frozenset(column for column, kind in self._behind_the_key() if _is_required(kind))
+
+    def _behind_the_key(self) -> list[tuple[str, Any]]:
+        return list(self.all_kinds().items())[1:]
 
     @property
     def key(self) -> str:
         """The column that is the key."""
         return next(iter(self.kinds))
+
+
+def _is_required(kind: Any) -> bool:
+    return kind in (int, Time, Word)
 
 
 TOKEN_RECORDS = StoredTable(
