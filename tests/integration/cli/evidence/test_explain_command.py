@@ -169,7 +169,10 @@ def test_a_story_by_key_looks_at_no_table_as_a_whole(pristine: Evidence, monkeyp
         (statement, row[3])
         for statement in context
         for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")
-        if row[3].startswith("SCAN") and "subquery" not in row[3].lower() and "(" not in row[3]
+        if row[3].startswith("SCAN")
+        and "subquery" not in row[3].lower()
+        and "(" not in row[3]
+        and f") AS {row[3].split()[1]}" not in statement  # what a part of the statement found by a key
     ]
     connection.close()
     assert context
