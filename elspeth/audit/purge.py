@@ -48,11 +48,9 @@ def last_action(connection: Connection, run_id: str, action: str) -> int:
 
 def finished(connection: Connection, run_id: str, action: str) -> bool:
     """Whether the last `PURGE` or `REMOVE` of this run was carried out to its end: then it left no marks."""
-    tables, marks = (
-        (ABOUT_ROWS, "length(marks) > 0") if action == REMOVE else (tuple(PURGEABLE), "length(purgeable_marks) > 0")
-    )
+    tables, column = (ABOUT_ROWS, "marks") if action == REMOVE else (tuple(PURGEABLE), "purgeable_marks")
     query = (
-        f"SELECT 1 FROM commit_tables WHERE run_id = ? AND commit_no < ? AND length({marks}) > 0"
+        f"SELECT 1 FROM commit_tables WHERE run_id = ? AND commit_no < ? AND length({column}) > 0"
         f" AND table_name IN ({', '.join('?' * len(tables))}) LIMIT 1"
     )
     number = last_action(connection, run_id, action)

@@ -26,8 +26,11 @@ def group() -> Iterator[MemoryGroup]:
 
 def test_a_row_that_takes_all_the_memory_is_set_aside(tmp_path: Path, group: MemoryGroup) -> None:
     folder = lay(tmp_path / "run", ROWS, settings(max_restarts=1), {57: "hungry"})
-    with Tree.run(folder, before=group.enter) as tree:
-        assert tree.wait() == 0, tree.log
+    end = None
+    while end in (None, -9):  # while the one that it took is not gone yet, the kernel may take the main process, too
+        with Tree.run(folder, "--auto-resume", before=group.enter) as tree:
+            end = tree.wait()
+    assert end == 0, tree.log
     assert group.kills() >= 4
     assert violations(folder, poisoned=(57,)) == []
     assert written(folder, "bad") == [57]
