@@ -15,6 +15,7 @@ from elspeth.audit.explain.listing import rows as listed
 from elspeth.audit.explain.session import explain_session
 from elspeth.audit.export.folder import export_run
 from elspeth.audit.export.journal import Journal
+from elspeth.audit.purge import PURGE, REMOVE, finished, was_interrupted
 from elspeth.audit.query.counters import counters
 from elspeth.audit.query.error_kinds import by_reason, errors, slowest
 from elspeth.audit.query.payload_references import references
@@ -157,6 +158,8 @@ def test_what_is_purged_is_gone_and_the_chain_holds(both: tuple[Place, Place], p
         writer.close()
         with AuditReader(place) as reader:
             assert verify_run(reader, RUN, KEY) == []
+            assert finished(reader.connection, RUN, REMOVE if whole else PURGE)
+            assert not was_interrupted(reader.connection, RUN)
             left.append(
                 {
                     table: sorted(
