@@ -8,9 +8,9 @@ from pathlib import Path
 from elspeth.audit.store import schema
 from elspeth.audit.store.database import damaged, file_system, open_reader, side_files, translated_errors
 from elspeth.audit.store.place import Place, PostgresPlace
-from elspeth.errors import ElspethError
 from elspeth.runs.doctor import server
 from elspeth.runs.doctor.findings import Findings
+from elspeth.runs.doctor.schema_check import unaltered_version
 from elspeth.runs.liveness.identity import user_name
 
 SHOWN = 5
@@ -65,18 +65,7 @@ def _integrity(path: Path) -> str:
 
 
 def _schema(path: Path) -> str:
-    connection = open_reader(path)
-    try:
-        with translated_errors(path):
-            schema.check_readable(connection, path)
-            found = schema.version(connection)
-            if differences := schema.differences(connection):
-                raise ElspethError(
-                    f"the schema of {path} is not the one that Elspeth made", details=differences,
-                    next_step="put it back as it was: what was added, altered or removed stands above",
-                )  # fmt: skip
-    finally:
-        connection.close()
+    found = unaltered_version(path)
     if found != schema.VERSION:
         return f"schema version {found}; the next run or resume, or doctor --fix, brings it to {schema.VERSION}"
     return f"schema version {schema.VERSION}"
