@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from actors.child import Child, Port
     from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
+    from actors.identity import Identity
     from actors.lifecycle import LifecycleError, State
     from actors.places.local.fork_server import ForkServer, ForkServerGone
-    from actors.places.local.identity import Identity
     from actors.reactor import Outbox
     from actors.spec import ChildSpec, SpecError
     from actors.strategy import RestartIntensity, Strategy
@@ -27,7 +27,7 @@ _HOMES = {
     "ChildUp": "events",
     "FrameReceived": "events",
     "GaveUp": "events",
-    "Identity": "places.local.identity",
+    "Identity": "identity",
     "LifecycleError": "lifecycle",
     "ForkServer": "places.local.fork_server",
     "ForkServerGone": "places.local.fork_server",

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from actors.places.local.identity import Identity
+    from actors.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)
 class ChildUp:
-    """A process was started for this child; frames can be sent to it from now on. `incarnation` counts from 1."""
+    """A process was started for this child; frames can be sent to it from now on. `incarnation` counts from 1.
+
+    `where` is the node that it runs on; empty: this machine.
+    """
 
     name: str
     identity: Identity
     incarnation: int
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +39,18 @@ class ChildDown:
 
         exited        it ended by itself
         signal        somebody or something else killed it
-        fork server       the process it was forked from died, and it with it
+        fork_server   the process it was forked from died, and it with it
         hang          the supervisor did: no progress for `hang_seconds`
         memory        it went over its memory limit
         oom           the kernel did, because memory ran out: the machine's, or that of a control group
         killed:WHY    the supervisor did, for the reason given
+        place         its place ended, or cannot be reached any more; `lost` says what is known of that
 
     `position` and `detail` are what it said last with `Port.at` (-1 and 0 if nothing); `output_tail` is the end of what
     it wrote to its standard output and error. `fork_server` is the pid of the one it died with, 0 if it died alone.
     `out_of_memory` says whether the kernel took it, or its fork server, for memory; `group_limit_bytes` then is the
-    limit of the control group, None where it has none that can be seen.
+    limit of the control group, None where it has none that can be seen. `where` is the node it ran on; empty: this
+    machine. A child of another place that never was started has an identity with the pid 0.
     """
 
     name: str
@@ -59,6 +65,8 @@ class ChildDown:
     fork_server: int = 0
     out_of_memory: bool = False
     group_limit_bytes: int | None = None
+    where: str = ""
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True)

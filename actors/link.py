@@ -6,13 +6,13 @@ import threading
 
 from actors.channel import FrameReader, Outgoing
 from actors.places.local.output import LineSplitter
-from actors.places.local.process import Process
+from actors.places.place import PlacedChild
 
 
 class Link:
     """The channel and the output of one incarnation of a child."""
 
-    def __init__(self, name: str, incarnation: int, process: Process) -> None:
+    def __init__(self, name: str, incarnation: int, process: PlacedChild) -> None:
         self.name = name
         self.incarnation = incarnation
         self.process = process

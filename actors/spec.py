@@ -8,6 +8,9 @@ from typing import Literal, get_args
 
 Restart = Literal["permanent", "transient", "temporary"]
 
+HERE = ""
+"""The name of the place that every supervisor has: the machine that it runs on."""
+
 MEMORY_FLOOR = 32 * 1024 * 1024
 """An interpreter with nothing to do needs about this much; a lower limit could never start."""
 
@@ -25,7 +28,8 @@ class ChildSpec:
     of, a `transient` one unless it ended with exit code 0, a `temporary` one by nobody but `Supervisor.restart_child`.
     `shutdown_seconds` is how long an asked child may take to stop before SIGKILL. `hang_seconds` without progress on
     something it was given make a child hung (None: never). `memory_limit_bytes` bounds its private memory.
-    An `expendable` child is what the kernel takes first when memory runs out. `title` is what `ps` shows.
+    An `expendable` child is what the kernel takes first when memory runs out. `title` is what `ps` shows. `place` names
+    one of the supervisor's places; this machine, if it is left out.
 
         ChildSpec("store", "shop.store:Store", b"/var/lib/shop", hang_seconds=30.0, memory_limit_bytes=512 << 20)
         ChildSpec("import", "shop.jobs:Import", restart="transient")  # until it has succeeded once
@@ -42,6 +46,7 @@ class ChildSpec:
     memory_limit_bytes: int | None = None
     expendable: bool = False
     title: str = ""
+    place: str = HERE
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isprintable():
@@ -62,3 +67,8 @@ class ChildSpec:
 
     def _refuse(self, field: str, found: object, wanted: str) -> None:
         raise SpecError(f"child {self.name!r}: {field} is {found!r}; it must be {wanted}")
+
+
+def not_in_time(spec: ChildSpec) -> str:
+    """The reason for killing a child that was asked to stop."""
+    return f"killed:did not stop in {spec.shutdown_seconds:g} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,21 +13,24 @@ import pykka
 from actors.channel import STOP
 from actors.crash_points import crash_point
 from actors.events import ChildDown, ChildUp, GaveUp, Tick
-from actors.health import not_in_time
-from actors.heartbeat import PARENT_BEAT
+from actors.identity import Identity
 from actors.lifecycle import Event, State, transition
 from actors.link import Link
-from actors.places.local.fork_server import ForkServer, ForkServerGone
-from actors.places.local.identity import Identity
-from actors.places.local.oom import OomWatch
-from actors.places.local.process import Process
+from actors.places.local.fork_server import ForkServer
+from actors.places.local.place import LocalPlace
+from actors.places.place import Place
 from actors.reactor import ChannelGarbled, ChildReady, Outbox, ProcessEnded, Reactor, TickDue, notify
-from actors.spec import ChildSpec
+from actors.spec import HERE, ChildSpec, not_in_time
 from actors.strategy import Command, RestartIntensity, StartDue, Stop, Strategy, Supervision
 from actors.supervised import Supervised
 
-FORK_SERVERS = 5
-"""So many in a row may die before they have forked a child: then it is not chance that they do."""
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A place says: this child has begun, or never will."""
+
+    name: str
+    incarnation: int
 
 
 class UnknownChild(KeyError):
@@ -68,7 +71,8 @@ class Supervisor(pykka.ThreadingActor):
     a beat only while it answers, so that a listener that hangs counts as a hang of the process.
 
     Children are forked from `fork_server`, which stays its owner's to close. Without one, and after the death of one,
-    the supervisor makes its own, in its own thread. `on_error(error)` is called with what it dies of itself.
+    the supervisor makes its own, in its own thread. `places` are others beside this machine, by the names that child
+    specs have; the supervisor closes them. `on_error(error)` is called with what it dies of itself.
 
         supervisor = Supervisor.start(listener, RestartIntensity(3, 60.0), print).proxy()
         supervisor.start_child(ChildSpec("store", "shop.store:Store")).get()
@@ -89,13 +93,13 @@ class Supervisor(pykka.ThreadingActor):
         fork_server: ForkServer | None = None,
         strategy: Strategy = "one_for_one",
         on_error: Callable[[BaseException], None] = lambda error: None,
+        places: Mapping[str, Place] | None = None,
     ) -> None:
         super().__init__()
         self._on_error = on_error
         self._listener = listener
         self._supervision = Supervision(strategy, intensity)
         self._tick_seconds = tick_seconds
-        self._watchdog_seconds = watchdog_seconds
         self._send_ticks = send_ticks
         self._answer: pykka.Future[Any] | None = None
         self._ticks = 0
@@ -103,9 +107,7 @@ class Supervisor(pykka.ThreadingActor):
         self._incarnations: dict[str, int] = {}
         self._last_exit: dict[str, ChildDown] = {}
         self._reactor = Reactor(listener, self.actor_ref, on_output, tick_seconds)
-        self._fork_server = fork_server
-        self._own: ForkServer | None = None
-        self._oom = OomWatch()
+        self._places: dict[str, Place] = {**(places or {}), HERE: LocalPlace(fork_server, watchdog_seconds)}
         self._open = self._restarting = True
         self.outbox = Outbox(self._reactor)
 
@@ -174,8 +176,8 @@ class Supervisor(pykka.ThreadingActor):
         if self._open:
             self._open = False
             self._reactor.close()
-            if self._own is not None:
-                self._own.close()
+            for place in self._places.values():
+                place.close()
 
     def children(self) -> tuple[ChildInfo, ...]:
         """All children ever started, in start order."""
@@ -213,6 +215,9 @@ class Supervisor(pykka.ThreadingActor):
             case ChildReady(name, incarnation):
                 if (child := self._present(name, incarnation)) is not None and child.state.alive:
                     child.take(Event.READY)
+            case Placed(name, incarnation):
+                if (child := self._present(name, incarnation)) is not None and child.state.alive:
+                    self._watch(child)
             case ProcessEnded(name, incarnation):
                 if (child := self._present(name, incarnation)) is not None:
                     self._bury(child)
@@ -239,40 +244,42 @@ class Supervisor(pykka.ThreadingActor):
 
     def _launch(self, spec: ChildSpec) -> Identity:
         crash_point("supervisor.before_start")
-        process = self._process(spec)
+        incarnation = self._incarnations.get(spec.name, 0) + 1
+        process = self._places[spec.place].start(
+            spec, lambda: notify(self.actor_ref, Placed(spec.name, incarnation))
+        )  # fmt: skip
         crash_point("supervisor.after_start")
-        incarnation = self._incarnations[spec.name] = self._incarnations.get(spec.name, 0) + 1
-        link = Link(spec.name, incarnation, process)
-        self._children[spec.name] = Supervised(spec, link, self._tick_seconds)
-        process.heartbeat_page.words[PARENT_BEAT] = self._ticks
+        self._incarnations[spec.name] = incarnation
+        child = self._children[spec.name] = Supervised(spec, Link(spec.name, incarnation, process), self._tick_seconds)
+        process.beat(self._ticks)
         self._supervision.started(spec.name, spec.restart)
-        notify(self._listener, ChildUp(spec.name, process.identity, incarnation))
-        self._reactor.add(link)
+        if process.begun:
+            self._watch(child)
         return process.identity
 
-    def _process(self, spec: ChildSpec) -> Process:
-        for _ in range(FORK_SERVERS - 1):
-            with contextlib.suppress(ForkServerGone):  # just now; nothing was said to the child, if there was one
-                return Process(spec, self._living_fork_server(), self._watchdog_seconds)
-        return Process(spec, self._living_fork_server(), self._watchdog_seconds)
-
-    def _living_fork_server(self) -> ForkServer:
-        if self._fork_server is None:
-            self._fork_server = self._own = ForkServer()
-        elif self._fork_server.gone:
-            self._fork_server = self._own = self._fork_server.successor()
-        return self._fork_server
+    def _watch(self, child: Supervised) -> None:
+        """It has begun, or never will: from now on what comes out of it is heard, and its end seen."""
+        if child.watched:
+            return
+        child.watched = True
+        process = child.process
+        if process.begun:
+            notify(self._listener, ChildUp(child.spec.name, process.identity, child.link.incarnation, process.where))
+        self._reactor.add(child.link)
 
     def _ask(self, child: Supervised) -> None:
         if child.state in (State.STARTING, State.RUNNING):
             child.take(Event.ASK)
             child.health.expect_end()
-            self._reactor.send_kind(child.link, STOP)
+            if child.watched:
+                self._reactor.send_kind(child.link, STOP)
+            else:  # still on its way: there is nothing it could end in order
+                self._kill(child, "killed:not wanted any more")
 
     # --- restarts -----------------------------------------------------------------------------------------------
 
     def _spend(self, child: Supervised) -> GaveUp | None:
-        return self._supervision.spend(self._last_exit[child.spec.name], time.monotonic(), child.fallen)
+        return self._supervision.spend(self._last_exit[child.spec.name], time.monotonic(), child.cause)
 
     def _give_up(self, gave_up: GaveUp) -> None:
         self._children[gave_up.name].take(Event.GIVE_UP)
@@ -304,6 +311,7 @@ class Supervisor(pykka.ThreadingActor):
             child.take(Event.KILL)
             child.ordered = reason
             child.process.kill()
+            self._watch(child)
 
     def _await_end(self, child: Supervised, deadline: float | None) -> None:
         """Wait for the end of its process and bury it; without a deadline SIGKILL must have been sent."""
@@ -317,17 +325,18 @@ class Supervisor(pykka.ThreadingActor):
     def _bury(self, child: Supervised) -> None:
         if not child.state.alive:
             return
-        down = child.end(self._oom)
+        down = child.end()
         self._last_exit[down.name] = down
         notify(self._listener, down)
         if self._restarting:
-            self._carry_out(self._supervision.ended(down, time.monotonic(), child.fallen))
+            self._carry_out(self._supervision.ended(down, time.monotonic(), child.cause))
 
     # --- watching -----------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         self._beat()
-        self._oom.look()
+        for place in self._places.values():
+            place.look()
         for child in self._children.values():
             if child.state.alive and (reason := child.health.look(child.state)) is not None:
                 self._kill(child, reason)
@@ -347,4 +356,4 @@ class Supervisor(pykka.ThreadingActor):
         self._ticks += 1
         for child in self._children.values():
             if child.state.alive:
-                child.process.heartbeat_page.words[PARENT_BEAT] = self._ticks
+                child.process.beat(self._ticks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from actors.places.local.identity import Identity
+from actors.identity import Identity
 
 LEFTOVER_SECONDS = 2.0
 

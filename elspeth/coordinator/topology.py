@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from actors.places.local.identity import Identity
+from actors.identity import Identity
 from actors.spec import ChildSpec
 from elspeth.calls.services import Services
 from elspeth.calls.totals import CallTotals

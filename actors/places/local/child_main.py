@@ -24,8 +24,8 @@ from actors.child import EXIT_ORPHANED, Child, Frame, Port
 from actors.crash_points import crash_point
 from actors.heartbeat import BUSY, PARENT_BEAT
 from actors.places.local.heartbeat import HeartbeatPage
-from actors.places.local.procfs import start_ticks
 from actors.places.local.spawn_request import SpawnRequest
+from actors.procfs import start_ticks
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 

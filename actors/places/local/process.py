@@ -7,11 +7,11 @@ import os
 import select
 import signal
 
-from actors.channel import START, encode, pair
-from actors.places.local import procfs
+from actors import procfs
+from actors.channel import pair
+from actors.identity import Identity, here
 from actors.places.local.fork_server import ForkServer
 from actors.places.local.heartbeat import HeartbeatPage
-from actors.places.local.identity import Identity, here
 from actors.places.local.spawn_request import SpawnRequest
 from actors.spec import ChildSpec
 
@@ -25,7 +25,6 @@ class Process:
         Raises `OSError` if the system has no room for another process, `ForkServerGone`. It works in
         the working directory of this moment, with the environment and the import path of this moment.
         """
-        self.spec = spec
         self.fork_server = fork_server
         self.orphaned = False
         """Reaped without its exit code: its fork server was gone, and it with it."""
@@ -51,10 +50,6 @@ class Process:
             os.set_blocking(self.output, False)
             self.identity = _identity(self._pid)
             undo.pop_all()
-
-    def first_frame(self) -> list[bytes | memoryview]:
-        """The buffers of the frame that every child gets first."""
-        return encode(START, (self.spec.argument,))
 
     def kill(self) -> None:
         """SIGKILL; nothing if it has ended already."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from actors.places.local.identity import here
+from actors.identity import here
 from actors.places.local.oom import machine_count
 from elspeth import ids
 from elspeth.audit.chain.records import Record

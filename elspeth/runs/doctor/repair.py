@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.places.local.identity import Identity
+from actors.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store.place import Place
 from elspeth.clock import utc_now

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from actors.places.local.identity import here
+from actors.identity import here
 from elspeth.audit.query.values import Attempt, CheckpointRecord, EventRecord
 from elspeth.audit.store.caution_events import CAUTION
 from elspeth.coordinator.caution import NO_CAUTION, Caution

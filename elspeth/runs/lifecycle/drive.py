@@ -22,8 +22,8 @@ import pykka
 from msgspec import structs
 
 from actors.crash_points import crash_point
+from actors.identity import Identity
 from actors.places.local.fork_server import ForkServer
-from actors.places.local.identity import Identity
 from actors.places.local.oom import address_space_limit
 from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity

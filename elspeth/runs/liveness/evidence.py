@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from actors.places.local.identity import Identity
+from actors.identity import Identity
 from elspeth.audit.store.database import file_system
 from elspeth.audit.store.place import Place
 from elspeth.runs.liveness import locks

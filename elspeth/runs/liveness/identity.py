@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from actors.places.local.identity import Identity
+from actors.identity import Identity
 from elspeth.audit.store.starts import AttemptDriver, AttemptStart
 from elspeth.concealment import without_url_passwords
 

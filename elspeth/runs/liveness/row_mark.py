@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.crash_points import crash_point
-from actors.places.local.identity import here
+from actors.identity import here
 from elspeth.coordinator.marking import Marking
 from elspeth.durable import PRIVATE
 from elspeth.roles.flush_mark import PAGE, Held, answered, held_in, page_of

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from actors.places.local.identity import Identity
+from actors.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Attempt, CheckpointRecord, Run
 from elspeth.audit.query.waiting import waiting as waiting_for

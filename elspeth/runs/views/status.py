@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 import psutil
 
-from actors.places.local.identity import Identity
+from actors.identity import Identity
 from elspeth.audit.query.counters import Counters, counters, outline
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import CheckpointRecord, EventRecord, NodeRecord, Run

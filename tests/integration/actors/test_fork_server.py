@@ -17,8 +17,8 @@ import pytest
 from actors import ChildSpec, GaveUp, Identity, RestartIntensity, State
 from actors.places.local import fork_server
 from actors.places.local.fork_server import ForkServer, ForkServerGone
-from actors.places.local.procfs import stat
-from actors.supervisor import FORK_SERVERS
+from actors.places.local.place import FORK_SERVERS
+from actors.procfs import stat
 from tests.kit.processes.family import TARGET, Family, open_descriptors
 from tests.kit.processes.waiting import wait_until
 

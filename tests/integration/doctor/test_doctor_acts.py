@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.places.local.identity import Identity
+from actors.identity import Identity
 from elspeth import ids
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import schema

@@ -196,7 +196,7 @@ PROMISES = (
        "if len(secret) > WORD_LENGTH:", "tests/unit/text/test_concealment.py"),
     _m("a silent child with work is no hung one", "actors/hang_detector.py", "        elif vitals.suspicious:", "        elif False:",
        "tests/unit/actors/test_hang_detector.py"),
-    _m("a child that hangs while it starts is waited for", "actors/health.py", " or state is State.STARTING", "",
+    _m("a child that hangs while it starts is waited for", "actors/places/local/health.py", " or state is State.STARTING", "",
        "tests/unit/actors/test_health.py"),
     _m("a child that hangs in an import is waited for", "actors/places/local/child_main.py",
        "        self._page.words[BUSY] = 1", "        self._page.words[BUSY] = 0", "tests/unit/actors",

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from actors.places.local.identity import Identity
+from actors.identity import Identity
 from tests.kit.processes.waiting import PATIENCE_SECONDS, wait_until
 
 T = TypeVar("T")

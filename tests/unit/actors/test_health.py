@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from actors.health import BURNING, DEAF_SECONDS, HealthCheck
 from actors.heartbeat import BEAT, BUSY, TAKEN, WAITING
 from actors.lifecycle import State
-from actors.places.local.procfs import CLOCK_TICKS, Stat
+from actors.places.local.health import BURNING, DEAF_SECONDS, HealthCheck
+from actors.procfs import CLOCK_TICKS, Stat
 from actors.spec import ChildSpec
 
 TICK = 0.5
@@ -58,7 +58,7 @@ class Line:
 
 
 def watched(line: Line, **options: Any) -> HealthCheck:
-    return HealthCheck(ChildSpec("child", "module:Class", **options), line, TICK)  # type: ignore[arg-type]
+    return HealthCheck(ChildSpec("child", "module:Class", **options), line.process, line, TICK)  # type: ignore[arg-type]
 
 
 def looks(check: HealthCheck, state: State, count: int) -> list[str | None]:

@@ -11,8 +11,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from actors import Identity
-from actors.places.local import procfs
+from actors import Identity, procfs
 
 
 @pytest.fixture

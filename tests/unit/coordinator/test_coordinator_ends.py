@@ -11,7 +11,7 @@ import pytest
 
 from actors import ChildDown, ChildSpec, ChildUp, FrameReceived, GaveUp
 from actors.child import EXIT_SOFTWARE
-from actors.places.local.identity import Identity
+from actors.identity import Identity
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.coordinator import Coordinator

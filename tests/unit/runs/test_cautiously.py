@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.places.local.identity import here
+from actors.identity import here
 from elspeth.audit.query.values import Attempt, CheckpointRecord, EventRecord
 from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.roles.flush_mark import Flush

@@ -11,7 +11,7 @@ from typing import Literal
 
 import psutil
 
-from actors.places.local import procfs
+from actors import procfs
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
-"""What the supervisor looks at in a child, tick by tick: its memory, its deadline, its channel, its progress."""
+"""What is looked at in a child of this machine, tick by tick: its memory, its deadline, its channel, its progress."""
 
 from __future__ import annotations
 
 import math
 
+from actors import procfs
 from actors.hang_detector import HangDetector, Vitals
 from actors.heartbeat import BUSY, TAKEN, WAITING
 from actors.lifecycle import State
-from actors.link import Link
-from actors.places.local import procfs
-from actors.spec import ChildSpec
+from actors.places.local.process import Process
+from actors.places.place import Line
+from actors.spec import ChildSpec, not_in_time
 
 DEAF_SECONDS = 2.0
 """How long a living child may be without a channel; one that ends closes it a moment before."""
@@ -21,8 +22,8 @@ BURNING = 0.2
 class HealthCheck:
     """Looks at one incarnation of a child and says whether it must be killed, and why."""
 
-    def __init__(self, spec: ChildSpec, link: Link, tick_seconds: float) -> None:
-        self._spec, self._line, self._tick_seconds = spec, link, tick_seconds
+    def __init__(self, spec: ChildSpec, process: Process, line: Line, tick_seconds: float) -> None:
+        self._spec, self._process, self._line, self._tick_seconds = spec, process, line, tick_seconds
         self._hang = HangDetector(math.ceil(spec.hang_seconds / tick_seconds)) if spec.hang_seconds else None
         self._ticks_left: int | None = None
         self._deaf_ticks = 0
@@ -35,7 +36,7 @@ class HealthCheck:
 
     def look(self, state: State) -> str | None:
         """One look; the reason to kill it, in the words of `ChildDown.reason`, or None."""
-        found = self._line.process.stat()
+        found = self._process.stat()
         if found is None or state is State.KILLED:
             return None  # it ended, or will: the I/O thread will say so
         burned = (found.cpu_ticks - self._cpu_ticks) / procfs.CLOCK_TICKS
@@ -58,7 +59,7 @@ class HealthCheck:
     def _look_for_hang(self, state: State, found: procfs.Stat, burning: bool) -> str | None:
         if self._hang is None:
             return None
-        process = self._line.process
+        process = self._process
         words = process.heartbeat_page.words
         vitals = Vitals(
             progress=process.heartbeat_page.progress(),
@@ -71,8 +72,3 @@ class HealthCheck:
         if verdict == "nearly" and state is State.RUNNING:
             process.ask_for_stack()
         return "hang" if verdict == "hung" else None
-
-
-def not_in_time(spec: ChildSpec) -> str:
-    """The reason for killing a child that was asked to stop."""
-    return f"killed:did not stop in {spec.shutdown_seconds:g} s"
