@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from actors.lifecycle import LifecycleError, State
     from actors.places.local.fork_server import ForkServer, ForkServerGone
     from actors.reactor import Outbox
-    from actors.spec import ChildSpec, SpecError
+    from actors.spec import ChildSpec, GivenFile, SpecError
     from actors.strategy import RestartIntensity, Strategy
     from actors.supervisor import ChildInfo, Supervisor, UnknownChild
 
@@ -27,6 +27,7 @@ _HOMES = {
     "ChildUp": "events",
     "FrameReceived": "events",
     "GaveUp": "events",
+    "GivenFile": "spec",
     "Identity": "identity",
     "LifecycleError": "lifecycle",
     "ForkServer": "places.local.fork_server",
@@ -52,6 +53,7 @@ __all__ = [
     "ForkServerGone",
     "FrameReceived",
     "GaveUp",
+    "GivenFile",
     "Identity",
     "LifecycleError",
     "Outbox",

@@ -50,7 +50,8 @@ class ChildDown:
     it wrote to its standard output and error. `fork_server` is the pid of the one it died with, 0 if it died alone.
     `out_of_memory` says whether the kernel took it, or its fork server, for memory; `group_limit_bytes` then is the
     limit of the control group, None where it has none that can be seen. `where` is the node it ran on; empty: this
-    machine. A child of another place that never was started has an identity with the pid 0.
+    machine. A child of another place that never was started has an identity with the pid 0. `refused`, with the reason
+    `place`, says that a node will not have it, as `lost` says why: to start it again would not help.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ChildDown:
     group_limit_bytes: int | None = None
     where: str = ""
     lost: str = ""
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -20,6 +21,26 @@ class SpecError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class GivenFile:
+    """A file that a child on another machine finds in its working directory.
+
+    `name` is its path there, relative and without "..", `path` where it is on this machine, `sha256` the hash of its
+    content in hexadecimal digits: where the content is another one by the time it is read, the child is refused.
+    """
+
+    name: str
+    path: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        parts = self.name.split("/")
+        if "\0" in self.name or any(part in ("", ".", "..") for part in parts):
+            raise SpecError(f"a given file is named {self.name!r}; it must be a relative path without '..'")
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise SpecError(f"the given file {self.name!r} has the hash {self.sha256!r}; it must be a SHA-256 in hex")
+
+
+@dataclass(frozen=True, slots=True)
 class ChildSpec:
     """A child spec in the sense of OTP (https://www.erlang.org/doc/design_principles/sup_princ).
 
@@ -29,7 +50,8 @@ class ChildSpec:
     `shutdown_seconds` is how long an asked child may take to stop before SIGKILL. `hang_seconds` without progress on
     something it was given make a child hung (None: never). `memory_limit_bytes` bounds its private memory.
     An `expendable` child is what the kernel takes first when memory runs out. `title` is what `ps` shows. `place` names
-    one of the supervisor's places; this machine, if it is left out.
+    one of the supervisor's places; this machine, if it is left out. A child of another machine works in a folder of its
+    own, which is gone when it ends, and finds `files` in it; one of this machine works where its parent does, without.
 
         ChildSpec("store", "shop.store:Store", b"/var/lib/shop", hang_seconds=30.0, memory_limit_bytes=512 << 20)
         ChildSpec("import", "shop.jobs:Import", restart="transient")  # until it has succeeded once
@@ -47,6 +69,7 @@ class ChildSpec:
     expendable: bool = False
     title: str = ""
     place: str = HERE
+    files: tuple[GivenFile, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isprintable():

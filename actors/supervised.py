@@ -54,4 +54,5 @@ class Supervised:
             group_limit_bytes=ending.group_limit_bytes,
             where=process.where,
             lost=ending.lost,
+            refused=ending.refused,
         )

@@ -44,7 +44,8 @@ class Ending:
 
     `code` is the exit code, negative for a signal. `reason` is the word for it. Deaths in a row that have a `cause` in
     common are one: that of a fork server, or of a whole place; `fork_server` is the pid of the one it died with.
-    `lost` says what became of the place, where that and not the child is what ended.
+    `lost` says what became of the place, where that and not the child is what ended; `refused`, that a node will not
+    have this child, now or later.
     """
 
     code: int
@@ -56,13 +57,15 @@ class Ending:
     out_of_memory: bool = False
     group_limit_bytes: int | None = None
     lost: str = ""
+    refused: bool = False
 
 
 class PlacedChild(Protocol):
     """One incarnation of a child, from its start to its end.
 
-    `begun` says whether there is a process, or will never be one: a child that is still on its way cannot be written
-    to, and has an identity without a process (pid 0). The place says through `announce` when that changes.
+    `begun` says whether there is, or was, a process: a child that is still on its way cannot be written to, and has an
+    identity without a process (pid 0). The place says through `announce` when it began, or never will: then `ended` is
+    readable, and nothing comes out of it.
     `sock` is our end of its channel, `output` what it prints, `ended` becomes readable when it is over and everything
     it had sent and printed can be read.
     """
@@ -77,7 +80,7 @@ class PlacedChild(Protocol):
 
     @property
     def begun(self) -> bool:
-        """Whether its descriptors may be watched by now."""
+        """Whether there is, or was, a process."""
 
     @property
     def where(self) -> str:
