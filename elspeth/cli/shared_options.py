@@ -16,7 +16,8 @@ assignments_option = click.option(
 
 resumed_assignments_option = click.option(
     "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", shell_complete=completion.changeable(),
-    help="Set what cannot change results (concurrency, supervisor, checkpoint, retry, rate_limit, budget, telemetry).",
+    help="Set what cannot change results (concurrency, supervisor, checkpoint, retry, rate_limit, budget, telemetry, "
+    "cluster).",
 )  # fmt: skip
 """Of commands that go on with a run as it was started."""
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from elspeth.settings import secrets
+from elspeth.settings.cluster import nobody_works
 from elspeth.settings.document import scalar
 from elspeth.settings.environment import Expanded
 from elspeth.settings.model import Settings
@@ -42,7 +43,7 @@ def check(
     `data` is changed accordingly. `texts` holds the same for values that were parsed already: where text is expected,
     the text counts.
     """
-    problems = _sources(data, positions)
+    problems = [*_sources(data, positions), *nobody_works(data, positions)]
     settings, errors = _validated(data)
     if errors and _read_again(data, errors, texts):
         settings, errors = _validated(data)

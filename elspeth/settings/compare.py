@@ -13,8 +13,11 @@ from elspeth.settings.check import at, check
 from elspeth.settings.document import scalar
 from elspeth.settings.problems import KeyPath, Positions, SettingsProblems, dotted, suggest
 
-CHANGEABLE = ("concurrency", "supervisor", "checkpoint", "retry", "rate_limit", "budget", "telemetry")
+CHANGEABLE = ("concurrency", "supervisor", "checkpoint", "retry", "rate_limit", "budget", "telemetry", "cluster")
 """Sections that say how a run is driven; none of them can change what it writes."""
+
+CLUSTER = "cluster"
+"""The section that a document may lack: then there are no workers on other machines."""
 
 SECRETS = "secrets"
 """The key under which a stored document lists its credentials: path, reference, fingerprint."""
@@ -101,7 +104,8 @@ def _differing(path: KeyPath, one: Any, other: Any) -> list[KeyPath]:
 def apply_set(document: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """A copy of a stored document with `SECTION.KEY=VALUE` set; values are read as YAML scalars.
 
-    Only sections of `CHANGEABLE` may be set. Raises `SettingsError` that names what is allowed.
+    Only sections of `CHANGEABLE` may be set; the one that may be missing is taken out by `cluster=null`. Raises
+    `SettingsError` that names what is allowed.
     """
     result = copy.deepcopy(document)
     origins: dict[KeyPath, str] = {}
@@ -109,6 +113,9 @@ def apply_set(document: dict[str, Any], assignments: Sequence[str]) -> dict[str,
         name, equals, text = assignment.partition("=")
         path = tuple(name.strip().split("."))
         section = path[0]
+        if path == (CLUSTER,) and scalar(text) is None and equals:
+            result[CLUSTER] = None
+            continue
         if not equals or len(path) < 2 or section not in CHANGEABLE:
             guess = suggest(section, CHANGEABLE)
             raise SettingsError(
@@ -117,7 +124,9 @@ def apply_set(document: dict[str, Any], assignments: Sequence[str]) -> dict[str,
                 + ([f"did you mean {guess}?"] if guess and guess != section else []),
                 next_step="Other settings can change results; for those, start a new run.",
             )
-        holder = result.setdefault(section, {})
+        if result.get(section) is None:
+            result[section] = {}
+        holder = result[section]
         for part in path[1:-1]:
             if holder.get(part) is None:
                 holder[part] = {}

@@ -25,6 +25,7 @@ SECTIONS_SINCE: dict[str, Any] = {
     "providers": {},
     "rate_limit": {"enabled": True, "default_requests_per_minute": None, "services": {}},
     "telemetry": {"enabled": True, "prometheus": None, "otlp": None},
+    "cluster": None,
     "budget": {"max_cost": None, "currency": None, "max_calls": None, "warn_at": 0.8},
 }
 """Options that came after version 0.1.0, each with the value that means what 0.1.0 did; shaped like its `SECTIONS`.

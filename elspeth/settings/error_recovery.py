@@ -15,7 +15,7 @@ from elspeth.settings.problems import KeyPath, suggest
 _ROUNDS = 4  # a key that is renamed may turn out to hold further errors
 
 _APART_FROM_THE_WIRING = frozenset({
-    "name", "description", "landscape", "checkpoint", "concurrency", "supervisor", "retry", "payload_store",
+    "name", "description", "landscape", "checkpoint", "concurrency", "cluster", "supervisor", "retry", "payload_store",
     "providers", "rate_limit", "budget", "telemetry", "plugins",
 })  # fmt: skip
 _STEP_KEYS_APART = frozenset({

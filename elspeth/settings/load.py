@@ -15,6 +15,7 @@ from elspeth.concealment import Concealment
 from elspeth.errors import SettingsError
 from elspeth.settings import (
     accepted,
+    cluster,
     effective,
     environment,
     file,
@@ -279,6 +280,8 @@ class _Work:
         self._refuse_literals(found)
         settings, problems = check(data, self.positions, self.texts)
         self._add(problems)
+        if settings is not None:
+            self._add(cluster.missing(settings.cluster, self.positions, self.environ))
         understood = settings or remaining(data, self.lines)
         if further is not None and understood is not None:
             try:

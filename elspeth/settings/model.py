@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from elspeth.settings.cluster import Cluster
 from elspeth.settings.section import Name, Options, Seconds, Section, Text, Ways, Whole, several, wrong
 from elspeth.settings.services import Budget, Provider, RateLimit
 from elspeth.settings.telemetry import Telemetry
@@ -193,9 +194,9 @@ class Checkpoint(Section):
 
 
 class Concurrency(Section):
-    """How many worker processes there may be; they are started on demand."""
+    """How many worker processes there may be here; they are started on demand. 0: only those of a cluster."""
 
-    max_workers: int = Field(default=4, ge=1, le=1024)
+    max_workers: int = Field(default=4, ge=0, le=1024)
 
 
 class Supervisor(Section):
@@ -245,6 +246,7 @@ class Settings(Section):
     landscape: Landscape = Landscape()
     checkpoint: Checkpoint = Checkpoint()
     concurrency: Concurrency = Concurrency()
+    cluster: Cluster | None = None
     supervisor: Supervisor = Supervisor()
     retry: Retry = Retry()
     payload_store: PayloadStore = PayloadStore()

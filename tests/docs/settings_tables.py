@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from elspeth.settings import model, services, telemetry
+from elspeth.settings import cluster, model, services, telemetry
 
 HEADINGS: dict[str, type[BaseModel]] = {
     "Top level": model.Settings,
@@ -22,6 +22,9 @@ HEADINGS: dict[str, type[BaseModel]] = {
     "Export settings": model.Export,
     "Checkpoint settings": model.Checkpoint,
     "Concurrency settings": model.Concurrency,
+    "Cluster settings": cluster.Cluster,
+    "Cluster resources": cluster.Resources,
+    "Cluster runtime": cluster.Runtime,
     "Supervisor settings": model.Supervisor,
     "Retry settings": model.Retry,
     "Payload store settings": model.PayloadStore,

@@ -14,7 +14,7 @@ from elspeth.cli.context import CliContext, Examples, dotenv_option, json_option
 from elspeth.cli.loading import file_of, load
 from elspeth.cli.shared_options import assignments_option
 from elspeth.cli.view.expectations import audit_line, audit_size, field_lines
-from elspeth.cli.view.plan import cautions
+from elspeth.cli.view.plan import cautions, workers_line
 from elspeth.errors import EXIT_OK, ElspethError, SettingsError
 from elspeth.graph.steps import steps_of
 from elspeth.plugins.contract import Sink, Source
@@ -65,6 +65,8 @@ def command(context: CliContext, file: Path | None, option: Path | None, assignm
     for line in field_lines(pipeline):
         output.result(line)
     output.result(f"Audit trail of a run: {audit_line(audit_size(pipeline))}")
+    if (cluster := pipeline.settings.cluster) is not None:
+        output.result(f"Workers: {workers_line(pipeline.settings.concurrency.max_workers, cluster.words())}")
     for line in warnings:
         output.result(f"{output.styled('warning:', 'yellow')} {line}")
     run = output.command("elspeth", "run", "--settings", settings)
@@ -124,6 +126,7 @@ def _value(pipeline: Pipeline, warnings: list[str]) -> dict[str, Any]:
         "warnings": warnings,
         "fields": pipeline.headers_by_source(),
         "audit_bytes": audit_size(pipeline),
+        "cluster": None if (cluster := pipeline.settings.cluster) is None else cluster.words(),
         "nodes": [{"id": node.id, "kind": node.kind, "plugin": node.plugin} for node in pipeline.graph.nodes],
         "sinks": [
             {"id": node.id, "plugin": node.plugin, "delivery": cast("Sink", pipeline.plugins[node.id]).delivery}

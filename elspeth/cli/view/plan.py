@@ -63,6 +63,7 @@ class Plan:
     folders: tuple[str, ...]
     checkpoints: str
     workers: int
+    cluster: str | None
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -92,7 +93,7 @@ class Plan:
         lines = [
             f"Audit trail  {self.database}: {self.database_effect}; {audit_line(self.audit_bytes)}",
             f"Checkpoints  {self.checkpoints}",
-            f"Workers      up to {self.workers}",
+            f"Workers      {workers_line(self.workers, self.cluster)}",
         ]
         return lines + ([f"New folders  {', '.join(self.folders)}"] if self.folders else [])
 
@@ -121,9 +122,17 @@ def plan(pipeline: Pipeline, database: Place, foreseen: Sequence[str] = ()) -> P
         folders=tuple(folders),
         checkpoints=_checkpoints(pipeline.settings.checkpoint),
         workers=pipeline.settings.concurrency.max_workers,
+        cluster=None if (cluster := pipeline.settings.cluster) is None else cluster.words(),
         notes=(*foreseen, *cautions(pipeline)),
         warnings=tuple(str(problem) for problem in pipeline.loaded.warnings),
     )
+
+
+def workers_line(here: int, cluster: str | None) -> str:
+    """How many workers there may be, and where."""
+    if cluster is None:
+        return f"up to {here}"
+    return f"up to {here} here, {cluster}" if here else f"none here, {cluster}"
 
 
 def cautions(pipeline: Pipeline) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from elspeth.cli import app
+from elspeth.settings.cluster import STAND_IN
 from tests.kit.processes.running import elspeth, tree
 
 BAD = {
@@ -107,3 +108,19 @@ def test_dotenv_fills_in_variables_unless_it_is_refused(threshold: Path) -> None
     assert elspeth(*line, cwd=threshold).returncode == 0
     assert elspeth(*line, "--no-dotenv", cwd=threshold).returncode == 2
     assert elspeth("--no-dotenv", *line, cwd=threshold).returncode == 2
+
+
+@pytest.mark.parametrize("here", [0, 2])
+def test_workers_on_other_machines_are_told_in_words(
+    here: int, threshold: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(threshold)
+    monkeypatch.setenv(STAND_IN, "nothing:asked")
+    text = f"concurrency: {{max_workers: {here}}}\ncluster: {{workers: 8, resources: {{memory_mb: 2048}}}}\n"
+    settings = threshold / "pipeline.yaml"
+    settings.write_text(settings.read_text() + text)
+    there = "up to 8 on the cluster of this machine (Ray), each of which needs 1 processor and 2,048 MiB of memory"
+    for command in ("validate", "run"):
+        assert app.run([command, "--settings", "pipeline.yaml"]) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert f"{'none here' if not here else 'up to 2 here'}, {there}" in told
