@@ -90,6 +90,11 @@ class Outgoing:
     def __init__(self) -> None:
         self._buffers: deque[Part] = deque()
 
+    @property
+    def size(self) -> int:
+        """Bytes that are not sent yet."""
+        return sum(map(len, self._buffers))
+
     def put(self, buffers: list[Part]) -> None:
         """Queue the buffers of one frame."""
         self._buffers.extend(buffers)

@@ -72,6 +72,10 @@ class Outbox:
         """
         self._reactor.send(name, parts, incarnation)
 
+    def waiting(self, name: str) -> int:
+        """Bytes that this child has not taken off its channel yet; counted when asked, so not for every message."""
+        return self._reactor.waiting(name)
+
 
 class Reactor(threading.Thread):
     """One thread for all children: waits on every channel, output pipe and process at once.
@@ -114,6 +118,14 @@ class Reactor(threading.Thread):
         if link is None or incarnation not in (None, link.incarnation):
             return
         self._queue(link, encode(DATA, parts), 1)
+
+    def waiting(self, name: str) -> int:
+        """See `Outbox.waiting`."""
+        link = self._lines.get(name)
+        if link is None:
+            return 0
+        with link.lock:
+            return link.outgoing.size if link.open else 0
 
     def send_kind(self, link: Link, kind: int) -> None:
         """Queue a frame without parts that is no message."""

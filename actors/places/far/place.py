@@ -2,53 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
+from actors.places.far.child import FarChild
+from actors.places.far.courier import Courier
+from actors.places.far.terms import Terms
 from actors.places.far.transport import Node, Transport
-from actors.places.place import PlacedChild
 from actors.spec import ChildSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What is agreed with every agent.
-
-    `facts` names a function, "module:function", that says on the node what is there, as names with versions or hashes;
-    what `required` has must be the same, or the node is refused. Without a word from an agent for `unreachable_seconds`
-    its child is lost; without a word from here for as long, the agent ends its child and itself. Both show every
-    `beat_seconds` that they are there. `environment` is set for the child, over what the node has.
-    """
-
-    required: Mapping[str, str] = field(default_factory=dict)
-    facts: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    unreachable_seconds: float = 30.0
-    beat_seconds: float = 2.0
-
-
 class FarPlace:
-    """Has children run wherever `transport` finds room for them, which it is the place's to close."""
+    """Has children run wherever `transport` finds room for them, which it is the place's to close.
+
+    place = FarPlace(SocketTransport(), Terms(required={"shop": "1.4"}, facts="shop.version:facts"))
+    supervisor = Supervisor.start(listener, RestartIntensity(), print, places={"far": place}).proxy()
+    supervisor.start_child(ChildSpec("store", "shop.store:Store", place="far"))  # `ChildUp` when it has begun
+    """
 
     def __init__(self, transport: Transport, terms: Terms | None = None) -> None:
         self._transport = transport
         self._terms = terms or Terms()
+        self._courier = Courier()
+        self._children: list[FarChild] = []
+        self._nodes: dict[Node, Node] = {}
 
-    def start(self, spec: ChildSpec, announce: Callable[[], None]) -> PlacedChild:
-        """Have it started where there is room; it is on its way when this returns."""
-        raise NotImplementedError
+    def start(self, spec: ChildSpec, announce: Callable[[], None]) -> FarChild:
+        """Have it started where there is room; it is on its way when this returns. Raises `OSError`."""
+        if not self._courier.is_alive():
+            self._courier.start()
+        child = FarChild(spec, self._terms, self._courier, announce, lambda node: self._nodes.setdefault(node, node))
+        try:
+            child.asked(self._transport.ask(spec.title or spec.name, child))
+        except OSError:
+            child.close()
+            raise
+        self._children = [*(other for other in self._children if not other.over), child]
+        return child
 
     def look(self) -> None:
-        """A tick."""
+        """A tick: nothing that is not looked at in the children."""
 
     def close(self) -> None:
         """Let go of the transport; no child is left."""
+        self._courier.close()
         self._transport.close()
 
     def waiting(self) -> tuple[str, ...]:
-        """The names of children for which no node has been found yet, the longest first."""
-        return ()
+        """The names of children for which no node was found yet, the longest waiting first. From any thread."""
+        return tuple(child.name for child in self._children if child.node is None and not child.over)
 
     def nodes(self) -> tuple[Node, ...]:
-        """The nodes that are known now."""
+        """The nodes that are known now. From any thread."""
         return self._transport.nodes()

@@ -23,10 +23,13 @@ FORK_SERVERS = 5
 
 class LocalPlace:
     """Forks children from `fork_server`, which stays its owner's to close; without one, and after its death, from its
-    own, made in the thread that starts a child. `watchdog_seconds`: see `Supervisor`.
+    own, made in the thread that starts a child. Children work in `folder`. `watchdog_seconds`: see `Supervisor`.
     """
 
-    def __init__(self, fork_server: ForkServer | None = None, watchdog_seconds: float | None = None) -> None:
+    def __init__(
+        self, fork_server: ForkServer | None = None, watchdog_seconds: float | None = None, folder: str = "."
+    ) -> None:
+        self._folder = folder
         self._fork_server = fork_server
         self._own: ForkServer | None = None
         self._watchdog_seconds = watchdog_seconds
@@ -48,8 +51,8 @@ class LocalPlace:
     def _process(self, spec: ChildSpec) -> Process:
         for _ in range(FORK_SERVERS - 1):
             with contextlib.suppress(ForkServerGone):  # just now; nothing was said to the child, if there was one
-                return Process(spec, self._living_fork_server(), self._watchdog_seconds)
-        return Process(spec, self._living_fork_server(), self._watchdog_seconds)
+                return Process(spec, self._living_fork_server(), self._watchdog_seconds, self._folder)
+        return Process(spec, self._living_fork_server(), self._watchdog_seconds, self._folder)
 
     def _living_fork_server(self) -> ForkServer:
         if self._fork_server is None:

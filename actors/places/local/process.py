@@ -19,11 +19,13 @@ from actors.spec import ChildSpec
 class Process:
     """A running child process and everything the parent holds of it: channel, output pipe, page, descriptor."""
 
-    def __init__(self, spec: ChildSpec, fork_server: ForkServer, watchdog_seconds: float | None) -> None:
+    def __init__(
+        self, spec: ChildSpec, fork_server: ForkServer, watchdog_seconds: float | None, folder: str = "."
+    ) -> None:
         """Start it, from this fork server.
 
         Raises `OSError` if the system has no room for another process, `ForkServerGone`. It works in
-        the working directory of this moment, with the environment and the import path of this moment.
+        `folder`, the working directory of this moment, with the environment and the import path of this moment.
         """
         self.fork_server = fork_server
         self.orphaned = False
@@ -43,9 +45,9 @@ class Process:
             self.heartbeat_page, page = HeartbeatPage.create()
             undo.callback(self.heartbeat_page.close)
             given.callback(os.close, page)
-            folder = os.open(".", os.O_PATH | os.O_DIRECTORY)
-            given.callback(os.close, folder)
-            self._pid, self.ended = fork_server.fork(spawn_request, theirs.fileno(), page, write_end, folder)
+            works_in = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+            given.callback(os.close, works_in)
+            self._pid, self.ended = fork_server.fork(spawn_request, theirs.fileno(), page, write_end, works_in)
             undo.callback(self._discard)
             os.set_blocking(self.output, False)
             self.identity = _identity(self._pid)

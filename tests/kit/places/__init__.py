@@ -1,0 +1,1 @@
+"""Ways to other machines that are not to be relied on."""
