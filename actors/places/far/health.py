@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from actors.lifecycle import State
+from actors.places.far.transport import Node
 from actors.spec import ChildSpec, not_in_time
-
-if TYPE_CHECKING:
-    from actors.places.far.child import FarChild
+from actors.wire.conversation import Conversation
+from actors.wire.words import Status
 
 GRACE_SECONDS = 2.0
 """So much longer than its agent, which knows more, do we wait for a child that is to end."""
 
 
+class _Watched(Protocol):
+    node: Node | None
+    conversation: Conversation
+    status: Status
+
+
 class FarHealth:
     """Looks at one incarnation of a far child. Its agent looks for hangs, and at its memory, and ends it itself."""
 
-    def __init__(self, spec: ChildSpec, child: FarChild, unreachable_seconds: float, tick_seconds: float) -> None:
+    def __init__(self, spec: ChildSpec, child: _Watched, unreachable_seconds: float, tick_seconds: float) -> None:
         self._spec, self._child, self._tick_seconds = spec, child, tick_seconds
         self._limit = max(2, math.ceil(unreachable_seconds / tick_seconds))
         self._silent, self._heard = 0, 0
