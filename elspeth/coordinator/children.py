@@ -8,6 +8,7 @@ from typing import Any
 from actors.lifecycle import State
 from actors.spec import ChildSpec
 from elspeth.coordinator import exit_reasons
+from elspeth.coordinator.names import worker_number
 from elspeth.errors import Temporary
 
 
@@ -18,7 +19,7 @@ class Children:
         self._worker = worker
         self._refused = refused
         self._supervisor: Any = None
-        self._workers = 0
+        self._unstarted: dict[str, ChildSpec] = {}
         self._successors: dict[str, ChildSpec] = {}
         self._recycled: set[str] = set()
 
@@ -31,12 +32,12 @@ class Children:
         try:
             self._supervisor.start_child(spec).get()
         except OSError as error:
+            self._unstarted[spec.name] = spec
             self._refused(spec.name, exit_reasons.not_started(spec.name, error))
 
-    def start_worker(self) -> None:
-        """Start one worker more."""
-        self._workers += 1
-        self.start(self._worker(self._workers))
+    def start_worker(self, name: str) -> None:
+        """Start this worker."""
+        self.start(self._worker(worker_number(name)))
 
     def succeed(self, spec: ChildSpec) -> None:
         """From now on whoever takes the place of the child of this name is started so."""
@@ -44,6 +45,9 @@ class Children:
 
     def restart(self, child: str, counted: bool) -> None:
         """Start a successor. `counted` says whether the death counts against the restart intensity."""
+        if (spec := self._unstarted.pop(child, None)) is not None:
+            self.start(spec)
+            return
         try:
             self._supervisor.restart_child(child, counted, self._successors.get(child)).get()
         except OSError as error:

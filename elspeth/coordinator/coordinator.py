@@ -7,31 +7,33 @@ to the tree goes on record through the audit role.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import pykka
-from msgspec import structs
 
 from actors.child import EXIT_SOFTWARE
 from actors.crash_points import crash_point
 from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
 from actors.reactor import Outbox
+from elspeth.canonical import JsonObject
 from elspeth.coordinator import events as ev
-from elspeth.coordinator import exit_reasons, named_suspects
+from elspeth.coordinator import exit_reasons
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.audit_link import AuditLink
+from elspeth.coordinator.beginning import record_beginning, record_cuts
 from elspeth.coordinator.children import Children
+from elspeth.coordinator.far_workers import Absent, FarWorkers, refused
 from elspeth.coordinator.leases import Leases
-from elspeth.coordinator.leftovers import bury
+from elspeth.coordinator.lookout import Lookout
 from elspeth.coordinator.machine import Machine
-from elspeth.coordinator.names import AUDIT, SINKS, SOURCE
+from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, worker_name
 from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.shutdown import Phase, Shutdown, stopping
-from elspeth.coordinator.single_rows import SingleRows, announcement
+from elspeth.coordinator.single_rows import SingleRows
 from elspeth.coordinator.standstill import EVENT as STANDSTILL
-from elspeth.coordinator.standstill import Standstill, in_hand, sentence, waited_for
+from elspeth.coordinator.standstill import Held
 from elspeth.coordinator.timers import Timers
 from elspeth.coordinator.topology import AttemptOutcome, Topology
 from elspeth.errors import ElspethError, Interrupted, RunInProgress, Temporary, from_value
@@ -54,10 +56,10 @@ class Coordinator(pykka.ThreadingActor):
         self._audit = AuditLink(topology.concealment, topology.observer)
         self._timers = Timers(topology.max_seconds, time.monotonic())
         self._single_rows = SingleRows(topology.caution.rows)
-        self._standstill = Standstill(time.monotonic())
-        self._notes = 0  # of standstills, by negative tokens: the machine's are positive
         self._shutdown = Shutdown(topology.stop_seconds)
         self._children = Children(topology.worker, self._not_started)
+        self._far = FarWorkers(topology.far, topology.policy.here, progress.notify, time.monotonic())
+        self._lookout = Lookout(topology, progress, self._children, self._note_standstill, time.monotonic())
         self._for_memory: list[ChildDown] = []
         self._outcome = outcome
         self._has_outputs = topology.takes_over is not None
@@ -109,7 +111,8 @@ class Coordinator(pykka.ThreadingActor):
 
     def _up(self, event: ChildUp) -> None:
         what = "started" if event.incarnation == 1 else "restarted"
-        self._audit.record(event.name, what, pid=event.identity.pid, detail=asdict(event.identity))
+        node = {"node": event.where} if event.where else {}
+        self._audit.record(event.name, what, pid=event.identity.pid, detail=asdict(event.identity) | node)
         if event.incarnation > 1:
             self._progress.restarts += 1
         if self._machine is not None and event.name != AUDIT:
@@ -121,23 +124,33 @@ class Coordinator(pykka.ThreadingActor):
             return
         if event.name == AUDIT:
             self._audit.lost()
-        self._audit.record(event.name, "exited", pid=event.identity.pid, detail=exit_reasons.detail(event))
+        self._audit.record(event.name, "exited", pid=event.identity.pid or None, detail=exit_reasons.detail(event))
         if self._children.replaced(event.name):
+            self._far.asked(event.name, time.monotonic())
             return
         if self._shutdown.ending:
             if event.name == AUDIT:
                 self._entered(self._shutdown.audit_gone())
             return
         suspicion = exit_reasons.suspicion(event, self._topology.limits)
-        self._progress.notify(f"{event.name} (pid {event.identity.pid}) died: {suspicion.reason}")
+        lost = event.reason == "place"
+        self._progress.notify(f"{exit_reasons.named(event)} {'was' if lost else 'died:'} {suspicion.reason}")
         if self._machine is None:
             self._children.restart(event.name, counted=True)
             return
-        self._obey(self._leases.gone(event.name, time.monotonic()))
+        now = time.monotonic()
+        self._obey(self._leases.gone(event.name, now))
+        if event.refused:
+            self._fail(refused(exit_reasons.named(event), event.lost))
+            return
+        if lost:
+            self._far.lost(event.name, suspicion.reason, now)
+        else:
+            self._far.went(event.name, now)
         if suspicion.memory:
             self._for_memory = [*self._for_memory[-2:], event]
         position = -1 if event.name == SOURCE else event.position
-        self._step(ev.Died(event.name, position, event.detail, suspicion, event.fork_server))
+        self._step(ev.Died(event.name, position, event.detail, suspicion, event.fork_server, lost))
 
     def _ended_badly(self, event: ChildDown) -> None:
         """What a child did last, when all seemed done, failed: that is not a run that went well."""
@@ -194,10 +207,11 @@ class Coordinator(pykka.ThreadingActor):
             case m.Owned():
                 self._owned(message)
             case m.Ready():
+                self._far.came(name, time.monotonic())
                 self._step(ev.Restored(name))
             case m.SinksReady():
                 self._has_outputs = True
-                self._record_cuts(name, message.cuts)
+                record_cuts(name, message.cuts, self._audit, self._progress)
                 self._step(ev.Restored(name))
             case m.StageReady():
                 self._timers.stage_due(message.stage, message.due)
@@ -245,43 +259,17 @@ class Coordinator(pykka.ThreadingActor):
             self._progress.notify,
             topology.observer,
         )
-        self._record_beginning()
+        record_beginning(topology, self._audit, self._progress)
         phase = self._shutdown.owned(time.monotonic())
         if phase is not None:
             self._entered(phase)
             return
         for spec in (topology.sinks, *topology.stages.values()):
             self._children.start(spec)
-        self._children.start_worker()
+        if topology.policy.here:
+            self._children.start_worker(worker_name(1))
         self._children.start(topology.source)
         crash_point("main.after_children")
-
-    def _record_beginning(self) -> None:
-        """Put on record what was found and done before the first row is touched."""
-        topology = self._topology
-        self._audit.record("run", "inspected", detail={"sizes": topology.sizes})
-        before = topology.takes_over
-        if before is not None:
-            self._audit.record("run", "took_over", pid=before.pid, detail=asdict(before))
-        if topology.caution.rows:
-            self._progress.notify(announcement(topology.caution))
-        for name, deaths in topology.suspects.items():
-            self._progress.notify(named_suspects.sentence(name, topology.suspected_tokens, deaths))
-        for name, conviction in topology.convicted.items():
-            self._progress.poisoned += 1
-            what = named_suspects.facts_of(name, topology.suspected_tokens)
-            self._audit.record("workers", "quarantined", detail={**what, **conviction.facts()})
-        for pid in bury(topology.leftovers):
-            self._audit.record("run", "killed_leftover", pid=pid, detail={"signal": "SIGKILL"})
-            self._progress.notify(f"killed process {pid}, left over from an earlier attempt")
-
-    def _record_cuts(self, name: str, cuts: Sequence[m.TailCut]) -> None:
-        for cut in cuts:
-            self._audit.record(name, "cut", detail=structs.asdict(cut))
-            what = f"cut {cut.size_bytes} bytes off {cut.path} behind the last commit"
-            if cut.replaced:
-                what = f"{cut.path} was there, and no run on record here wrote it: it is overwritten"
-            self._progress.notify(f"{what}; a copy is in {cut.copy}")
 
     def _refused(self, name: str, error: ElspethError) -> bool:
         """Whether a new run was refused its outputs because somebody else writes them, before it had touched them."""
@@ -308,10 +296,13 @@ class Coordinator(pykka.ThreadingActor):
                 if isinstance(message, m.Commit):
                     self._audit.commit_sent(message.checkpoint.micro_batch)
                 self._outbox.send(child, m.encode(message), *(body for body in bodies if body is not None))
-            case ev.NeedWorker():
-                self._children.start_worker()
+            case ev.NeedWorker(child):
+                self._far.asked(child, time.monotonic())
+                self._children.start_worker(child)
             case ev.Restart(child, counted):
-                self._children.restart(child, counted)
+                if not self._far.postponed(child):
+                    self._far.asked(child, time.monotonic())
+                    self._children.restart(child, counted)
             case ev.Recycle(child):
                 self._children.recycle(child)
             case ev.Suspect(token, row_index, deaths, suspicion):
@@ -334,6 +325,9 @@ class Coordinator(pykka.ThreadingActor):
                 self._entered(self._shutdown.finished(time.monotonic(), complete=complete))
 
     def _not_started(self, child: str, error: Temporary) -> None:
+        if self._far.has(child):
+            self._far.lost(child, error.message, time.monotonic())
+            return
         self._fail(error, audit_failed=child == AUDIT)
 
     # -- time --------------------------------------------------------------------------------------------------
@@ -359,26 +353,30 @@ class Coordinator(pykka.ThreadingActor):
         if timers.settling_due:
             self._obey(machine.settle())
         self._obey(self._leases.move(now))
-        self._stand(machine, now)
-
-    def _stand(self, machine: Machine, now: float) -> None:
-        """Where nothing gets done, say what is waited for: here, and on record for whoever looks from elsewhere."""
-        seconds = self._standstill.seconds(machine.durable.row_count, now)
-        if seconds is None or self._shutdown.phase != Phase.RUNNING:
+        self._look_far(now)
+        if self._shutdown.phase == Phase.RUNNING:
+            self._lookout.look(machine, lambda: self._held(now), now, due=timers.second_due)
+        else:
             self._progress.waiting = ""
-            return
+
+    def _look_far(self, now: float) -> None:
+        """Workers elsewhere: who is asked for again, who finds no room, and whether that has gone on for too long."""
+        for child in self._far.due(now):
+            self._far.asked(child, now)
+            self._children.restart(child, counted=False)
         if self._timers.second_due:
-            topology = self._topology
-            hands = in_hand(self._children.touching(), machine.dispatcher.at_work(), topology.steps)
-            reading = not machine.dispatcher.pending and not machine.released()
-            held = self._leases.held(now)
-            what = waited_for(hands, held, topology.limits.hang_seconds, reading=reading)
-            self._progress.waiting = sentence(seconds, what)
-            lasting = waited_for(hands, [replace(each, seconds=0.0) for each in held], None, reading=reading)
-            if self._standstill.news(lasting, now):
-                self._notes += 1
-                detail = {"seconds": round(seconds), "waiting_for": what}
-                self._audit.record_now("run", STANDSTILL, detail=detail, token=-self._notes)
+            for child in self._far.look(now):
+                self._step(ev.NoRoom(child))
+            if (error := self._far.outage(now, self._topology.run_id)) is not None:
+                self._fail(error)
+
+    def _held(self, now: float) -> list[Held | Absent]:
+        """What rows wait for, but for those who have them in hand."""
+        absent = self._far.absent(now)
+        return [*self._leases.held(now), *([] if absent is None else [absent])]
+
+    def _note_standstill(self, detail: JsonObject, token: int) -> None:
+        self._audit.record_now("run", STANDSTILL, detail=detail, token=token)
 
     # -- the end -----------------------------------------------------------------------------------------------
 

@@ -10,10 +10,11 @@ from collections import deque
 from elspeth.coordinator import events as ev
 from elspeth.coordinator.caution import Caution
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
+from elspeth.coordinator.crew import Crew
 from elspeth.coordinator.in_flight import ChunkSlice, MicroBatch, WorkerState
 from elspeth.coordinator.names import SOURCE
 from elspeth.coordinator.one_at_a_time import OneAtATime
-from elspeth.coordinator.policy import WORK_SECONDS, ChunkSize, Policy
+from elspeth.coordinator.policy import ChunkSize, Policy
 from elspeth.coordinator.protocol import Credit, ReadFrom, StageWork, Work
 from elspeth.coordinator.suspects import Suspects
 
@@ -24,11 +25,10 @@ class Dispatcher:
     def __init__(self, policy: Policy, checkpoint: Checkpoint, suspects: dict[int, int], caution: Caution) -> None:
         self._policy = policy
         self.pending: list[ChunkSlice] = []
-        self.workers: dict[str, WorkerState] = {}
+        self._crew = Crew(policy)
         self._micro_batches: list[MicroBatch] = []
         self._suspects = Suspects(policy, suspects)
         self._single = OneAtATime(caution, checkpoint.row_count)
-        self._coming = 1  # the run begins with a worker on its way
         self.chunk = ChunkSize(1 if caution.rows else policy.first_chunk(), policy.largest_chunk())
         self._sources = dict(checkpoint.source_positions)
         self._next_row = checkpoint.row_count
@@ -38,6 +38,11 @@ class Dispatcher:
         self._credits: deque[int] = deque()  # rows that each chunk still to come may have
         self.source_up = False
         self._input_closed = False
+
+    @property
+    def workers(self) -> dict[str, WorkerState]:
+        """The workers that are up."""
+        return self._crew.up
 
     # -- source ------------------------------------------------------------------------------------------------
 
@@ -175,8 +180,11 @@ class Dispatcher:
         self._micro_batches.sort(key=lambda micro_batch: micro_batch.no)
 
     def worker_up(self, name: str) -> None:
-        self.workers[name] = WorkerState(name)
-        self._coming -= 1
+        self._crew.came(name)
+
+    def no_room(self, name: str) -> None:
+        """The cluster has no room for this worker so far."""
+        self._crew.no_room(name)
 
     def micro_batch_done(self, child: str, no: int) -> None:
         worker = self.workers.get(child)
@@ -192,7 +200,7 @@ class Dispatcher:
             return  # forgotten when the run began to give way
         at = self.pending.index(chunk_slice)
         if not self._single.recorded or not self._one_at_a_time():
-            self.chunk.learn(done.stop - done.start, done.seconds)
+            self.chunk.learn(done.stop - done.start, done.seconds, len(self.workers))
         if done.stop < chunk_slice.stop:
             rest = chunk_slice.part(done.stop, chunk_slice.stop)
             rest.worker = chunk_slice.worker
@@ -212,20 +220,25 @@ class Dispatcher:
         return any(task.exclusive for worker in self.workers.values() for task in worker.tasks)
 
     def worker_died(self, event: ev.Died) -> list[ev.Command]:
-        """A worker is gone: its tasks are to be given out again, and the row it was touching is the suspect."""
-        worker = self.workers.pop(event.child, None)
+        """A worker is gone: its tasks are to be given out again, and the row it was touching is the suspect.
+
+        If its place was lost, no row did that.
+        """
+        worker = self._crew.went(event.child)
         blamed = False
         if worker is not None:
-            self._coming += 1
             for task in worker.tasks:
                 task.worker = None
                 task.again = True
             self.queue_micro_batches([task for task in worker.tasks if isinstance(task, MicroBatch)])
-            if worker.tasks and not self._policy.pool_size > 1:  # it takes them in order: it was busy with the first
-                blamed = self._blame(worker.tasks[0], event)
-            elif worker.tasks:
+            if not worker.tasks or event.lost:
+                pass
+            elif self._policy.pool_size > 1:
                 blamed = self._blame_pool(worker.tasks, event)
-        return [*self._suspects.take_commands(), ev.Restart(event.child, counted=not blamed)]
+            else:  # it takes them in order: it was busy with the first
+                blamed = self._blame(worker.tasks[0], event)
+        counted = not blamed and not event.lost
+        return [*self._suspects.take_commands(), ev.Restart(event.child, counted=counted)]
 
     def _blame(self, task: ChunkSlice | MicroBatch, event: ev.Died) -> bool:
         if isinstance(task, MicroBatch):
@@ -294,9 +307,9 @@ class Dispatcher:
                 waiting.remove(task)
                 out.extend(self._give(fresh, task))
         suspects = sum(task.alone for task in waiting)
-        if suspects > self._coming:
-            out.extend(self._fresh_worker())
-            if suspects > self._coming:
+        if suspects > self._crew.coming:
+            out.extend(self._crew.fresh())
+            if suspects > self._crew.coming:
                 return out  # let the workers run empty: the first that is idle makes room for a fresh one
         others = [task for task in waiting if not task.alone]
         for at, task in enumerate(others):
@@ -320,46 +333,18 @@ class Dispatcher:
         fresh = next((worker for worker in self.workers.values() if worker.fresh), None)
         if fresh is not None:
             return self._give(fresh, task)
-        return [] if self._coming else self._fresh_worker()
-
-    def _fresh_worker(self) -> list[ev.Command]:
-        """A worker that has done nothing yet: one more if there may be one more, else in place of an idle one."""
-        if len(self.workers) + self._coming < self._policy.workers:
-            self._coming += 1
-            return [ev.NeedWorker()]
-        idle = next((worker for worker in self.workers.values() if not worker.tasks), None)
-        if idle is None:
-            return []
-        del self.workers[idle.name]
-        self._coming += 1
-        return [ev.Recycle(idle.name)]
+        return [] if self._crew.coming else self._crew.fresh()
 
     def _least_busy(self) -> WorkerState | None:
         """Who gets the next task; fresh workers are kept for suspects whose blame is being noted."""
-        depth = 1 if self.chunk.slow() and self._policy.pool_size == 1 else 2
-        # A pool begins the next row at once if that is at hand: as many wait there as are in flight.
-        rows = 0 if self._policy.pool_size == 1 else 2 * self._policy.pool_share()
+        ahead = 0 if self._policy.pool_size == 1 else 2 * self._policy.pool_share()
         kept = sum(chunk_slice.alone and chunk_slice.blame is not None for chunk_slice in self.pending)
-        fresh = [worker.name for worker in self.workers.values() if worker.fresh][:kept]
-        free = [
-            worker
-            for worker in self.workers.values()
-            if (len(worker.tasks) < depth or worker.rows < rows)
-            and worker.name not in fresh
-            and not any(task.alone for task in worker.tasks)
-        ]
-        return min(
-            free, key=lambda worker: (worker.rows, len(worker.tasks)) if rows else len(worker.tasks), default=None
-        )
+        seconds, slow = self.chunk.rows * self.chunk.row_seconds, self.chunk.slow(len(self.workers))
+        return self._crew.least_busy(ahead, seconds, kept, slow=slow)
 
     def _more_workers(self, waiting: list[ChunkSlice | MicroBatch]) -> list[ev.Command]:
         rows = sum(task.rows if isinstance(task, MicroBatch) else task.stop - task.start for task in waiting)
-        # A worker has its share of a pool and nothing of another's, so all are needed, and waiting takes no processor.
-        enough = self._policy.pool_size > 1 or rows * self.chunk.row_seconds > 3 * WORK_SECONDS
-        if self._coming or not enough or len(self.workers) >= self._policy.workers:
-            return []
-        self._coming = 1
-        return [ev.NeedWorker()]
+        return self._crew.more(rows, self.chunk.row_seconds)
 
     def _give(self, worker: WorkerState, task: ChunkSlice | MicroBatch) -> list[ev.Command]:
         worker.tasks.append(task)

@@ -28,7 +28,7 @@ class Died(Struct, frozen=True):
     """A child is gone and reaped. `position` is the row index or the place of the item it was touching, -1 if none.
 
     `detail` is the number of the node that had the row, or of the micro-batch that the item was in. `fork_server` is
-    the pid of the one that all children died with, 0 where this one died alone.
+    the pid of the one that all children died with, 0 where this one died alone. `lost`: its place was, and it with it.
     """
 
     child: str
@@ -36,11 +36,18 @@ class Died(Struct, frozen=True):
     detail: int = 0
     suspicion: Suspicion = Suspicion(reason="died")
     fork_server: int = 0
+    lost: bool = False
 
     @property
     def memory(self) -> bool:
         """Whether it died for want of memory that no setting of ours bounds, so that it may not be the row's doing."""
         return self.suspicion.memory
+
+
+class NoRoom(Struct, frozen=True):
+    """This worker is on its way, and for now the cluster has no room for it."""
+
+    child: str
 
 
 class ChunkArrived(Struct, frozen=True):
@@ -108,7 +115,7 @@ class StopRequested(Struct, frozen=True):
 
 
 Event = (
-    Started | Restored | Died | ChunkArrived | SliceDone | StagePassed | MicroBatchWritten | SinksFlushed
+    Started | Restored | Died | NoRoom | ChunkArrived | SliceDone | StagePassed | MicroBatchWritten | SinksFlushed
     | StateAnswered | AuditOwns | CommitDurable | BlameNoted | TimeoutDue | CommitDue | StopRequested
 )  # fmt: skip
 
@@ -124,7 +131,9 @@ class Send(Struct, frozen=True):
 
 
 class NeedWorker(Struct, frozen=True):
-    """There is work for one more worker."""
+    """There is work for one more worker: this one."""
+
+    child: str
 
 
 class Restart(Struct, frozen=True):

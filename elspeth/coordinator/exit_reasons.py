@@ -37,6 +37,8 @@ def of_memory(down: ChildDown, limits: Limits) -> bool:
 
 def describe(down: ChildDown, limits: Limits) -> str:
     """How it died; names the setting or the limit that it went over."""
+    if down.reason == "place":
+        return f"lost: {down.lost}" if down.lost else "its place was lost"
     if down.reason == "hang":
         return f"hung: no progress for supervisor.hang_timeout_seconds ({limits.hang_seconds:g} s)"
     if of_memory(down, limits):
@@ -62,6 +64,10 @@ def suspicion(down: ChildDown, limits: Limits) -> Suspicion:
 def detail(down: ChildDown) -> JsonObject:
     """How it ended, for the record; `position` is the row or the item it was touching."""
     facts = {"reason": down.reason, "exit_code": down.exit_code, "signal": down.signal}
+    if down.where:
+        facts |= {"node": down.where}
+    if down.lost:
+        facts |= {"lost": down.lost}
     return facts | {"position": down.position} if down.position >= 0 and down.name != SOURCE else facts
 
 
@@ -102,7 +108,13 @@ def gave_up(reason: str, exits: Sequence[ChildDown], limits: Limits) -> ElspethE
 
 def last_exits(exits: Sequence[ChildDown], limits: Limits) -> list[str]:
     """One line for each death that counted."""
-    return [f"{down.name} (pid {down.identity.pid}): {describe(down, limits)}" for down in exits]
+    return [f"{named(down)}: {describe(down, limits)}" for down in exits]
+
+
+def named(down: ChildDown) -> str:
+    """Which process it was, and where."""
+    pid = f"pid {down.identity.pid}" if down.identity.pid else "not begun"
+    return f"{down.name} ({pid} on {down.where})" if down.where else f"{down.name} ({pid})"
 
 
 def last_words(exits: Sequence[ChildDown]) -> list[str]:

@@ -103,6 +103,8 @@ class Machine:
                 self._started(event.child)
             case ev.Restored():
                 self._restored(event.child)
+            case ev.NoRoom():
+                self.dispatcher.no_room(event.child)
             case ev.Died():
                 self._died(event)
 

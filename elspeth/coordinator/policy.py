@@ -10,6 +10,10 @@ Frequency = Literal["every_row", "every_n", "aggregation_only"]
 WORK_SECONDS = 0.06
 """What a chunk should keep a worker busy for: long enough to pay for its transport, short enough to be lost."""
 
+MAIN_SECONDS = 0.0025
+"""What a chunk may cost the main process, when it goes to another machine and comes back decided: with as many workers
+as that makes, a chunk takes longer, or they would wait for the main process."""
+
 GROWTH = 4
 """A chunk is at most this many times the one before: a pipeline of unknown speed is approached from below."""
 
@@ -24,7 +28,8 @@ class Policy:
     """The settings that the flow depends on. Sizes in rows, bytes and worker processes.
 
     `pool_size` is how many rows may be in flight in the run where a step waits for something outside; the workers
-    share it. 1: no step does, and each worker has one row in hand.
+    share it. 1: no step does, and each worker has one row in hand. `far` of the workers, those with the highest
+    numbers, run on other machines: when they come is not ours to say, nor whether they stay.
     """
 
     frequency: Frequency = "every_row"
@@ -35,6 +40,12 @@ class Policy:
     poison_attempts: int = 3
     chunk_rows: int = 1000
     pool_size: int = 1
+    far: int = 0
+
+    @property
+    def here(self) -> int:
+        """How many workers there may be on this machine: those with the lowest numbers."""
+        return self.workers - self.far
 
     def commit_rows(self) -> int:
         """After how many rows a commit is asked for."""
@@ -61,8 +72,9 @@ class Policy:
         return 0 if self.pool_size == 1 else AHEAD * self.pool_size
 
     def window_rows(self) -> int:
-        """How many rows may be read and not yet durable."""
-        return max(4 * self.largest_chunk(), 2 * self.commit_rows(), 2 * self.window_undecided())
+        """How many rows may be read and not yet durable. Of many workers, each is to have a full chunk."""
+        chunks = self.window_slices() if self.far else 4
+        return max(chunks * self.largest_chunk(), 2 * self.commit_rows(), 2 * self.window_undecided())
 
     def window_bytes(self) -> int:
         """How many bytes may be read and not yet durable."""
@@ -71,6 +83,11 @@ class Policy:
     def window_slices(self) -> int:
         """How many chunks may be read and not yet decided."""
         return 2 * self.workers + 2
+
+
+def work_seconds(workers: int) -> float:
+    """What a chunk should keep one of so many workers busy for."""
+    return max(WORK_SECONDS, workers * MAIN_SECONDS)
 
 
 def share(pool_size: int, number: int, workers: int) -> int:
@@ -86,15 +103,15 @@ class ChunkSize:
         self.rows = first
         self.row_seconds = 0.0
 
-    def learn(self, rows: int, seconds: float) -> None:
-        """A slice of `rows` rows took a worker this long."""
+    def learn(self, rows: int, seconds: float, workers: int = 1) -> None:
+        """A slice of `rows` rows took one of so many workers this long."""
         if not rows:
             return
         cost = seconds / rows
         self.row_seconds = cost if not self.row_seconds else 0.5 * (self.row_seconds + cost)
-        fitting = int(WORK_SECONDS / self.row_seconds) if self.row_seconds > 0 else self._largest
+        fitting = int(work_seconds(workers) / self.row_seconds) if self.row_seconds > 0 else self._largest
         self.rows = max(1, min(fitting, self.rows * GROWTH, self._largest))
 
-    def slow(self) -> bool:
-        """Whether chunks are so slow that a worker should not be given one while it has another."""
-        return self.rows * self.row_seconds > 2 * WORK_SECONDS
+    def slow(self, workers: int = 1) -> bool:
+        """Whether chunks are so slow that one of so many workers should not be given one while it has another."""
+        return self.rows * self.row_seconds > 2 * work_seconds(workers)

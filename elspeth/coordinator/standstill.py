@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from elspeth.coordinator.far_workers import Absent
 from elspeth.coordinator.names import SOURCE
 
 AFTER_SECONDS = 10.0
@@ -64,7 +65,9 @@ def in_hand(touching: Mapping[str, tuple[int, int]], tasks: Collection[str], ste
     return hands
 
 
-def waited_for(hands: Sequence[Hand], held: Iterable[Held], hang_seconds: float | None, *, reading: bool) -> str:
+def waited_for(
+    hands: Sequence[Hand], held: Iterable[Held | Absent], hang_seconds: float | None, *, reading: bool
+) -> str:
     """What is waited for. `reading`: nothing is in hand, so that it is the source; `hang_seconds` ends a hang."""
     parts = [str(each) for each in held]
     shown = [str(hand) for hand in hands[:_SHOWN]]

@@ -14,6 +14,7 @@ from elspeth.concealment import NOTHING, Concealment
 from elspeth.coordinator.blame import Conviction
 from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.exit_reasons import Limits
+from elspeth.coordinator.far_workers import ClusterTerms
 from elspeth.coordinator.marking import Marking
 from elspeth.coordinator.observer import Observer
 from elspeth.coordinator.policy import Policy
@@ -59,6 +60,7 @@ class Topology:
     run_id: str = ""
     steps: dict[int, str] = field(default_factory=dict)  # the names of steps by their numbers, as workers say them
     left_behind: Callable[[int], CallTotals] = lambda rows: CallTotals()  # what was paid for and is in no commit
+    far: ClusterTerms = field(default_factory=ClusterTerms)  # what is asked of a cluster; no workers: nothing
     observer: Observer = field(default_factory=Observer)
     concealment: Concealment = NOTHING  # of what children say of their deaths
 

@@ -48,7 +48,7 @@ def _event(event: EventRecord, driver: Attempt | None) -> str | None:
     facts = _facts(event.detail)
     if event.child is None:
         return _of_the_run(event, driver, facts)
-    who = f"{event.child} (pid {event.pid})" if event.pid else event.child
+    who = _process(event.child, event.pid, facts)
     match event.event:
         case "restarted":
             return f"{who} was started again"
@@ -70,9 +70,18 @@ def _event(event: EventRecord, driver: Attempt | None) -> str | None:
             return sentence(float(facts.get("seconds") or 0), str(facts.get("waiting_for", "")))
         case "stopping":
             return str(facts.get("reason", "stopping"))
+        case "cluster":
+            return f"workers on other machines were asked for: {facts.get('asked', '')}"
         case "killed_leftover":
             return f"process {event.pid}, left over from an earlier attempt, was killed"
     return None
+
+
+def _process(child: str, pid: int | None, facts: Mapping[str, Any]) -> str:
+    """Which process, and where it ran if that was another machine."""
+    found = [f"pid {pid}"] if pid else []
+    found += [f"on {facts['node']}"] if facts.get("node") else []
+    return f"{child} ({' '.join(found)})" if found else child
 
 
 def _facts(detail: str | None) -> Mapping[str, Any]:
@@ -119,6 +128,8 @@ _REASONS = {
 
 def _exit(facts: Mapping[str, Any]) -> str:
     reason = str(facts.get("reason") or "")
+    if reason == "place":
+        return f"was lost: {facts.get('lost') or 'its place was'}"
     if reason.startswith("killed:"):
         return f"was killed: {reason.removeprefix('killed:')}"
     if reason in _REASONS:

@@ -32,11 +32,15 @@ class Child:
     memory: Any = None
     recycled: bool = False
     used: bool = False
+    barred: bool = False  # the cluster has no room for it
 
 
 def work(world: World, child: Child) -> None:
     """The process takes one small step: begins, takes a message, touches a row, says what it has done."""
-    if child.recycled:
+    if child.barred:
+        child.outbox.append(ev.NoRoom(child.name))
+        child.state = "barred"
+    elif child.recycled:
         world.restart(child)
     elif child.state == "starting":
         _begin(world, child)

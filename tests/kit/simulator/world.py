@@ -18,7 +18,7 @@ from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.event_outbox import EventOutbox
 from elspeth.coordinator.machine import Machine
-from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
+from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name, worker_number
 from elspeth.coordinator.policy import Policy
 from tests.kit.simulator.children import Child, work
 from tests.kit.simulator.durable import Database, Disk, claim
@@ -62,7 +62,9 @@ class World:
             setting.policy, setting.stateful, database.checkpoint, suspects=database.suspects(),
             caution=self.caution,
         )  # fmt: skip
-        self.children = {name: Child(name) for name in (SINKS, SOURCE, "worker-1")}
+        self.children = {name: Child(name) for name in (SINKS, SOURCE)}
+        if self.policy.here:
+            self.children["worker-1"] = Child("worker-1")
         self.children |= {stage_name(k): Child(stage_name(k)) for k, ordered in enumerate(setting.stateful) if ordered}
         self.children[AUDIT] = Child(AUDIT, state="up")
         self.children[AUDIT].memory = {}
@@ -91,6 +93,8 @@ class World:
         for child in self.children.values():
             if child.outbox:
                 found.append(("hear", child.name))
+            if child.state == "barred":
+                continue
             busy = child.state == "starting" or child.recycled or child.inbox or child.job is not None
             if busy and child.state != "down":
                 found.append(("work", child.name))
@@ -123,14 +127,30 @@ class World:
                 self.kill(each, memory=self.setting.memory, fork_server=self.fork_server)
         self.fork_server += 1
 
-    def kill(self, name: str, *, memory: bool = False, fork_server: int = 0) -> None:
+    def is_far(self, name: str) -> bool:
+        """Whether this is a worker on another machine."""
+        return name.startswith("worker") and worker_number(name) > self.policy.here
+
+    def lose(self, name: str) -> None:
+        """The place of this worker is gone, and the worker with it; another time there may be no room for it."""
+        if self.children[name].state != "barred":
+            self.kill(name, lost=True)
+
+    def make_room(self) -> None:
+        """The cluster has room for all that wait."""
+        for child in self.children.values():
+            child.barred = False
+            if child.state == "barred":
+                child.state = "starting"
+
+    def kill(self, name: str, *, memory: bool = False, fork_server: int = 0, lost: bool = False) -> None:
         """This process dies now. What it had said is still heard."""
         child = self.children[name]
-        if child.recycled:
+        if child.recycled or child.state == "barred":
             self.restart(child)
             return
         position, detail = child.at
-        if name != SOURCE and name not in (AUDIT, SINKS) and child.state == "up":
+        if not lost and name != SOURCE and name not in (AUDIT, SINKS) and child.state == "up":
             self._count_alone(child)
         if name == AUDIT:
             self.database.forget()
@@ -142,7 +162,8 @@ class World:
         child.state, child.job, child.memory, child.at = "down", None, None, (-1, 0)
         child.inbox.clear()
         where = -1 if name == SOURCE else position
-        child.outbox.append(ev.Died(name, where, detail, Suspicion(reason="killed", memory=memory), fork_server))
+        suspicion = Suspicion(reason="killed", memory=memory)
+        child.outbox.append(ev.Died(name, where, detail, suspicion, fork_server, lost))
 
     def end_of_attempt(self) -> None:
         """The main process dies, and everybody with it."""
@@ -207,7 +228,10 @@ class World:
     def _step(self, event: ev.Event) -> None:
         self.time += 0.5
         self.machine.active_seconds = self.time
+        lost = isinstance(event, ev.Died) and event.lost
         for command in self.machine.step(event):
+            claim(not (lost and isinstance(command, ev.Suspect | ev.Convicted)), "a row is blamed for a place", command)
+            claim(not (lost and isinstance(command, ev.Restart) and command.counted), "a lost place counts", command)
             self._obey(command)
         unsettled = self.received - self.database_rows() + sum(self.credits)
         claim(unsettled <= self.policy.window_rows(), "more rows in flight than the window", unsettled)
@@ -215,6 +239,8 @@ class World:
             claim(unsettled <= 1, "an innocent row in flight beside the one that is touched", unsettled)
         up = [child for child in self.children.values() if child.name.startswith("worker")]
         claim(len(up) <= self.policy.workers, "more workers than allowed", len(up))
+        here = [child for child in up if not self.is_far(child.name)]
+        claim(len(here) <= self.policy.here, "more workers here than allowed", len(here))
 
     def database_rows(self) -> int:
         return self.machine.durable.row_count
@@ -236,9 +262,9 @@ class World:
                 claim(self.children[name].state == "down", "restarted while it lives", name)
                 self.counted += counted
                 self.restart(self.children[name])
-            case ev.NeedWorker():
-                name = f"worker-{sum(name.startswith('worker') for name in self.children) + 1}"
-                self.children[name] = Child(name)
+            case ev.NeedWorker(name):
+                claim(name not in self.children, "asked for twice", name)
+                self.children[name] = Child(name, barred=self._barred(name))
             case ev.Recycle(name):
                 child = self.children[name]
                 if child.state == "down":  # it died by itself, and nobody knows yet
@@ -276,7 +302,13 @@ class World:
 
     def restart(self, child: Child) -> None:
         """A successor is on its way; what the predecessor had said is still to be heard."""
-        self.children[child.name] = Child(child.name, outbox=child.outbox)
+        self.children[child.name] = Child(child.name, outbox=child.outbox, barred=self._barred(child.name))
+
+    def _barred(self, name: str) -> bool:
+        """Whether there is no room for it: for one worker there always is, here or elsewhere."""
+        others = [child for child in self.children.values() if self.is_far(child.name) and child.name != name]
+        somebody = self.policy.here or any(not child.barred for child in others)
+        return self.is_far(name) and bool(somebody) and self.choose(2) == 0
 
     def _check_marked(self, row: int, rows: int) -> None:
         """A row that goes by itself is touched now."""

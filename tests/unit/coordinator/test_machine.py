@@ -31,7 +31,8 @@ def settings_of_runs(draw: st.DrawFn) -> Setting:
         interval=draw(st.integers(1, 10)),
         max_rows=draw(st.integers(1, 20)),
         max_bytes=draw(st.sampled_from([50, 200, 1 << 20])),
-        workers=draw(st.integers(1, 4)),
+        workers=(workers := draw(st.integers(1, 4))),
+        far=draw(st.sampled_from([0, 0, workers, workers // 2])),
         poison_attempts=draw(st.integers(1, 3)),
         chunk_rows=draw(st.integers(1, 8)),
         pool_size=draw(st.sampled_from([1, 1, 2])),
@@ -50,7 +51,11 @@ def disturb(world: World, choose: Callable[[int], int], deaths: int) -> None:
     moves = world.moves()
     what = choose(100)
     if what < deaths and (alive := world.alive()):
-        world.kill(alive[choose(len(alive))])
+        name = alive[choose(len(alive))]
+        if world.is_far(name) and choose(2):
+            world.lose(name)
+        else:
+            world.kill(name)
     elif what == 99 and world.ticks < 10:
         world.ticks += 1
         world.event(ev.TimeoutDue())

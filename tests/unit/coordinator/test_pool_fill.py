@@ -75,7 +75,8 @@ class VirtualRun:
 
     def obey(self, command: ev.Command) -> None:
         match command:
-            case ev.NeedWorker():
+            case ev.NeedWorker(name):
+                assert name == f"worker-{len(self.workers) + 1}"
                 self.start_worker()
             case ev.Finished(complete):
                 self.ended = complete
