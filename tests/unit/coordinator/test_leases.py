@@ -83,6 +83,14 @@ def test_as_many_are_out_as_the_account_allows_whoever_has_them_and_in_the_order
     assert desk.granted[3:] == [("worker-2", 4)]
 
 
+def test_what_calls_wait_for_is_told_by_provider_and_only_where_some_wait() -> None:
+    desk = Desk(limits=Limits(max_concurrent=1))
+    desk.ask("worker-1")
+    assert desk.leases.held(desk.now) == []
+    desk.ask("worker-1")  # this one waits, and no other
+    assert [(held.provider, held.why) for held in desk.leases.held(desk.now)] == [("main", "concurrent")]
+
+
 def test_one_provider_does_not_wait_for_another() -> None:
     desk = Desk(limits=Limits(max_concurrent=1))
     desk.ask("worker-1")

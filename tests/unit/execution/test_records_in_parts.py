@@ -49,3 +49,10 @@ def test_a_new_piece_of_work_has_nothing_of_the_last_one() -> None:
     recorder = filled(in_parts=True)
     recorder.clear()
     assert recorder.encoded() == [record_frames.encode({})]
+
+
+def test_an_outcome_says_whether_anything_can_still_become_of_the_token() -> None:
+    recorder, token = Recorder(), Token("mf3k2a9x-000000000", "r", 0, {})
+    recorder.outcome(token, "buffered", batch="b")
+    recorder.outcome(token, "consumed_in_batch", batch="b")
+    assert [record[2:4] for record in recorder.records["token_outcomes"]] == [("buffered", 0), ("consumed_in_batch", 1)]

@@ -19,11 +19,15 @@ def make_sink(tmp_path: Path) -> Any:
     """`make_sink("csv", delimiter=";")`: a new sink on the test's own file, set up; closed when the test ends."""
     made: list[Sink] = []
 
-    def make(kind: str, name: str = "out", *, headers_found: dict[str, str] | None = None, **options: Any) -> Sink:
+    def make(
+        kind: str, name: str = "out", *, headers_found: dict[str, str] | None = None, fields: tuple[str, ...] = (),
+        **options: Any,
+    ) -> Sink:  # fmt: skip
         cls: Any = registry.find("sink", kind)
         sink: Sink = cls(cls.Options(**{"path": tmp_path / name, **options}))
         found = headers_found or {}
-        sink.setup(Context(run_id="r", node_id="out", state_directory=tmp_path / "state", headers=found))
+        state = tmp_path / "state"
+        sink.setup(Context(run_id="r", node_id="out", state_directory=state, headers=found, fields=fields))
         made.append(sink)
         return sink
 

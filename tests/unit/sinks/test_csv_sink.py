@@ -198,6 +198,21 @@ def test_a_header_that_does_not_fit_is_refused_before_the_run(there: bytes, word
         make_sink("csv", mode="append", schema=FIXED).inspect()
 
 
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ({}, b"id,name\r\n"),
+        ({"empty_header": "known"}, b"id,name\r\n"),
+        ({"empty_header": "declared"}, b""),
+        ({"empty_header": "declared", "schema": {"mode": "fixed", "fields": ["name: str", "id: str"]}}, b"name,id\r\n"),
+    ],
+)
+def test_an_output_without_rows_has_the_header_that_is_known_or_only_the_declared_one(
+    options: dict[str, Any], left: bytes, make_sink, written
+) -> None:
+    assert written("csv", [], fields=("id", "name"), **options) == left
+
+
 BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"delimiter": ""}, "one character"),
     ({"delimiter": '"'}, "neither a quote"),

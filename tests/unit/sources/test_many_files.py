@@ -12,9 +12,10 @@ import pytest
 
 from elspeth.errors import SettingsError, SourceChanged
 from elspeth.plugins import registry
-from elspeth.plugins.contract import Context, Invalid
+from elspeth.plugins.contract import Context, Invalid, SourceInfo
 from elspeth.plugins.options import OptionProblems
 from elspeth.plugins.sources import hashed_file
+from elspeth.plugins.sources.file_options import STDIN
 from elspeth.plugins.sources.files import FileSource
 from elspeth.testing import check_source
 from tests.kit.compressed import PACK
@@ -75,6 +76,10 @@ def test_each_format_reads_many_compressed_files(plugin: str, texts: list[str], 
     made = source(tmp_path / f"*.part{suffix}", plugin)
     assert len(rows(made)) == 3
     check_source(source(tmp_path / f"*.part{suffix}", plugin))
+
+
+def test_whoever_only_looks_takes_nothing_of_standard_input() -> None:
+    assert source("-").describe() == SourceInfo(files=(STDIN,))
 
 
 def test_a_list_keeps_its_order(folder: Path) -> None:
