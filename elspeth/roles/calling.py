@@ -12,6 +12,7 @@ from elspeth.calls.caller import Caller, Lease, Outside
 from elspeth.calls.config import ProviderConfig
 from elspeth.calls.errors import RunStops
 from elspeth.calls.journal.journal import Journal, journal_folder
+from elspeth.calls.journal.storage import Disk, stem_of
 from elspeth.calls.model import Exchange, Provider, Usage
 from elspeth.concealment import Concealment
 from elspeth.coordinator import protocol
@@ -24,7 +25,8 @@ def caller_of(plan: Plan, child: str, port: Port, concealment: Concealment) -> C
     """The caller of the child with this name. What predecessors left in their journals is known to it."""
     folder = journal_folder(Path(plan.state_directory), plan.run_id)
     providers = {config.name: partial(_provider, config, concealment) for config in plan.services.providers}
-    journal = Journal(folder, plan.run_id, plan.attempt, child, plan.calls_lost_before)
+    storage = Disk(folder, stem_of(plan.attempt, child))
+    journal = Journal(storage, plan.run_id, plan.attempt, child, plan.calls_lost_before)
     return Caller(journal, Outside(port.waiting), concealment.text, LeaseDesk(port), providers, plan.services.max_tries)
 
 

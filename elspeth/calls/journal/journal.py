@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from threading import Lock
 
-from elspeth.calls.journal.entries import RECORDED, CallKey, Intent, Outcome, entries, frames
+from elspeth.calls.journal.entries import RECORDED, CallKey, Intent, Outcome, entries, frame, frames
 from elspeth.calls.journal.known import Known, Try
-from elspeth.calls.journal.writer import JournalFile
+from elspeth.calls.journal.storage import EntryFile, Storage, names, writer_of
 from elspeth.calls.model import Exchange
 from elspeth.calls.totals import CallTotals, whole
 
@@ -38,7 +37,7 @@ class Reach:
 class _Segment:
     """A file of ours: all work that was begun before it was closed lies within `reach`."""
 
-    file: JournalFile
+    file: EntryFile
     reach: Reach = Reach()
     known: Known = field(default_factory=Known)
     closed: bool = False
@@ -48,7 +47,7 @@ class _Segment:
 class _Left:
     """A file that another process wrote, read up to `read`. `ours`: its writer is dead, and we are to delete it."""
 
-    path: Path
+    name: str
     ours: bool
     read: int = 0
     known: Known = field(default_factory=Known)
@@ -67,12 +66,12 @@ def row_index(run_id: str, token: str) -> int:
 class Journal:
     """Used by many threads of one process. Methods raise `OSError` where the disk refuses.
 
-    `child` is the process's name among the children of the run, the same for its successor. For rows before
-    `lost_before` an earlier attempt may have asked on a machine whose journals are not here.
+    `storage` is where it is kept. `child` is the process's name among the children of the run, the same for its
+    successor. For rows before `lost_before` an earlier attempt may have asked on a machine whose journals are not here.
     """
 
-    def __init__(self, folder: Path, run_id: str, attempt: int, child: str, lost_before: int = 0) -> None:
-        self.folder, self._run_id, self._attempt, self._child = folder, run_id, attempt, child
+    def __init__(self, storage: Storage, run_id: str, attempt: int, child: str, lost_before: int = 0) -> None:
+        self._storage, self._run_id, self._attempt, self._child = storage, run_id, attempt, child
         self._lost_before = lost_before
         self._segments: list[_Segment] = []
         self._left: dict[str, _Left] = {}
@@ -80,30 +79,27 @@ class Journal:
         self._reach = Reach()
         self.read_others()
 
+    @property
+    def folder(self) -> Path:
+        """Where it is kept, for people."""
+        return self._storage.folder
+
     # -- what others left --------------------------------------------------------------------------------------
 
     def read_others(self) -> None:
         """Read what was written by others since the last look: a row may come to us that one of them had in hand."""
         with self._lock:
-            mine = {segment.file.path.name for segment in self._segments}
-            for name in _names(self.folder):
-                if name not in mine:
-                    self._read(name)
+            for name, data in self._storage.news({name: left.read for name, left in self._left.items()}):
+                self._read(name, data)
 
-    def _read(self, name: str) -> None:
+    def _read(self, name: str, data: bytes) -> None:
         left = self._left.get(name)
         if left is None:
-            attempt, _, child = name.rpartition("-")[0].partition("-")
+            attempt, child = writer_of(name)
             # A predecessor of our own name is dead, and so is everybody of an earlier attempt.
-            left = _Left(self.folder / name, attempt < f"{self._attempt:04d}" or child == self._child)
+            left = _Left(name, attempt < f"{self._attempt:04d}" or child == self._child)
             self._left[name] = left
-        try:
-            with left.path.open("rb") as file:
-                file.seek(left.read)
-                data = file.read()
-        except FileNotFoundError:
-            return  # its rows are durable
-        found = frames(data, str(left.path)) if not left.read else entries(data, 0)
+        found = frames(data, str(self.folder / name)) if not left.read else entries(data, 0)
         begun = left.read
         for entry, end in found:
             left.known.add(entry)
@@ -140,19 +136,17 @@ class Journal:
         """Write that this is about to be sent."""
         with self._lock:
             segment = self._segment()
-            size = segment.file.append(intent)
             known = segment.known.add(intent)
             assert known is not None
             known.file = segment.file
-        if durable:
-            segment.file.sync(size)
+        segment.file.write(frame(intent), durable=durable)  # not under the lock: another machine may be waited for
         return known
 
     def conclude(self, known: Try, exchange: Exchange, cost: Decimal) -> None:
         """Write what it came to, beside its intent; durable when this returns."""
         assert known.file is not None
-        size = known.file.append(Outcome(known.intent.key, known.intent.number, exchange, str(cost)))
-        known.file.sync(size)
+        outcome = Outcome(known.intent.key, known.intent.number, exchange, str(cost))
+        known.file.write(frame(outcome), durable=True)
         known.exchange, known.cost = exchange, cost
 
     def _segment(self) -> _Segment:
@@ -162,8 +156,7 @@ class Journal:
         if last is not None:
             last.closed = True
             last.reach = self._reach
-        file = JournalFile(self.folder, f"{self._attempt:04d}-{self._child}")
-        self._segments.append(_Segment(file))
+        self._segments.append(_Segment(self._storage.begin()))
         return self._segments[-1]
 
     # -- forgetting --------------------------------------------------------------------------------------------
@@ -179,12 +172,11 @@ class Journal:
                 segment.known.forget(in_rows)
                 if durable.covers(segment.reach if segment.closed else self._reach):
                     self._segments.remove(segment)
-                    segment.file.close()
-                    _delete(segment.file.path)
+                    segment.file.remove()
             for left in list(self._left.values()):
                 left.known.forget(in_rows)
                 if left.ours and not len(left.known):
-                    _delete(left.path)
+                    self._storage.remove(left.name)
 
 
 def left_behind(folder: Path, run_id: str, rows: int) -> CallTotals:
@@ -193,7 +185,7 @@ def left_behind(folder: Path, run_id: str, rows: int) -> CallTotals:
     What later stages asked may be committed all the same: here it counts, for nobody can tell.
     """
     tries: dict[tuple[CallKey, int], Try] = {}
-    for name in _names(folder):
+    for name in names(folder):
         known = Known()
         for entry, _ in frames((folder / name).read_bytes(), name):
             known.add(entry)
@@ -201,15 +193,3 @@ def left_behind(folder: Path, run_id: str, rows: int) -> CallTotals:
             if each.intent.kind != RECORDED and (each.intent.stage or row_index(run_id, each.intent.key.token) >= rows):
                 tries[each.intent.key, each.intent.number] = each
     return whole(CallTotals.of(each.exchange, each.cost) for each in tries.values())
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return sorted(path.name for path in folder.iterdir() if path.suffix == ".calls")
-    except (FileNotFoundError, NotADirectoryError):  # what is in the way is told when something is to be written
-        return []
-
-
-def _delete(path: Path) -> None:
-    with contextlib.suppress(OSError):  # it is in nobody's way, and goes with the run
-        path.unlink(missing_ok=True)

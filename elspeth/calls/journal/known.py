@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from elspeth.calls.journal.entries import CallKey, Entry, Intent
-from elspeth.calls.journal.writer import JournalFile
+from elspeth.calls.journal.storage import EntryFile
 from elspeth.calls.model import Exchange
 
 
@@ -24,7 +24,7 @@ class Try:
     cost: Decimal = Decimal(0)
     told: bool = False
     presumed: bool = False
-    file: JournalFile | None = None
+    file: EntryFile | None = None
 
 
 @dataclass(slots=True)

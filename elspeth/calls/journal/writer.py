@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from threading import Condition
 
 from elspeth import durable
-from elspeth.calls.journal.entries import MAGIC, Entry, frame
+from elspeth.calls.journal.entries import MAGIC
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -36,10 +37,16 @@ class JournalFile:
         self._put(MAGIC)
         durable.sync_folder(folder)
 
-    def append(self, entry: Entry) -> int:
-        """Write an entry; answers the size of the file with it, for `sync`. It survives our death, not a power cut."""
+    def write(self, data: bytes, *, durable: bool) -> None:
+        """Append an entry's frame: it survives our death when this returns; `durable`: a power cut."""
+        size = self.append(data)
+        if durable:
+            self.sync(size)
+
+    def append(self, data: bytes) -> int:
+        """Write an entry's frame; answers the size of the file with it, for `sync`."""
         with self._changed:
-            return self._put(frame(entry))
+            return self._put(data)
 
     def _put(self, data: bytes) -> int:
         if self._error is not None:
@@ -81,3 +88,14 @@ class JournalFile:
     def close(self) -> None:
         """Let go of the file, when nobody writes to it any more."""
         os.close(self._fd)
+
+    def remove(self) -> None:
+        """Close and delete it, when what it holds is of no more use."""
+        self.close()
+        delete(self.path)
+
+
+def delete(path: Path) -> None:
+    """Delete a journal. Where that is refused, it is in nobody's way, and goes with the run."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

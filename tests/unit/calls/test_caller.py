@@ -12,6 +12,7 @@ import pytest
 from elspeth.calls.caller import Caller, Lease, Outside
 from elspeth.calls.errors import RunStops
 from elspeth.calls.journal.journal import Journal, journal_folder, left_behind
+from elspeth.calls.journal.storage import Disk, stem_of
 from elspeth.calls.made import CallMade, records_of, totals_of
 from elspeth.calls.model import Answer, Chat, Exchange, Http, Message, Price, Request, Terms, Usage
 from elspeth.calls.totals import CallTotals
@@ -49,7 +50,9 @@ class Process:
         self.keys: list[str] = []
         self.desk: list[Any] = []
         self.slept: list[float] = []
-        self.journal = Journal(journal_folder(folder, RUN), RUN, attempt, "worker-1", lost_before)
+        self.journal = Journal(
+            Disk(journal_folder(folder, RUN), stem_of(attempt, "worker-1")), RUN, attempt, "worker-1", lost_before
+        )
         self.caller = Caller(self.journal, Outside(lambda _: None), str, self, {"main": lambda: self}, 3)
         self.caller._pause = self.slept.append  # type: ignore[method-assign]
         self.made: list[CallMade] = []

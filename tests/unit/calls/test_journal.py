@@ -13,6 +13,7 @@ import pytest
 from elspeth.calls.journal import writer
 from elspeth.calls.journal.entries import MAGIC, CallKey, Intent, Outcome, frame, frames
 from elspeth.calls.journal.journal import Journal, Reach, journal_folder, row_index
+from elspeth.calls.journal.storage import Disk, stem_of
 from elspeth.calls.model import Exchange
 from elspeth.errors import NewerVersion
 
@@ -32,7 +33,7 @@ def answer(text: str = "yes") -> Exchange:
 
 
 def journal(folder: Path, child: str = "worker-1", attempt: int = 1) -> Journal:
-    return Journal(journal_folder(folder, RUN), RUN, attempt, child)
+    return Journal(Disk(journal_folder(folder, RUN), stem_of(attempt, child)), RUN, attempt, child)
 
 
 def files(folder: Path) -> list[Path]:

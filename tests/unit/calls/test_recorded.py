@@ -13,6 +13,7 @@ from elspeth import canonical
 from elspeth.calls.caller import Caller, Outside
 from elspeth.calls.errors import RunStops
 from elspeth.calls.journal.journal import Journal, journal_folder
+from elspeth.calls.journal.storage import Disk, stem_of
 from elspeth.calls.made import CallMade, records_of, redacted, totals_of
 from elspeth.plugins.contract import Context, RowError, TransientError
 
@@ -24,7 +25,7 @@ class Process:
 
     def __init__(self, folder: Path, conceal: Callable[[str], str] = str, attempt: int = 1) -> None:
         self.waits: list[bool] = []
-        journal = Journal(journal_folder(folder, RUN), RUN, attempt, "worker-1")
+        journal = Journal(Disk(journal_folder(folder, RUN), stem_of(attempt, "worker-1")), RUN, attempt, "worker-1")
         self.made: list[CallMade] = []
         desk: Any = None  # what a plugin asks by a client of its own needs no leave
         self.ctx = Context(RUN, "ask", ROW)
