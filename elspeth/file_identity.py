@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from elspeth.errors import SettingsError
+from elspeth.located import located
 
 
 def identity(path: Path) -> tuple[int, int] | str:
@@ -33,7 +34,7 @@ def open_regular(path: Path) -> io.BufferedReader:
 
     For files that were ours and may have been replaced: a pipe would let us wait for ever, and a device has no end.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(located(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise NotRegularFile(path)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from actors.crash_points import crash_point
 from elspeth.durable import create_private, sync_folder, sync_names, together, why, write_all
@@ -24,6 +25,18 @@ _REFERENCE = re.compile(r"[0-9a-f]{64}")
 
 
 _PARTIAL = ".partial"
+
+
+class Payloads(Protocol):
+    """Where what is too large for the database is put by who makes it. Several threads may use one."""
+
+    inline_limit: int
+
+    def put(self, content: bytes) -> str:
+        """Keep this content; returns its reference, good after `write_out`. Raises `Temporary`."""
+
+    def write_out(self) -> None:
+        """Have it on its way to the disk, in front of any record that mentions it. Raises `Temporary`."""
 
 
 class NotAReference(ValueError):

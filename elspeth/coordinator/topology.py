@@ -15,6 +15,7 @@ from elspeth.coordinator.blame import Conviction
 from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.exit_reasons import Limits
 from elspeth.coordinator.far_workers import ClusterTerms
+from elspeth.coordinator.keeper import Stores
 from elspeth.coordinator.marking import Marking
 from elspeth.coordinator.observer import Observer
 from elspeth.coordinator.policy import Policy
@@ -63,6 +64,7 @@ class Topology:
     far: ClusterTerms = field(default_factory=ClusterTerms)  # what is asked of a cluster; no workers: nothing
     observer: Observer = field(default_factory=Observer)
     concealment: Concealment = NOTHING  # of what children say of their deaths
+    stores: Stores | None = None  # where things of workers on other machines are kept; None: there are none
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from elspeth.clock import utc_now
 from elspeth.execution.codec import SinkItems, StageItem
 from elspeth.execution.counts import Counts
 from elspeth.execution.token import Token
-from elspeth.payloads import PayloadStore
+from elspeth.payloads import Payloads
 from elspeth.plugins.contract import Row
 
 PART_RECORDS = 8_192
@@ -42,7 +42,7 @@ class Recorder:
 
     def __init__(
         self,
-        payloads: PayloadStore | None = None,
+        payloads: Payloads | None = None,
         *,
         last: bool = True,
         in_parts: bool = False,

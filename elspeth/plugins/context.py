@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from elspeth.located import located
 
 if TYPE_CHECKING:
     from elspeth.calls.caller import Caller, Visit
@@ -89,6 +92,14 @@ class Context:
     def idempotency_key(self) -> str:
         """A key for this row at this node, the same in every try: hand it to services that accept one."""
         return f"{self.token_id}/{self.node_id}"
+
+    def file(self, path: str | os.PathLike[str]) -> Path:
+        """Where a file that `reference_files` names is to be opened.
+
+        That is its path; but a worker on another machine has a copy of it, which this finds. Only for a path that
+        begins with `/` it makes a difference: relative ones, and those beside the plugin's own file, lead to copies.
+        """
+        return located(path)
 
     def prove(self) -> None:
         """For sinks, between taking the lock on an output and changing it: raise `TakenOver` if the run is not ours."""

@@ -12,7 +12,6 @@ import hashlib
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,9 @@ from types import ModuleType
 from typing import Any, Literal
 
 from elspeth.errors import ElspethError, SettingsError
+from elspeth.located import known_as, located
 from elspeth.plugins import contract, options
+from elspeth.plugins.failures import last_line, line_in, words
 
 Kind = Literal["source", "transform", "aggregation", "sink"]
 PluginClass = type[contract.Plugin]
@@ -140,8 +141,8 @@ def load_files(paths: Sequence[Path], *, named_in: str = "`plugins` in the setti
     Raises `SettingsError` naming file and line if a file cannot be read or run, holds no plugin, or uses a taken name.
     """
     for path in paths:
-        resolved = Path(os.path.realpath(path))  # Path.resolve raises where links lead in a circle
-        module_name = _module_name(resolved)
+        resolved = Path(os.path.realpath(located(path)))  # Path.resolve raises where links lead in a circle
+        module_name = _module_name(Path(known_as(resolved)))
         if module_name in sys.modules:
             continue
         try:
@@ -150,6 +151,12 @@ def load_files(paths: Sequence[Path], *, named_in: str = "`plugins` in the setti
             # A file that failed leaves nothing behind, so that a second try says the same.
             sys.modules.pop(module_name, None)
             raise
+
+
+def file_hash(path: Path) -> str | None:
+    """SHA-256 (hex) of the text of this plugin file as it was loaded; None if it was not."""
+    text = _texts.get(_module_name(Path(os.path.realpath(path))))
+    return hashlib.sha256(text).hexdigest() if text is not None else None
 
 
 @contextmanager
@@ -181,9 +188,9 @@ def build(cls: PluginClass, raw_options: dict[str, Any], where: str) -> contract
     except ElspethError:
         raise
     except (Exception, SystemExit) as error:
-        line = _last_line(error)
+        line = last_line(error)
         raise SettingsError(
-            f"The plugin {cls.name} failed when it was made: {type(error).__name__}: {_words(error)}",
+            f"The plugin {cls.name} failed when it was made: {type(error).__name__}: {words(error)}",
             details=[f"at {line}"] if line else [],
             next_step="Correct its __init__, or the options it was given.",
         ) from error
@@ -269,31 +276,15 @@ def _run_file(path: Path, resolved: Path, module_name: str, named_in: str) -> Mo
     try:
         exec(compile(text, str(resolved), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
-        line = _line_in(error, str(resolved))
+        line = line_in(error, str(resolved))
         place = f" at line {line}" if line else ""
         raise SettingsError(
-            f"The plugin file {path} failed{place}: {type(error).__name__}: {_words(error)}",
+            f"The plugin file {path} failed{place}: {type(error).__name__}: {words(error)}",
             next_step=f"Correct {path} and run the command again.",
         ) from error
     # The text that was run is the text that is recorded, even if the file is saved again a moment later.
     _texts[module_name] = text
     return module
-
-
-def _last_line(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-
-
-def _line_in(error: BaseException, file: str) -> int | None:
-    if isinstance(error, SyntaxError) and error.filename == file:
-        return error.lineno
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return lines[-1] if lines else None
-
-
-def _words(error: BaseException) -> str:
-    return error.msg if isinstance(error, SyntaxError) else str(error)
 
 
 def _plugin_classes(module: ModuleType) -> Iterator[PluginClass]:

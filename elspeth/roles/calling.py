@@ -12,12 +12,13 @@ from elspeth.calls.caller import Caller, Lease, Outside
 from elspeth.calls.config import ProviderConfig
 from elspeth.calls.errors import RunStops
 from elspeth.calls.journal.journal import Journal, journal_folder
-from elspeth.calls.journal.storage import Disk, stem_of
+from elspeth.calls.journal.storage import Disk, Storage, stem_of
 from elspeth.calls.model import Exchange, Provider, Usage
 from elspeth.concealment import Concealment
 from elspeth.coordinator import protocol
 from elspeth.coordinator.protocol import CallEnd, LeaseAsked, LeaseEnded, LeaseGranted, LeaseRefused
 from elspeth.errors import ElspethError, from_value
+from elspeth.roles.elsewhere.journal import Kept
 from elspeth.roles.plan import Plan
 
 
@@ -25,7 +26,9 @@ def caller_of(plan: Plan, child: str, port: Port, concealment: Concealment) -> C
     """The caller of the child with this name. What predecessors left in their journals is known to it."""
     folder = journal_folder(Path(plan.state_directory), plan.run_id)
     providers = {config.name: partial(_provider, config, concealment) for config in plan.services.providers}
-    storage = Disk(folder, stem_of(plan.attempt, child))
+    storage: Storage = Disk(folder, stem_of(plan.attempt, child))
+    if plan.baggage is not None:
+        storage = Kept(folder, port)
     journal = Journal(storage, plan.run_id, plan.attempt, child, plan.calls_lost_before)
     return Caller(journal, Outside(port.waiting), concealment.text, LeaseDesk(port), providers, plan.services.max_tries)
 
@@ -51,11 +54,12 @@ class LeaseDesk:
         self._number = 0
         self._waiting: dict[int, Event] = {}
         self._refused: ElspethError | None = None
+        self._others = port.at_once
         port.at_once = self._take
 
     def _take(self, parts: list[memoryview]) -> bool:
         if bytes(parts[0][:18]) not in _ANSWERS:
-            return False
+            return self._others(parts)
         message = protocol.decode(parts[0])
         if isinstance(message, LeaseRefused):
             self._refused = from_value(message.error)

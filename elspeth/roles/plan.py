@@ -11,6 +11,7 @@ from elspeth.calls.services import Services
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.execution.retry import RetryPolicy
 from elspeth.graph.model import Graph
+from elspeth.roles.baggage import Baggage
 from elspeth.roles.flush_mark import Flushes
 
 
@@ -52,6 +53,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     worker: WorkerPlace = WorkerPlace()
     services: Services = Services()
     calls_lost_before: int = 0  # for rows before this one, calls may stand in a journal on another machine
+    baggage: Baggage | None = None  # of a worker on another machine
     flushes: Flushes | None = None  # of batches that may kill the whole run
 
 

@@ -12,10 +12,12 @@ from elspeth.calls.caller import Caller
 from elspeth.errors import ConfigurationMismatch, ElspethError, SettingsError, Temporary
 from elspeth.execution.retry import RetryPolicy
 from elspeth.graph.model import Node
-from elspeth.payloads import PayloadStore
+from elspeth.located import known_as
+from elspeth.payloads import Payloads, PayloadStore
 from elspeth.plugins import registry
 from elspeth.plugins.contract import Context, Plugin
 from elspeth.plugins.references.hashes import reference_hash
+from elspeth.roles.elsewhere.files import stop_at_missing_files
 from elspeth.roles.plan import Plan
 
 
@@ -26,12 +28,15 @@ class PluginFactory:
     file is not what it was when the attempt began, `Temporary` where one cannot be read any more.
     """
 
-    def __init__(self, plan: Plan, beat: Any = None, caller: Caller | None = None) -> None:
+    def __init__(
+        self, plan: Plan, beat: Any = None, caller: Caller | None = None, payloads: Payloads | None = None
+    ) -> None:
         self.plan = plan
         self._beat = beat
         self._caller = caller
-        self._payloads = PayloadStore(Path(plan.payload_base), plan.inline_limit)
-        os.chdir(plan.working_directory)
+        self._payloads = payloads or PayloadStore(Path(plan.payload_base), plan.inline_limit)
+        if plan.baggage is None:
+            os.chdir(plan.working_directory)
         registry.load_files([Path(file) for file in plan.plugin_files])
 
     def build(self, node: Node) -> Plugin:
@@ -46,12 +51,14 @@ class PluginFactory:
                 raise Temporary(
                     error.message, next_step=f"put it back as it was, then: elspeth resume {self.plan.run_id}"
                 ) from error
-            if found != self.plan.references.get(str(path)):
+            if found != self.plan.references.get(known_as(path)):
                 raise ConfigurationMismatch(
                     f"Configuration mismatch: the reference file {path} of {node.id} changed while the run went on",
                     next_step=f"put it back as it was and resume, or: elspeth resume {self.plan.run_id} "
                     "--accept-changed-code",
                 )
+        if self.plan.baggage is not None:
+            stop_at_missing_files(plugin, node.id)
         try:
             plugin.setup(self.context(node.id))
         except SystemExit as error:
@@ -78,7 +85,7 @@ class PluginFactory:
             inputs=plan.inputs.get(node_id),
             keeps_replaced=node_id in plan.keeps_replaced,
             _beat=self._beat,
-            _prove=self.prove,
+            _prove=self.prove if plan.baggage is None else None,
             _caller=self._caller,
             _stage=plan.graph.node(node_id).stage if self._caller is not None else 0,
             _calls=self._caller is not None,
@@ -88,7 +95,7 @@ class PluginFactory:
         """Raise `TakenOver` if the run is not this attempt's any more."""
         prove_ownership(from_wire(self.plan.database), self.plan.run_id, self.plan.attempt)
 
-    def payloads(self) -> PayloadStore:
+    def payloads(self) -> Payloads:
         """Where large data goes: one store for all recorders of the process, so that one `write_out` covers them."""
         return self._payloads
 

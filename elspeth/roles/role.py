@@ -50,6 +50,8 @@ class Role(Child):
             self.begin()
         except ElspethError as error:
             self.fail(error)
+        except RunStops as stops:
+            self.fail(stops.error)
 
     def on_frame(self, parts: list[memoryview]) -> None:
         self.guarded(lambda: self.take(protocol.decode(parts[0]), parts[1:]))

@@ -21,8 +21,11 @@ from elspeth.execution.ingest import Ingest
 from elspeth.execution.limiter import limited, pool_of
 from elspeth.execution.recorder import Recorder
 from elspeth.execution.stage_runner import enters, run_item, run_items
+from elspeth.payloads import Payloads
 from elspeth.plugins.contract import Plugin
 from elspeth.roles.calling import caller_of
+from elspeth.roles.elsewhere.payloads import PayloadsKept
+from elspeth.roles.elsewhere.settling import settle
 from elspeth.roles.flush_mark import ItemMark
 from elspeth.roles.plan import decode_plan
 from elspeth.roles.plugin_factory import PluginFactory
@@ -52,8 +55,12 @@ class WorkerRole(Role):
 
     def begin(self) -> None:
         self._plan = decode_plan(self.argument)
+        payloads: Payloads | None = None
+        if self._plan.baggage is not None:
+            self._plan, self.concealment = settle(self._plan, self.concealment)
+            payloads = PayloadsKept(self.port, self._plan.inline_limit)
         self._caller = caller_of(self._plan, f"worker-{self._plan.worker.number + 1}", self.port, self.concealment)
-        self._factory = PluginFactory(self._plan, self.port.beat, self._caller)
+        self._factory = PluginFactory(self._plan, self.port.beat, self._caller, payloads)
         graph = self._plan.graph
         self._numbers = numbers_of(graph)
         self._plugins: dict[str, Plugin] = {

@@ -43,12 +43,12 @@ class JournalFile:
         if durable:
             self.sync(size)
 
-    def append(self, data: bytes) -> int:
+    def append(self, data: bytes | memoryview) -> int:
         """Write an entry's frame; answers the size of the file with it, for `sync`."""
         with self._changed:
             return self._put(data)
 
-    def _put(self, data: bytes) -> int:
+    def _put(self, data: bytes | memoryview) -> int:
         if self._error is not None:
             raise self._error
         try:

@@ -25,6 +25,7 @@ from urllib3.exceptions import (
 
 from elspeth.calls.wire.addresses import PrivateAddress, resolve
 from elspeth.calls.wire.deadlines import Deadlines, Watch
+from elspeth.located import located
 
 Trouble = Literal[
     "private_address", "host_not_allowed", "unresolved", "unreachable", "connect_timed_out", "tls", "proxy",
@@ -275,7 +276,7 @@ def _connection_class(transport: Transport, base: type[HTTPConnection]) -> type[
 
 
 def _context(verify: bool | str) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    context = ssl.create_default_context(cafile=located(verify) if isinstance(verify, str) else None)
     if verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -38,6 +38,7 @@ from elspeth.calls.totals import CallTotals
 from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.coordinator import TICK_SECONDS, Coordinator
 from elspeth.coordinator.exit_reasons import Limits
+from elspeth.coordinator.keeper import Keeper
 from elspeth.coordinator.marking import Marking
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
 from elspeth.coordinator.policy import Policy
@@ -255,14 +256,18 @@ def _drive(
     coordinator = Coordinator.start(topology, progress, outcome)
     intensity = RestartIntensity(settings.max_restarts, settings.within_seconds)
     failures: list[BaseException] = []
+    keeper = Keeper(topology.stores, coordinator) if topology.stores is not None else None
     supervisor = Supervisor.start(
-        coordinator, intensity, on_output or _print, TICK_SECONDS, settings.watchdog_seconds, True, children or own,
-        on_error=failures.append,
+        keeper or coordinator, intensity, on_output or _print, TICK_SECONDS, settings.watchdog_seconds, True,
+        children or own, on_error=failures.append,
     )  # fmt: skip
     try:
         proxy: Any = supervisor.proxy()
         with _signals() as arrived:
-            coordinator.proxy().begin(proxy, proxy.outbox.get()).get()
+            outbox = proxy.outbox.get()
+            if keeper is not None:
+                keeper.connect(outbox)
+            coordinator.proxy().begin(proxy, outbox).get()
             while not outcome.done.wait(POLL_SECONDS):
                 while arrived:
                     with contextlib.suppress(pykka.ActorDeadError):
@@ -278,6 +283,8 @@ def _drive(
         raise
     finally:
         supervisor.stop()
+        if keeper is not None:
+            keeper.close()
         coordinator.stop()
         if own is not None:
             own.close()

@@ -35,7 +35,7 @@ NOT_RECORDED = "what is not on record"
 """Who drove an attempt of a release that did not record it."""
 
 DECIDES = ("calls", "canonical.py", "concealment.py", "coordinator", "execution", "expressions", "graph",
-           "ids.py", "payloads.py", "plugins", "roles", "schema")  # fmt: skip
+           "ids.py", "located.py", "payloads.py", "plugins", "roles", "schema")  # fmt: skip
 """What of Elspeth decides results: how services are asked, how rows are read, what is decided about them, in which
 order they are written, and what stands in them where a credential was."""
 
@@ -59,7 +59,7 @@ class Driver(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def code_hash(self) -> str:
         """SHA-256 (hex) over all of the code."""
-        return hashlib.sha256(orjson.dumps(self.code, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        return _hash_of(self.code)
 
     def __str__(self) -> str:
         return f"Elspeth {self.elspeth} (code {self.code_hash[:12]}), {self._python}, {self.platform}"
@@ -87,6 +87,11 @@ def present(plugins: Iterable[Plugin]) -> Driver:
         packages={name: _version(name) for name in sorted(names)},
         code=dict(code_of(_ROOT)),
     )
+
+
+def code_hash() -> str:
+    """SHA-256 (hex) over all of this process's code that decides."""
+    return _hash_of(code_of(_ROOT))
 
 
 def record(run_id: str, attempt: int, driver: Driver, at: str, accepted: Iterable[str] = ()) -> Record:
@@ -147,6 +152,10 @@ def differences(then: Driver, now: Driver) -> tuple[list[str], list[str]]:
     if then.platform != now.platform:
         told.append(f"{then.platform} then, {now.platform} now")
     return deciding, told
+
+
+def _hash_of(code: Mapping[str, str]) -> str:
+    return hashlib.sha256(orjson.dumps(dict(code), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _pairs(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[tuple[str, str | None, str | None]]:
