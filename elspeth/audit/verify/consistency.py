@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from operator import itemgetter
+from typing import Any
 
 from elspeth import canonical
+from elspeth.audit.chain.layouts import NEWEST
+from elspeth.audit.chain.records import Record
 from elspeth.audit.connection import Connection
 from elspeth.audit.verify.findings import Discrepancy
 
@@ -42,29 +46,103 @@ _NODES = (
     ("transform_errors", "error_id", "node_id"),
     ("artifacts", "artifact_id", "node_id"),
 )
+_EDGE = ("routing_events", "event_id", "edge_id")
+
+_ACCOUNTS = "accounts"
+
+_FEW = 4096
+"""Values of a column that are remembered; where there are more the database is asked."""
 
 
-def findings(connection: Connection, run_id: str) -> Iterator[Discrepancy]:
-    """What does not hold between the records of this run, a few of each kind."""
-    completed = connection.execute("SELECT 1 FROM runs WHERE run_id = ? AND status = 'completed'", (run_id,)).fetchone()
-    for table, key, data, digest in _HASHED:
-        yield from _hashes(connection, run_id, table, key, data, digest)
-    for table, key, column, target, target_key, at_end in _REFERENCES:
-        if completed or not at_end:
+class Contents:
+    """What the records of one table say by themselves, gathered while they are read for another purpose.
+
+    That is: data whose hash is `wrong`, and what is `named` in columns of few values.
+    """
+
+    def __init__(self, table: str) -> None:
+        columns = NEWEST.columns[table]
+        self.wrong: dict[str, list[Discrepancy]] = {data: [] for of, _, data, _ in _HASHED if of == table}
+        self.named: dict[str, set[Any]] = {column: set() for of, _, column in (*_NODES, _EDGE) if of == table}
+        self._hashed = [
+            (table, columns.index(key), data, columns.index(data), digest, columns.index(digest))
+            for of, key, data, digest in _HASHED
+            if of == table
+        ]
+        self._named = [(self.named[column], itemgetter(columns.index(column))) for column in self.named]
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Take some more records, with the newest columns, in the order of their keys."""
+        for table, key, data, at, digest, digest_at in self._hashed:
+            wrong = self.wrong[data]
+            if len(wrong) < NAMED:
+                for record in records:
+                    text, expected = record[at], record[digest_at]
+                    if text is not None and expected is not None and not _fits(text, expected):
+                        wrong.append(_wrong_hash(table, record[key], data, digest))
+                del wrong[NAMED:]
+        for values, value_of in self._named:
+            if len(values) <= _FEW:
+                values.update(map(value_of, records))
+
+    def only(self, column: str, known: Set[str]) -> bool:
+        """Whether this column is sure to hold no other values than these, or none."""
+        return len(self.named[column]) <= _FEW and self.named[column] <= {None, *known}
+
+
+Answer = Callable[[str], Iterable[Discrepancy]]
+
+
+def questions(connection: Connection, run_id: str) -> list[str]:
+    """What takes a statement over all records to find out, by name."""
+    completed = _is_completed(connection, run_id)
+    return [*(f"{of}.{column}" for of, _, column, _, _, at_end in _REFERENCES if completed or not at_end), _ACCOUNTS]
+
+
+def answer(connection: Connection, run_id: str, question: str) -> Iterator[Discrepancy]:
+    """What does not hold there, some of it."""
+    if question == _ACCOUNTS:
+        yield from _accounts(connection, run_id, _is_completed(connection, run_id))
+    for table, key, column, target, target_key, _ in _REFERENCES:
+        if question == f"{table}.{column}":
             there = f"SELECT 1 FROM {target} AS t WHERE t.{target_key} = r.{column}"
             yield from _dangling(connection, run_id, table, key, column, target, there)
-    for table, key, column in _NODES:
-        there = f"SELECT 1 FROM nodes AS t WHERE t.run_id = '{run_id}' AND t.node_id = r.{column}"
-        yield from _dangling(connection, run_id, table, key, column, "nodes", there)
-    there = f"SELECT 1 FROM edges AS t WHERE t.run_id = '{run_id}' AND t.edge_id = r.edge_id"
-    yield from _dangling(connection, run_id, "routing_events", "event_id", "edge_id", "edges", there)
+
+
+def findings(
+    connection: Connection, run_id: str, contents: Mapping[str, Contents | None], answers: Answer
+) -> Iterator[Discrepancy]:
+    """What does not hold between the records of this run, a few of each kind.
+
+    `contents` are those of each table, None where they could not be gathered; `answers` gives what `answer` does.
+    """
+    for table, key, data, digest in _HASHED:
+        held = contents[table]
+        yield from _hashes(connection, run_id, table, key, data, digest) if held is None else held.wrong[data]
+    for question in questions(connection, run_id):
+        if question != _ACCOUNTS:
+            yield from answers(question)
+    for table, key, column in (*_NODES, _EDGE):
+        target, target_key = ("edges", "edge_id") if column == "edge_id" else ("nodes", "node_id")
+        known = {
+            name for (name,) in connection.execute(f"SELECT {target_key} FROM {target} WHERE run_id = ?", (run_id,))
+        }
+        held = contents[table]
+        if held is None or not held.only(column, known):
+            there = f"SELECT 1 FROM {target} AS t WHERE t.run_id = '{run_id}' AND t.{target_key} = r.{column}"
+            yield from _dangling(connection, run_id, table, key, column, target, there)
     # What a batch gave names its batch, or the members of which it was made.
     there = (
         "SELECT 1 FROM tokens AS t WHERE t.token_id = r.parent_token_id"
         " UNION ALL SELECT 1 FROM batches AS b WHERE b.batch_id = r.parent_token_id"
     )
     yield from _dangling(connection, run_id, "token_parents", "token_id", "parent_token_id", "tokens or batches", there)
-    yield from _accounts(connection, run_id, completed is not None)
+    yield from answers(_ACCOUNTS)
+
+
+def _is_completed(connection: Connection, run_id: str) -> bool:
+    found = connection.execute("SELECT 1 FROM runs WHERE run_id = ? AND status = 'completed'", (run_id,)).fetchone()
+    return found is not None
 
 
 def _hashes(connection: Connection, run_id: str, table: str, key: str, data: str, digest: str) -> Iterator[Discrepancy]:
@@ -74,15 +152,22 @@ def _hashes(connection: Connection, run_id: str, table: str, key: str, data: str
         f" WHERE {key} >= ? AND {key} < ? AND {data} IS NOT NULL AND {digest} IS NOT NULL ORDER BY {key}",
         (run_id, run_id + "~"),
     ):
-        try:
-            found = canonical.sha256(canonical.from_text(text))
-        except (TypeError, ValueError):
-            found = "that of no JSON"
-        if found != expected:
-            yield Discrepancy("hash", f"{table} {name}: {data} does not have the hash in {digest}", table, str(name))
+        if not _fits(text, expected):
+            yield _wrong_hash(table, name, data, digest)
             left -= 1
             if not left:
                 return
+
+
+def _fits(text: Any, expected: Any) -> bool:
+    try:
+        return bool(canonical.sha256(canonical.from_text(text)) == expected)
+    except (TypeError, ValueError):
+        return False  # it is no JSON
+
+
+def _wrong_hash(table: str, name: Any, data: str, digest: str) -> Discrepancy:
+    return Discrepancy("hash", f"{table} {name}: {data} does not have the hash in {digest}", table, str(name))
 
 
 def _dangling(

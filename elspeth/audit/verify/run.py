@@ -1,86 +1,88 @@
 """Verifies a run's evidence: recomputes everything that the audit database claims about it, and names what differs.
 
-Files are not looked at here. What is read is one snapshot; each table is read once, front to back.
+Files are not looked at here. What is read is one snapshot; each table is read once, front to back. Where that takes
+long several processes share it: `parts` says what they can share, `shared` how.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 from elspeth.audit.chain.records import FIXED, RANGED
 from elspeth.audit.connection import Connection
-from elspeth.audit.dialect import is_sqlite
-from elspeth.audit.purge import ABOUT_ROWS, PURGE, REMOVE, last_action
+from elspeth.audit.purge import ABOUT_ROWS, REMOVE, last_action
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema, state_events
-from elspeth.audit.verify import consistency, links
+from elspeth.audit.verify import consistency, links, parts, shared
 from elspeth.audit.verify.findings import Discrepancy
-from elspeth.audit.verify.table import NAMED, TableVerifier, pair_moves
+from elspeth.audit.verify.table import NAMED, pair_moves
 from elspeth.errors import RunNotFound
 
 
-def verify_run(reader: AuditReader, run_id: str, key: bytes | None = None, *, alone: bool = False) -> list[Discrepancy]:
+def verify_run(
+    reader: AuditReader, run_id: str, key: bytes | None = None, *, alone: bool = False, processes: int | None = None
+) -> list[Discrepancy]:
     """Everything about this run (an exact id) that does not hold; an empty list means that all of it does.
 
     With the signing `key`, all of the chain must be signed and have an end. `alone`: the other runs of the database are
-    not there (an export). Raises `RunNotFound`, and `Temporary`
-    or `ElspethError` where the database cannot be read.
+    not there (an export). `processes` share the work; unless it is said how many, as many as there are processors do,
+    and one does all of a run that is not large. Raises `RunNotFound`, and `Temporary` or `ElspethError` where the
+    database cannot be read, or a process that shared the work was killed.
     """
     run = reader.run(run_id)
     if run.run_id != run_id:
         raise RunNotFound(f"Run not found: {run_id!r}", details=[f"{run.run_id!r} begins so"])
-    with database.translated_errors(reader.path), reader.snapshot():
-        return list(findings(reader.connection, run_id, key, alone=alone))
+    with (
+        database.translated_errors(reader.path),
+        shared.looking(reader, shared.Task(run_id, key, alone), processes) as look,
+    ):
+        return list(findings(reader.connection, run_id, key, look, alone=alone))
 
 
 def findings(
-    connection: Connection, run_id: str, key: bytes | None = None, *, alone: bool = False
+    connection: Connection,
+    run_id: str,
+    key: bytes | None = None,
+    look: shared.Looks | None = None,
+    *,
+    alone: bool = False,
 ) -> Iterator[Discrepancy]:
-    """What `verify_run` answers, of a run that is there, as the transaction that is open sees it."""
-    if not alone:
-        yield from _integrity(connection)
+    """What `verify_run` answers, of a run that is there, as the transaction that is open sees it.
+
+    `look` is who looks at its parts: we ourselves, unless somebody shares them.
+    """
+    look = look or shared.Alone(connection, shared.Task(run_id, key, alone))
     differences = [] if alone else schema.differences(connection)  # an export has no schema of its own
+    unusable = any("missing" in sentence or "altered" in sentence for sentence in differences)
+    if not unusable:
+        look.plan(parts.planned(connection, run_id, alone=alone))
+    if not alone:
+        yield from look(parts.INTEGRITY).findings
     yield from (Discrepancy("schema", sentence) for sentence in differences)
-    if any("missing" in sentence or "altered" in sentence for sentence in differences):
+    if unusable:
         return  # the queries below would fail on it
-    yield from links.links(connection, run_id, key)
+    yield from look(parts.LINKS).findings
     if not alone:
         yield from links.origin(connection, run_id)
-    purged_before = last_action(connection, run_id, PURGE)
-    removed = last_action(connection, run_id, REMOVE) > 0
-    recounts = [
-        TableVerifier(connection, run_id, table, purged_before=purged_before)
-        for table in FIXED
-        if not (removed and table in ABOUT_ROWS)
-    ]
-    for recount in recounts:
-        try:
-            yield from recount.run()
-        except sqlite3.OperationalError as error:
-            if "decode" not in str(error):
-                raise
-            yield Discrepancy("changed", f"{recount.table} holds text that is not UTF-8: {error}", recount.table)
-    yield from pair_moves(recounts)
+    there = parts.tables(connection, run_id)
+    found: dict[str, parts.Found] = {}
+    for table in there:
+        found[table] = look(parts.records_of(table))
+        yield from found[table].findings
+    yield from pair_moves((each.lost, each.found) for each in found.values())
     yield from _strangers(connection)
     yield from _state(connection, run_id)
     yield from _attempts(connection, run_id)
-    if removed:
+    if last_action(connection, run_id, REMOVE) > 0:
         yield from _left(connection, run_id)
     else:
-        yield from consistency.findings(connection, run_id)
+        contents = {table: each.contents for table, each in found.items()}
+        yield from consistency.findings(
+            connection, run_id, contents, lambda question: look(parts.between(question)).findings
+        )
     if key is not None and not alone:  # an export says itself, signed, where it ends
         yield from links.unfinished(connection, run_id)
-
-
-def _integrity(connection: Connection) -> Iterator[Discrepancy]:
-    """Records out of order are found by a scan and not by their key: one question sees them, another does not."""
-    if not is_sqlite(connection):
-        return  # a server's own checksums are its business
-    for (sentence,) in connection.execute(f"PRAGMA main.integrity_check({NAMED})"):
-        if sentence != "ok":
-            yield Discrepancy("integrity", f"the database is damaged: {' '.join(str(sentence).split())}")
 
 
 def _left(connection: Connection, run_id: str) -> Iterator[Discrepancy]:

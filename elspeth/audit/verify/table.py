@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any
@@ -13,6 +13,7 @@ from elspeth.audit.chain.records import COLUMNS, RANGED, Record
 from elspeth.audit.connection import Connection
 from elspeth.audit.dialect import stream
 from elspeth.audit.store.commit_records import checked, key_columns
+from elspeth.audit.verify.consistency import Contents
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.errors import ElspethError
 
@@ -23,13 +24,19 @@ Groups = Iterator[tuple[int, list[Record]]]
 
 
 class TableVerifier:
-    """One table of one run, held against `commit_tables`. Of commits before `purged_before`, row data may be gone."""
+    """One table of one run, held against `commit_tables`. Of commits before `purged_before`, row data may be gone.
 
-    def __init__(self, connection: Connection, run_id: str, table: str, *, purged_before: int) -> None:
+    `contents` gets to see all records, so that they are read once.
+    """
+
+    def __init__(
+        self, connection: Connection, run_id: str, table: str, *, purged_before: int, contents: Contents | None = None
+    ) -> None:
         self._connection = connection
         self._run_id = run_id
         self.table = table
         self._purged_before = purged_before
+        self._contents = contents
         self._open: dict[int, _Running] = {}
         self._done: set[int] = set()
         self._bad: dict[int, None] = {}
@@ -48,6 +55,8 @@ class TableVerifier:
         """The numbers of the commits whose records in this table are not what was written."""
         for commit_no, records in self._groups():
             self._take(commit_no, records)
+            if self._contents is not None:
+                self._contents.take(records)
         self._bad.update(dict.fromkeys(self._open))
         query = "SELECT commit_no FROM commit_tables WHERE run_id = ? AND table_name = ? ORDER BY commit_no"
         for (commit_no,) in self._connection.execute(query, (self._run_id, self.table)):
@@ -252,12 +261,16 @@ def _name(table: str, record: Record) -> str:
     return " ".join(str(value) for value in record[: len(key_columns(table))])
 
 
-def pair_moves(recounts: list[TableVerifier]) -> list[Discrepancy]:
-    """What is missing in one commit and too much in another was moved; the rest was removed, or added."""
+Marked = list[tuple[bytes, Discrepancy]]
+
+
+def pair_moves(tables: Iterable[tuple[Marked, Marked]]) -> list[Discrepancy]:
+    """Of each table, what was lost and found: what is missing in one commit and too much in another was moved; the rest
+    was removed, or added."""
     findings = []
-    for recount in recounts:
-        found = list(recount.found)
-        for mark, lost in recount.lost:
+    for missing, more in tables:
+        found = list(more)
+        for mark, lost in missing:
             match = next((pair for pair in found if mark and pair[0] == mark), None)
             if match is None:
                 findings.append(lost)
