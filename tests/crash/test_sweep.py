@@ -13,7 +13,17 @@ import pytest
 from elspeth.audit.chain.layouts import NEWEST
 from tests.kit.fixtures.unpack import results, run_ids, unpack
 from tests.kit.oracle.checker import check
-from tests.kit.pipelines.crash_pipelines import BATCHING, CALLING, DECIDING, FROM_STDIN, PACKED, PAYING, lay_out
+from tests.kit.pipelines.crash_pipelines import (
+    BATCHING,
+    CALLING,
+    DECIDING,
+    FROM_STDIN,
+    KEEPING,
+    PACKED,
+    PAYING,
+    lay_out,
+)
+from tests.kit.processes.program import ELSEWHERE as WORKERS_ELSEWHERE
 from tests.kit.processes.program import ROOT, Program, Programs, programs
 from tests.kit.processes.recorded_run import comparable_records, differences, outputs, query, run_id
 
@@ -25,6 +35,7 @@ ONLY_IN_A_RESUME = {"main.before_resume_lock", "main.after_resume_lock", "main.b
                     "sink.before_copy_named", "sink.after_copy_named"}  # fmt: skip
 ONLY_AFTER_TWO_DEATHS = {"main.row_marked", "stage.flush_marked", "worker.item_marked", "sink.output_marked"}
 WITH_PAYLOADS = "payloads."
+FOR_WORKERS_ELSEWHERE = ("main.before_kept", "main.after_kept")
 WITH_COMPRESSION = ("sink.before_member_end", "sink.after_member_end")
 ONLY_IN_BATCHES = ("stage.", "worker.before_micro_batch", "worker.after_micro_batch", "worker.item_marked",
                    "sink.output_marked")  # fmt: skip
@@ -44,6 +55,7 @@ IN_MIDSTREAM = {
     "fork_server.after_answer": 3,
     "sink.before_member_end": 7, "sink.after_member_end": 7,
     "calls.before_intent": 60, "calls.after_intent": 60, "calls.before_answer": 60, "calls.after_answer": 60,
+    "main.before_kept": 60, "main.after_kept": 30,
 }  # fmt: skip
 
 
@@ -74,7 +86,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturb
     with programs() as started:
         all_settings = {
             "deciding": DECIDING, "batching": BATCHING, "paying": PAYING, "packed": PACKED, "calling": CALLING,
-            "from_stdin": FROM_STDIN,
+            "from_stdin": FROM_STDIN, "keeping": KEEPING,
         }  # fmt: skip
         for name, settings in all_settings.items():
             folder = lay_out(tmp_path_factory.mktemp("undisturbed") / name, settings)
@@ -91,11 +103,13 @@ def violations(folder: Path, settings: str) -> list[str]:
         database,
         run_id(database),
         working_directory=folder,
-        recompute=settings not in (BATCHING, CALLING, FROM_STDIN),
+        recompute=settings not in (BATCHING, CALLING, FROM_STDIN, KEEPING),
     )
 
 
 def settings_for(point: str) -> str:
+    if point in FOR_WORKERS_ELSEWHERE:
+        return KEEPING
     if point.startswith(WITH_PAYLOADS):
         return PAYING
     if point.startswith(WITH_COMPRESSION):
@@ -184,6 +198,7 @@ def test_a_run_whose_every_process_dies_is_resumed(
 ) -> None:
     settings, mark = settings_for(point), tmp_path / "mark"
     folder = lay_out(tmp_path / "run", settings)
+    where = WORKERS_ELSEWHERE if point in FOR_WORKERS_ELSEWHERE else {}
     if point in ONLY_AFTER_TWO_DEATHS:
         dies_twice_at_one_place(programs, folder, in_later_stage=point == "worker.item_marked")
         go_on(programs, folder, **armed(point, passings(point)[-1], mark, whole_tree=True)).ends_with(-9)
@@ -195,9 +210,9 @@ def test_a_run_whose_every_process_dies_is_resumed(
         go_on(programs, folder, **armed(point, 1, mark, whole_tree=True)).ends_with(-9)
     else:
         arms = armed(point, passings(point)[-1], mark, whole_tree=True)
-        programs.start(folder, *run_words(), **arms).ends_with(-9)
+        programs.start(folder, *run_words(), **arms, **where).ends_with(-9)
     assert mark.exists(), "the point did not fire"
-    go_on(programs, folder).ends_with(0)
+    go_on(programs, folder, **where).ends_with(0)
     assert_as_if_nothing_had_died(folder, settings, undisturbed)
 
 

@@ -1,12 +1,16 @@
-"""The command, with every worker in an empty folder elsewhere: `python -m tests.kit.elsewhere run pipeline.yaml -x`."""
+"""The command, with every worker beside an agent, in a folder elsewhere: `python -m tests.kit.elsewhere run ...`."""
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from actors.places.far.place import FarPlace
+from actors.places.far.terms import Terms
+from actors.places.sockets.transport import SocketTransport
 from actors.spec import ChildSpec
 from actors.supervisor import Supervisor
 from elspeth.calls.journal.journal import journal_folder
@@ -15,20 +19,24 @@ from elspeth.coordinator.keeper import Stores
 from elspeth.coordinator.topology import Topology
 from elspeth.roles.plan import Plan, decode_plan
 from elspeth.runs.lifecycle import drive, resume, start
+from elspeth.runs.lifecycle.likeness import FACTS, required
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.lifecycle.travel import pack
-from tests.kit.elsewhere.place import Elsewhere
+from tests.kit.elsewhere import worker as worker_elsewhere
 
 PLACE = "elsewhere"
 topology_of, supervise = drive.topology_of, Supervisor.start
+terms = Terms()
 
 
 def with_workers_elsewhere(pipeline: Pipeline, plan: Plan, *arguments: Any, **more: Any) -> Topology:
+    global terms
     here = topology_of(pipeline, plan, *arguments, **more)
     luggage = pack(pipeline, plan)
+    terms = Terms(required(pipeline.plugins.values()), FACTS, {worker_elsewhere.HEAD: str(Path.cwd())})
 
     def worker(number: int) -> ChildSpec:
-        spec = here.worker(number)
+        spec = replace(here.worker(number), target=f"{worker_elsewhere.__name__}:WorkerElsewhere")
         return luggage.worker(spec, decode_plan(spec.argument), PLACE)
 
     journals = journal_folder(Path(plan.state_directory), plan.run_id)
@@ -36,10 +44,11 @@ def with_workers_elsewhere(pipeline: Pipeline, plan: Plan, *arguments: Any, **mo
 
 
 def supervised(*arguments: Any, **more: Any) -> Any:
-    return supervise(*arguments, **more, places={PLACE: Elsewhere(Path.cwd())})
+    return supervise(*arguments, **more, places={PLACE: FarPlace(SocketTransport(("east", "west")), terms)})
 
 
 if __name__ == "__main__":
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[3])
     for module in (start, resume):
         module.topology_of = with_workers_elsewhere  # type: ignore[attr-defined]
     Supervisor.start = supervised  # type: ignore[method-assign]

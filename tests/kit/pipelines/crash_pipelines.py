@@ -82,6 +82,9 @@ CALLING = DECIDING.replace(
 )
 """Each row asks a service, by a client of the plugin's own."""
 
+KEEPING = CALLING + "payload_store: {inline_limit_bytes: 40}\n"
+"""The same with most rows in the payload store: where workers are elsewhere, the main process writes all of that."""
+
 ASK = '''\
 """A transform that asks a service: what was paid for is in `paid.log`, a line for each time."""
 

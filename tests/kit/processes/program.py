@@ -7,19 +7,26 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.kit.processes.waiting import PATIENCE_SECONDS, no_process_in, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [str(Path(sys.executable).with_name("elspeth"))]
+ELSEWHERE = {"WORKERS_ELSEWHERE": "1"}
+"""In the environment of a program: all its workers are beside agents, and see nothing of its folder."""
 
 
 def standard_input(folder: Path) -> Path:
     """What a program in this folder is given by standard input: the file `stdin`, or nothing."""
     given = folder / "stdin"
     return given if given.exists() else Path(os.devnull)
+
+
+def command(environment: Mapping[str, str]) -> list[str]:
+    """How the command is started."""
+    return [sys.executable, "-m", "tests.kit.elsewhere"] if ELSEWHERE.items() <= environment.items() else COMMAND
 
 
 class Program:
@@ -39,7 +46,7 @@ class Program:
         variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [variables.get("PYTHONPATH")])])
         with self._out.open("wb") as out, self._err.open("wb") as err, standard_input(folder).open("rb") as stdin:
             self.popen = subprocess.Popen(
-                [*COMMAND, *words], cwd=folder, env=variables | environment, stdin=stdin, stdout=out,
+                [*command(environment), *words], cwd=folder, env=variables | environment, stdin=stdin, stdout=out,
                 stderr=err, start_new_session=True,
             )  # fmt: skip
         self.pid = self.popen.pid
