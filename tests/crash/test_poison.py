@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def test_a_row_that_kills_its_worker_is_set_aside_and_its_neighbours_are_not(tmp
     assert [event["deaths"] for event in events(folder, "suspect")] == [0, 1, 2]
     assert [event["row_index"] for event in events(folder, "quarantined")] == [57]
     assert "killing the process that touched them: 1 row" in tree.log
+    assert re.search(r"row 57 is suspected \(.+\); it goes alone now", tree.log)
 
 
 @pytest.mark.parametrize("workers", [1, 3])

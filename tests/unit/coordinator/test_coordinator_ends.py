@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from actors import ChildDown, ChildSpec, ChildUp, FrameReceived, GaveUp
+from actors import ChildDown, ChildSpec, ChildUp, FrameReceived, GaveUp, Tick
 from actors.child import EXIT_SOFTWARE
 from actors.identity import Identity
+from elspeth.coordinator import coordinator
 from elspeth.coordinator import protocol as m
+from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.coordinator import Coordinator
 from elspeth.coordinator.policy import Policy
@@ -40,6 +42,8 @@ class Stage:
     restarted: list[tuple[str, bool]] = field(default_factory=list)
     sent: list[tuple[str, m.Message]] = field(default_factory=list)
     outcome: AttemptOutcome = field(default_factory=AttemptOutcome)
+    progress: Progress = field(default_factory=Progress)
+    caution: Caution = NO_CAUTION
 
     def __post_init__(self) -> None:
         def spec(name: str, target: str) -> ChildSpec:
@@ -47,9 +51,9 @@ class Stage:
 
         topology = Topology(
             spec("audit", "Audit"), spec("audit", "Successor"), spec("sinks", "Sinks"), spec("source", "Source"), {},
-            lambda number: spec(f"worker-{number}", "Worker"), Policy(), (False,),
+            lambda number: spec(f"worker-{number}", "Worker"), Policy(), (False,), caution=self.caution,
         )  # fmt: skip
-        self.coordinator = Coordinator(topology, Progress({}), self.outcome)
+        self.coordinator = Coordinator(topology, self.progress, self.outcome)
         self.coordinator.begin(self, self)  # type: ignore[arg-type]
 
     def start_child(self, spec: ChildSpec) -> Done:
@@ -186,3 +190,13 @@ def test_a_mistake_of_ours_ends_the_attempt_and_says_so(stage: Stage) -> None:
     assert stage.outcome.done.is_set()
     assert isinstance(stage.outcome.error, ElspethError)
     assert "internal error: KeyError('x')" in str(stage.outcome.error)
+
+
+def test_while_rows_go_one_at_a_time_it_is_said_how_long_they_will(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(caution=Caution(4000))
+    stage.owned()
+    for now, done in ((1000.0, 0), (1010.0, 1000)):
+        monkeypatch.setattr(coordinator.time, "monotonic", lambda now=now: now)
+        stage.progress.rows_done = done
+        stage.coordinator.on_receive(Tick(1))
+    assert "one at a time, 100 rows a second: the 3,000 left take about 30 s" in stage.progress.lines

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from elspeth.coordinator.blame import Conviction
+from elspeth.execution.codec import BadRow
 from elspeth.execution.stage_runner import FLUSH
 from elspeth.plugins.contract import Context, Made, Row, RowError, TransientError, Unfit
 from tests.kit.pipelines.single_steps import StepsUnderTest, token
@@ -42,6 +43,12 @@ def test_a_count_closes_a_batch_and_the_end_of_the_source_the_last_one() -> None
     assert members[2:4] == [(token(2, "@b"), token(2), 0), (token(2, "@b"), token(3), 1)]
     parents = [r["parent_token_id"] for r in run.records("token_parents") if r["token_id"] == token(2, "@b/0000")]
     assert parents == [token(2, "@b")]
+
+
+def test_what_only_passes_a_stage_is_not_said_to_be_touched_and_nothing_is_when_all_is_through() -> None:
+    run = batching("trigger: {count: 2}")
+    run.feed(None, {"n": 1}, bad={0: BadRow("x", "no row", None, None)})
+    assert run.touched == [1, -1]  # the refused row is on its way to its sink
 
 
 def parents_of(run: StepsUnderTest, child: str) -> list[str]:
