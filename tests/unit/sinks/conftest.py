@@ -21,13 +21,16 @@ def make_sink(tmp_path: Path) -> Any:
 
     def make(
         kind: str, name: str = "out", *, headers_found: dict[str, str] | None = None, fields: tuple[str, ...] = (),
+        evidence: tuple[str, ...] = (),
         **options: Any,
     ) -> Sink:  # fmt: skip
         cls: Any = registry.find("sink", kind)
         sink: Sink = cls(cls.Options(**{"path": tmp_path / name, **options}))
         found = headers_found or {}
         state = tmp_path / "state"
-        sink.setup(Context(run_id="r", node_id="out", state_directory=state, headers=found, fields=fields))
+        sink.setup(
+            Context(run_id="r", node_id="out", state_directory=state, headers=found, fields=fields, evidence=evidence)
+        )
         made.append(sink)
         return sink
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from elspeth.plugins.contract import PluginOptions
+from elspeth.plugins.contract import ERROR_FIELDS, PluginOptions
 from elspeth.plugins.sinks.json_sink import JsonSinkOptions
 from elspeth.plugins.sinks.null_sink import NullSink
 from elspeth.plugins.sinks.text_sink import TextSinkOptions
@@ -101,6 +101,13 @@ def test_a_text_line_is_the_only_field_or_the_one_that_is_named(written) -> None
     assert written("text", [{"any": "one"}, {"other": 2}, {"x": True}]) == b"one\n2\ntrue\n"
     assert written("text", [{"a": "x", "b": "y"}], field="b") == b"y\n"
     assert written("text", [{"a": "x", "b": "y"}], column="a") == b"x\n"
+
+
+def test_what_says_why_a_row_was_refused_is_not_the_line_of_it_unless_there_is_no_other(written) -> None:
+    row = {"own": "x", **dict.fromkeys(ERROR_FIELDS, "why")}
+    assert written("text", [row], evidence=ERROR_FIELDS) == b"x\n"
+    assert written("text", [{ERROR_FIELDS[0]: "why"}], evidence=ERROR_FIELDS) == b"why\n"
+    assert written("text", [{ERROR_FIELDS[0]: "mine"}]) == b"mine\n"  # where no step refuses it is a name like others
 
 
 def test_what_is_no_line_of_text_is_refused(tmp_path: Path, make_sink) -> None:
