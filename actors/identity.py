@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
@@ -40,6 +41,11 @@ class Identity:
         if ticks is None:
             raise ProcessLookupError(f"there is no process {pid}")
         return cls(pid, start, *here(), ticks)
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> Identity:
+        """The identity of which these are the fields, among others perhaps. Raises `KeyError` where one is missing."""
+        return cls(**{field.name: facts[field.name] for field in fields(cls)})
 
     def state(self) -> Literal["alive", "stopped", "gone", "unknown"]:
         """Whether this very process is there; "stopped" by a signal or a debugger; a zombie is gone.

@@ -201,7 +201,7 @@ def _processes(main: AttemptIdentity, run: Run, events: list[EventRecord]) -> li
     restarts: dict[str, int] = {}
     for event in events:
         if event.attempt == run.attempt and event.child and event.detail and event.event in ("started", "restarted"):
-            latest[event.child] = Identity(**json.loads(event.detail))
+            latest[event.child] = Identity.of_facts(json.loads(event.detail))
             restarts[event.child] = restarts.get(event.child, 0) + (event.event == "restarted")
     people = {MAIN: main.process, **latest}
     return [_process(role, identity, restarts.get(role, 0)) for role, identity in people.items()]
