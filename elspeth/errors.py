@@ -75,7 +75,7 @@ class ElspethError(Exception):
         """The same error, with this command to type once that is mended; as it is if it names one already."""
         if not command or "elspeth " in self.next_step:
             return self
-        mend = "" if self.next_step == "resume" else self.next_step.removesuffix(", then resume")
+        mend = self.next_step.removesuffix(", then resume")
         step = f"{mend}, then: {command}" if mend else command
         return type(self)(self.message, details=self.details, next_step=step)
 

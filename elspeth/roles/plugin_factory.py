@@ -12,7 +12,7 @@ from elspeth.calls.caller import Caller
 from elspeth.errors import ConfigurationMismatch, ElspethError, SettingsError, Temporary
 from elspeth.execution.retry import RetryPolicy
 from elspeth.graph.model import Node
-from elspeth.located import known_as
+from elspeth.located import known_as, located
 from elspeth.payloads import Payloads, PayloadStore
 from elspeth.plugins import registry
 from elspeth.plugins.contract import Context, Plugin
@@ -74,7 +74,7 @@ class PluginFactory:
         return Context(
             plan.run_id,
             node_id,
-            state_directory=Path(plan.state_directory),
+            state_directory=located(plan.state_directory),
             headers=plan.headers,
             types=plan.graph.types_at(node_id),
             names=plan.names.get(node_id, {}),

@@ -57,7 +57,7 @@ class WorkerRole(Role):
         self._plan = decode_plan(self.argument)
         payloads: Payloads | None = None
         if self._plan.baggage is not None:
-            self._plan, self.concealment = settle(self._plan, self.concealment)
+            self.concealment = settle(self._plan, self.concealment)
             payloads = PayloadsKept(self.port, self._plan.inline_limit)
         self._caller = caller_of(self._plan, f"worker-{self._plan.worker.number + 1}", self.port, self.concealment)
         self._factory = PluginFactory(self._plan, self.port.beat, self._caller, payloads)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from msgspec import structs
-
 from elspeth import located
 from elspeth.concealment import Concealment
 from elspeth.errors import Temporary
@@ -15,11 +13,10 @@ from elspeth.roles.elsewhere.files import forbid
 from elspeth.roles.plan import Plan
 
 
-def settle(plan: Plan, concealment: Concealment) -> tuple[Plan, Concealment]:
+def settle(plan: Plan, concealment: Concealment) -> Concealment:
     """Lay out what came along, and work where the head machine's working directory is then.
 
-    Answers the plan with paths of this machine where the run's are not opened by name, and what takes the place of
-    copies out of texts: there stand the paths that the run knows. Raises `Temporary`.
+    Answers what takes the place of copies out of texts: there stand the paths that the run knows. Raises `Temporary`.
     """
     assert plan.baggage is not None
     folder = Path.cwd()
@@ -32,7 +29,6 @@ def settle(plan: Plan, concealment: Concealment) -> tuple[Plan, Concealment]:
             f"what came along cannot be laid out in {folder}: {error.strerror or error}",
             next_step=f"see to the disk of that machine, then: elspeth resume {plan.run_id}",
         ) from error
-    located.elsewhere(root, copies)
+    located.elsewhere(root, {**copies, plan.state_directory: folder / STATE})
     forbid(path for path in copies if path.startswith("/"))
-    plan = structs.replace(plan, state_directory=str(folder / STATE))
-    return plan, Concealment({**concealment.secrets, str(root): ""})
+    return Concealment({**concealment.secrets, str(root): ""})

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elspeth.audit.copying import Head, head_of, is_there
-from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.query.locate import is_blank
-from elspeth.audit.query.payload_references import references
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema
 from elspeth.audit.store.place import Place, PostgresPlace
@@ -26,8 +24,7 @@ Notify = Callable[[str], None]
 class Copied:
     """A run that is in two databases. `head` is its head in the first, `arrived` the commit of the second behind it.
 
-    `already`: it was there before, and nothing was done. `payloads` counts what both name and neither holds: files in
-    one of the folders `kept_in`, or gone.
+    `already`: it was there before, and nothing was done.
     """
 
     run_id: str
@@ -35,8 +32,6 @@ class Copied:
     arrived: int
     records: int
     already: bool
-    payloads: int
-    kept_in: list[str]
 
 
 def copy_run(
@@ -48,15 +43,6 @@ def copy_run(
     Raises `RunNotFound`, `RunInProgress` where the run is not finished, `SettingsError` where both are one database,
     `Temporary` where a run writes to the file that it is to be copied to, and what `take_in` raises.
     """
-    try:
-        return _copied(origin, reference, target, reason, patience, notify)
-    except Temporary as error:
-        raise error.then(shlex.join(["elspeth", "copy", reference, "--to", str(target)])) from error
-
-
-def _copied(
-    origin: Place, reference: str, target: Place, reason: str | None, patience: float, notify: Notify
-) -> Copied:
     if _same(origin, target):
         raise SettingsError(f"{target} is where the run is already", next_step="name another database with --to")
     with AuditReader(origin) as reader:
@@ -71,7 +57,6 @@ def _copied(
                 next_step=f"elspeth resume {run.run_id}",
             )
         head = head_of(reader.connection, run.run_id)
-        named = {reference for _, _, _, reference, _ in references(reader.connection, run.run_id)}
     already = head is not None and _is_there(target, run.run_id, head)
     if not already:
         # A file has one writer: who drives a run there would wait for the whole copy.
@@ -81,7 +66,10 @@ def _copied(
                 details=[f"a run in it is alive: {alive}"],
                 next_step="wait for its end, then copy again",
             )
-        take_in(target, origin, run_id=run.run_id, reason=reason, notify=notify)
+        try:
+            take_in(target, origin, run_id=run.run_id, reason=reason, notify=notify)
+        except Temporary as error:
+            raise error.then(shlex.join(["elspeth", "copy", run.run_id, "--to", str(target)])) from error
     with AuditReader(target) as reader:
         arrived = next(iter(reader.commits(run.run_id, 1)), None)
         if arrived is None or head is None:
@@ -90,9 +78,7 @@ def _copied(
             "SELECT coalesce(sum(record_count), 0) FROM commits WHERE run_id = ? AND commit_no <= ?",
             (run.run_id, head.commit_no),
         ).fetchone()
-    bases = bases_of(run.settings_json, run.working_directory) if named else ()
-    kept_in = list(dict.fromkeys(str(base.absolute()) for base in bases if base.is_dir())) or [*map(str, bases[:1])]
-    return Copied(run.run_id, head, arrived.commit_no, int(records), already, len(named), kept_in)
+    return Copied(run.run_id, head, arrived.commit_no, int(records), already)
 
 
 def _same(one: Place, other: Place) -> bool:
