@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kit.processes import program
+from tests.kit.processes.mounts import Mount, mounts
 
 
 @pytest.fixture
@@ -14,3 +15,10 @@ def programs() -> Iterator[program.Programs]:
     """Starts the command; what a test leaves running is ended with it."""
     with program.programs() as started:
         yield started
+
+
+@pytest.fixture
+def mount() -> Iterator[Mount]:
+    """Puts a small file system over a folder, or changes how it is mounted; only root may."""
+    with mounts() as do:
+        yield do

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import pytest
 from tests.kit.oracle.checker import check
 from tests.kit.pipelines.calling import KEY, lay
 from tests.kit.pipelines.crash_pipelines import DECIDING, SLOW, lay_out
+from tests.kit.processes.mounts import Mount
 from tests.kit.processes.program import Programs
 from tests.kit.processes.recorded_run import outputs, query, run_id, snapshot
 from tests.kit.processes.waiting import wait_until
@@ -22,31 +20,6 @@ from tests.kit.provider.server import FakeProvider
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 PLACES = ["output", "runs"]
-
-Mount = Callable[[Path, str], None]
-
-
-@pytest.fixture
-def mount() -> Iterator[Mount]:
-    """Puts a small file system over a folder, or changes how it is mounted; only root may."""
-    mounted: list[Path] = []
-
-    def do(folder: Path, options: str) -> None:
-        if folder in mounted:
-            _mount("-o", f"remount,{options}", str(folder))
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() or not _mount("-t", "tmpfs", "-o", options, "tmpfs", str(folder), check=False):
-            pytest.skip("only root, where it may mount, can make a file system small or read-only")
-        mounted.append(folder)
-
-    yield do
-    for folder in mounted:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def _mount(*words: str, check: bool = True) -> bool:
-    return not subprocess.run(["mount", *words], check=check, capture_output=True).returncode
 
 
 def violations(folder: Path) -> list[str]:

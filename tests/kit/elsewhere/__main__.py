@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from actors.spec import ChildSpec
 from actors.supervisor import Supervisor
 from elspeth.calls.journal.journal import journal_folder
 from elspeth.cli.app import main
+from elspeth.coordinator.far_workers import ClusterTerms
 from elspeth.coordinator.keeper import Stores
 from elspeth.coordinator.topology import Topology
 from elspeth.roles.plan import Plan, decode_plan
@@ -40,7 +40,11 @@ def with_workers_elsewhere(pipeline: Pipeline, plan: Plan, *arguments: Any, **mo
         return luggage.worker(spec, decode_plan(spec.argument), PLACE)
 
     journals = journal_folder(Path(plan.state_directory), plan.run_id)
-    return replace(here, worker=worker, stores=Stores(Path(plan.payload_base), journals, plan.attempt))
+    count = here.policy.workers
+    return replace(
+        here, worker=worker, stores=Stores(Path(plan.payload_base), journals, plan.attempt),
+        policy=replace(here.policy, far=count), far=ClusterTerms(workers=count),
+    )  # fmt: skip
 
 
 def supervised(*arguments: Any, **more: Any) -> Any:
@@ -48,7 +52,8 @@ def supervised(*arguments: Any, **more: Any) -> Any:
 
 
 if __name__ == "__main__":
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[3])
+    root = Path(__file__).parents[3]
+    sys.path[:] = [str(root), *(path for path in sys.path if path not in ("", str(Path.cwd()), str(root)))]
     for module in (start, resume):
         module.topology_of = with_workers_elsewhere  # type: ignore[attr-defined]
     Supervisor.start = supervised  # type: ignore[method-assign]
