@@ -34,7 +34,7 @@ class Crew:
 
     def came(self, name: str) -> None:
         """This worker takes work from now on."""
-        self.up[name] = WorkerState(name)
+        self.up[name] = WorkerState(name, self.is_far(name))
         self._coming.discard(name)
         self._without_room.discard(name)
 
@@ -67,6 +67,8 @@ class Crew:
             enough = enough or not self.up
         if not enough:
             return []
+        if len(self.up) + len(self._coming) >= self._policy.workers:
+            return []
         here = self._free(range(1, self._policy.here + 1))
         if here:
             return [] if self.coming else self._ask(here[:1])
@@ -89,23 +91,22 @@ class Crew:
 
         A pool begins the next row at once if that is at hand: `rows_ahead` wait there; 0: there is no pool.
         """
-        fresh = [worker.name for worker in self.up.values() if worker.fresh][:kept]
-        free = [
-            worker
-            for worker in self.up.values()
-            if (len(worker.tasks) < self._depth(worker.name, seconds, slow=slow) or worker.rows < rows_ahead)
-            and worker.name not in fresh
-            and not any(task.alone for task in worker.tasks)
-        ]
-        return min(
-            free, key=lambda worker: (worker.rows, len(worker.tasks)) if rows_ahead else len(worker.tasks), default=None
-        )
-
-    def _depth(self, name: str, seconds: float, *, slow: bool) -> int:
-        """How many chunks this worker may have."""
-        if self._policy.pool_size > 1 or not slow:
-            return 2
-        return 2 if self.is_far(name) and seconds < FAR_DEPTH_SECONDS else 1
+        here = 2 if self._policy.pool_size > 1 or not slow else 1
+        far = 2 if seconds < FAR_DEPTH_SECONDS else here
+        fresh = [worker.name for worker in self.up.values() if worker.fresh][:kept] if kept else ()
+        found, least = None, (0, 0)
+        for worker in self.up.values():
+            rows = worker.rows if rows_ahead else 0
+            if len(worker.tasks) >= (far if worker.far else here) and rows >= rows_ahead:
+                continue
+            load = rows, len(worker.tasks)
+            if found is not None and load >= least:
+                continue
+            if worker.name not in fresh and not any(task.alone for task in worker.tasks):
+                found, least = worker, load
+                if least == (0, 0):
+                    break
+        return found
 
     def _free(self, numbers: range) -> list[str]:
         names = map(worker_name, numbers)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 
 from elspeth.coordinator import events as ev
+from elspeth.coordinator.backlog import Backlog
 from elspeth.coordinator.caution import Caution
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
 from elspeth.coordinator.crew import Crew
@@ -24,7 +25,7 @@ class Dispatcher:
 
     def __init__(self, policy: Policy, checkpoint: Checkpoint, suspects: dict[int, int], caution: Caution) -> None:
         self._policy = policy
-        self.pending: list[ChunkSlice] = []
+        self._backlog = Backlog()
         self._crew = Crew(policy)
         self._micro_batches: list[MicroBatch] = []
         self._suspects = Suspects(policy, suspects)
@@ -38,6 +39,12 @@ class Dispatcher:
         self._credits: deque[int] = deque()  # rows that each chunk still to come may have
         self.source_up = False
         self._input_closed = False
+        self._stirred = True  # since it was last asked who can be given what
+
+    @property
+    def pending(self) -> list[ChunkSlice]:
+        """What is read and not released."""
+        return self._backlog.slices
 
     @property
     def workers(self) -> dict[str, WorkerState]:
@@ -75,7 +82,8 @@ class Dispatcher:
             offset=chunk.offset, ended=chunk.ended, last=chunk.last, done=not chunk.rows,
         )  # fmt: skip
         recorded_end = self._single.end if self._single.recorded else 0
-        self.pending.extend(self._suspects.isolate_known(chunk_slice, recorded_end=recorded_end))
+        self._backlog.add(self._suspects.isolate_known(chunk_slice, recorded_end=recorded_end))
+        self._stirred = True
 
     def starved(self, rows: int, size: int) -> bool:
         """Whether the window is full, so that only a commit can bring new rows."""
@@ -83,7 +91,7 @@ class Dispatcher:
 
     def _room(self, rows: int, size: int) -> bool:
         policy = self._policy
-        promised = rows + sum(chunk_slice.stop - chunk_slice.start for chunk_slice in self.pending) + sum(self._credits)
+        promised = rows + self._backlog.count().rows + sum(self._credits)
         if self._single.recorded and self._one_at_a_time():
             return promised == 0  # whatever dies next, only the row in hand is under suspicion
         return promised + self._chunk_rows() <= policy.window_rows() and size < policy.window_bytes()
@@ -100,18 +108,17 @@ class Dispatcher:
         `settled` says that the sinks have all that was released: while a row is marked, the source does not read.
         """
         granted = 0
-        size += sum(chunk_slice.size for chunk_slice in self.pending)
         if not self.source_up or self._input_closed:
             return []
         chunk_rows = self._chunk_rows()
+        size += self._backlog.count().size
         if self._single.marked and self._one_at_a_time():
             if settled and not self.pending and not self._credits and self._room(rows, size):
                 self._credits.append(chunk_rows)
                 granted = 1
             return [ev.Send(SOURCE, Credit(granted, chunk_rows))] if granted else []
-        undecided = [chunk_slice.stop - chunk_slice.start for chunk_slice in self.pending if not chunk_slice.done]
-        slices = len(undecided) + len(self._credits)
-        coming = sum(undecided) + sum(self._credits)
+        slices = self._backlog.count().undecided + len(self._credits)
+        coming = self._backlog.count().undecided_rows + sum(self._credits)
         while (
             slices < self._policy.window_slices() or coming + chunk_rows <= self._policy.window_undecided()
         ) and self._room(rows, size):
@@ -152,15 +159,15 @@ class Dispatcher:
 
     def release(self) -> ChunkSlice | None:
         """The next decided slice in the order of the input, if it is there."""
-        if self.pending and self.pending[0].done:
-            return self.pending.pop(0)
-        return None
+        return self._backlog.release()
 
     def stop(self, *, at_split_point: bool) -> None:
         """Forget what nobody has begun, and what lies behind it; the last release is to lie at a split point.
 
         `at_split_point` says whether the release before the first slice does.
         """
+        self._stirred = True
+        self._backlog.changed()
         for at, chunk_slice in enumerate(self.pending):
             if at_split_point and not chunk_slice.done and chunk_slice.worker is None:
                 self._forget(self.pending[at:])
@@ -176,20 +183,25 @@ class Dispatcher:
 
     def queue_micro_batches(self, micro_batches: list[MicroBatch]) -> None:
         """Released micro-batches that a stateless later stage is waiting for."""
-        self._micro_batches.extend(micro_batches)
-        self._micro_batches.sort(key=lambda micro_batch: micro_batch.no)
+        if micro_batches:
+            self._stirred = True
+            self._micro_batches.extend(micro_batches)
+            self._micro_batches.sort(key=lambda micro_batch: micro_batch.no)
 
     def worker_up(self, name: str) -> None:
         self._crew.came(name)
+        self._stirred = True
 
     def no_room(self, name: str) -> None:
         """The cluster has no room for this worker so far."""
         self._crew.no_room(name)
+        self._stirred = True
 
     def micro_batch_done(self, child: str, no: int) -> None:
         worker = self.workers.get(child)
         if worker is not None:
             worker.tasks = [task for task in worker.tasks if not (isinstance(task, MicroBatch) and task.no == no)]
+            self._stirred = True
 
     def slice_done(self, event: ev.SliceDone) -> None:
         """A worker decided a slice, or the first part of one."""
@@ -198,17 +210,12 @@ class Dispatcher:
         chunk_slice = next((task for task in mine if (task.seq, task.start) == (done.seq, done.start)), None)
         if chunk_slice is None:
             return  # forgotten when the run began to give way
-        at = self.pending.index(chunk_slice)
+        self._stirred = True
         if not self._single.recorded or not self._one_at_a_time():
             self.chunk.learn(done.stop - done.start, done.seconds, len(self.workers))
-        if done.stop < chunk_slice.stop:
-            rest = chunk_slice.part(done.stop, chunk_slice.stop)
-            rest.worker = chunk_slice.worker
-            whole, chunk_slice = chunk_slice, chunk_slice.part(done.start, done.stop)
-            self.pending[at : at + 1] = [chunk_slice, rest]
-            worker.tasks[worker.tasks.index(whole)] = rest
-        else:
-            worker.tasks.remove(chunk_slice)
+        at = worker.tasks.index(chunk_slice)
+        chunk_slice, rest = self._backlog.decided(chunk_slice, done.stop)
+        worker.tasks[at : at + 1] = [] if rest is None else [rest]
         chunk_slice.worker, chunk_slice.done = None, True
         if chunk_slice.exclusive:
             self._suspects.survived()
@@ -217,6 +224,8 @@ class Dispatcher:
 
     def tries_one(self) -> bool:
         """Whether a row has all workers to itself: what is shared dies of it, or of nothing here."""
+        if not self._suspects.any_exclusive:
+            return False
         return any(task.exclusive for worker in self.workers.values() for task in worker.tasks)
 
     def worker_died(self, event: ev.Died) -> list[ev.Command]:
@@ -224,6 +233,8 @@ class Dispatcher:
 
         If its place was lost, no row did that.
         """
+        self._stirred = True
+        self._backlog.changed()
         worker = self._crew.went(event.child)
         blamed = False
         if worker is not None:
@@ -244,8 +255,7 @@ class Dispatcher:
         if isinstance(task, MicroBatch):
             return self._suspects.micro_batch_died(task, event)
         if parts := self._suspects.slice_died(task, event):
-            at = self.pending.index(task)
-            self.pending[at : at + 1] = parts
+            self._backlog.replace(task, parts)
         return bool(parts)
 
     def _blame_pool(self, tasks: list[ChunkSlice | MicroBatch], event: ev.Died) -> bool:
@@ -261,8 +271,7 @@ class Dispatcher:
             if isinstance(task, MicroBatch):
                 task.alone, task.seen = task.seen, True
             elif parts := self._suspects.company_died(task):
-                at = self.pending.index(task)
-                self.pending[at : at + 1] = parts
+                self._backlog.replace(task, parts)
         return True
 
     def at_work(self) -> set[str]:
@@ -270,6 +279,8 @@ class Dispatcher:
         return {name for name, worker in self.workers.items() if worker.tasks}
 
     def noted(self, token: int) -> None:
+        self._stirred = True
+        self._backlog.changed()
         for chunk_slice in self.pending:
             if chunk_slice.blame == token:
                 chunk_slice.blame = None
@@ -281,20 +292,17 @@ class Dispatcher:
 
         `settled` says that the sinks have all that was released, and that no commit is under way.
         """
+        if not self._stirred and not self._single.cautious and not self.ticking:
+            return []  # nothing that could be given has come since, and nobody to give it to
+        self._stirred = False
         more = not self._input_closed and not self._one_at_a_time()
         self._suspects.try_memory(self.pending, more_to_come=more)
         out = self._suspects.take_commands()
         if self.tries_one():
             return out
-        waiting: list[ChunkSlice | MicroBatch] = [*self._micro_batches]
-        waiting += [
-            chunk_slice
-            for chunk_slice in self.pending
-            if not chunk_slice.done
-            and chunk_slice.worker is None
-            and chunk_slice.blame is None
-            and not chunk_slice.held
-        ]
+        if self._suspects.any_exclusive:
+            self._backlog.changed()
+        waiting: list[ChunkSlice | MicroBatch] = [*self._micro_batches, *self._backlog.waiting()]
         if self._single.marked and self._one_at_a_time():
             waiting = self._one_waiting(settled=settled)
         elif self.ticking:
@@ -324,6 +332,7 @@ class Dispatcher:
         if self._micro_batches or not settled or any(worker.tasks for worker in self.workers.values()):
             return [*self._micro_batches]
         following = self._single.next(self.pending)
+        self._backlog.changed()
         return [] if following is None else [following]
 
     def _give_everything(self, task: ChunkSlice | MicroBatch) -> list[ev.Command]:
@@ -338,7 +347,9 @@ class Dispatcher:
     def _least_busy(self) -> WorkerState | None:
         """Who gets the next task; fresh workers are kept for suspects whose blame is being noted."""
         ahead = 0 if self._policy.pool_size == 1 else 2 * self._policy.pool_share()
-        kept = sum(chunk_slice.alone and chunk_slice.blame is not None for chunk_slice in self.pending)
+        kept = self._suspects.any and sum(
+            chunk_slice.alone and chunk_slice.blame is not None for chunk_slice in self.pending
+        )
         seconds, slow = self.chunk.rows * self.chunk.row_seconds, self.chunk.slow(len(self.workers))
         return self._crew.least_busy(ahead, seconds, kept, slow=slow)
 
@@ -357,6 +368,7 @@ class Dispatcher:
                 task.alone, task.again,
             )  # fmt: skip
             return [ev.Send(worker.name, message, (task.inputs[task.stage],))]
+        self._backlog.given()
         work = Work(task.seq, task.start, task.stop, task.poison, task.again)
         given_out: list[ev.Command] = []
         if task.row_range.stop > self._given_out:

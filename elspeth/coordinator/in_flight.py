@@ -162,9 +162,10 @@ class Consumer:
 
 @dataclass(slots=True, eq=False)
 class WorkerState:
-    """A worker as the machine knows it. `fresh` until it has been given its first task."""
+    """A worker as the machine knows it. `fresh` until it has been given its first task; `far`: on another machine."""
 
     name: str
+    far: bool = False
     fresh: bool = True
     tasks: list[ChunkSlice | MicroBatch] = field(default_factory=list)
 

@@ -25,6 +25,11 @@ class OneAtATime:
         self._over = False
 
     @property
+    def cautious(self) -> bool:
+        """Whether rows went, or go, one at a time in this attempt."""
+        return self._caution
+
+    @property
     def row_in_hand(self) -> bool:
         """Whether a row is marked as the only one in hand."""
         return self._in_hand is not None

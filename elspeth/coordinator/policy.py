@@ -22,6 +22,9 @@ AHEAD = 10
 """How many rows are read and not decided for each that a pool has in flight: one that takes ten times as long as others
 keeps its successors from being released, but not the pool from being full."""
 
+FAR_BYTES = 256 << 10
+"""So much may be read for each worker elsewhere; with less than some hundreds of them `max_bytes` is more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -77,8 +80,8 @@ class Policy:
         return max(chunks * self.largest_chunk(), 2 * self.commit_rows(), 2 * self.window_undecided())
 
     def window_bytes(self) -> int:
-        """How many bytes may be read and not yet durable."""
-        return 2 * self.max_bytes
+        """How many bytes may be read and not yet durable. Each worker elsewhere is to have something at hand."""
+        return max(2 * self.max_bytes, self.far * FAR_BYTES)
 
     def window_slices(self) -> int:
         """How many chunks may be read and not yet decided."""

@@ -21,6 +21,7 @@ class Suspects:
         self._policy = policy
         self._known = known
         self._tokens = 0
+        self.any = self.any_exclusive = False  # since the attempt began; most have none, and need not look for it
         self._commands: list[ev.Command] = []
         self._trial = MemoryTrial()
 
@@ -61,7 +62,7 @@ class Suspects:
             return [chunk_slice]
         if event.position in rows:
             before, suspect, rest = isolate(chunk_slice, event.position)
-            suspect.exclusive = event.memory or bool(event.fork_server)
+            suspect.exclusive = self._exclusive(event)
             self._suspect(suspect, event.suspicion)
             return [*before, suspect, *rest]
         return []
@@ -82,7 +83,7 @@ class Suspects:
     def _alone_died(self, chunk_slice: ChunkSlice, event: ev.Died) -> None:
         chunk_slice.deaths += 1
         chunk_slice.memory |= event.memory
-        chunk_slice.exclusive |= event.memory or bool(event.fork_server)
+        chunk_slice.exclusive |= self._exclusive(event)
         if event.memory and self._trial.died(chunk_slice):
             return  # it waits for how others fare, or they for it
         if chunk_slice.deaths < self._policy.poison_attempts:
@@ -96,7 +97,7 @@ class Suspects:
         """A worker died over a micro-batch in a later stage; whether that was the micro-batch's doing."""
         if event.position < 0 or event.memory:
             return False
-        micro_batch.exclusive |= bool(event.fork_server)
+        micro_batch.exclusive |= self._exclusive(event)
         if not micro_batch.alone:
             micro_batch.alone = True
         elif micro_batch.blame(micro_batch.stage, event.position, event.suspicion, self._policy.poison_attempts):
@@ -118,6 +119,12 @@ class Suspects:
         if rows := self._trial.take_verdict():
             self._commands.append(ev.OutOfMemory(rows))
 
+    def _exclusive(self, event: ev.Died) -> bool:
+        """Whether what died of this goes with nothing beside it from now on."""
+        exclusive = event.memory or bool(event.fork_server)
+        self.any_exclusive |= exclusive
+        return exclusive
+
     @staticmethod
     def _find_witness(pending: list[ChunkSlice]) -> bool:
         for at, chunk_slice in enumerate(pending):
@@ -133,6 +140,7 @@ class Suspects:
 
     def _suspect(self, chunk_slice: ChunkSlice, suspicion: Suspicion) -> None:
         self._tokens += 1
+        self.any = True
         chunk_slice.blame = self._tokens
         self._commands.append(
             ev.Suspect(self._tokens, chunk_slice.row_index, chunk_slice.deaths - chunk_slice.inherited, suspicion)
