@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.kit.mutants.promises import Mutant
 
 TESTS = {
-    "actors": ("tests/unit/actors",),
+    "actors": ("tests/unit/actors", "tests/integration/actors"),
     "elspeth/coordinator": ("tests/unit/coordinator",),
     "elspeth/execution": ("tests/unit/execution", "tests/unit/transforms"),
     "elspeth/audit/explain": ("tests/integration/cli/evidence",),

@@ -8,6 +8,7 @@ import pytest
 
 from elspeth.errors import EXIT_USAGE, SettingsError, from_value
 from elspeth.settings import Problem, SettingsProblems, load
+from elspeth.settings.document import MAX_DEPTH
 
 MIXED = """\
 source:
@@ -160,6 +161,21 @@ def test_a_bad_file_is_told_with_line_and_key(problems, text, line, key, says):
     if key is not None:
         assert found[0].key == key
     assert says in str(found[0])
+
+
+def test_one_level_too_many_is_one_too_many(loaded, problems):
+    def text(lists: int) -> str:
+        return BASE + "telemetry: {exporters: " + "[" * lists + "]" * lists + "}"
+
+    loaded(text(MAX_DEPTH - 2))  # the document and the section are two
+    assert "nested too deeply" in str(problems(text(MAX_DEPTH - 1))[0])
+
+
+def test_a_key_without_effect_may_have_its_value_from_a_variable(loaded, problems):
+    text = BASE + 'landscape: {dump_to_jsonl_include_payloads: "${X}"}\n'
+    assert loaded(text, {"X": "true"})
+    found = problems(text, {"X": "maybe"})
+    assert "found the value of ${X}; allowed: true or false" in str(found[0])
 
 
 def test_aliases_of_aliases_cannot_fill_the_memory(problems):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from contextlib import closing
@@ -19,6 +20,8 @@ from elspeth.runs.lifecycle.pipeline import load_pipeline
 from elspeth.settings import defaults_0_1_0 as frozen
 from elspeth.settings import difference, effective, load_stored, model, settings_hash
 from tests.kit.fixtures.unpack import NAMES, unpack
+
+FROZEN = "e754a1654014999c293e8452cee3cefcb7bb01db890c275ee039d0a25a1e1403"
 
 STEPS: dict[str, type[model.Section]] = {
     "source": model.Source, "transforms": model.Transform, "gates": model.Gate, "aggregations": model.Aggregation,
@@ -45,6 +48,11 @@ def unknown(present: dict[str, Any], *tables: dict[str, Any]) -> list[str]:
         elif isinstance(value, dict) and value:
             missing += [f"{key}.{name}" for name in unknown(value, *held)]
     return missing
+
+
+def test_what_held_in_the_first_version_is_as_it_was() -> None:
+    text = json.dumps([frozen.SECTIONS, frozen.STEPS, frozen.OPTIONS], sort_keys=True)
+    assert hashlib.sha256(text.encode()).hexdigest() == FROZEN, "runs of that version rest on these values"
 
 
 def test_of_every_option_it_is_known_what_held_before_there_was_one() -> None:
