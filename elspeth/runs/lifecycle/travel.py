@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 from msgspec import structs
 
 from actors.spec import ChildSpec, GivenFile
@@ -28,13 +29,17 @@ class Luggage:
     def worker(self, spec: ChildSpec, plan: Plan, place: str) -> ChildSpec:
         """The worker that `spec` and `plan` describe, to be started in this place.
 
-        What it is not to know, and could not reach, is taken out of the plan: the database, and paths of outputs.
+        What it could not reach, and is not to know, is taken out of the plan: the database, and paths of outputs; of
+        the credentials those that stand nowhere else in it.
         """
-        plan = structs.replace(
+        told = structs.replace(
             plan, baggage=self.baggage, database="", inputs={}, other_files={}, keeps_replaced=(), unlike={},
             flushes=structs.replace(plan.flushes, path="") if plan.flushes is not None else None,
         )  # fmt: skip
-        return replace(spec, argument=encode_plan(plan), place=place, files=self.files)
+        text = msgspec.json.encode(structs.replace(told, secrets={}))
+        secrets = {secret: name for secret, name in plan.secrets.items() if msgspec.json.encode(secret)[1:-1] in text}
+        argument = encode_plan(structs.replace(told, secrets=secrets))
+        return replace(spec, argument=argument, place=place, files=self.files)
 
 
 def pack(pipeline: Pipeline, plan: Plan) -> Luggage:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from elspeth.calls.journal.journal import Journal, Reach, journal_folder, row_in
 from elspeth.calls.journal.storage import Disk, stem_of
 from elspeth.calls.model import Exchange
 from elspeth.errors import NewerVersion
+from tests.kit.elsewhere.kept import Head, head, kept
+from tests.kit.processes.waiting import wait_until
 
 RUN = "mf3k2a9x"
 
@@ -32,8 +36,34 @@ def answer(text: str = "yes") -> Exchange:
     return Exchange(outcome="answered", text=text)
 
 
+Make = Callable[..., Journal]
+
+
 def journal(folder: Path, child: str = "worker-1", attempt: int = 1) -> Journal:
     return Journal(Disk(journal_folder(folder, RUN), stem_of(attempt, child)), RUN, attempt, child)
+
+
+@pytest.fixture(params=["here", "elsewhere"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    """Makes the journal of a process: with files of its own, or kept by the main process, one for each attempt."""
+    if request.param == "here":
+        yield journal
+        return
+    with ExitStack() as heads:
+        there: dict[int, Head] = {}
+
+        def kept_journal(folder: Path, child: str = "worker-1", attempt: int = 1) -> Journal:
+            journals = journal_folder(folder, RUN)
+            if attempt not in there:
+                there[attempt] = heads.enter_context(head(folder / "payloads", journals, attempt))
+            return Journal(kept(there[attempt], journals, child), RUN, attempt, child)
+
+        yield kept_journal
+
+
+def settle(folder: Path, names: list[str]) -> None:
+    """Files are deleted without a word back: wait until there are these."""
+    wait_until(lambda: [file.name for file in files(folder)] == names)
 
 
 def files(folder: Path) -> list[Path]:
@@ -46,31 +76,31 @@ def ask(of: Journal, row: int, text: str | None = "yes", stage: int = 0) -> None
         of.conclude(made, answer(text), Decimal("0.25"))
 
 
-def test_what_was_written_is_known_to_who_comes_after(tmp_path: Path) -> None:
-    first = journal(tmp_path)
+def test_what_was_written_is_known_to_who_comes_after(tmp_path: Path, make: Make) -> None:
+    first = make(tmp_path)
     ask(first, 1)
     ask(first, 2, None)
     for child, attempt in (("worker-1", 1), ("worker-2", 1), ("worker-7", 2)):
-        [known] = journal(tmp_path, child, attempt).tries(key(1))
+        [known] = make(tmp_path, child, attempt).tries(key(1))
         assert known.exchange == answer()
         assert known.cost == Decimal("0.25")
-        [left] = journal(tmp_path, child, attempt).tries(key(2))
+        [left] = make(tmp_path, child, attempt).tries(key(2))
         assert left.exchange is None
 
 
-def test_nothing_is_made_until_something_is_asked_and_then_nobody_else_may_read_it(tmp_path: Path) -> None:
-    first = journal(tmp_path)
+def test_nothing_is_made_until_something_is_asked_and_then_nobody_else_may_read_it(tmp_path: Path, make: Make) -> None:
+    first = make(tmp_path)
     assert not journal_folder(tmp_path, RUN).exists()
     ask(first, 1)
     [file] = files(tmp_path)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_a_file_that_is_there_is_never_written_into(tmp_path: Path) -> None:
-    ask(journal(tmp_path), 1)
+def test_a_file_that_is_there_is_never_written_into(tmp_path: Path, make: Make) -> None:
+    ask(make(tmp_path), 1)
     [before] = files(tmp_path)
     content = before.read_bytes()
-    ask(journal(tmp_path), 2)
+    ask(make(tmp_path), 2)
     assert before.read_bytes() == content
     assert len(files(tmp_path)) == 2
 
@@ -99,8 +129,8 @@ def test_a_journal_of_another_form_is_refused() -> None:
         list(frames(b"elspeth calls 2\n", "file"))
 
 
-def test_a_row_that_comes_from_a_process_that_died_brings_what_that_asked(tmp_path: Path) -> None:
-    dead, living = journal(tmp_path), journal(tmp_path, "worker-2")
+def test_a_row_that_comes_from_a_process_that_died_brings_what_that_asked(tmp_path: Path, make: Make) -> None:
+    dead, living = make(tmp_path), make(tmp_path, "worker-2")
     ask(dead, 1)
     assert living.tries(key(1)) == []
     living.read_others()
@@ -110,63 +140,65 @@ def test_a_row_that_comes_from_a_process_that_died_brings_what_that_asked(tmp_pa
     assert [known.exchange for known in living.tries(key(2))] == [answer()]
 
 
-def test_tries_in_several_files_are_told_in_their_order(tmp_path: Path) -> None:
-    ask(journal(tmp_path), 1, None)
-    second = journal(tmp_path)
+def test_tries_in_several_files_are_told_in_their_order(tmp_path: Path, make: Make) -> None:
+    ask(make(tmp_path), 1, None)
+    second = make(tmp_path)
     made = second.intend(intent(1, 2), durable=True)
     second.conclude(made, answer(), Decimal(0))
-    found = journal(tmp_path, "worker-2").tries(key(1))
+    found = make(tmp_path, "worker-2").tries(key(1))
     assert [(known.intent.number, known.exchange) for known in found] == [(1, None), (2, answer())]
 
 
-def test_what_is_committed_is_forgotten_and_its_file_deleted(tmp_path: Path) -> None:
-    of = journal(tmp_path)
+def test_what_is_committed_is_forgotten_and_its_file_deleted(tmp_path: Path, make: Make) -> None:
+    of = make(tmp_path)
     of.work(Reach(10))
     ask(of, 9)
     of.settled(Reach(9))
     assert len(files(tmp_path)) == 1
     assert of.tries(key(9))
     of.settled(Reach(10))
-    assert files(tmp_path) == []
+    settle(tmp_path, [])
     assert of.tries(key(9)) == []
     of.work(Reach(12))
     ask(of, 11)
     assert len(files(tmp_path)) == 1
 
 
-def test_what_a_later_stage_asked_waits_for_its_micro_batch(tmp_path: Path) -> None:
-    of = journal(tmp_path, "stage-1")
+def test_what_a_later_stage_asked_waits_for_its_micro_batch(tmp_path: Path, make: Make) -> None:
+    of = make(tmp_path, "stage-1")
     of.work(Reach(0, 5))
     ask(of, 3, stage=1)
     of.settled(Reach(1000, 4))
     assert of.tries(key(3))
     of.settled(Reach(1000, 5))
-    assert files(tmp_path) == []
+    settle(tmp_path, [])
 
 
-def test_files_of_the_dead_go_when_their_rows_are_committed_and_those_of_the_living_stay(tmp_path: Path) -> None:
-    dead, other = journal(tmp_path), journal(tmp_path, "worker-2")
+def test_files_of_the_dead_go_when_their_rows_are_committed_and_those_of_the_living_stay(
+    tmp_path: Path, make: Make
+) -> None:
+    dead, other = make(tmp_path), make(tmp_path, "worker-2")
     ask(dead, 1)
     ask(other, 2)
-    successor = journal(tmp_path)
+    successor = make(tmp_path)
     successor.settled(Reach(2))
-    assert len(files(tmp_path)) == 1
+    settle(tmp_path, ["0001-worker-2-000001.calls"])
     successor.settled(Reach(100))
-    assert [file.name.rpartition("-")[0] for file in files(tmp_path)] == ["0001-worker-2"]
-    resumed = journal(tmp_path, attempt=2)
+    settle(tmp_path, ["0001-worker-2-000001.calls"])
+    resumed = make(tmp_path, attempt=2)
     resumed.settled(Reach(100))
-    assert files(tmp_path) == []
+    settle(tmp_path, [])
 
 
-def test_a_full_file_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_file_is_followed_by_another(tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elspeth.calls.journal.journal.SEGMENT_BYTES", 300)
-    of = journal(tmp_path)
+    of = make(tmp_path)
     for row in range(10):
         of.work(Reach(row + 1))
         ask(of, row)
     assert len(files(tmp_path)) > 2
     of.settled(Reach(9))
-    assert len(files(tmp_path)) == 1
+    wait_until(lambda: len(files(tmp_path)) == 1)
     assert of.tries(key(9))
 
 
