@@ -15,7 +15,7 @@ from tests.kit.oracle.checker import check
 from tests.kit.pipelines.calling import KEY, lay
 from tests.kit.pipelines.crash_pipelines import PAYING, lay_out
 from tests.kit.processes.mounts import Mount
-from tests.kit.processes.program import ELSEWHERE, Program, Programs
+from tests.kit.processes.program import ELSEWHERE, SEED, Program, Programs
 from tests.kit.processes.recorded_run import query, run_id
 from tests.kit.processes.tree import descendants_of, title_of
 from tests.kit.processes.waiting import wait_until
@@ -80,6 +80,33 @@ def test_a_main_process_that_dies_in_calls_finds_them_in_its_journals_and_asks_n
         assert list((folder / "state").rglob("*.calls"))
         programs.start(folder, "resume", "latest", **CALLING).ends_with(0)
         assert_paid(provider, folder, 60, pool=8)
+
+
+def test_who_is_told_to_stop_twice_in_calls_has_their_answers_on_record(tmp_path: Path, programs: Programs) -> None:
+    with FakeProvider(key=KEY, seconds=0.4) as provider:
+        folder = lay(tmp_path / "run", provider.url, 40, pool=8, more=PATIENT)
+        program = programs.start(folder, *RUN, **CALLING)
+        wait_until(lambda: len(provider.seen) >= 12 or program.popen.poll() is not None)
+        for _ in range(2):
+            program.popen.send_signal(signal.SIGINT)
+        assert program.wait() == 130
+        programs.start(folder, "resume", "latest", **CALLING).ends_with(0)
+        assert provider.paid_twice() == []
+    assert query(folder / "runs/audit.db", UNKNOWN) == []
+
+
+def test_one_limit_holds_for_all_workers_however_late_their_words_come(tmp_path: Path, programs: Programs) -> None:
+    limit = "rate_limit: {main: {max_concurrent: 3}}\n"
+    with FakeProvider(key=KEY, seconds=0.05) as provider:
+        folder = lay(tmp_path / "run", provider.url, 60, pool=16, more=PATIENT + limit)
+        program = programs.start(folder, *RUN, **CALLING, **{SEED: "7"})
+        wait_until(lambda: len(provider.seen) >= 20 or program.popen.poll() is not None)
+        assert 1 < provider.most_at_once <= 3
+        with suppress(ProcessLookupError):
+            os.kill(workers_of(program)[0], signal.SIGKILL)  # what it was given leave for is given back
+        program.ends_with(0)
+        assert provider.most_at_once <= 2 * 3  # the service goes on with what it was asked by the dead one
+        assert_paid(provider, folder, 60, pool=3)
 
 
 def test_a_journal_that_cannot_grow_stops_the_run_and_no_call_that_was_sent_is_forgotten(

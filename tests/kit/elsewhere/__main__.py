@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from actors.places.far.place import FarPlace
 from actors.places.far.terms import Terms
+from actors.places.far.transport import Transport
 from actors.places.sockets.transport import SocketTransport
 from actors.spec import ChildSpec
 from actors.supervisor import Supervisor
@@ -23,6 +25,8 @@ from elspeth.runs.lifecycle.likeness import FACTS, required
 from elspeth.runs.lifecycle.pipeline import Pipeline
 from elspeth.runs.lifecycle.travel import pack
 from tests.kit.elsewhere import worker as worker_elsewhere
+from tests.kit.places.faulty import FaultyTransport
+from tests.kit.processes.program import SEED
 
 PLACE = "elsewhere"
 topology_of, supervise = drive.topology_of, Supervisor.start
@@ -48,7 +52,14 @@ def with_workers_elsewhere(pipeline: Pipeline, plan: Plan, *arguments: Any, **mo
 
 
 def supervised(*arguments: Any, **more: Any) -> Any:
-    return supervise(*arguments, **more, places={PLACE: FarPlace(SocketTransport(("east", "west")), terms)})
+    return supervise(*arguments, **{**more, "places": {PLACE: FarPlace(transport(), terms)}})
+
+
+def transport() -> Transport:
+    """Agents behind sockets; with a seed what they are sent and say comes late, doubled and out of order."""
+    plain = SocketTransport(("east", "west"))
+    seed = os.environ.get(SEED)
+    return FaultyTransport(plain, int(seed)) if seed else plain
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [str(Path(sys.executable).with_name("elspeth"))]
 ELSEWHERE = {"WORKERS_ELSEWHERE": "1"}
 """In the environment of a program: all its workers are beside agents, and see nothing of its folder."""
+SEED = "WORKERS_ELSEWHERE_SEED"
+"""A variable beside these: what agents are sent, and say, comes late, doubled and out of order."""
 
 
 def standard_input(folder: Path) -> Path:
