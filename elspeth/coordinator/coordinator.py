@@ -145,6 +145,9 @@ class Coordinator(pykka.ThreadingActor):
             return
         if lost:
             self._far.lost(event.name, suspicion.reason, now)
+            if (error := self._far.unreachable(self._topology.run_id)) is not None:
+                self._fail(error)
+                return
         else:
             self._far.went(event.name, now)
         if suspicion.memory:

@@ -26,11 +26,16 @@ AGAIN_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ClusterTerms:
-    """What an attempt asks of a cluster. `waiting` answers which workers have found no room, in any thread."""
+    """What an attempt asks of a cluster.
+
+    In any thread `waiting` answers which workers have found no room, and `nodes` which nodes are known, once it was
+    reached. `facts` is what goes on record of it.
+    """
 
     workers: int = 0
     outage_seconds: float = 600.0
     waiting: Callable[[], Collection[str]] = tuple
+    nodes: Callable[[], Collection[object]] = lambda: (None,)
     facts: JsonObject = field(default_factory=dict)
 
 
@@ -65,6 +70,7 @@ class FarWorkers:
         self._workers: dict[str, _Worker] = {}
         self._none_since: float | None = now
         self._lost = ""
+        self._reached = False
         self._told, self._told_at = (0, False), now
 
     def has(self, child: str) -> bool:
@@ -82,7 +88,7 @@ class FarWorkers:
         if self.has(child):
             worker = self._workers.setdefault(child, _Worker(now))
             worker.since, worker.up, worker.without_room = now, True, False
-            self._none_since = None
+            self._none_since, self._reached = None, True
 
     def went(self, child: str, now: float) -> None:
         """It died, of itself or of a row; its successor is asked for at once."""
@@ -130,6 +136,15 @@ class FarWorkers:
         if self._here or not self._workers or self._none_since is None:
             return None
         return Absent(self._why(), self._terms.outage_seconds - (now - self._none_since))
+
+    def unreachable(self, run_id: str) -> Temporary | None:
+        """The end of an attempt that has not reached its cluster at all, when a worker was lost for that."""
+        if self._reached or not self._lost or self._terms.nodes():
+            return None
+        return Temporary(
+            f"the cluster cannot be reached: {self._lost.removeprefix('lost: ')}",
+            next_step=f"see that it runs and cluster.address is right, then elspeth resume {run_id}",
+        )
 
     def outage(self, now: float, run_id: str) -> Temporary | None:
         """The end of an attempt that has waited for too long."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from actors.identity import Identity
+from actors.places.place import Place
 from actors.spec import ChildSpec
 from elspeth.calls.services import Services
 from elspeth.calls.totals import CallTotals
@@ -62,6 +63,7 @@ class Topology:
     steps: dict[int, str] = field(default_factory=dict)  # the names of steps by their numbers, as workers say them
     left_behind: Callable[[int], CallTotals] = lambda rows: CallTotals()  # what was paid for and is in no commit
     far: ClusterTerms = field(default_factory=ClusterTerms)  # what is asked of a cluster; no workers: nothing
+    places: Mapping[str, Place] = field(default_factory=dict)  # other machines, by the names that specs have
     observer: Observer = field(default_factory=Observer)
     concealment: Concealment = NOTHING  # of what children say of their deaths
     stores: Stores | None = None  # where things of workers on other machines are kept; None: there are none

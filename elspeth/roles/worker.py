@@ -11,7 +11,7 @@ from actors.crash_points import crash_point
 from elspeth.audit.store import record_frames
 from elspeth.calls.journal.journal import Reach
 from elspeth.coordinator.blame import Conviction
-from elspeth.coordinator.policy import share
+from elspeth.coordinator.policy import share, work_seconds
 from elspeth.coordinator.protocol import Ready, Settled, SliceDecided, StageDone, StageWork, Work
 from elspeth.execution import codec
 from elspeth.execution.compile import compile_executor
@@ -32,8 +32,9 @@ from elspeth.roles.plugin_factory import PluginFactory
 from elspeth.roles.pool import Hand, Pool, Rows
 from elspeth.roles.role import Role
 
-SLICE_SECONDS = 0.05
-"""When a slice takes longer than this, what is done of it is answered at the next split point."""
+SLICE_SHARE = 0.8
+"""When a slice takes longer than this share of what it is meant to, what is done of it is answered at the next split
+point."""
 
 DRAIN_SECONDS = 1.5
 """How long a worker that is to stop waits for answers that are paid for already."""
@@ -66,6 +67,7 @@ class WorkerRole(Role):
         self._plugins: dict[str, Plugin] = {
             node.id: self._factory.build(node) for node in graph.of_kind("transform") if not graph.stateful[node.stage]
         }
+        self._slice_seconds = SLICE_SHARE * work_seconds(self._plan.worker.workers)
         self._row = -1
         self._chunk: tuple[int, codec.RowBatch] | None = None
         self._hand = Hand(self.port)
@@ -156,7 +158,7 @@ class WorkerRole(Role):
                     crash_point("worker.after_row")
                     row += 1
                 now = time.perf_counter()
-                if split_point != work.stop and now - begun > SLICE_SECONDS:
+                if split_point != work.stop and now - begun > self._slice_seconds:
                     self._answer(work.seq, start, split_point, now - begun, slot.recorder)
                     start, begun = split_point, now
         self._answer(work.seq, start, work.stop, time.perf_counter() - begun, slot.recorder)

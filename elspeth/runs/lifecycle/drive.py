@@ -38,9 +38,10 @@ from elspeth.calls.totals import CallTotals
 from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.coordinator import TICK_SECONDS, Coordinator
 from elspeth.coordinator.exit_reasons import Limits
+from elspeth.coordinator.far_workers import ClusterTerms
 from elspeth.coordinator.keeper import Keeper
 from elspeth.coordinator.marking import Marking
-from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name
+from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name, worker_name
 from elspeth.coordinator.policy import Policy
 from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.tally import Numbers
@@ -52,6 +53,7 @@ from elspeth.graph.known_fields import known_fields, unlike_fields
 from elspeth.outputs import SinkState
 from elspeth.roles.plan import AuditPlan, Plan, WorkerPlace, encode_plan
 from elspeth.runs.lifecycle import file_sets
+from elspeth.runs.lifecycle.cluster import far_side
 from elspeth.runs.lifecycle.file_roles import own_files
 from elspeth.runs.lifecycle.fork_server import fork_server
 from elspeth.runs.lifecycle.pipeline import Pipeline
@@ -144,8 +146,9 @@ def policy_of(pipeline: Pipeline) -> Policy:
     pools = [
         node.pool_size for node in graph.of_kind("transform") if node.pool_size > 1 and not graph.stateful[node.stage]
     ]
+    here, far = settings.concurrency.max_workers, settings.cluster.workers if settings.cluster is not None else 0
     # The workers share a pool. One that got nothing of it could not take a row.
-    workers = min(settings.concurrency.max_workers, *pools) if pools else settings.concurrency.max_workers
+    workers = min(here + far, *pools) if pools else here + far
     return Policy(
         frequency=checkpoint.frequency,
         interval=checkpoint.checkpoint_interval or 1000,
@@ -154,6 +157,7 @@ def policy_of(pipeline: Pipeline) -> Policy:
         workers=workers,
         poison_attempts=settings.supervisor.poison_attempts,
         pool_size=max(pools, default=1),
+        far=max(0, workers - here),
     )
 
 
@@ -186,12 +190,15 @@ def topology_of(
     stateful = pipeline.graph.stateful
     policy = policy_of(pipeline)
 
-    def worker(number: int) -> ChildSpec:
-        name = f"worker-{number}"
-        place = WorkerPlace(number - 1, policy.workers)
-        return replace(deciding(name, "worker:WorkerRole"), argument=encode_plan(structs.replace(plan, worker=place)))
-
     journals = journal_folder(Path(plan.state_directory), plan.run_id)
+    far = far_side(pipeline, plan, policy, journals) if policy.far else None
+
+    def worker(number: int) -> ChildSpec:
+        share = WorkerPlace(number - 1, policy.workers)
+        spec = deciding(worker_name(number), "worker:WorkerRole")
+        spec = replace(spec, argument=encode_plan(structs.replace(plan, worker=share)))
+        return spec if far is None or number <= policy.here else far.worker(spec)
+
     return Topology(
         audit=spec(AUDIT, "audit:AuditRole", encode_plan(audit)),
         audit_successor=spec(AUDIT, "audit:AuditRole", encode_plan(structs.replace(audit, on_record=True))),
@@ -219,6 +226,9 @@ def topology_of(
         services=plan.services,
         run_id=plan.run_id,
         steps={node.sequence: node.id for node in pipeline.graph.nodes},
+        far=far.terms if far is not None else ClusterTerms(),
+        places=far.places if far is not None else {},
+        stores=far.stores if far is not None else None,
         left_behind=lambda rows: left_behind(journals, plan.run_id, rows) if plan.services.providers else CallTotals(),
     )
 
@@ -259,7 +269,7 @@ def _drive(
     keeper = Keeper(topology.stores, coordinator) if topology.stores is not None else None
     supervisor = Supervisor.start(
         keeper or coordinator, intensity, on_output or _print, TICK_SECONDS, settings.watchdog_seconds, True,
-        children or own, on_error=failures.append,
+        children or own, on_error=failures.append, places=topology.places,
     )  # fmt: skip
     try:
         proxy: Any = supervisor.proxy()
