@@ -213,7 +213,7 @@ class NodeAgent:
         self._silent_ticks += 1
         lease = FIRST_LEASE_SECONDS if self._hello is None else self._hello.lease_seconds
         if self._silent_ticks * TICK_SECONDS > lease:
-            self._over = True
+            self._give_up(words.LOST, f"has heard nothing from here for {lease:g} s")
             return
         self._answers()
         self._let_go()

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-PREFIX = "actors-child-"
+from actors.guarded_folder import GuardedFolder
 
-_GUARD = 'trap "" HUP INT TERM; cat >/dev/null; for _ in 1 2 3 4 5 6 7 8 9; do rm -rf -- "$1" && exit; sleep 1; done'
-"""Reads until the agent, which holds the other end, is gone. The child may be dying still, and write."""
+PREFIX = "actors-child-"
 
 
 class OtherContent(ValueError):
@@ -25,16 +20,12 @@ class Folder:
     """Made for one child. Used in one thread."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._kept = GuardedFolder(PREFIX)
+        self.path = self._kept.path
         self._arriving: BinaryIO | None = None
         self._name = self._sha256 = ""
         self._left = 0  # bytes of it that are still to come
         self._hash = hashlib.sha256()
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "guard", str(self.path)], cwd="/", stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,  # who ends the agent with all its group does not end the guard
-        )  # fmt: skip
 
     def begin(self, name: str, sha256: str, size: int) -> None:
         """A file of this size is about to arrive. Raises `OSError`, `OtherContent`."""
@@ -58,15 +49,10 @@ class Folder:
         self._end_of_file()
 
     def remove(self) -> None:
-        """With all that is in it; the guard goes, too."""
+        """With all that is in it."""
         if self._arriving is not None:
             self._arriving.close()
-        shutil.rmtree(self.path, ignore_errors=True)
-        assert self._guard.stdin is not None
-        with contextlib.suppress(OSError):
-            self._guard.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # what cannot be removed yet it goes on trying
-            self._guard.wait(1)
+        self._kept.remove()
 
     def _end_of_file(self) -> None:
         if self._left or self._arriving is None:

@@ -18,6 +18,12 @@ def test_no_module_outside_the_audit_room_names_a_database_driver() -> None:
     assert {name: lines for name, lines in found.items() if not name.startswith("elspeth.audit.")} == {}
 
 
+def test_ray_is_imported_in_its_room_only() -> None:
+    found = users("ray")
+    assert found
+    assert {name: lines for name, lines in found.items() if not name.startswith("actors.places.ray.")} == {}
+
+
 def test_no_module_imports_itself_by_way_of_others() -> None:
     assert circles(graph()) == []
 

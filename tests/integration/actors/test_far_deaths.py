@@ -78,7 +78,7 @@ def test_pieces_that_were_held_on_their_way_are_not_heard_by_the_next_incarnatio
         family.begin()
         family.transport.held = True
         family.send("ping", b"ping", b"old")
-        assert_lost(family.await_down(), "has not been heard of")
+        assert_lost(family.await_down(), "the node agent on node-1")
         family.transport.held = False
         family.supervisor.restart_child("ping").get()
         family.await_up("ping", 2)

@@ -1,0 +1,78 @@
+"""What Ray runs on a node: an actor that an agent lives in, and that pieces are handed to and taken from."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import socket
+import threading
+import time
+from collections import deque
+
+REPLY_BYTES = 90_000
+"""What is taken in one call goes along with the answer, and not by way of Ray's store, up to 100 kB."""
+
+LAST_WORDS_SECONDS = 5.0
+
+
+class OnNode:
+    """Calls of `take` wait until there is something; so some of them are under way at any time, and threads for them.
+
+    When the agent is at its end this process is, too.
+    """
+
+    def __init__(self, agent: str) -> None:
+        """`agent` is the name of the agent's class, "module:class"."""
+        with contextlib.suppress(OSError):  # Ray has its workers give way to all others; only root may undo that
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
+        module, _, name = agent.partition(":")
+        self._outgoing: deque[bytes] = deque()
+        self._some = threading.Condition()
+        self._agent = getattr(importlib.import_module(module), name)(self._put)
+        threading.Thread(target=self._run, daemon=True).start()
+        threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+
+    def where(self) -> tuple[str, str, str]:
+        """The id of the node, the name of the machine, and its address."""
+        import ray
+
+        address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        return ray.get_runtime_context().get_node_id(), socket.gethostname(), address
+
+    def hear(self, piece: bytes) -> None:
+        """A piece came."""
+        self._agent.hear(piece)
+
+    def take(self) -> list[bytes]:
+        """Pieces to go, as many as fit an answer; waits for the first."""
+        with self._some:
+            self._some.wait_for(lambda: self._outgoing)
+            taken = [self._outgoing.popleft()]
+            room = REPLY_BYTES - len(taken[0])
+            while self._outgoing and len(self._outgoing[0]) <= room:
+                taken.append(self._outgoing.popleft())
+                room -= len(taken[-1])
+            self._some.notify_all()
+            return taken
+
+    def _put(self, piece: bytes) -> None:
+        with self._some:
+            self._outgoing.append(piece)
+            self._some.notify()
+
+    def _run(self) -> None:
+        try:
+            self._agent.run()
+        finally:
+            with self._some:
+                self._some.wait_for(lambda: not self._outgoing, LAST_WORDS_SECONDS)
+            time.sleep(1.0)  # for the last answer to leave; if all is well we are killed before
+            os._exit(0)
+
+
+def end_with(parent: int) -> None:
+    """End this process when its parent is gone: Ray would wait for calls that are under way, and these wait for Ray."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

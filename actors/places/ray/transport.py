@@ -1,0 +1,156 @@
+"""Agents as actors of a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from actors.places.far.transport import AGENT, Ear, Node, Resources
+from actors.places.ray.cluster import Connection
+
+logger = logging.getLogger("actors")
+
+TAKES = 2
+"""So many answers are waited for at any time: while one is on its way, the next piece has a way, too."""
+
+
+class RayTransport:
+    """Asks a Ray cluster for an actor for each agent, with these resources.
+
+    `address` is "auto" (the cluster that this machine is part of), "ray://HOST:PORT" (one that is reached from
+    outside), an address of Ray's own, or "local" (one is started here, and ended). `runtime` is what Ray is to
+    have ready for workers, in the form of its runtime environments. Nothing waits for Ray but the threads in here:
+    where it cannot be reached, agents are gone.
+    """
+
+    def __init__(
+        self, address: str = "auto", resources: Resources | None = None, runtime: Mapping[str, Any] | None = None
+    ) -> None:
+        self._connection = Connection(address, dict(runtime or {}))
+        self._resources = resources or Resources()
+        self._errands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._agents: dict[RayAgent, None] = {}
+
+    def ask(self, title: str, ear: Ear) -> RayAgent:
+        """See `Transport.ask`."""
+        agent = RayAgent(self, title, ear)
+        with self._lock:
+            self._agents[agent] = None
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ray", daemon=True)
+                self._thread.start()
+        self.call(lambda: agent.begin(self._connection, self._resources))
+        return agent
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Those that are alive, as they were asked about last."""
+        return self._connection.nodes()
+
+    def close(self) -> None:
+        """End all actors that are left, and the connection."""
+        with self._lock:
+            left, thread = list(self._agents), self._thread
+        for agent in left:
+            agent.kill()
+        if thread is not None:
+            self._errands.put(None)
+            thread.join()
+
+    def call(self, errand: Callable[[], None]) -> None:
+        """Have this done in the one thread that asks Ray for something; in order, from any thread."""
+        self._errands.put(errand)
+
+    def forget(self, agent: RayAgent) -> None:
+        """It is gone."""
+        with self._lock:
+            self._agents.pop(agent, None)
+
+    def _run(self) -> None:
+        while (errand := self._errands.get()) is not None:
+            try:
+                errand()
+            except Exception:  # of one agent, which falls silent and is lost for it
+                logger.exception("Ray could not be asked")
+        self._connection.close()
+
+
+class RayAgent:
+    """One of them, as an actor of Ray."""
+
+    def __init__(self, transport: RayTransport, title: str, ear: Ear) -> None:
+        self._transport, self._title, self._ear = transport, title, ear
+        self._actor: Any = None
+        self._connection: Connection | None = None
+        self._over = False
+
+    def begin(self, connection: Connection, resources: Resources) -> None:
+        """Have the actor made, when there is room for it."""
+        if self._over:
+            return
+        try:
+            connection.open()
+            self._connection = connection
+            self._actor = connection.actor(AGENT, self._title, resources)
+            connection.then(self._actor.where.remote(), self._arrive, self._fail)
+        except Exception as error:  # noqa: BLE001 - Ray's errors have no root of their own
+            self._end(f"cannot be begun: {first_line(error)}", refused=False)
+
+    def send(self, piece: bytes) -> None:
+        """See `Agent.send`."""
+        self._transport.call(lambda: self._send(piece))
+
+    def kill(self) -> None:
+        """See `Agent.kill`."""
+        self._over = True
+        self._transport.call(self._kill)
+
+    def _kill(self) -> None:
+        self._transport.forget(self)
+        if self._actor is not None and self._connection is not None:
+            self._connection.kill(self._actor)
+            self._actor = None
+
+    def _send(self, piece: bytes) -> None:
+        if not self._over:
+            self._actor.hear.remote(piece)
+
+    def _take(self) -> None:
+        if not self._over and self._connection is not None:
+            self._connection.then(self._actor.take.remote(), self._taken, self._fail)
+
+    # --- in threads of Ray's, which would wait for themselves if they asked it for something ---------------------
+
+    def _arrive(self, where: tuple[str, str, str]) -> None:
+        if self._over or self._connection is None:
+            return
+        self._ear.arrived(self._connection.node(*where))
+        for _ in range(TAKES):
+            self._transport.call(self._take)
+
+    def _taken(self, pieces: list[bytes]) -> None:
+        if not self._over:
+            self._transport.call(self._take)
+            for piece in pieces:
+                self._ear.heard(piece)
+
+    def _fail(self, error: Exception) -> None:
+        assert self._connection is not None
+        why, refused = self._connection.explain(error)
+        self._end(why, refused)
+
+    def _end(self, why: str, refused: bool) -> None:
+        if not self._over:
+            self._over = True
+            self._ear.gone(why, refused)
+        self._transport.call(self._kill)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,71 @@
+"""A Ray cluster of the tests' own, of several nodes that are all this machine; afterwards nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+STORE_BYTES = 80 << 20
+
+SETTINGS = {
+    "RAY_ENABLE_AUTO_CONNECT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_worker_niceness": "0",
+}
+
+
+class RayCluster:
+    """The cluster, and its nodes by name."""
+
+    def __init__(self, folder: Path) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.folder = folder
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES, "node_name": "head"}
+        self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+        self._nodes: dict[str, Any] = {}
+
+    @property
+    def address(self) -> str:
+        """Of the cluster."""
+        return str(self._cluster.address)
+
+    def add(self, name: str, cpus: int = 2) -> None:
+        """A node more; returns when the cluster has it."""
+        self._nodes[name] = self._cluster.add_node(num_cpus=cpus, node_name=name, object_store_memory=STORE_BYTES)
+
+    def raylet(self, name: str) -> int:
+        """The pid of the process of Ray's that is this node."""
+        return int(self._nodes[name].all_processes["raylet"][0].process.pid)
+
+    def close(self) -> None:
+        """End all of it."""
+        self._cluster.shutdown()
+
+
+@contextmanager
+def ray_cluster(*names: str) -> Iterator[RayCluster]:
+    """A cluster with nodes of these names, and a head that takes no children."""
+    folder = Path(tempfile.mkdtemp(prefix="rc-", dir="/tmp"))  # names of sockets in it must be short
+    (folder / "ray").mkdir()
+    before = dict(os.environ)
+    os.environ.update(SETTINGS, RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_TMPDIR=str(folder), TMPDIR=str(folder))
+    try:
+        cluster = RayCluster(folder)
+        try:
+            for name in names:
+                cluster.add(name)
+            yield cluster
+        finally:
+            cluster.close()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(folder, ignore_errors=True)
