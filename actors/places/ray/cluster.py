@@ -160,7 +160,7 @@ class Connection:
         import ray
 
         with contextlib.suppress(Exception):  # then they are as they were
-            found = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+            found = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
             for node_id in set(self._nodes) - set(found):
                 del self._nodes[node_id]
             for node_id, node in found.items():

@@ -37,7 +37,7 @@ class OnNode:
         """The id of the node, the name of the machine, and its address."""
         import ray
 
-        address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        address = ray.util.get_node_ip_address()
         return ray.get_runtime_context().get_node_id(), socket.gethostname(), address
 
     def hear(self, piece: bytes) -> None:
