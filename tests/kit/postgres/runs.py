@@ -45,6 +45,11 @@ class OnServer:
             return 0
         return int(self.database.ask("SELECT count(*) FROM rows")[0][0])
 
+    def begun(self) -> bool:
+        """Whether a run is on record."""
+        there = self.database.ask("SELECT to_regclass('runs')")[0][0]
+        return bool(there and self.database.ask("SELECT 1 FROM runs LIMIT 1"))
+
     def latest(self) -> tuple[str, str, int]:
         """Id, status and attempt of the latest run."""
         found = self.database.ask("SELECT run_id, status, attempt FROM runs ORDER BY started_at DESC, run_id DESC")
