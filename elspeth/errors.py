@@ -75,14 +75,17 @@ class ElspethError(Exception):
         """The same error, with this command to type once that is mended; as it is if it names one already."""
         if not command or "elspeth " in self.next_step:
             return self
-        mend = self.next_step.removesuffix(", then resume")
+        mend = "" if self.next_step == "resume" else self.next_step.removesuffix(", then resume")
         step = f"{mend}, then: {command}" if mend else command
         return type(self)(self.message, details=self.details, next_step=step)
 
     def to_value(self) -> ErrorValue:
-        """The error as plain data, to be sent to another process or printed as JSON."""
+        """The error as plain data, to be sent to another process or printed as JSON.
+
+        A kind that only one room knows goes as the one of this list that it is made of, with its exit code.
+        """
         return {
-            "kind": type(self).__name__,
+            "kind": next(cls.__name__ for cls in type(self).__mro__ if cls.__name__ in _BY_NAME),
             "message": self.message,
             "details": list(self.details),
             "next_step": self.next_step,

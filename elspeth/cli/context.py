@@ -26,6 +26,7 @@ class CliContext:
     """What was asked for beside the command itself.
 
     `given_database` is `database` as it was typed.
+    `command` is the one that was asked for.
     What follows `json` is filled in by commands for whoever words an error later: the run it is about, the keys
     that the command's JSON result always has, the audit database if the next command must name it,
     and what keeps the run's credentials out of tracebacks.
@@ -35,6 +36,7 @@ class CliContext:
     log_format: str = "text"
     dotenv: bool | Path = True
     given_database: str | None = None
+    command: str | None = None
     json: bool = False
     allow_all_failed: bool = False
     run_id: str | None = None
@@ -211,7 +213,9 @@ class LazyGroup(ExamplesGroup):
             near = difflib.get_close_matches(args[0], self._entries, n=1)
             guess = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(self._entries)}."
             ctx.fail(f"There is no command {args[0]!r}.{guess}")
-        return super().resolve_command(ctx, args)
+        found = super().resolve_command(ctx, args)
+        ctx.find_root().ensure_object(CliContext).command = found[0]
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -35,7 +35,8 @@ from elspeth.errors import EXIT_OK
 def command(context: CliContext, reference: str, target: str, reason: str | None) -> int:
     """Copy everything on record about a finished run into another audit database, and verify it there.
 
-    All of it is there afterwards, or nothing; done twice it is done once. Payloads are files, and stay where they are.
+    All of it is there afterwards, or nothing; done twice it is done once. Payloads are files, and stay where they are:
+    it is said how many, and where.
     Where the run is signed, ELSPETH_SIGNING_KEY must be in the environment.
     """
     from elspeth.audit.query.locate import locate
@@ -50,7 +51,8 @@ def command(context: CliContext, reference: str, target: str, reason: str | None
         output.result_json(
             {"run_id": copied.run_id, "database": str(origin), "to": str(place), "already_there": copied.already,
              "head": {"commit_no": copied.head.commit_no, "digest": copied.head.digest}, "records": copied.records,
-             "arrived_in_commit": copied.arrived, "exit_code": EXIT_OK}
+             "arrived_in_commit": copied.arrived, "payloads": {"count": copied.payloads, "kept_in": copied.kept_in},
+             "exit_code": EXIT_OK}
         )  # fmt: skip
         return EXIT_OK
     head = f"head {copied.head.digest[:12]}, commit {copied.head.commit_no}"
@@ -59,6 +61,10 @@ def command(context: CliContext, reference: str, target: str, reason: str | None
     else:
         what = output.count(copied.records, "record")
         output.result(f"Copied run {copied.run_id} to {place}: {what}, {head}; it holds there.")
+    if copied.payloads:
+        what = output.count(copied.payloads, "payload of it stays a file", "payloads of it stay files")
+        where = " or ".join(copied.kept_in)
+        output.result(f"{what} in {where}: not copied. Whoever reads the copy elsewhere needs them there.")
     verify = output.command("elspeth", "verify", copied.run_id, "--database", str(place))
     output.result(f"Check it any time: {verify}")
     return EXIT_OK

@@ -17,6 +17,8 @@ from elspeth.errors import ElspethError, Interrupted, PersonNeeded, RunInProgres
 _ABOUT_A_RUN = re.compile(
     r"elspeth (?:resume|status|runs|doctor|explain|verify|export|purge|graph)\b(?: [a-z0-9]{8}\b)?"
 )
+_DRIVING = ("run", "resume", None)
+_RESUME = re.compile(r"(^|, then )resume$")
 _COMMAND = re.compile(r"elspeth [a-z](?:[^`\s]| (?! ))*")
 """The first command in a next step; two blanks, or a quote, part it from what else is said."""
 
@@ -59,8 +61,13 @@ def refusal(error: ElspethError, context: CliContext) -> dict[str, Any]:
 
 
 def next_step(error: ElspethError, context: CliContext) -> str:
-    """The next step, naming the audit database where the command line had to name it too."""
+    """The next step, naming the audit database where the command line had to name it too.
+
+    What is in the way of a run is in the way of a question about it, too: who asked asks again, and resumes nothing.
+    """
     place, step = context.shown_database or context.place, error.next_step
+    if context.command not in _DRIVING:
+        step = _RESUME.sub(r"\1the same command again", step)
     if place is None or "--database" in step:
         return step
     path = place if "://" in place else str(Path(place).absolute())

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elspeth.audit.copying import Head, head_of, is_there
+from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.query.locate import is_blank
+from elspeth.audit.query.payload_references import references
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema
 from elspeth.audit.store.place import Place, PostgresPlace
@@ -24,7 +26,8 @@ Notify = Callable[[str], None]
 class Copied:
     """A run that is in two databases. `head` is its head in the first, `arrived` the commit of the second behind it.
 
-    `already`: it was there before, and nothing was done.
+    `already`: it was there before, and nothing was done. `payloads` counts what both name and neither holds: files in
+    one of the folders `kept_in`, or gone.
     """
 
     run_id: str
@@ -32,6 +35,8 @@ class Copied:
     arrived: int
     records: int
     already: bool
+    payloads: int
+    kept_in: list[str]
 
 
 def copy_run(
@@ -43,6 +48,15 @@ def copy_run(
     Raises `RunNotFound`, `RunInProgress` where the run is not finished, `SettingsError` where both are one database,
     `Temporary` where a run writes to the file that it is to be copied to, and what `take_in` raises.
     """
+    try:
+        return _copied(origin, reference, target, reason, patience, notify)
+    except Temporary as error:
+        raise error.then(shlex.join(["elspeth", "copy", reference, "--to", str(target)])) from error
+
+
+def _copied(
+    origin: Place, reference: str, target: Place, reason: str | None, patience: float, notify: Notify
+) -> Copied:
     if _same(origin, target):
         raise SettingsError(f"{target} is where the run is already", next_step="name another database with --to")
     with AuditReader(origin) as reader:
@@ -57,6 +71,7 @@ def copy_run(
                 next_step=f"elspeth resume {run.run_id}",
             )
         head = head_of(reader.connection, run.run_id)
+        named = {reference for _, _, _, reference, _ in references(reader.connection, run.run_id)}
     already = head is not None and _is_there(target, run.run_id, head)
     if not already:
         # A file has one writer: who drives a run there would wait for the whole copy.
@@ -66,10 +81,7 @@ def copy_run(
                 details=[f"a run in it is alive: {alive}"],
                 next_step="wait for its end, then copy again",
             )
-        try:
-            take_in(target, origin, run_id=run.run_id, reason=reason, notify=notify)
-        except Temporary as error:
-            raise error.then(shlex.join(["elspeth", "copy", run.run_id, "--to", str(target)])) from error
+        take_in(target, origin, run_id=run.run_id, reason=reason, notify=notify)
     with AuditReader(target) as reader:
         arrived = next(iter(reader.commits(run.run_id, 1)), None)
         if arrived is None or head is None:
@@ -78,7 +90,9 @@ def copy_run(
             "SELECT coalesce(sum(record_count), 0) FROM commits WHERE run_id = ? AND commit_no <= ?",
             (run.run_id, head.commit_no),
         ).fetchone()
-    return Copied(run.run_id, head, arrived.commit_no, int(records), already)
+    bases = bases_of(run.settings_json, run.working_directory) if named else ()
+    kept_in = list(dict.fromkeys(str(base.absolute()) for base in bases if base.is_dir())) or [*map(str, bases[:1])]
+    return Copied(run.run_id, head, arrived.commit_no, int(records), already, len(named), kept_in)
 
 
 def _same(one: Place, other: Place) -> bool:

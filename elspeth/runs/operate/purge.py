@@ -73,12 +73,12 @@ def candidates(
 ) -> list[Candidate]:
     """The runs meant, latest first: the one that is named, or those that ended so long ago.
 
-    Without either, those that ended longer ago than the `payload_store.retention_days` they were started with. Where
-    none is named, those with nothing left to purge are left out. Raises `RunNotFound`.
+    Without either, those that ended longer ago than the `payload_store.retention_days` they were started with. Those
+    with nothing left to purge are left out. Raises `RunNotFound`.
     """
     if reference is not None:
         run = reader.run(reference)
-        return [_candidate(reader, run, whole)]
+        return [] if _refusal(run) is None and _done(reader, run, whole) else [_candidate(reader, run, whole)]
     now = now or datetime.now(UTC)
     return [
         _candidate(reader, run, whole)

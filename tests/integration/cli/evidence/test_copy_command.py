@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -13,7 +14,7 @@ import pytest
 from elspeth.errors import EXIT_FAILED, EXIT_IN_PROGRESS, EXIT_NOT_FOUND, EXIT_OK, EXIT_TEMPORARY, EXIT_USAGE
 from tests.integration.cli.evidence.conftest import Ask, Evidence
 from tests.kit.processes.held import held_run, killed_run, make
-from tests.kit.processes.running import elspeth
+from tests.kit.processes.running import EXAMPLES, elspeth
 
 
 def test_all_runs_are_copied_in_any_order_and_hold_there(ask: Ask, evidence: Evidence, tmp_path: Path) -> None:
@@ -39,6 +40,40 @@ def test_it_says_what_it_did_and_the_copy_says_who(
     assert ask("copy", run, "--to", target, "--database", evidence.database)[0] == EXIT_OK
     assert "is in" in words("copy", run, "--to", target, "--database", evidence.database)
     assert "copy by" in words("status", run, "--database", target)
+
+
+def test_it_says_which_payloads_stay_where_they_are(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "threshold", tmp_path / "t", ignore=shutil.ignore_patterns("output", "runs", "state"))
+    with (tmp_path / "t" / "pipeline.yaml").open("a") as file:
+        file.write("payload_store: {inline_limit_bytes: 10}\n")
+    assert elspeth("run", "--settings", "pipeline.yaml", "--execute", cwd=tmp_path / "t").returncode == 0
+    kept = tmp_path / "t" / "state" / "payloads"
+    count = sum(path.is_file() for path in kept.rglob("*"))
+    for _ in range(2):
+        done = elspeth("copy", "latest", "--to", "copy.db", cwd=tmp_path / "t")
+        assert f"{count} payloads of it stay files in {kept}: not copied." in " ".join(done.stdout.split())
+    done = elspeth("copy", "latest", "--to", "copy.db", "--json", cwd=tmp_path / "t")
+    assert json.loads(done.stdout)["payloads"] == {"count": count, "kept_in": [str(kept)]}
+    assert elspeth("verify", "latest", "--database", "copy.db", cwd=tmp_path / "t").returncode == 0
+
+
+def test_without_payloads_nothing_is_said_of_them(ask: Ask, evidence: Evidence, tmp_path: Path) -> None:
+    answer = ask("copy", evidence.runs["expand"], "--to", tmp_path / "copy.db", "--database", evidence.database)[1]
+    assert answer["payloads"] == {"count": 0, "kept_in": []}
+
+
+@pytest.mark.parametrize("side", ["--to", "--database"])
+def test_a_server_out_of_reach_is_no_reason_to_resume(ask: Ask, evidence: Evidence, side: str) -> None:
+    nowhere = "postgresql://ada:secret@127.0.0.1:1/none"
+    places = {"--to": evidence.folder / "new.db", "--database": evidence.database} | {side: nowhere}
+    words = [str(word) for pair in places.items() for word in pair]
+    code, answer = ask("copy", evidence.runs["expand"], *words)
+    step = answer["error"]["next_step"]
+    assert (code, answer["resumable"], "resume" in step, "secret" in step) == (EXIT_TEMPORARY, False, False, False)
+    again = f"elspeth copy {evidence.runs['expand']} --to " if side == "--to" else "the same command again"
+    assert again in step
+    code, answer = ask("verify", "latest", "--database", nowhere)
+    assert (code, answer["error"]["next_step"].rpartition(", ")[2]) == (EXIT_TEMPORARY, "then the same command again")
 
 
 def test_a_purge_of_the_copy_or_the_original_leaves_the_other(ask: Ask, evidence: Evidence, tmp_path: Path) -> None:

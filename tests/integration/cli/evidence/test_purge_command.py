@@ -72,6 +72,19 @@ def test_a_whole_run_can_be_removed_and_the_chain_across_runs_holds(ask: Ask, ev
     assert row == ("remove", "erasure")
 
 
+@pytest.mark.parametrize("words", [[], ["--whole"]])
+def test_what_was_purged_is_not_purged_again(words: list[str], ask: Ask, evidence: Evidence) -> None:
+    command = ("purge", "--run", evidence.runs["expand"], *words, "--database", evidence.database)
+    assert len(ask(*command)[1]["runs"]) == 1
+    content = evidence.database.read_bytes()
+    for more in ([], ["--dry-run"]):
+        code, answer = ask(*command, *more)
+        assert (code, answer["runs"]) == (0, [])
+    assert evidence.database.read_bytes() == content
+    if not words:
+        assert len(ask(*command, "--whole")[1]["runs"]) == 1
+
+
 def test_a_record_put_back_into_a_removed_run_is_found(ask: Ask, evidence: Evidence) -> None:
     run = evidence.runs["threshold"]
     with closing(sqlite3.connect(evidence.database)) as connection:
