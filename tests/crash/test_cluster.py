@@ -35,7 +35,7 @@ from tests.kit.processes.tree import Tree, children_of, events, outputs, query, 
 from tests.kit.processes.waiting import PATIENCE_SECONDS
 
 HOME = "concurrency: {max_workers: 2}\n"
-ROWS = 400
+ROWS = 120
 TELLING = ("worker.after_row", "payloads.before_named", "main.after_durable", "worker.after_micro_batch")
 
 
@@ -49,7 +49,7 @@ def on_cluster(text: str) -> str:
 
 
 def storm_settings(here: int, **supervisor: object) -> dict[str, object]:
-    value = settings(ordered=True, delay=0.01, workers=here, **supervisor)
+    value = settings(ordered=True, delay=0.2, workers=here, **supervisor)
     value["cluster"] = {"workers": 3, "unreachable_seconds": 2.0, "outage_seconds": 120.0}
     return value
 
