@@ -31,7 +31,7 @@ from tests.kit.pipelines.trial import lay, settings, violations
 from tests.kit.places.stand_in import environment
 from tests.kit.processes.program import Programs, programs
 from tests.kit.processes.recorded_run import outputs as outputs_of
-from tests.kit.processes.tree import Tree, children_of, events, outputs, query, run_of, title_of
+from tests.kit.processes.tree import Tree, children_of, descendants_of, events, outputs, query, run_of, title_of
 from tests.kit.processes.waiting import PATIENCE_SECONDS
 
 HOME = "concurrency: {max_workers: 2}\n"
@@ -67,6 +67,11 @@ def agents(tree: Tree) -> list[int]:
     return [pid for pid in children_of(tree.pid) if "actors.node_agent" in title_of(pid).replace("\0", " ")]
 
 
+def busy(tree: Tree) -> list[int]:
+    """Node agents whose worker is there: blows that only hit what has yet to begin would tell little."""
+    return [agent for agent in agents(tree) if any("worker-" in title_of(pid) for pid in descendants_of(agent))]
+
+
 def workers(tree: Tree) -> list[int]:
     return [pid for name, pid in tree.children().items() if name.startswith("worker-")]
 
@@ -75,7 +80,9 @@ def blows(tree: Tree, chance: random.Random, victims: str, enough: int) -> Itera
     """Strike until it is enough or the run is over; yields after each blow."""
     struck = 0
     while tree.running and struck < enough:
-        found = {"agents": agents, "both": lambda tree: agents(tree) + workers(tree)}[victims](tree)
+        found = busy(tree) if chance.random() < 0.8 else agents(tree)
+        if victims == "both":
+            found += workers(tree)
         if found:
             pid = chance.choice(found)
             stop = victims == "agents" and chance.random() < 0.15  # a node that is cut off says nothing any more
@@ -83,7 +90,7 @@ def blows(tree: Tree, chance: random.Random, victims: str, enough: int) -> Itera
                 os.kill(pid, signal.SIGSTOP if stop else signal.SIGKILL)
                 struck += 1
                 yield pid
-        pause = time.monotonic() + chance.uniform(0.1, 0.4)
+        pause = time.monotonic() + chance.uniform(0.2, 0.8)
         while tree.running and time.monotonic() < pause:
             time.sleep(0.01)
 
