@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ from tests.kit.places.stand_in import environment
 from tests.kit.processes.program import Programs, programs
 from tests.kit.processes.recorded_run import outputs as outputs_of
 from tests.kit.processes.tree import Tree, children_of, descendants_of, events, outputs, query, run_of, title_of
-from tests.kit.processes.waiting import PATIENCE_SECONDS
+from tests.kit.processes.waiting import PATIENCE_SECONDS, wait_until
 
 HOME = "concurrency: {max_workers: 2}\n"
 ROWS = 120
@@ -48,7 +49,7 @@ def on_cluster(text: str) -> str:
 # -- storms ----------------------------------------------------------------------------------------------------------
 
 
-def storm_settings(here: int, **supervisor: object) -> dict[str, object]:
+def storm_settings(here: int, **supervisor: object) -> dict[str, Any]:
     value = settings(ordered=True, delay=0.2, workers=here, **supervisor)
     value["cluster"] = {"workers": 3, "unreachable_seconds": 2.0, "outage_seconds": 120.0}
     return value
@@ -123,6 +124,21 @@ def test_nodes_that_die_and_fall_silent_cost_nothing_but_time(
     assert lost
     assert all(event["lost"] and event["node"] for event in lost)
     assert not [event for event in events(folder, "exited") if event["reason"] != "place"]
+
+
+def test_the_row_that_a_node_had_in_hand_when_it_died_is_not_to_blame(tmp_path: Path) -> None:
+    value = storm_settings(0, max_restarts=0, poison_attempts=1)
+    value["transforms"][0]["options"]["delay"] = 2.5
+    value["cluster"]["workers"] = 1
+    folder = lay(tmp_path / "run", 3, value)
+    with Tree.run(folder, environ=environment()) as tree:
+        (agent,) = wait_until(lambda: busy(tree))
+        time.sleep(3.0)  # by then a row is in hand, and that is known here; if not, there is nothing to blame
+        os.kill(agent, signal.SIGKILL)
+        assert tree.wait() == 0, tree.log
+    assert events(folder, "suspect") == events(folder, "quarantined") == []
+    assert [event["reason"] for event in events(folder, "exited")] == ["place"]
+    assert len((folder / "output/low.csv").read_text().splitlines()) == 3  # rows 1 and 2, and the header
 
 
 @pytest.mark.parametrize("enough", [8, pytest.param(150, marks=pytest.mark.campaign)])
