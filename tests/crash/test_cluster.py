@@ -103,7 +103,7 @@ def assert_as_calm(folder: Path, calm: dict[str, str]) -> None:
     assert run_of(folder)[1] == "completed"
 
 
-@pytest.mark.parametrize(("here", "enough"), [(0, 12), (1, 6), pytest.param(0, 300, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize(("here", "enough"), [(0, 8), (1, 4), pytest.param(0, 300, marks=pytest.mark.campaign)])
 def test_nodes_that_die_and_fall_silent_cost_nothing_but_time(
     here: int, enough: int, tmp_path: Path, calm: dict[str, str]
 ) -> None:
@@ -141,7 +141,7 @@ def test_the_row_that_a_node_had_in_hand_when_it_died_is_not_to_blame(tmp_path: 
     assert len((folder / "output/low.csv").read_text().splitlines()) == 3  # rows 1 and 2, and the header
 
 
-@pytest.mark.parametrize("enough", [8, pytest.param(150, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("enough", [6, pytest.param(150, marks=pytest.mark.campaign)])
 def test_whatever_dies_of_a_cluster_and_of_the_run_it_ends_as_if_nothing_had(
     enough: int, tmp_path: Path, calm: dict[str, str]
 ) -> None:
