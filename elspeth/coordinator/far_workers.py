@@ -17,8 +17,8 @@ FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 STEADY_SECONDS = 60.0
 """A worker that was there for so long is asked for as if it had never been lost."""
 
-PATIENCE_SECONDS = 5.0
-"""So long a worker may wait for room before it is said that there is none: a cluster that grows takes its time."""
+PATIENCE_SECONDS = 15.0
+"""So long a worker may wait for room before it is said that there is none: to begin one takes seconds, too."""
 
 AGAIN_SECONDS = 30.0
 """How many workers there are is said again at most so often."""
@@ -71,6 +71,7 @@ class FarWorkers:
         self._none_since: float | None = now
         self._lost = ""
         self._reached = False
+        self._known_since: float | None = None  # since when a node is known
         self._told, self._told_at = (0, False), now
 
     def has(self, child: str) -> bool:
@@ -120,11 +121,17 @@ class FarWorkers:
         """Who has found no room for as long as a cluster may take to make some; each is told once."""
         if not self._workers:
             return []
-        waiting = self._terms.waiting()
+        if self._known_since is None and self._terms.nodes():
+            self._known_since = now
+        if self._known_since is None:
+            return []  # it has yet to be reached
+        waiting, late = self._terms.waiting(), now - PATIENCE_SECONDS
         news = [
             child
             for child, worker in self._workers.items()
-            if child in waiting and not worker.without_room and not worker.up and now - worker.since >= PATIENCE_SECONDS
+            if child in waiting
+            and not (worker.without_room or worker.up)
+            and max(worker.since, self._known_since) <= late
         ]
         for child in news:
             self._workers[child].without_room = True
@@ -160,7 +167,9 @@ class FarWorkers:
     def _why(self) -> str:
         if any(worker.without_room for worker in self._workers.values()):
             return f"it has no room for any of {_count(self._terms.workers)}"
-        return self._lost or f"{_count(self._terms.workers)} asked for, none is there yet"
+        if self._lost:
+            return self._lost
+        return f"{_count(self._terms.workers)} asked for, none is there yet" if self._known_since else "to be reached"
 
     def _look_whether_any_is_left(self, now: float) -> None:
         if self._none_since is None and not any(worker.up for worker in self._workers.values()):

@@ -133,7 +133,8 @@ def test_the_row_that_a_node_had_in_hand_when_it_died_is_not_to_blame(tmp_path: 
     folder = lay(tmp_path / "run", 3, value)
     with Tree.run(folder, environ=environment()) as tree:
         (agent,) = wait_until(lambda: busy(tree))
-        time.sleep(3.0)  # by then a row is in hand, and that is known here; if not, there is nothing to blame
+        begun = time.monotonic()  # some beats later a row is in hand, and that is known here; else it is to blame less
+        wait_until(lambda: time.monotonic() - begun > 3.0)
         os.kill(agent, signal.SIGKILL)
         assert tree.wait() == 0, tree.log
     assert events(folder, "suspect") == events(folder, "quarantined") == []

@@ -73,14 +73,30 @@ def test_who_finds_no_room_is_told_once_and_how_many_there_are_is_said() -> None
     for name in ("worker-3", "worker-4", "worker-5"):
         crew.asked(name, 0.0)
     crew.came("worker-3", 1.0)
+    assert crew.look(0.5) == []
     assert crew.look(PATIENCE_SECONDS - 1) == []
-    assert crew.look(PATIENCE_SECONDS) == ["worker-4", "worker-5"]
-    assert crew.look(PATIENCE_SECONDS + 1) == []
+    assert crew.look(PATIENCE_SECONDS) == []
+    assert crew.look(PATIENCE_SECONDS + 1) == ["worker-4", "worker-5"]
+    assert crew.look(PATIENCE_SECONDS + 2) == []
     assert said == ["1 of 3 workers; the cluster has no room for more"]
     crew.came("worker-4", 100.0)
     crew.came("worker-5", 100.0)
     crew.look(101.0)
     assert said[1:] == ["3 of 3 workers"]
+
+
+def test_of_a_cluster_that_has_yet_to_be_reached_it_is_not_said_that_it_has_no_room() -> None:
+    known: list[str] = []
+    said: list[str] = []
+    terms = ClusterTerms(1, 600.0, lambda: ("worker-1",), lambda: tuple(known))
+    crew = FarWorkers(terms, 0, said.append)
+    crew.asked("worker-1", 0.0)
+    assert crew.look(100.0) == []
+    assert str(crew.absent(100.0)) == "waiting for the cluster: to be reached; gives way in 500 s"
+    known.append("east")
+    assert crew.look(101.0) == []
+    assert crew.look(101.0 + PATIENCE_SECONDS) == ["worker-1"]
+    assert said == ["0 of 1 worker; the cluster has no room for more"]
 
 
 def test_a_cluster_that_has_room_for_all_says_nothing() -> None:
@@ -134,7 +150,8 @@ def test_a_cluster_that_never_has_room_is_an_outage_from_the_beginning() -> None
     crew, said = far(workers=2, waiting=("worker-1", "worker-2"))
     crew.asked("worker-1", 0.0)
     crew.asked("worker-2", 0.0)
-    assert crew.look(10.0) == ["worker-1", "worker-2"]
+    crew.look(0.5)
+    assert crew.look(20.0) == ["worker-1", "worker-2"]
     assert said == ["0 of 2 workers; the cluster has no room for more"]
     error = crew.outage(600.0, "r1")
     assert error is not None
