@@ -44,7 +44,7 @@ def packed_time(value: Any) -> Any:
             found = (datetime.fromisoformat(value) - _EPOCH) // _MILLISECOND
         except (ValueError, TypeError):
             return value
-        if found >= 0 and _text_of(found) == value:
+        if found >= 0 and text_of(found) == value:
             return found
     return value
 
@@ -58,7 +58,8 @@ def packed_duration(value: Any) -> Any:
     return value
 
 
-def _text_of(milliseconds: int) -> str:
+def text_of(milliseconds: int) -> str:
+    """The text of a time, which is stored as milliseconds since 1970."""
     return (_EPOCH + milliseconds * _MILLISECOND).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 

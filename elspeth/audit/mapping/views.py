@@ -141,13 +141,18 @@ def _added(view: str, origin: str) -> dict[str, str]:
     return {column: f"{alias}.{tables.added_name(view, column)}" for column in tables.ADDED.get(view, ())}
 
 
-def statements(forms: Forms = SQLITE) -> tuple[str, ...]:
-    """The statements that create the views."""
-    selected_from = _selected(forms)
-    assert selected_from.keys() == tables.HELD_IN.keys()
-    return tuple(
-        f'CREATE VIEW "{view}" AS SELECT '
+def selects(forms: Forms = SQLITE) -> dict[str, str]:
+    """Per view the SELECT that it is."""
+    return {
+        view: "SELECT "
         + ", ".join(f'{expression} AS "{column}"' for column, expression in (selected | _added(view, origin)).items())
         + f" FROM {origin}"
-        for view, (selected, origin) in selected_from.items()
-    )
+        for view, (selected, origin) in _selected(forms).items()
+    }
+
+
+def statements(forms: Forms = SQLITE) -> tuple[str, ...]:
+    """The statements that create the views."""
+    found = selects(forms)
+    assert found.keys() == tables.HELD_IN.keys()
+    return tuple(f'CREATE VIEW "{view}" AS {select}' for view, select in found.items())

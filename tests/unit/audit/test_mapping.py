@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from elspeth.audit.chain.records import COLUMNS, Records
+from elspeth.audit.mapping import unwritten
+from elspeth.audit.mapping.codes import text_of, time_of
 from elspeth.audit.mapping.names import MOST_REASONS, Names
 from elspeth.audit.mapping.pack import packed
 from elspeth.audit.mapping.stored_frames import stored_frame, stored_records
@@ -183,3 +186,53 @@ def test_a_ready_question_reads_no_other_runs_records(question: str, database: s
     plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {question}", (RUN,))]
     views = "|".join(summary_views.COLUMNS)
     assert not [step for step in plan if re.match(rf"SCAN (?!{views})\w", step) or "AUTOMATIC" in step], plan
+
+
+def unwritten_reads(database: sqlite3.Connection, table: str) -> list[Any]:
+    columns = (*COLUMNS[table], "run_id", "commit_no")
+    names = ", ".join(columns)
+    found = database.execute(f"SELECT {names} FROM ({unwritten.select(table)}) ORDER BY 1").fetchall()
+    written = unwritten.Writer(database, table, columns).written(found)
+    assert repr(written) == repr(database.execute(f"SELECT {names} FROM {table} ORDER BY 1").fetchall())
+    return written
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tables())
+def test_what_is_written_out_by_us_is_what_the_views_say(database: sqlite3.Connection, records: Records) -> None:
+    for table in (*STORED, "names"):
+        database.execute(f"DELETE FROM {table}")
+    write(database, records)
+    for table in HELD_IN:
+        assert len(unwritten_reads(database, table)) == len(records[table])
+
+
+STRANGE = [None, 0, 1, -1, 2**62, 253402300799999, 253402300800000, 1767323045678, 1.5, 1.0, 1e300, "", "x", "12", b"",
+           b"\x00" * 32, b"ab" * 16, b"\xff", "ab" * 32]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", STRANGE, ids=repr)
+def test_so_it_is_whatever_somebody_puts_into_a_record(database: sqlite3.Connection, value: object) -> None:
+    for index in range(3):
+        write(database, gate(index, "because"))
+    for name, form in STORED.items():
+        for column in form.columns[1:]:
+            with database:
+                database.execute("SAVEPOINT untouched")
+                try:
+                    database.execute(f'UPDATE {name} SET "{column}" = ? WHERE {form.key} LIKE "%1%"', (value,))
+                except sqlite3.IntegrityError:
+                    continue  # NULL where the schema forbids it
+                finally:
+                    try:
+                        for table in form.holds:
+                            unwritten_reads(database, table)
+                    finally:
+                        database.execute("ROLLBACK TO untouched")
+
+
+@given(st.integers(0, unwritten.LATEST - 1))
+def test_a_time_is_written_as_sql_writes_it(at: int) -> None:
+    with closing(sqlite3.connect(":memory:")) as database:
+        (found,) = database.execute(f"SELECT {time_of('?1')}", (at,)).fetchone()
+    assert text_of(at) == found
