@@ -57,11 +57,43 @@ class Tally:
         return "\n".join([*lines, *self.violations])
 
 
-class Storm:
-    """One series of runs under blows. `chance` decides everything that is left to chance."""
+class InFiles:
+    """Runs whose database is a file in their folder: how they are started, and what is asked of them."""
 
-    def __init__(self, folder: Path, seed: int, say: Callable[[str], None] = print) -> None:
+    def run(self, folder: Path) -> Tree:
+        """Start one."""
+        return Tree.run(folder)
+
+    def resume(self, folder: Path) -> Tree:
+        """Go on with it."""
+        return Tree.resume(folder)
+
+    def status(self, folder: Path) -> str | None:
+        """The status of the folder's run, None before there is one."""
+        try:
+            return run_of(folder)[1]
+        except IndexError:
+            return None
+
+    def left(self, folder: Path) -> list[str]:
+        """What a run that has ended should not have left behind."""
+        found = [
+            f"{lock.name} is not free" for lock in (folder / "runs/locks").iterdir() if probe(lock).state != "free"
+        ]
+        return found + [f"left over: {path.name}" for path in (folder / "runs").glob("audit.db-*")]
+
+    def bring(self, folder: Path) -> None:
+        """Have the record in a file, for whoever checks it."""
+
+
+class Storm:
+    """One series of runs under blows. `chance` decides everything that is left to chance; `runs` is where they are."""
+
+    def __init__(
+        self, folder: Path, seed: int, say: Callable[[str], None] = print, runs: InFiles | None = None
+    ) -> None:
         self._folder, self._chance, self._say = folder, random.Random(seed), say
+        self._runs = runs or InFiles()
         self.tally = Tally()
         self._asleep: dict[int, float] = {}  # pid -> when it is to be woken
 
@@ -84,7 +116,7 @@ class Storm:
         value = settings(
             ordered=True, delay=0.004, max_restarts=1_000_000, poison_attempts=1000, hang_timeout_seconds=2.0
         )
-        tree = Tree.run(lay(folder, ROWS, value))
+        tree = self._runs.run(lay(folder, ROWS, value))
         while True:
             with tree:
                 while tree.running and not enough(self.tally):
@@ -94,7 +126,7 @@ class Storm:
             if code != -signal.SIGKILL:
                 break
             self.tally.resumes += 1
-            tree = Tree.resume(folder) if run_started(folder) else Tree.run(folder)
+            tree = self._runs.run(folder) if self._runs.status(folder) is None else self._runs.resume(folder)
         self._check(folder, tree, code, expected)
         if len(self.tally.violations) == before:
             shutil.rmtree(folder)
@@ -110,11 +142,11 @@ class Storm:
         role = self._chance.choice(roles[:3])
         pid = self._chance.choice(alive[role])
         stop = self._chance.random() < 0.35
-        if pid in self._asleep or state_of(pid) in ("", "Z", "X") or not unfinished(tree.folder):
+        if pid in self._asleep or state_of(pid) in ("", "Z", "X") or self._runs.status(tree.folder) != "running":
             return
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP if stop else signal.SIGKILL)
-            if not unfinished(tree.folder):
+            if self._runs.status(tree.folder) != "running":
                 return  # it had committed its end meanwhile
             self.tally.blows[role] += 1
             self.tally.kinds["SIGSTOP" if stop else "SIGKILL"] += 1
@@ -143,31 +175,15 @@ class Storm:
     def _check(self, folder: Path, tree: Tree, code: int, expected: dict[str, str]) -> None:
         found = [] if code == 0 else [f"exit code {code}: {tree.log[-2000:]}"]
         if not code:
+            self._runs.bring(folder)
             found += [f"output {name} differs" for name, digest in outputs(folder).items() if expected[name] != digest]
             found += violations(folder, recompute=False)
         with suppress(AssertionError):
             wait_until(lambda: not tree.survivors())
         found += [f"left over: {title}" for title in tree.survivors()]
-        found += [
-            f"{lock.name} is not free" for lock in (folder / "runs/locks").iterdir() if probe(lock).state != "free"
-        ]
-        found += [f"left over: {path.name}" for path in (folder / "runs").glob("audit.db-*")]
-        self.tally.restarts += len(events(folder, "restarted"))
+        found += self._runs.left(folder)
+        self.tally.restarts += 0 if code else len(events(folder, "restarted"))
         self.tally.violations += [f"{folder.name}: {violation}" for violation in found]
-
-
-def run_started(folder: Path) -> bool:
-    """Whether there is a run that could be resumed."""
-    try:
-        run_of(folder)
-    except IndexError:
-        return False
-    return True
-
-
-def unfinished(folder: Path) -> bool:
-    """Whether the folder's run is on record, and not as completed."""
-    return run_started(folder) and run_of(folder)[1] == "running"
 
 
 def main() -> int:

@@ -15,6 +15,8 @@ from elspeth.settings import SettingsProblems
 from tests.kit.oracle.checker import check
 from tests.kit.pipelines.generator import pipeline, place
 from tests.kit.pipelines.interpreter import Interpreter, comparable
+from tests.kit.postgres.databases import Database
+from tests.kit.postgres.runs import VARIABLE
 from tests.kit.processes import program
 
 KILLS_A_CHILD = (
@@ -24,6 +26,8 @@ KILLS_A_CHILD = (
 )  # fmt: skip
 KILLS_THE_RUN = ("main.after_durable", "main.before_durable")
 RUNS = 8
+ON_A_SERVER = 2
+"""Of them, those that are tried with a server as well; a campaign tries all."""
 ROWS = 160
 
 
@@ -57,6 +61,21 @@ def that_waits(folder: Path, start: int) -> tuple[Path, dict, dict]:
 def test_killed_and_resumed_it_ends_as_the_settings_say(
     number: int, tmp_path: Path, programs: program.Programs
 ) -> None:
+    killed_and_resumed(number, tmp_path, programs, {})
+
+
+@pytest.mark.parametrize(
+    "number",
+    [*range(ON_A_SERVER), *(pytest.param(number, marks=pytest.mark.campaign) for number in range(ON_A_SERVER, 24))],
+)
+def test_so_it_does_with_its_database_on_a_server(
+    number: int, tmp_path: Path, programs: program.Programs, postgres: Database
+) -> None:
+    killed_and_resumed(number, tmp_path, programs, {VARIABLE: postgres.url})
+
+
+def killed_and_resumed(number: int, tmp_path: Path, programs: program.Programs, environ: dict[str, str]) -> None:
+    """`environ` names the database, which is the file below the folder else."""
     rng = Random(number)
     folder = tmp_path / "run"
     folder.mkdir()
@@ -65,15 +84,19 @@ def test_killed_and_resumed_it_ends_as_the_settings_say(
     deaths: list[str] = []
     for point in [rng.choice(KILLS_THE_RUN), rng.choice(KILLS_THE_RUN), rng.choice(KILLS_A_CHILD)]:
         split_point = folder / f"mark{len(deaths)}"
-        running = programs.start(folder, *words, CRASH_POINT=f"{point}:{rng.randint(1, 4)}:{split_point}")
+        running = programs.start(folder, *words, CRASH_POINT=f"{point}:{rng.randint(1, 4)}:{split_point}", **environ)
         code = running.wait()
         deaths.append(f"{point} {'fired' if split_point.exists() else 'was not reached'}, exit {code}")
         if code == 0:
             break
         assert code == -9, f"{deaths}\n{running.said}"
-        words = ["resume", "latest", "--database", str(folder / "runs" / "audit.db"), "--allow-all-failed"]
+        named = [] if environ else ["--database", str(folder / "runs" / "audit.db")]
+        words = ["resume", "latest", *named, "--allow-all-failed"]
     assert code == 0, deaths
     database = folder / "runs" / "audit.db"
+    if environ:
+        copied = programs.start(folder, "copy", "latest", "--to", str(database), **environ)
+        assert copied.wait() == 0, copied.said
     db = sqlite3.connect(database)
     run_id = db.execute("SELECT run_id FROM runs").fetchone()[0]
     expected = Interpreter(document).run(run_id, inputs)
