@@ -41,9 +41,9 @@ class Words(Transform):
         return (BESIDE, self.options.whole, self.options.below)
 
     def process(self, row, ctx):
-        if row["id"] == 7:
+        if row["id"] == 4:
             raise RowError(f"no word in {BESIDE}", file=str(self.options.whole))
-        if row["id"] == 8:
+        if row["id"] == 6:
             raise ValueError(f"{self.options.below} has none for it either: {type(self)}")
         return {**row, "word": self.words[row["id"] % 2], "whole": self.whole, "below": self.below}
 '''
@@ -104,6 +104,8 @@ def test_files_travel_by_any_path_and_everything_recorded_is_as_at_home(folder: 
     assert len(here.payloads) > 20
     refused = here.outputs["bad.jsonl"].decode()
     assert f"{whole}/whole.csv has no record for" in refused
+    assert f"no word in {tmp_path}/plugins/beside.json" in refused
+    assert "below.txt has none for it either" in refused
     assert "inner" in here.outputs["out.jsonl"].decode()
 
 

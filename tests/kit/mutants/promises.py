@@ -18,6 +18,7 @@ SOURCES = ("tests/unit/sources",)
 RUNS = ("tests/unit/runs/test_locks.py", "tests/integration/runs/test_lock_files.py")
 PAYLOADS = ("tests/unit/test_payloads.py",)
 DURABLE = ("tests/unit/test_durable.py",)
+ELSEWHERE = ("tests/unit/elsewhere", "tests/unit/coordinator/test_keeper.py", "tests/integration/elsewhere")
 DATABASES = "tests/integration/runs/test_trouble_with_the_database.py"
 
 
@@ -49,6 +50,7 @@ EXECUTOR = "elspeth/execution/executor.py"
 POLICY = "elspeth/runs/lifecycle/start_policy.py"
 WRITER = "elspeth/audit/writer.py"
 OWNERSHIP = "elspeth/audit/store/ownership.py"
+KEEPER = "elspeth/coordinator/keeper.py"
 
 PROMISES = (
     # What a power cut takes: each sync, and its order.
@@ -222,4 +224,28 @@ PROMISES = (
        *AUDIT, "tests/integration/cli/evidence"),
     _m("outputs are answered for before they are on disk", "elspeth/roles/sink.py",
        "            positions[output.node.id] = output.flush()", "            positions[output.node.id] = {}", *SINKS),
+    # Of workers on other machines: what they make is kept before anybody acts on it, and they are told what they need.
+    _m("an entry of a worker elsewhere is answered before it is on disk", KEEPER, "file.sync(end)", "file.size", *ELSEWHERE),
+    _m("what mentions a payload does not wait for it", KEEPER, "if keep is None and not self._held[event.name]:",
+       "if keep is None:", *ELSEWHERE),
+    _m("a payload of a worker elsewhere is not written out", KEEPER, "self._payloads.write_out()", "pass", *ELSEWHERE),
+    _m("what mentions a lost payload is acted on", KEEPER, "(self._failed is None or isinstance(event, ChildDown))", "True",
+       *ELSEWHERE),
+    _m("a death overtakes what was journalled", KEEPER, "isinstance(event, ChildDown) and event.name in self._known",
+       "isinstance(event, ChildDown) and self._held[event.name]", *ELSEWHERE),
+    _m("a call elsewhere does not wait for its intent", "elspeth/roles/elsewhere/journal.py",
+       "        question.answered.wait()\n", "        question.answered.wait(0.01)\n", *ELSEWHERE),
+    _m("a payload that was never sent is taken for known", "elspeth/roles/elsewhere/payloads.py",
+       "            if self._waiting:\n                self._send()", "            pass", *ELSEWHERE),
+    _m("every credential travels", "elspeth/runs/lifecycle/travel.py", " if msgspec.json.encode(secret)[1:-1] in text", "",
+       *ELSEWHERE),
+    _m("the database travels", "elspeth/runs/lifecycle/travel.py", 'database="", ', "", *ELSEWHERE),
+    _m("a row is blamed for a file that is at home", "elspeth/roles/elsewhere/files.py",
+       "            missing = _missing(error)", "            missing = None", *ELSEWHERE),
+    _m("plugin files travel as they are by now", "elspeth/runs/lifecycle/travel.py",
+       "registry.file_hash(Path(file)) or reference_hash(Path(real))", "reference_hash(Path(real))", *ELSEWHERE),
+    _m("a copy is called what it is called there", "elspeth/roles/elsewhere/settling.py",
+       "Concealment({**concealment.secrets, str(root): \"\"})", "concealment", "tests/integration/elsewhere"),
+    _m("a file in the way on a node is read", "elspeth/roles/elsewhere/settling.py",
+       "    forbid(path for path in copies if path.startswith(\"/\"))\n", "", "tests/integration/elsewhere"),
 )  # fmt: skip

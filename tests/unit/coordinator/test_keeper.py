@@ -248,7 +248,7 @@ def test_where_a_payload_cannot_be_kept_nothing_that_mentions_it_is_acted_on(
     tree.says(k.encode(k.KeepPayloads()), b"large")
     tree.says(SLICE)
     down = tree.dies()
-    wait_until(lambda: len(tree.told) == 2)
+    wait_until(lambda: down in tree.told)
     failed, last = tree.told
     assert last == down
     assert failed.name == "worker-1"
