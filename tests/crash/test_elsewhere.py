@@ -23,6 +23,7 @@ from tests.kit.provider.server import FakeProvider
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 UNKNOWN = "SELECT s.token_id FROM calls AS c JOIN node_states AS s USING (state_id) WHERE c.status = 'unknown'"
+ALONE = "concurrency: {max_workers: 1}\n"
 PATIENT = "concurrency: {max_workers: 2}\nsupervisor: {max_restarts: 1000, poison_attempts: 1000}\n"
 CALLING = {"CALLS_KEY": KEY, **ELSEWHERE}
 
@@ -73,18 +74,18 @@ def test_a_main_process_that_dies_in_calls_finds_them_in_its_journals_and_asks_n
     tmp_path: Path, programs: Programs
 ) -> None:
     with FakeProvider(key=KEY, seconds=0.3) as provider:
-        folder = lay(tmp_path / "run", provider.url, 60, pool=8, more=PATIENT)
+        folder = lay(tmp_path / "run", provider.url, 30, pool=8, more=ALONE)
         program = programs.start(folder, *RUN, **CALLING)
-        wait_until(lambda: len(provider.seen) >= 20 or program.popen.poll() is not None)
+        wait_until(lambda: len(provider.seen) >= 12 or program.popen.poll() is not None)
         program.kill()
         assert list((folder / "state").rglob("*.calls"))
         programs.start(folder, "resume", "latest", **CALLING).ends_with(0)
-        assert_paid(provider, folder, 60, pool=8)
+        assert_paid(provider, folder, 30, pool=8)
 
 
 def test_who_is_told_to_stop_twice_in_calls_has_their_answers_on_record(tmp_path: Path, programs: Programs) -> None:
     with FakeProvider(key=KEY, seconds=0.4) as provider:
-        folder = lay(tmp_path / "run", provider.url, 40, pool=8, more=PATIENT)
+        folder = lay(tmp_path / "run", provider.url, 30, pool=8, more=ALONE)
         program = programs.start(folder, *RUN, **CALLING)
         wait_until(lambda: len(provider.seen) >= 12 or program.popen.poll() is not None)
         for _ in range(2):
@@ -113,7 +114,7 @@ def test_a_journal_that_cannot_grow_stops_the_run_and_no_call_that_was_sent_is_f
     tmp_path: Path, programs: Programs, mount: Mount
 ) -> None:
     with FakeProvider(key=KEY, seconds=0.05, answer=lambda asked: asked.question * 400) as provider:
-        folder = lay(tmp_path / "run", provider.url, 100, pool=8)
+        folder = lay(tmp_path / "run", provider.url, 100, pool=8, more=ALONE)
         mount(folder / "state/calls", "size=64k")
         said = programs.start(folder, *RUN, **CALLING).ends_with(75).said
         assert f"the journal of calls in {folder}/state/calls/" in said.replace("\n", "")
@@ -128,7 +129,7 @@ def test_a_journal_that_cannot_grow_stops_the_run_and_no_call_that_was_sent_is_f
 def test_a_payload_store_that_cannot_grow_stops_the_run_and_it_is_resumed_when_there_is_room(
     tmp_path: Path, programs: Programs, mount: Mount
 ) -> None:
-    folder = lay_out(tmp_path / "run", PAYING)
+    folder = lay_out(tmp_path / "run", PAYING.replace("max_workers: 2", "max_workers: 1"))
     mount(folder / "state/payloads", "size=800k")
     said = programs.start(folder, *RUN, **ELSEWHERE).ends_with(75).said
     assert "the disk is full" in said

@@ -175,13 +175,18 @@ def code_of(root: str) -> Mapping[str, str]:
     """
     found = {}
     for room in DECIDES:
-        digest = hashlib.sha256()
-        for name, file in _modules(root, room):
-            text = _bytes(file)
-            digest.update(f"{name}:{len(text)}:".encode())
-            digest.update(text)
-        found[room] = digest.hexdigest()
+        found[room] = digest_of(root, room)
     return found
+
+
+def digest_of(root: str, room: str) -> str:
+    """SHA-256 (hex) over names and bytes of the modules of a room."""
+    digest = hashlib.sha256()
+    for name, file in _modules(root, room):
+        text = _bytes(file)
+        digest.update(f"{name}:{len(text)}:".encode())
+        digest.update(text)
+    return digest.hexdigest()
 
 
 def _modules(root: str, room: str) -> Iterator[tuple[str, str]]:

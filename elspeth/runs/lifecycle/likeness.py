@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Iterable, Mapping
 from importlib import metadata
+from pathlib import Path
 
+import elspeth
 from elspeth import __version__
 from elspeth.plugins.contract import Plugin
 from elspeth.runs.lifecycle import driver
@@ -14,6 +17,10 @@ FACTS = f"{__name__}:found"
 """Where an agent finds what its machine has."""
 
 _PACKAGE = "package "
+_SITE = Path(elspeth.__path__[0]).parent
+_BESIDE = {"Elspeth's plugins": ("elspeth/plugins",), "Elspeth's messages": ("actors", "elspeth/audit")}
+"""Of what an attempt does not record as code that decides: built-in plugins, which its steps are, and what makes the
+messages of a worker. In folders beside each other, however they are installed."""
 
 
 def required(plugins: Iterable[Plugin]) -> dict[str, str]:
@@ -38,8 +45,14 @@ def _program() -> dict[str, str]:
     return {
         "Elspeth": __version__,
         "Elspeth's code": driver.code_hash()[:16],
+        **{name: _digest(rooms) for name, rooms in _BESIDE.items()},
         "Python": f"{platform.python_implementation()} {python}",
     }
+
+
+def _digest(rooms: tuple[str, ...]) -> str:
+    digests = [driver.digest_of(str(_SITE), room) for room in rooms]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
 
 
 def _packages() -> Mapping[str, str]:

@@ -150,6 +150,20 @@ def test_a_machine_has_what_it_requires_itself(folder: Path) -> None:
     assert driver.code_hash().startswith(wanted["Elspeth's code"])
 
 
+def test_another_plugin_of_ours_and_other_messages_are_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, real = likeness.found(), driver._bytes
+
+    def changed(name: str) -> set[str]:
+        monkeypatch.setattr(driver, "_bytes", lambda file: real(file) + b"#" * file.endswith(name))
+        after = likeness.found()
+        return {name for name in before if before[name] != after[name]}
+
+    assert changed("/transforms/lookup.py") == {"Elspeth's plugins"}
+    assert changed("/audit/store/record_frames.py") == {"Elspeth's messages"}
+    assert changed("/actors/channel.py") == {"Elspeth's messages"}
+    assert changed("/cli/app.py") == set()
+
+
 def test_other_code_that_decides_is_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     before = likeness.found()
     monkeypatch.setattr(driver, "code_of", lambda root: {"execution": "another"})
