@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import logging
 import os
+import re
 import secrets
 import signal
+import socket
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +29,8 @@ _SIGNALS = (
 _SIGACTION_BYTES = 256
 """More than a `struct sigaction` has anywhere."""
 
+ANSWER_SECONDS = 10.0
+
 CALLS_AT_ONCE = 4
 """Threads of an actor: for what is taken from it, which waits, and for what it is handed."""
 
@@ -38,19 +44,19 @@ class Connection:
         self._open = False
         self._nodes: dict[str, Node] = {}
         self._asking = threading.Lock()
-        self._problem: Exception | None = None
 
     def open(self) -> None:
-        """Connect, unless it is done. Takes some seconds. What Ray raises when it cannot, it raises again every time.
+        """Connect, unless it is done. Takes some seconds, and raises what Ray does when it cannot.
 
-        Ray is told not to start a cluster unasked, to send no statistics, and to leave this process's log alone.
+        Ray is told not to start a cluster unasked, to send no statistics, to leave this process's log and signals
+        alone, and not to end it where it looks in vain for the server that knows the cluster.
         """
         if self._open:
             return
-        if self._problem is not None:
-            raise self._problem
+        answers(self.address)
         os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(10**6))
         options: dict[str, Any] = {}
         if self.address == "local":
             options = self._own_cluster()
@@ -58,15 +64,15 @@ class Connection:
             import ray
 
             _hush()
-            with _signals_kept():
+            with _signals_kept(), warnings.catch_warnings(action="ignore"):
                 ray.init(
                     self.address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False,
                     runtime_env=self._runtime or None, **options,
                 )  # fmt: skip
-        except Exception as error:
-            self._problem = error
+        except Exception:
             self._remove_folder()
             raise
+        atexit.unregister(ray.shutdown)  # it is ours to end, and would wait for servers that are gone
         self._open = True
         self._refresh()
 
@@ -109,7 +115,7 @@ class Connection:
         return self._nodes.setdefault(node_id, Node(machine, address))
 
     def nodes(self) -> tuple[Node, ...]:
-        """Those that are alive, as known; they are asked about anew, for the next time."""
+        """Those that are alive and have processors to give, as known; they are asked about anew, for the next time."""
         if self._open and self._asking.acquire(blocking=False):
             threading.Thread(target=self._ask, name="ray-nodes", daemon=True).start()
         return tuple(self._nodes.values())
@@ -127,7 +133,7 @@ class Connection:
         if isinstance(error, ray.exceptions.ActorUnavailableError):
             return "cannot be reached any more", False
         if isinstance(error, ray.exceptions.ActorDiedError):
-            return f"ended ({_cause(last)})", False
+            return f"ended ({_cause(text)})", False
         return f"is gone ({type(error).__name__}: {last[0]})", False
 
     # --- ours -----------------------------------------------------------------------------------------------------
@@ -138,7 +144,6 @@ class Connection:
         if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         os.environ.setdefault("RAY_worker_niceness", "0")
-        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "5")  # so long it outlives a main process
         self._folder = GuardedFolder("actors-ray-", within="/tmp")  # names of sockets in it must be short
         return {
             "include_dashboard": False, "object_store_memory": _STORE_BYTES, "_temp_dir": str(self._folder.path),
@@ -160,7 +165,7 @@ class Connection:
         import ray
 
         with contextlib.suppress(Exception):  # then they are as they were
-            found = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+            found = {node["NodeID"]: node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")}
             for node_id in set(self._nodes) - set(found):
                 del self._nodes[node_id]
             for node_id, node in found.items():
@@ -168,6 +173,17 @@ class Connection:
                 self._nodes.setdefault(
                     node_id, Node(node["NodeManagerHostname"] if name in ("", address) else name, address)
                 )
+
+
+def answers(address: str) -> None:
+    """Raises `ConnectionError` where nothing does at the host and port of an address: Ray would try for minutes."""
+    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+    except OSError as error:
+        raise ConnectionError(f"nothing answers at {host}:{port} ({error.strerror or error})") from error
 
 
 def _hush() -> None:
@@ -205,5 +221,7 @@ def _tell(future: Any, answered: Callable[[Any], None], failed: Callable[[Except
         failed(error)
 
 
-def _cause(lines: list[str]) -> str:
-    return next((line for line in lines if line.startswith("The actor is dead because")), lines[0])
+def _cause(text: str) -> str:
+    """Of what Ray writes of a death, which is a page, the reason."""
+    found = re.search(r"because (\w[^.\n]*)", text)
+    return found[1] if found else text.strip().partition("\n")[0]

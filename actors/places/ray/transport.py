@@ -17,6 +17,10 @@ TAKES = 2
 """So many answers are waited for at any time: while one is on its way, the next piece has a way, too."""
 
 
+PATIENCE_SECONDS = 20.0
+"""So long is waited at the end for Ray, which may be trying to reach a cluster; what it goes on with ends with us."""
+
+
 class RayTransport:
     """Asks a Ray cluster for an actor for each agent, with these resources.
 
@@ -31,8 +35,7 @@ class RayTransport:
     ) -> None:
         self._connection = Connection(address, dict(runtime or {}))
         self._resources = resources or Resources()
-        self._errands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._slow, self._quick = _Errands("ray-asks"), _Errands("ray-calls")
         self._lock = threading.Lock()
         self._agents: dict[RayAgent, None] = {}
 
@@ -41,10 +44,7 @@ class RayTransport:
         agent = RayAgent(self, title, ear)
         with self._lock:
             self._agents[agent] = None
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="ray", daemon=True)
-                self._thread.start()
-        self.call(lambda: agent.begin(self._connection, self._resources))
+        self._slow.add(lambda: agent.begin(self._connection, self._resources))
         return agent
 
     def nodes(self) -> tuple[Node, ...]:
@@ -54,29 +54,58 @@ class RayTransport:
     def close(self) -> None:
         """End all actors that are left, and the connection."""
         with self._lock:
-            left, thread = list(self._agents), self._thread
+            left = list(self._agents)
         for agent in left:
             agent.kill()
-        if thread is not None:
-            self._errands.put(None)
-            thread.join()
+        self._slow.add(self._connection.close)
+        for errands in (self._quick, self._slow):
+            errands.close()
 
     def call(self, errand: Callable[[], None]) -> None:
-        """Have this done in the one thread that asks Ray for something; in order, from any thread."""
-        self._errands.put(errand)
+        """Have an actor called; in order, from any thread."""
+        self._quick.add(errand)
+
+    def order(self, errand: Callable[[], None]) -> None:
+        """Have done what waits for the servers of the cluster, which may be gone; in order, from any thread."""
+        self._slow.add(errand)
 
     def forget(self, agent: RayAgent) -> None:
         """It is gone."""
         with self._lock:
             self._agents.pop(agent, None)
 
+
+class _Errands:
+    """A thread that asks Ray for one thing after the other; it is there when it is needed."""
+
+    def __init__(self, name: str) -> None:
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._lock = threading.Lock()
+        self._begun = False
+
+    def add(self, errand: Callable[[], None]) -> None:
+        """Behind all others; from any thread."""
+        self._queue.put(errand)
+        with self._lock:
+            if not self._begun:
+                self._begun = True
+                self._thread.start()
+
+    def close(self) -> None:
+        """Wait for all that was added, for a while."""
+        with self._lock:
+            begun = self._begun
+        if begun:
+            self._queue.put(None)
+            self._thread.join(PATIENCE_SECONDS)
+
     def _run(self) -> None:
-        while (errand := self._errands.get()) is not None:
+        while (errand := self._queue.get()) is not None:
             try:
                 errand()
             except Exception:  # of one agent, which falls silent and is lost for it
                 logger.exception("Ray could not be asked")
-        self._connection.close()
 
 
 class RayAgent:
@@ -107,21 +136,21 @@ class RayAgent:
     def kill(self) -> None:
         """See `Agent.kill`."""
         self._over = True
-        self._transport.call(self._kill)
+        self._transport.order(self._kill)
 
     def _kill(self) -> None:
         self._transport.forget(self)
-        if self._actor is not None and self._connection is not None:
-            self._connection.kill(self._actor)
-            self._actor = None
+        actor, self._actor = self._actor, None
+        if actor is not None and self._connection is not None:
+            self._connection.kill(actor)
 
     def _send(self, piece: bytes) -> None:
-        if not self._over:
-            self._actor.hear.remote(piece)
+        if (actor := self._actor) is not None and not self._over:
+            actor.hear.remote(piece)
 
     def _take(self) -> None:
-        if not self._over and self._connection is not None:
-            self._connection.then(self._actor.take.remote(), self._taken, self._fail)
+        if (actor := self._actor) is not None and not self._over and self._connection is not None:
+            self._connection.then(actor.take.remote(), self._taken, self._fail)
 
     # --- in threads of Ray's, which would wait for themselves if they asked it for something ---------------------
 
@@ -147,7 +176,7 @@ class RayAgent:
         if not self._over:
             self._over = True
             self._ear.gone(why, refused)
-        self._transport.call(self._kill)
+        self._transport.order(self._kill)
 
 
 def first_line(error: BaseException) -> str:

@@ -44,7 +44,7 @@ class RayFamily(Family):
     """A family whose children are in the cluster."""
 
     def __init__(self, cluster: RayCluster, terms: Terms, **options: Any) -> None:
-        self.place = FarPlace(RayTransport(cluster.address, runtime=RUNTIME, **options), terms)
+        self.place = FarPlace(RayTransport(**{"address": cluster.address, "runtime": RUNTIME, **options}), terms)
         super().__init__(places={"far": self.place})
 
     def begin(self, name: str = "ping", **fields: Any) -> Identity:
@@ -106,7 +106,7 @@ def test_an_agent_that_is_killed_is_told_as_lost_and_its_child_dies(cluster: Ray
         agent_of(identity).kill()
         down = family.await_down()
         assert (down.reason, down.refused) == ("place", False)
-        assert down.lost.startswith(f"the node agent on {down.where} ended (")
+        assert down.lost == f"the node agent on {down.where} ended (its worker process has died)"
         wait_until(lambda: is_gone(identity), "the end of the child")
 
 
@@ -149,6 +149,15 @@ def test_a_node_on_which_an_agent_cannot_be_imported_is_refused(
         down = family.await_down()
         assert (down.reason, down.refused) == ("place", True)
         assert down.lost == "a node agent cannot be begun: ModuleNotFoundError: No module named 'no_such_module'"
+
+
+def test_a_cluster_is_reached_from_outside(cluster: RayCluster) -> None:
+    with on(cluster, address=cluster.client_address) as family:
+        identity = family.begin()
+        family.send("ping", b"ping", b"1")
+        assert family.await_frames("ping", 2)[1] == [b"pong", b"1"]
+        agent_of(identity).kill()
+        assert family.await_down().reason == "place"
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,13 @@ class RayCluster:
         from ray.cluster_utils import Cluster
 
         self.folder = folder
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES, "node_name": "head"}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.client_address = f"ray://127.0.0.1:{free.getsockname()[1]}"
+        head = {
+            "num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES, "node_name": "head",
+            "ray_client_server_port": int(self.client_address.rpartition(":")[2]),
+        }  # fmt: skip
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
         self._nodes: dict[str, Any] = {}
 
