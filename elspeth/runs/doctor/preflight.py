@@ -12,6 +12,7 @@ from elspeth.audit.store.place import Place, PostgresPlace
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.outputs import OutputInfo, Replaced, sink_states
 from elspeth.plugins import registry
+from elspeth.runs.doctor.cluster import check_cluster
 from elspeth.runs.doctor.disk import Need, check_room, growth
 from elspeth.runs.doctor.findings import Findings
 from elspeth.runs.lifecycle import requirements
@@ -57,6 +58,8 @@ def preflight_run(
         fix(pipeline, sets)
         findings.add("settings", "ok", "the stored settings can be used, and their variables are set")
         _preflight_pipeline(run, pipeline, nodes, drivers, checkpoint, findings)
+        if (cluster := pipeline.settings.cluster) is not None and state.verdict.dead:
+            check_cluster(cluster, findings)
         if checkpoint is not None:
             journal = journal_of(pipeline, database, run.run_id)
             _preflight_room(pipeline, checkpoint, database, database_bytes, journal, findings)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from elspeth.runs.doctor.cluster import check_cluster
+from elspeth.runs.doctor.findings import Findings
+from elspeth.settings.cluster import Cluster
 from tests.kit.pipelines.crash_pipelines import BATCHING, PAYING, lay_out
 from tests.kit.places.stand_in import environment
 from tests.kit.processes.program import Programs, programs
@@ -128,3 +131,31 @@ def test_a_run_that_began_at_home_goes_on_with_a_cluster(
     assert found == at_home["paying"][0]
     assert differences(records, at_home["paying"][1]) == []
     assert set(places(folder).values()) >= {"east (127.0.0.1)"}
+
+
+def findings(folder: Path, **variables: str) -> list[tuple[str, str]]:
+    told = json.loads(elspeth("doctor", "--json", cwd=folder, **variables).stdout)
+    found = [finding for run in told["runs"] for finding in run["findings"]]
+    return [(finding["level"], finding["message"]) for finding in found if finding["check"] == "cluster"]
+
+
+def test_the_doctor_says_whether_the_cluster_can_be_reached_and_has_room(tmp_path: Path, programs: Programs) -> None:
+    folder = lay_out(tmp_path / "run", on_cluster(PAYING))
+    arms = {"CRASH_POINT": f"main.after_durable:2:{tmp_path / 'mark'}", "CRASH_GROUP": "1"}
+    programs.start(folder, *RUN, **arms, **environment()).ends_with(-9)
+    [(level, message)] = findings(folder, **environment())
+    assert level == "ok"
+    assert message.startswith("the cluster has room for a worker, on east (127.0.0.1); asked for are up to 3")
+    [(level, message)] = findings(folder, **environment(nobody=True))
+    assert level == "wrong"
+    assert message.startswith("the cluster cannot be reached: a node agent cannot be begun: ConnectionError")
+
+
+def test_the_doctor_waits_for_a_cluster_without_room_no_longer_than_it_says() -> None:
+    found = Findings()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(room=0).items():
+            patch.setenv(name, value)
+        check_cluster(Cluster(workers=3), found, patience=4.0)
+    (finding,) = found
+    assert finding.message == "the cluster was reached, and has found no room for a worker within 4 s"

@@ -223,7 +223,7 @@ class ClusterRun:
         self._at(self.source.take(moment, rows * self.costs.source_row), lambda: self._hear(event, cost))
 
 
-def table(nodes: tuple[int, ...] = (1, 10, 100), each: int = 16, seconds: float = 60.0) -> list[str]:
+def table(nodes: tuple[int, ...] = (1, 10, 100), each: int = 16) -> list[str]:
     """A line for each number of nodes and each time of a row."""
     lines = [
         "| nodes | workers | a row | rows/s | ideal | share | main process busy | audit busy | its own time a slice |",
@@ -231,7 +231,7 @@ def table(nodes: tuple[int, ...] = (1, 10, 100), each: int = 16, seconds: float 
     ]
     for count in nodes:
         for milliseconds in (2, 20, 200):
-            found = ClusterRun(count * each, milliseconds / 1000).run(seconds)
+            found = ClusterRun(count * each, milliseconds / 1000).run(40.0 + 0.04 * count * each)
             lines.append(
                 f"| {count} | {count * each:,} | {milliseconds} ms | {found.rows_a_second:,.0f} | {found.ideal:,.0f} | "
                 f"{found.share:.0%} | {found.main_busy:.0%} | {found.audit_busy:.0%} | "
