@@ -24,6 +24,7 @@ from elspeth.coordinator.names import AUDIT, SINKS, SOURCE
 from elspeth.coordinator.policy import Policy
 
 MICRO = 1e-6
+COMMIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -101,30 +102,34 @@ class ClusterRun:
         self.workers: dict[str, Work] = {}
         self.read = self.seq = self.slices = 0
         self.machine_seconds = 0.0
-        self.durable: list[tuple[float, int]] = [(0.0, 0)]
 
     def run(self, seconds: float) -> Found:
         """Run for so long in virtual time."""
         half = seconds / 2
         for event in (ev.Started(SINKS), ev.Restored(SINKS), ev.Started(SOURCE), ev.Restored(SOURCE)):
             self._hear(event, 0.0)
-        before: tuple[float, float, int, float] | None = None
+        before: tuple[float, float, int, float, int] | None = None
+        self._at(COMMIT_SECONDS, self._commit_due)
         while self._todo and self.now < seconds:
             self.now, _, do = heapq.heappop(self._todo)
             if before is None and self.now >= half:
-                before = self.main.busy, self.audit.busy, self.slices, self.machine_seconds
+                before = (
+                    self.main.busy, self.audit.busy, self.slices, self.machine_seconds, self.machine.pipeline.rows_done
+                )  # fmt: skip
             do()
         assert before is not None
-        (first, begun), (last, done) = self._durable_at(half), self._durable_at(seconds)
+        done = self.machine.pipeline.rows_done - before[4]
         slices = max(1, self.slices - before[2])
         return Found(
-            (done - begun) / (last - first), len(self.workers) / self.row_seconds,
+            done / half, len(self.workers) / self.row_seconds,
             (self.main.busy - before[0]) / half, (self.audit.busy - before[1]) / half,
             (self.machine_seconds - before[3]) / slices, self.machine.dispatcher.chunk.rows * self.row_seconds,
         )  # fmt: skip
 
-    def _durable_at(self, moment: float) -> tuple[float, int]:
-        return next(each for each in reversed(self.durable) if each[0] <= moment)
+    def _commit_due(self) -> None:
+        if self.machine.released():
+            self._hear(ev.CommitDue(), 0.0)
+        self._at(self.now + COMMIT_SECONDS, self._commit_due)
 
     def _at(self, moment: float, do: Callable[[], None]) -> None:
         self._number += 1
@@ -185,7 +190,6 @@ class ClusterRun:
             case ev.Send(child, m.Commit(checkpoint)) if child == AUDIT:
                 moment = self.main.take(moment, costs.near_frame)
                 done = self.audit.take(moment, costs.commit)
-                self._at(done, lambda: self.durable.append((self.now, checkpoint.row_count)))
                 self._near(done, ev.CommitDurable(checkpoint.micro_batch))
             case ev.Send():
                 moment = self.main.take(moment, costs.near_frame)
