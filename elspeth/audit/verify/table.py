@@ -105,12 +105,13 @@ class TableVerifier:
         if only is not None:
             where += f" AND commit_no IN ({', '.join('?' * len(only))})"
             values += only  # type: ignore[arg-type]
-        writer, origin = self._writer(), self.table
+        writer, origin, run_id = self._writer(), self.table, "run_id"
         if writer is not None:
-            origin = f"({unwritten.select(self.table)})"
+            origin, run_id = f"({unwritten.select(self.table)})", "?"
+            values.insert(0, self._run_id)
         rows = stream(
             self._connection,
-            f"SELECT {columns}, run_id, commit_no FROM {origin} WHERE {where} ORDER BY {order}",
+            f"SELECT {columns}, {run_id}, commit_no FROM {origin} WHERE {where} ORDER BY {order}",
             values,
         )
         while fetched := list(islice(rows, FETCHED)):
@@ -132,7 +133,8 @@ class TableVerifier:
         found = connection.execute("SELECT type FROM main.sqlite_master WHERE name = ?", (self.table,)).fetchone()
         if found != ("view",):  # of an earlier layout, or rebuilt from an export
             return None
-        return unwritten.Writer(connection, self.table, (*NEWEST.columns[self.table], "run_id", "commit_no"))
+        columns = (*NEWEST.columns[self.table], "run_id", "commit_no")
+        return unwritten.Writer(connection, self.table, self._run_id, columns)
 
     def _expected(self, commit_no: Any) -> tuple[digests.TableDigest, Layout] | None:
         row = self._connection.execute(
