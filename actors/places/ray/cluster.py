@@ -41,7 +41,8 @@ class Connection:
     def __init__(self, address: str, runtime: dict[str, Any]) -> None:
         self.address, self._runtime = address, runtime
         self._folder: GuardedFolder | None = None
-        self._open = False
+        self.is_open = False
+        """Whether it is connected."""
         self._nodes: dict[str, Node] = {}
         self._asking = threading.Lock()
 
@@ -51,7 +52,7 @@ class Connection:
         Ray is told not to start a cluster unasked, to send no statistics, to leave this process's log and signals
         alone, and not to end it where it looks in vain for the server that knows the cluster.
         """
-        if self._open:
+        if self.is_open:
             return
         answers(self.address)
         os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
@@ -73,15 +74,15 @@ class Connection:
             self._remove_folder()
             raise
         atexit.unregister(ray.shutdown)  # it is ours to end, and would wait for servers that are gone
-        self._open = True
+        self.is_open = True
         self._refresh()
 
     def close(self) -> None:
         """Let go of it; a cluster of our own ends."""
-        if self._open:
+        if self.is_open:
             import ray
 
-            self._open = False
+            self.is_open = False
             ray.shutdown()
         self._remove_folder()
 
@@ -116,7 +117,7 @@ class Connection:
 
     def nodes(self) -> tuple[Node, ...]:
         """Those that are alive and have processors to give, as known; they are asked about anew, for the next time."""
-        if self._open and self._asking.acquire(blocking=False):
+        if self.is_open and self._asking.acquire(blocking=False):
             threading.Thread(target=self._ask, name="ray-nodes", daemon=True).start()
         return tuple(self._nodes.values())
 

@@ -17,8 +17,8 @@ TAKES = 2
 """So many answers are waited for at any time: while one is on its way, the next piece has a way, too."""
 
 
-PATIENCE_SECONDS = 20.0
-"""So long is waited at the end for Ray, which may be trying to reach a cluster; what it goes on with ends with us."""
+PATIENCE_SECONDS, NO_PATIENCE_SECONDS = 20.0, 1.0
+"""So long is waited at the end for Ray, and where it is still reaching or starting a cluster: that ends with us."""
 
 
 class RayTransport:
@@ -59,7 +59,7 @@ class RayTransport:
             agent.kill()
         self._slow.add(self._connection.close)
         for errands in (self._quick, self._slow):
-            errands.close()
+            errands.close(PATIENCE_SECONDS if self._connection.is_open else NO_PATIENCE_SECONDS)
 
     def call(self, errand: Callable[[], None]) -> None:
         """Have an actor called; in order, from any thread."""
@@ -92,13 +92,13 @@ class _Errands:
                 self._begun = True
                 self._thread.start()
 
-    def close(self) -> None:
-        """Wait for all that was added, for a while."""
+    def close(self, seconds: float) -> None:
+        """Wait for all that was added, so long at most."""
         with self._lock:
             begun = self._begun
         if begun:
             self._queue.put(None)
-            self._thread.join(PATIENCE_SECONDS)
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         while (errand := self._queue.get()) is not None:
