@@ -54,6 +54,7 @@ def test_what_was_put_arrives_as_it_was_whatever_the_way_does(
                 there.let_go(len(data))
     assert said(iter(heard)) == said(iter(put))
     assert here.queued == 0
+    assert not there._early  # nothing is kept of what came twice
 
 
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=20), st.integers(30, 90))
