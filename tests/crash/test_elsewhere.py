@@ -13,10 +13,10 @@ import pytest
 
 from tests.kit.oracle.checker import check
 from tests.kit.pipelines.calling import KEY, lay
-from tests.kit.pipelines.crash_pipelines import PAYING, lay_out
+from tests.kit.pipelines.crash_pipelines import KEEPING, PAYING, lay_out
 from tests.kit.processes.mounts import Mount
 from tests.kit.processes.program import ELSEWHERE, SEED, Program, Programs
-from tests.kit.processes.recorded_run import query, run_id
+from tests.kit.processes.recorded_run import comparable_records, differences, outputs, query, run_id
 from tests.kit.processes.tree import descendants_of, title_of
 from tests.kit.processes.waiting import wait_until
 from tests.kit.provider.server import FakeProvider
@@ -68,6 +68,31 @@ def test_who_dies_in_a_call_leaves_it_on_record_as_unknown(
         program.ends_with(0)
         assert_paid(provider, folder, 60, pool=8)
     programs.call(folder, "verify", run_id(folder / "runs/audit.db"))
+
+
+MOMENTS = {
+    "calls.before_intent": 12, "calls.after_intent": 5, "calls.before_answer": 9, "calls.after_answer": 7,
+    "worker.before_row": 15, "worker.after_row": 11, "worker.before_send": 2, "worker.after_send": 2,
+}  # fmt: skip
+
+
+def test_a_run_goes_on_whose_workers_die_at_each_moment_of_theirs(tmp_path: Path, programs: Programs) -> None:
+    settings = KEEPING + "supervisor: {max_restarts: 20, poison_attempts: 20}\n"
+    undisturbed, folder = lay_out(tmp_path / "undisturbed", settings), lay_out(tmp_path / "run", settings)
+    programs.start(undisturbed, *RUN).ends_with(0)
+    arms = [f"{point}:{passing}:{tmp_path / point}" for point, passing in MOMENTS.items()]
+    programs.start(folder, *RUN, CRASH_POINT=",".join(arms), **ELSEWHERE).ends_with(0)
+    assert [point for point in MOMENTS if not (tmp_path / point).exists()] == [], "did not fire"
+    database = folder / "runs/audit.db"
+    run = run_id(database)
+    assert check(folder / "pipeline.yaml", database, run, working_directory=folder, recompute=False) == []
+    assert outputs(folder) == outputs(undisturbed)
+    found = [
+        comparable_records(each / "runs/audit.db", run_id(each / "runs/audit.db")) for each in (folder, undisturbed)
+    ]
+    for records in found:
+        del records["calls"]  # who died in a call has one more
+    assert differences(*found) == []
 
 
 def test_a_main_process_that_dies_in_calls_finds_them_in_its_journals_and_asks_none_twice_that_is_answered(
