@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock, patch
+
 import pytest
 
 from elspeth.coordinator.protocol import Work
@@ -55,3 +57,20 @@ def test_another_chunk_and_what_is_given_out_again_are_decoded_anew(worker: Work
     assert worker._rows_of(work(1, 1), chunk(1)).rows[1] == {"id": 6}
     assert worker._rows_of(work(1, 1, again=True), chunk(1)).rows[1] == {"id": 6}
     assert decoded == [0, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("split_points", "start", "stop"),
+    [([5], 0, 5), ([5], 1, 2), ([5], 3, 5), ([2, 5], 0, 4), ([1, 2, 3, 4, 5], 2, 4), ([2, 5], 2, 3)],
+)
+def test_every_row_of_a_slice_is_taken_wherever_it_may_be_divided(
+    split_points: list[int], start: int, stop: int, worker: WorkerRole
+) -> None:
+    rows: list[codec.Row | None] = [{"id": place} for place in range(ROWS)]
+    slot, answer = Mock(), Mock()
+    worker._pools, worker._slots, worker.port = {}, {0: slot}, Mock()
+    with patch.object(WorkerRole, "_answer", answer):
+        worker._work(Work(0, start, stop, None, False), RowBatch("source", 0, "", rows, {}, split_points))
+    assert [call.args[1] for call in slot.ingest.take.call_args_list] == list(range(start, stop))
+    [last] = answer.call_args_list[-1:]
+    assert last.args[2] == stop
