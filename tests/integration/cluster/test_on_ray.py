@@ -9,6 +9,7 @@ import pytest
 from tests.kit.pipelines.crash_pipelines import PAYING, lay_out
 from tests.kit.processes.program import ROOT, Programs
 from tests.kit.processes.recorded_run import comparable_records, differences, outputs, query, run_id
+from tests.kit.processes.waiting import wait_until
 
 RUN = ("run", "--settings", "pipeline.yaml", "--execute")
 HOME = "concurrency: {max_workers: 2}\n"
@@ -31,4 +32,4 @@ def test_a_run_on_ray_leaves_what_one_at_home_does(tmp_path: Path, programs: Pro
     )
     assert where
     assert all(node for (node,) in where)
-    assert program.is_alone()
+    wait_until(program.is_alone, "the processes of Ray end, too")
