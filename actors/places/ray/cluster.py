@@ -112,7 +112,9 @@ class Connection:
         reference.future().add_done_callback(lambda future: _tell(future, answered, failed))
 
     def node(self, node_id: str, machine: str, address: str) -> Node:
-        """The node of this id, which said this of itself."""
+        """The node of this id, which said this of itself; a new one is asked about, for it may have a name."""
+        if node_id not in self._nodes:
+            self._refresh()
         return self._nodes.setdefault(node_id, Node(machine, address))
 
     def nodes(self) -> tuple[Node, ...]:

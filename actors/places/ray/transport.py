@@ -125,7 +125,9 @@ class RayAgent:
             connection.open()
             self._connection = connection
             self._actor = connection.actor(AGENT, self._title, resources)
-            connection.then(self._actor.where.remote(), self._arrive, self._fail)
+            connection.then(
+                self._actor.where.remote(), lambda where: self._transport.order(lambda: self._arrive(where)), self._fail
+            )
         except Exception as error:  # noqa: BLE001 - Ray's errors have no root of their own
             self._end(f"cannot be begun: {first_line(error)}", refused=False)
 
@@ -152,14 +154,14 @@ class RayAgent:
         if (actor := self._actor) is not None and not self._over and self._connection is not None:
             self._connection.then(actor.take.remote(), self._taken, self._fail)
 
-    # --- in threads of Ray's, which would wait for themselves if they asked it for something ---------------------
-
     def _arrive(self, where: tuple[str, str, str]) -> None:
         if self._over or self._connection is None:
             return
         self._ear.arrived(self._connection.node(*where))
         for _ in range(TAKES):
             self._transport.call(self._take)
+
+    # --- in threads of Ray's, which would wait for themselves if they asked it for something ---------------------
 
     def _taken(self, pieces: list[bytes]) -> None:
         if not self._over:

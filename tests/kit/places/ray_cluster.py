@@ -14,6 +14,9 @@ from typing import Any
 
 STORE_BYTES = 80 << 20
 
+TOKEN = secrets.token_hex(32)
+"""Ray reads it once in a process."""
+
 SETTINGS = {
     "RAY_ENABLE_AUTO_CONNECT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -25,17 +28,19 @@ SETTINGS = {
 class RayCluster:
     """The cluster, and its nodes by name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str | None = None) -> None:
         from ray.cluster_utils import Cluster
 
         self.folder = folder
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.client_address = f"ray://127.0.0.1:{free.getsockname()[1]}"
-        head = {
+        head: dict[str, Any] = {
             "num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES, "node_name": "head",
             "ray_client_server_port": int(self.client_address.rpartition(":")[2]),
         }  # fmt: skip
+        if address is not None:
+            head["node_ip_address"] = address
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
         self._nodes: dict[str, Any] = {}
 
@@ -58,14 +63,14 @@ class RayCluster:
 
 
 @contextmanager
-def ray_cluster(*names: str) -> Iterator[RayCluster]:
-    """A cluster with nodes of these names, and a head that takes no children."""
+def ray_cluster(*names: str, address: str | None = None) -> Iterator[RayCluster]:
+    """A cluster with nodes of these names, and a head that takes no children, at an address of this machine."""
     folder = Path(tempfile.mkdtemp(prefix="rc-", dir="/tmp"))  # names of sockets in it must be short
     (folder / "ray").mkdir()
     before = dict(os.environ)
-    os.environ.update(SETTINGS, RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_TMPDIR=str(folder), TMPDIR=str(folder))
+    os.environ.update(SETTINGS, RAY_AUTH_TOKEN=TOKEN, RAY_TMPDIR=str(folder), TMPDIR=str(folder))
     try:
-        cluster = RayCluster(folder)
+        cluster = RayCluster(folder, address)
         try:
             for name in names:
                 cluster.add(name)
