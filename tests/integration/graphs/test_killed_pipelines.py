@@ -15,6 +15,7 @@ from elspeth.settings import SettingsProblems
 from tests.kit.oracle.checker import check
 from tests.kit.pipelines.generator import pipeline, place
 from tests.kit.pipelines.interpreter import Interpreter, comparable
+from tests.kit.places.stand_in import environment
 from tests.kit.postgres.databases import Database
 from tests.kit.postgres.runs import VARIABLE
 from tests.kit.processes import program
@@ -26,8 +27,8 @@ KILLS_A_CHILD = (
 )  # fmt: skip
 KILLS_THE_RUN = ("main.after_durable", "main.before_durable")
 RUNS = 8
-ON_A_SERVER = 2
-"""Of them, those that are tried with a server as well; a campaign tries all."""
+ON_A_SERVER = ON_A_CLUSTER = 2
+"""Of them, those that are tried with a server as well, and on a cluster; a campaign tries all."""
 ROWS = 160
 
 
@@ -74,8 +75,17 @@ def test_so_it_does_with_its_database_on_a_server(
     killed_and_resumed(number, tmp_path, programs, {VARIABLE: postgres.url})
 
 
+@pytest.mark.parametrize(
+    "number",
+    [*range(ON_A_CLUSTER), *(pytest.param(number, marks=pytest.mark.campaign) for number in range(ON_A_CLUSTER, 24))],
+)
+def test_so_it_does_with_all_its_workers_on_a_cluster(number: int, tmp_path: Path, programs: program.Programs) -> None:
+    workers = {"ELSPETH_CONCURRENCY__MAX_WORKERS": "0", "ELSPETH_CLUSTER__WORKERS": "2"}
+    killed_and_resumed(number, tmp_path, programs, workers | environment(seed=number))
+
+
 def killed_and_resumed(number: int, tmp_path: Path, programs: program.Programs, environ: dict[str, str]) -> None:
-    """`environ` names the database, which is the file below the folder else."""
+    """`environ` may name the database, which is the file below the folder else."""
     rng = Random(number)
     folder = tmp_path / "run"
     folder.mkdir()
@@ -90,11 +100,11 @@ def killed_and_resumed(number: int, tmp_path: Path, programs: program.Programs, 
         if code == 0:
             break
         assert code == -9, f"{deaths}\n{running.said}"
-        named = [] if environ else ["--database", str(folder / "runs" / "audit.db")]
+        named = [] if VARIABLE in environ else ["--database", str(folder / "runs" / "audit.db")]
         words = ["resume", "latest", *named, "--allow-all-failed"]
     assert code == 0, deaths
     database = folder / "runs" / "audit.db"
-    if environ:
+    if VARIABLE in environ:
         copied = programs.start(folder, "copy", "latest", "--to", str(database), **environ)
         assert copied.wait() == 0, copied.said
     db = sqlite3.connect(database)
