@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator
 
-from elspeth.settings.problems import Positions, Problem
+from elspeth.settings.problems import Positions, Problem, suggest
 from elspeth.settings.section import Seconds, Section, Text, Whole, wrong
 
 EXTRAS = {"ray": "ray"}
@@ -79,6 +79,21 @@ def missing(cluster: Cluster | None, positions: Positions, environ: Mapping[str,
     extra = EXTRAS[cluster.engine]
     what = f"needs the extra {extra}, which is not installed"
     return [positions.problem(("cluster",), what, allowed=f"pip install 'elspeth[{extra}]', here and on every node")]
+
+
+def unset(cluster: Cluster | None, positions: Positions, environ: Mapping[str, str]) -> list[Problem]:
+    """The problem, for each variable that is to go along to the nodes and that nobody has set."""
+    names = enumerate(cluster.runtime.env if cluster is not None else ())
+    return [
+        positions.problem(
+            ("cluster", "runtime", "env", index),
+            "the variable is not set, and cannot go along",
+            found=name,
+            suggestion=suggest(name, environ) or "",
+        )
+        for index, name in names
+        if name not in environ
+    ]
 
 
 def nobody_works(data: Mapping[str, Any], positions: Positions) -> Iterator[Problem]:

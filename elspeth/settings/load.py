@@ -47,7 +47,8 @@ class Loaded:
     `document` is what is recorded: the value of every option, defaults included, variables filled in, credentials
     replaced by their reference, plain JSON data.
     `credentials` maps each secret value, and each text with one in it, to what stands for it in
-    records. `path` is None for a stored document.
+    records. `path` is None for a stored document. `passed_on` are the variables that go along to nodes of a cluster, as
+    far as they are set.
     """
 
     settings: Settings = field(repr=False)
@@ -56,6 +57,7 @@ class Loaded:
     positions: Positions = field(repr=False)
     path: Path | None
     credentials: Mapping[str, str] = field(repr=False)
+    passed_on: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def settings_json(self) -> str:
@@ -282,6 +284,8 @@ class _Work:
         self._add(problems)
         if settings is not None:
             self._add(cluster.missing(settings.cluster, self.positions, self.environ))
+            if path is not None:  # a run that was started may be looked at where nothing of it is set
+                self._add(cluster.unset(settings.cluster, self.positions, self.environ))
         understood = settings or remaining(data, self.lines)
         if further is not None and understood is not None:
             try:
@@ -305,7 +309,9 @@ class _Work:
         if listed:
             document[SECRETS] = listed
         warnings = tuple(concealed(self.warnings, credentials))
-        return Loaded(settings, document, warnings, self.positions, path, credentials)
+        names = settings.cluster.runtime.env if settings.cluster is not None else ()
+        passed_on = {name: self.environ[name] for name in names if name in self.environ}
+        return Loaded(settings, document, warnings, self.positions, path, credentials, passed_on)
 
     def _add(self, problems: Iterable[Problem]) -> None:
         # One thing wrong is told once: a variable that is not set is not also a value of the wrong type.

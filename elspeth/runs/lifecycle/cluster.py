@@ -53,8 +53,7 @@ def far_side(pipeline: Pipeline, plan: Plan, policy: Policy, journals: Path) -> 
     place = FarPlace(
         transport_of(cluster),
         Terms(
-            required(pipeline.plugins.values()), FACTS,
-            {name: os.environ[name] for name in cluster.runtime.env if name in os.environ},
+            required(pipeline.plugins.values()), FACTS, dict(pipeline.loaded.passed_on),
             unreachable_seconds=unreachable, beat_seconds=min(2.0, unreachable / BEATS),
         ),
     )  # fmt: skip

@@ -13,6 +13,7 @@ from elspeth.settings import Settings, SettingsProblems, cluster, load_stored
 from elspeth.settings.compare import apply_set, difference, settings_hash
 
 BASE = "source: {plugin: csv, options: {path: in.csv}}\nsinks: {out: {plugin: json, options: {path: o.json}}}\n"
+SET = {"HF_TOKEN": "hf"}
 FULL = """\
 cluster:
   engine: ray
@@ -39,7 +40,7 @@ def problems(loaded: Callable[..., Any], text: str, environ: dict[str, str] | No
 
 
 def test_all_that_may_be_said_is_read(loaded: Callable[..., Any]) -> None:
-    found = loaded(BASE + FULL).settings.cluster
+    found = loaded(BASE + FULL, SET).settings.cluster
     assert found.address == "ray://head.example:10001"
     assert (found.workers, found.resources.cpu, found.resources.memory_mb) == (40, 0.5, 1024)
     assert found.resources.custom == {"gpu": 0.5}
@@ -140,8 +141,20 @@ def test_what_the_engine_rests_on_has_to_be_installed(
     )
 
 
+def test_a_variable_that_is_to_go_along_has_to_be_set(loaded: Callable[..., Any]) -> None:
+    text = BASE + "cluster: {runtime: {env: [HF_TOKEN, HOME_OF_MODELS]}}\n"
+    environ = {"HF_TOKEN": "abc", "HOME_OF_MODEL": "/m"}
+    found = problems(loaded, text, environ)
+    assert list(found) == ["cluster.runtime.env.1"]
+    assert "the variable is not set, and cannot go along" in found["cluster.runtime.env.1"]
+    given = loaded(text, {**environ, "HOME_OF_MODELS": "/models"})
+    assert given.passed_on == {"HF_TOKEN": "abc", "HOME_OF_MODELS": "/models"}
+    again = load_stored(json.dumps(given.document), {"HF_TOKEN": "def"}, dotenv=False)
+    assert again.passed_on == {"HF_TOKEN": "def"}
+
+
 def stored(loaded: Callable[..., Any], text: str, *assignments: str) -> Settings:
-    document = loaded(text).document
+    document = loaded(text, SET).document
     settings = load_stored(json.dumps(document), {}, assignments, dotenv=False).settings
     assert difference(document, apply_set(document, assignments)) == []
     return settings
@@ -167,6 +180,6 @@ def test_where_no_worker_is_left_a_resume_is_refused(loaded: Callable[..., Any])
 
 
 def test_results_do_not_depend_on_it(loaded: Callable[..., Any]) -> None:
-    one, other = loaded(BASE).document, loaded(BASE + FULL).document
+    one, other = loaded(BASE).document, loaded(BASE + FULL, SET).document
     assert settings_hash(one) == settings_hash(other)
     assert difference(one, other) == []
