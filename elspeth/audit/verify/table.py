@@ -130,8 +130,12 @@ class TableVerifier:
         connection = self._connection
         if self.table not in HELD_IN or not isinstance(connection, sqlite3.Connection):
             return None
-        found = connection.execute("SELECT type FROM main.sqlite_master WHERE name = ?", (self.table,)).fetchone()
-        if found != ("view",):  # of an earlier layout, or rebuilt from an export
+        found = connection.execute(
+            "SELECT type FROM main.sqlite_master WHERE name = ?1"
+            " UNION ALL SELECT 'other' FROM temp.sqlite_master WHERE name = ?1",
+            (self.table,),
+        ).fetchall()
+        if found != [("view",)]:  # of an earlier layout, shown as the present one perhaps, or rebuilt from an export
             return None
         columns = (*NEWEST.columns[self.table], "run_id", "commit_no")
         return unwritten.Writer(connection, self.table, self._run_id, columns)
