@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.kit.pipelines.crash_pipelines import PAYING, lay_out
+from tests.kit.places.ray_cluster import require_ray
 from tests.kit.processes.program import ROOT, Programs
 from tests.kit.processes.recorded_run import comparable_records, differences, outputs, query, run_id
 from tests.kit.processes.waiting import wait_until
@@ -16,7 +15,7 @@ HOME = "concurrency: {max_workers: 2}\n"
 
 
 def test_a_run_on_ray_leaves_what_one_at_home_does(tmp_path: Path, programs: Programs) -> None:
-    pytest.importorskip("ray")
+    require_ray()
     home = lay_out(tmp_path / "home", PAYING)
     programs.call(home, *RUN)
     cluster = "cluster: {address: local, workers: 2, resources: {cpu: 0.5}}\n"

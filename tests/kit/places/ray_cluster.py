@@ -6,16 +6,23 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 STORE_BYTES = 80 << 20
 
 TOKEN = secrets.token_hex(32)
 """Ray reads it once in a process."""
+
+OPENED: list[Path] = []
+"""The clusters that this process has had, by their folders."""
 
 SETTINGS = {
     "RAY_ENABLE_AUTO_CONNECT": "0",
@@ -23,6 +30,12 @@ SETTINGS = {
     "RAY_AUTH_MODE": "token",
     "RAY_worker_niceness": "0",
 }
+
+
+def require_ray() -> None:
+    """Skip the test where Ray is not installed. It is not imported for that: it reads once how to prove who it is."""
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed")
 
 
 class RayCluster:
@@ -68,6 +81,8 @@ def ray_cluster(*names: str, address: str | None = None) -> Iterator[RayCluster]
     folder = Path(tempfile.mkdtemp(prefix="rc-", dir="/tmp"))  # names of sockets in it must be short
     (folder / "ray").mkdir()
     before = dict(os.environ)
+    assert "ray" not in sys.modules or OPENED, "Ray was imported before it could be told how to prove who it is"
+    OPENED.append(folder)
     os.environ.update(SETTINGS, RAY_AUTH_TOKEN=TOKEN, RAY_TMPDIR=str(folder), TMPDIR=str(folder))
     try:
         cluster = RayCluster(folder, address)
