@@ -15,6 +15,7 @@ from typing import Any
 
 from elspeth.calls.journal.entries import CallKey, Intent
 from elspeth.calls.journal.journal import Journal, journal_folder
+from elspeth.calls.journal.storage import Disk, stem_of
 from elspeth.calls.model import Exchange
 from ops.bench.comparing import Figure, Size, alternating
 from ops.bench.tree import Tree
@@ -22,6 +23,8 @@ from ops.bench.trial import ROOT, Workspace, run, threshold
 
 AT_ONCE, ANSWER_SECONDS = 300, 0.5
 POOL, MEDIAN_SECONDS = 50, 0.4
+WORKERS = 2
+"""Processes that ask, one for each processor: the threads of one take turns."""
 
 
 def calls(space: Workspace, size: Size) -> list[Figure]:
@@ -84,6 +87,7 @@ def _settings(source: Path, url: str, pool: int) -> dict[str, Any]:
     options = {"provider": "fake", "model": "m", "prompt_template": "About {{ row.id }}"}
     return {
         **settings,
+        "concurrency": {"max_workers": WORKERS},
         "providers": {"fake": {"kind": "openai", "base_url": url}},
         "transforms": [{"plugin": "llm", "options": options, "pool_size": pool}],
     }
@@ -92,7 +96,8 @@ def _settings(source: Path, url: str, pool: int) -> dict[str, Any]:
 def _journal(space: Workspace, size: Size) -> float:
     """Milliseconds for the entries of a call, the disk's share of the answer's included, one call after the other."""
     with space.trial("journal") as folder:
-        journal = Journal(journal_folder(folder, "00000000"), "00000000", 1, "worker-1")
+        storage = Disk(journal_folder(folder, "00000000"), stem_of(1, "worker-1"))
+        journal = Journal(storage, "00000000", 1, "worker-1")
         answer = Exchange(outcome="answered", text="yes " * 250)
         started = time.perf_counter()
         for row in range(size.waiting):
