@@ -52,7 +52,8 @@ def under(wrapper: tuple[str, ...], folder: Path, *words: str) -> dict[str, Any]
 def stopped(tmp_path: Path) -> Path:
     """A folder with a run that was stopped in order, halfway; its database is one file."""
     settings = make(tmp_path)
-    with held_run(settings) as (process, _):
+    # On a busy machine the second signal may come late: the row in hand is waited for until then.
+    with held_run(settings, ELSPETH_SUPERVISOR__SHUTDOWN_SECONDS="120") as (process, _):
         process.send_signal(signal.SIGINT)
         wait_until(lambda: not pending(process.pid, signal.SIGINT))  # they may overtake each other on the way
         process.send_signal(signal.SIGTERM)  # the second does not wait for the row in hand
