@@ -6,9 +6,7 @@ import logging
 import os
 import selectors
 import socket
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import pykka
 
 from actors.channel import DATA, READY, ChannelClosed, FrameRefused, Part, encode
+from actors.event_loop import EventLoop
 from actors.events import FrameReceived, GaveUp
 from actors.link import Link
 
@@ -77,10 +76,11 @@ class Outbox:
         return self._reactor.waiting(name)
 
 
-class Reactor(threading.Thread):
+class Reactor(EventLoop):
     """One thread for all children: waits on every channel, output pipe and process at once.
 
     Frames go straight to the listener, in the order of their arrival; the supervisor is told what concerns lives.
+    It is closed when no process is left.
     """
 
     def __init__(
@@ -90,17 +90,10 @@ class Reactor(threading.Thread):
         on_output: Callable[[str, str], None],
         tick_seconds: float,
     ) -> None:
-        super().__init__(name="reactor", daemon=True)
+        super().__init__("reactor")
         self._listener, self._supervisor, self._on_output = listener, supervisor, on_output
         self._tick_seconds = tick_seconds
         self._lines: dict[str, Link] = {}
-        self._todo: deque[Callable[[], None]] = deque()
-        self._selector = selectors.DefaultSelector()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
-        self._closing = False
-        self._released = False
-        self._gate = threading.Lock()  # guards the wake-up descriptor against use after its end
         self._tick_open = False
 
     # --- from other threads -------------------------------------------------------------------------------------
@@ -110,7 +103,7 @@ class Reactor(threading.Thread):
         with link.lock:
             link.outgoing.put(link.process.first_frame())
         self._lines[link.name] = link
-        self._call(lambda: self._register(link))
+        self.call(lambda: self._register(link))
 
     def send(self, name: str, parts: tuple[Part, ...], incarnation: int | None) -> None:
         """See `Outbox.send`."""
@@ -135,14 +128,6 @@ class Reactor(threading.Thread):
         """The supervisor has looked at everything; the next tick may come."""
         self._tick_open = False
 
-    def close(self) -> None:
-        """End the thread. Only when no process is left."""
-        if self.is_alive():
-            self._call(self._end)
-            self.join()
-        else:
-            self._release()
-
     def _queue(self, link: Link, buffers: list[Part], messages: int) -> None:
         with link.lock:
             if not link.open:
@@ -151,7 +136,7 @@ class Reactor(threading.Thread):
             link.sent += messages
             if not link.blocked and self._sent_at_once(link):
                 return
-        self._call(lambda: self._flush(link))
+        self.call(lambda: self._flush(link))
 
     def _sent_at_once(self, link: Link) -> bool:
         """Whether the child's end took all there is: two threads less have to wake up for a message. Under its lock."""
@@ -160,55 +145,29 @@ class Reactor(threading.Thread):
         except ChannelClosed:
             return True  # as in `_flush`
 
-    def _call(self, function: Callable[[], None]) -> None:
-        self._todo.append(function)
-        with self._gate:
-            if not self._released:
-                os.eventfd_write(self._wake, 1)
-
     # --- in the thread ------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Serve until closed. A failure here leaves the run without ears: the listener is told."""
-        try:
-            self._serve()
-        except Exception as error:  # a callback's, or our own mistake
-            logger.exception("the exchange failed")
-            notify(self._listener, GaveUp("reactor", f"{type(error).__name__}: {error}", []))
-        finally:
-            self._release()
+    def failed(self, error: Exception) -> None:
+        """This leaves the run without ears: the listener is told."""
+        logger.exception("the exchange failed")
+        notify(self._listener, GaveUp("reactor", f"{type(error).__name__}: {error}", []))
 
-    def _serve(self) -> None:
+    def serve(self) -> None:
+        """Turn until closed, and tick."""
         next_tick = time.monotonic() + self._tick_seconds
-        while not self._closing:
-            for key, _ in self._selector.select(max(0.0, next_tick - time.monotonic())):
-                key.data()
+        while not self.closing:
+            self.turn(max(0.0, next_tick - time.monotonic()))
             if (now := time.monotonic()) >= next_tick:
                 next_tick = now + self._tick_seconds
                 if not self._tick_open:
                     self._tick_open = True
                     notify(self._supervisor, TickDue())
 
-    def _woken(self) -> None:
-        os.eventfd_read(self._wake)
-        while self._todo:
-            self._todo.popleft()()
-
-    def _end(self) -> None:
-        self._closing = True
-
-    def _release(self) -> None:
-        with self._gate:
-            if not self._released:
-                self._released = True
-                self._selector.close()
-                os.close(self._wake)
-
     def _register(self, link: Link) -> None:
         process = link.process
-        self._selector.register(process.sock, selectors.EVENT_READ, lambda: self._channel(link))
-        self._selector.register(process.output, selectors.EVENT_READ, lambda: self._print(link))
-        self._selector.register(process.ended, selectors.EVENT_READ, lambda: self._finish(link))
+        self.selector.register(process.sock, selectors.EVENT_READ, lambda: self._channel(link))
+        self.selector.register(process.output, selectors.EVENT_READ, lambda: self._print(link))
+        self.selector.register(process.ended, selectors.EVENT_READ, lambda: self._finish(link))
         self._flush(link)
 
     def _channel(self, link: Link) -> None:
@@ -242,8 +201,8 @@ class Reactor(threading.Thread):
     def _stop_reading(self, link: Link) -> None:
         with link.lock:
             link.open = False
-        if link.process.sock in self._selector.get_map():
-            self._selector.unregister(link.process.sock)
+        if link.process.sock in self.selector.get_map():
+            self.selector.unregister(link.process.sock)
 
     def _flush(self, link: Link) -> None:
         with link.lock:
@@ -256,7 +215,7 @@ class Reactor(threading.Thread):
         if done is link.blocked:
             link.blocked = not done
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.blocked else 0)
-            self._selector.modify(link.process.sock, wanted, lambda: self._channel(link))
+            self.selector.modify(link.process.sock, wanted, lambda: self._channel(link))
 
     def _print(self, link: Link) -> None:
         if not link.ended.is_set():
@@ -269,8 +228,8 @@ class Reactor(threading.Thread):
             except BlockingIOError:
                 return
             if not data:
-                if link.process.output in self._selector.get_map():
-                    self._selector.unregister(link.process.output)
+                if link.process.output in self.selector.get_map():
+                    self.selector.unregister(link.process.output)
                 return
             for text in link.splitter.feed(data):
                 self._on_output(link.name, text)
@@ -285,9 +244,9 @@ class Reactor(threading.Thread):
         self._read_output(link, once=False)
         for text in link.splitter.feed(b"", end=True):
             self._on_output(link.name, text)
-        if link.process.output in self._selector.get_map():
-            self._selector.unregister(link.process.output)
-        self._selector.unregister(link.process.ended)
+        if link.process.output in self.selector.get_map():
+            self.selector.unregister(link.process.output)
+        self.selector.unregister(link.process.ended)
         link.ended.set()
         notify(self._supervisor, ProcessEnded(link.name, link.incarnation))
 
