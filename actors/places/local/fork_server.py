@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from actors.import_path import import_path
 from actors.places.local.spawn_request import ANSWER, FORK, REAP, SpawnRequest, encode, take
 
 T = TypeVar("T")
@@ -92,7 +93,7 @@ class ForkServer:
         It gets the descriptors of its channel, its page and its output, and works in `folder`, a descriptor too.
         Raises `OSError` if the system has no room for it, `ForkServerGone`.
         """
-        request = encode(FORK, spawn_request, [entry or os.getcwd() for entry in sys.path], dict(os.environ))  # noqa: PTH109
+        request = encode(FORK, spawn_request, import_path(), dict(os.environ))
         pid, pidfds = self._ask(request, [channel, page, output, folder])
         if not pidfds:
             os.kill(pid, signal.SIGKILL)  # nobody has reaped it, so the number is its own
@@ -158,9 +159,8 @@ class ForkServer:
 
 
 def _spawn(sock: int, title: str, preload: Sequence[str]) -> int:
-    path = [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109 - pathlib is an import of 6 ms
     words = [sys.executable, "-u", "-c", _BOOT]  # -u: nothing printed waits in a buffer for a death
-    words += [str(os.getpid()), title, str(len(preload)), *preload, *path]
+    words += [str(os.getpid()), title, str(len(preload)), *preload, *import_path()]
     actions = [(os.POSIX_SPAWN_DUP2, sock, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     if not _has_standard_error():  # nothing that comes in may take its place
         actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import socket
 import struct
@@ -12,6 +11,7 @@ import sys
 import threading
 from collections import deque
 
+from actors.import_path import import_path
 from actors.places.far.transport import Ear, Node
 
 _BOOT = (
@@ -113,8 +113,7 @@ class SocketAgent:
             if self._killed:
                 return False
             ours, theirs = socket.socketpair()
-            path = [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109 - as the fork server has it
-            words = [sys.executable, "-u", "-c", _BOOT, str(theirs.fileno()), *path]
+            words = [sys.executable, "-u", "-c", _BOOT, str(theirs.fileno()), *import_path()]
             try:
                 with theirs:
                     self._process = subprocess.Popen(

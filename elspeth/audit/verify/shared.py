@@ -19,6 +19,7 @@ from typing import Protocol
 
 import msgspec
 
+from actors.import_path import import_path
 from elspeth.audit.connection import Connection
 from elspeth.audit.dialect import is_sqlite
 from elspeth.audit.query.reader import AuditReader
@@ -120,9 +121,10 @@ class Partner:
     """One of the processes. `part` is what it looks at now. Raises `OSError` where none can be started."""
 
     def __init__(self, order: partner.Order) -> None:
-        path = [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109
         self._process = subprocess.Popen(
-            [sys.executable, "-c", partner.BOOT, str(os.getpid()), *path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-c", partner.BOOT, str(os.getpid()), *import_path()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         self._held = b""
         self.part: Part | None = None

@@ -5,12 +5,12 @@ What an engine rests on takes seconds to import and threads to run: the doctor i
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 
+from actors.import_path import import_path
 from actors.places.far.transport import Node, Transport
 from elspeth.errors import Temporary
 from elspeth.runs.doctor.findings import Findings
@@ -29,7 +29,7 @@ def check_cluster(cluster: Cluster, findings: Findings, *, patience: float = PAT
 
 
 def _asked(cluster: Cluster, patience: float) -> str:
-    words = [sys.executable, "-c", _BOOT, cluster.model_dump_json(), *(entry or os.getcwd() for entry in sys.path)]  # noqa: PTH109
+    words = [sys.executable, "-c", _BOOT, cluster.model_dump_json(), *import_path()]
     with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             said, _ = process.communicate(timeout=patience)
