@@ -22,7 +22,7 @@ from elspeth.audit.query.reader import LATEST, AuditReader
 from elspeth.audit.query.values import Run
 from elspeth.audit.query.verdict import all_failed
 from elspeth.audit.store.place import Place, place_of
-from elspeth.coordinator.progress import Progress
+from elspeth.coordinator.reporting.progress import Progress
 from elspeth.errors import ElspethError, RowsFailed, RunInProgress, TakenOver
 from elspeth.plugins import registry
 from elspeth.refusals import ended_by, refusal, require_address_space

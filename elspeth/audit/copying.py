@@ -21,8 +21,8 @@ from elspeth.audit.mapping.tables import HELD_IN, NAMES, STORED
 from elspeth.audit.mapping.typed_records import BYTES, FLOAT, TEXT, WHOLE, column_types, typed, untyped
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database, schema
-from elspeth.audit.store.commit_records import key_columns
-from elspeth.audit.store.order_of_runs import COPY
+from elspeth.audit.store.commits.commit_records import key_columns
+from elspeth.audit.store.commits.order_of_runs import COPY
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import findings
 from elspeth.errors import ElspethError, RunInProgress, SettingsError, Temporary

@@ -19,7 +19,7 @@ from elspeth.audit.mapping.tables import HELD_IN, STORED, StoredTable
 from elspeth.audit.mapping.whole import fill
 from elspeth.audit.purge import PURGE, last_action
 from elspeth.audit.store import schema, summary_views
-from elspeth.audit.store.commit_records import key_columns
+from elspeth.audit.store.commits.commit_records import key_columns
 from elspeth.audit.verify.table import TableVerifier
 from elspeth.errors import ElspethError, Temporary
 

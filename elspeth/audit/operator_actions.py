@@ -7,10 +7,10 @@ from typing import Any
 
 from elspeth import canonical
 from elspeth.audit.chain.records import Records
-from elspeth.audit.store import state_events
-from elspeth.audit.store.commit_records import prepared
-from elspeth.audit.store.ledger import Ledger
-from elspeth.audit.store.ownership import Ownership
+from elspeth.audit.store.attempts import state_events
+from elspeth.audit.store.commits.commit_records import prepared
+from elspeth.audit.store.commits.ledger import Ledger
+from elspeth.audit.store.commits.ownership import Ownership
 from elspeth.errors import RunInProgress
 
 

@@ -16,10 +16,10 @@ from elspeth.audit.connection import Connection
 from elspeth.audit.dialect import is_sqlite
 from elspeth.audit.mapping.tables import HELD_IN, NAMES, STORED
 from elspeth.audit.store import schema
-from elspeth.audit.store.commit_records import key_columns
+from elspeth.audit.store.commits.commit_records import key_columns
 
 if TYPE_CHECKING:
-    from elspeth.audit.store.ledger import Ledger
+    from elspeth.audit.store.commits.ledger import Ledger
 
 PURGE = "purge"
 REMOVE = "remove"

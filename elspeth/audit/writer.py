@@ -21,15 +21,16 @@ from elspeth.audit.dialect import write_alone
 from elspeth.audit.export.journal import Journal
 from elspeth.audit.operator_actions import OperatorActions
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store import database, schema, state_events
-from elspeth.audit.store.commit_records import PreparedCommit, prepared
-from elspeth.audit.store.ledger import Ledger
-from elspeth.audit.store.order_of_runs import COPY, arrival
-from elspeth.audit.store.output_claims import require_unused
-from elspeth.audit.store.ownership import Ownership
+from elspeth.audit.store import database, schema
+from elspeth.audit.store.attempts import state_events
+from elspeth.audit.store.attempts.output_claims import require_unused
+from elspeth.audit.store.attempts.suspicions import suspects
+from elspeth.audit.store.commits.commit_records import PreparedCommit, prepared
+from elspeth.audit.store.commits.ledger import Ledger
+from elspeth.audit.store.commits.order_of_runs import COPY, arrival
+from elspeth.audit.store.commits.ownership import Ownership
+from elspeth.audit.store.commits.record_frames import RecordFrames
 from elspeth.audit.store.place import Place
-from elspeth.audit.store.record_frames import RecordFrames
-from elspeth.audit.store.suspicions import suspects
 from elspeth.audit.store.tallies import with_tally
 from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import Checkpoint

@@ -19,23 +19,23 @@ from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp, Tick
 from actors.reactor import Outbox
 from elspeth.canonical import JsonObject
 from elspeth.coordinator import events as ev
-from elspeth.coordinator import exit_reasons
 from elspeth.coordinator import protocol as m
-from elspeth.coordinator.audit_link import AuditLink
-from elspeth.coordinator.beginning import record_beginning, record_cuts
-from elspeth.coordinator.children import Children
-from elspeth.coordinator.far_workers import Absent, FarWorkers, refused
+from elspeth.coordinator.attempt.audit_link import AuditLink
+from elspeth.coordinator.attempt.beginning import record_beginning, record_cuts
+from elspeth.coordinator.attempt.children import Children
+from elspeth.coordinator.attempt.lookout import Lookout
+from elspeth.coordinator.attempt.shutdown import Phase, Shutdown, stopping
+from elspeth.coordinator.attempt.timers import Timers
+from elspeth.coordinator.attempt.topology import AttemptOutcome, Topology
+from elspeth.coordinator.elsewhere.far_workers import Absent, FarWorkers, refused
 from elspeth.coordinator.leases import Leases
-from elspeth.coordinator.lookout import Lookout
-from elspeth.coordinator.machine import Machine
+from elspeth.coordinator.machine.machine import Machine
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, worker_name
-from elspeth.coordinator.progress import Progress
-from elspeth.coordinator.shutdown import Phase, Shutdown, stopping
-from elspeth.coordinator.single_rows import SingleRows
-from elspeth.coordinator.standstill import EVENT as STANDSTILL
-from elspeth.coordinator.standstill import Held
-from elspeth.coordinator.timers import Timers
-from elspeth.coordinator.topology import AttemptOutcome, Topology
+from elspeth.coordinator.reporting import exit_reasons
+from elspeth.coordinator.reporting.progress import Progress
+from elspeth.coordinator.reporting.standstill import EVENT as STANDSTILL
+from elspeth.coordinator.reporting.standstill import Held
+from elspeth.coordinator.suspicion.single_rows import SingleRows
 from elspeth.errors import ElspethError, Interrupted, RunInProgress, Temporary, from_value
 from elspeth.refusals import refusal
 

@@ -16,9 +16,9 @@ from elspeth.calls.limits.budget import Spend
 from elspeth.calls.services import Services
 from elspeth.calls.totals import CallTotals, whole
 from elspeth.coordinator import events as ev
-from elspeth.coordinator.observer import Observer, ProviderState
 from elspeth.coordinator.protocol import LeaseAsked, LeaseEnded, LeaseGranted, LeaseRefused
-from elspeth.coordinator.standstill import Held
+from elspeth.coordinator.reporting.observer import Observer, ProviderState
+from elspeth.coordinator.reporting.standstill import Held
 from elspeth.errors import ElspethError, PersonNeeded, Temporary, from_value
 
 _TOLD = {"paused": "asked for a pause", "down": "does not answer"}

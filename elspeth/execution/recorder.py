@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from elspeth import canonical
 from elspeth.audit.chain.records import COLUMNS, Records
-from elspeth.audit.store import record_frames
+from elspeth.audit.store.commits import record_frames
 from elspeth.calls import totals
 from elspeth.calls.made import CallMade, records_of, totals_of
 from elspeth.calls.totals import Totals

@@ -21,8 +21,8 @@ from elspeth.audit.chain.records import Record, Records
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.export.journal import Journal
 from elspeth.audit.fencing import require_not_taken_over, require_on_record
+from elspeth.audit.store.commits.record_frames import RecordFrames, decode, references
 from elspeth.audit.store.place import from_wire
-from elspeth.audit.store.record_frames import RecordFrames, decode, references
 from elspeth.audit.writer import AuditWriter
 from elspeth.canonical import JsonObject
 from elspeth.clock import utc_now

@@ -12,9 +12,9 @@ from actors.crash_points import crash_point
 from elspeth.audit.chain.signing import SIGNING_KEY
 from elspeth.audit.purge import PURGE, REMOVE
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store.order_of_runs import COPY
+from elspeth.audit.store.attempts.starts import ColumnValue
+from elspeth.audit.store.commits.order_of_runs import COPY
 from elspeth.audit.store.place import from_wire
-from elspeth.audit.store.starts import ColumnValue
 from elspeth.audit.writer import AuditWriter
 from elspeth.canonical import JsonObject
 from elspeth.coordinator.protocol import Failed, Message

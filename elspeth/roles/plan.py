@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from elspeth.audit.store.starts import AttemptStart, RunStart
+from elspeth.audit.store.attempts.starts import AttemptStart, RunStart
 from elspeth.calls.services import Services
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.execution.retry import RetryPolicy

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from actors.crash_points import crash_point
 from elspeth.audit.chain.records import Records
-from elspeth.audit.store import record_frames
+from elspeth.audit.store.commits import record_frames
 from elspeth.canonical import JsonObject
 from elspeth.clock import utc_now
 from elspeth.coordinator.protocol import Flush, Flushed, RestoreSinks, SinksReady, TailCut, Write, Written

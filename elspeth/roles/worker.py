@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from actors.crash_points import crash_point
-from elspeth.audit.store import record_frames
+from elspeth.audit.store.commits import record_frames
 from elspeth.calls.journal.journal import Reach
 from elspeth.coordinator.blame import Conviction
 from elspeth.coordinator.policy import share, work_seconds

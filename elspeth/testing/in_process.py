@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from elspeth.audit.chain.records import Records
-from elspeth.audit.store import record_frames
+from elspeth.audit.store.commits import record_frames
 from elspeth.clock import utc_now
 from elspeth.execution import codec
 from elspeth.execution.compile import compile_executor

@@ -25,7 +25,7 @@ from elspeth.audit.mapping.names import Names
 from elspeth.audit.mapping.pack import packed
 from elspeth.audit.mapping.stored_frames import stored_frame, stored_records
 from elspeth.audit.store import database, schema
-from elspeth.audit.store.commit_records import PreparedCommit
+from elspeth.audit.store.commits.commit_records import PreparedCommit
 from elspeth.clock import utc_now
 
 COMMIT_ROWS = 1000

@@ -15,7 +15,7 @@ from elspeth.audit.chain.texts import original
 from elspeth.audit.connection import Connection
 from elspeth.audit.explain.node_visits import UNKNOWN, NodeVisits, parsed
 from elspeth.audit.explain.payload_reader import Explained, PayloadReader, bases_of
-from elspeth.audit.store.caution_events import IN_HAND
+from elspeth.audit.store.attempts.caution_events import IN_HAND
 from elspeth.errors import ElspethError
 from elspeth.outputs import sink_states
 

@@ -25,7 +25,7 @@ from elspeth.audit.export.jsonl import CHAIN, TABLES, columns_of, lines, named
 from elspeth.audit.query.payload_references import references
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store import database
-from elspeth.audit.store.commit_records import key_columns
+from elspeth.audit.store.commits.commit_records import key_columns
 from elspeth.clock import utc_now
 from elspeth.durable import keep, make_folder, sync_folder
 from elspeth.errors import ElspethError, SettingsError, Temporary

@@ -23,7 +23,7 @@ from elspeth.audit.connection import Connection
 from elspeth.audit.export.journal_file import require_journal
 from elspeth.audit.export.jsonl import CHAIN, lines
 from elspeth.audit.purge import PURGE, REMOVE, last_action
-from elspeth.audit.store.commit_records import PreparedCommit, key_columns
+from elspeth.audit.store.commits.commit_records import PreparedCommit, key_columns
 from elspeth.coordinator.checkpoint import read_checkpoint
 from elspeth.durable import PRIVATE, make_folder, sync_names
 from elspeth.errors import Temporary

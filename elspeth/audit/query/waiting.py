@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from elspeth import ids
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
-from elspeth.coordinator.standstill import EVENT, sentence
+from elspeth.coordinator.reporting.standstill import EVENT, sentence
 
 
 def waiting(reader: AuditReader, run: Run, now: datetime | None = None) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from elspeth.audit.chain import digests
 from elspeth.audit.chain.layouts import FIRST, NEWEST, Layout, layout_of
 from elspeth.audit.export.jsonl import CHAIN, added_later
-from elspeth.audit.store import state_events
+from elspeth.audit.store.attempts import state_events
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.links import held_by, unsigned
 from elspeth.audit.verify.table import NAMED, as_digested

@@ -8,7 +8,7 @@ from typing import Any
 from elspeth.audit.chain import digests, signing
 from elspeth.audit.chain.layouts import FIRST, Layout, layout_of
 from elspeth.audit.connection import Connection
-from elspeth.audit.store.order_of_runs import places
+from elspeth.audit.store.commits.order_of_runs import places
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.table import NAMED
 

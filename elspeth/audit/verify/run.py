@@ -13,7 +13,8 @@ from elspeth.audit.chain.records import FIXED, RANGED
 from elspeth.audit.connection import Connection
 from elspeth.audit.purge import ABOUT_ROWS, REMOVE, last_action
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store import database, schema, state_events
+from elspeth.audit.store import database, schema
+from elspeth.audit.store.attempts import state_events
 from elspeth.audit.verify import consistency, links, parts, shared
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.table import NAMED, pair_moves

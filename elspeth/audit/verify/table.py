@@ -15,7 +15,7 @@ from elspeth.audit.connection import Connection
 from elspeth.audit.dialect import stream
 from elspeth.audit.mapping import unwritten
 from elspeth.audit.mapping.tables import HELD_IN
-from elspeth.audit.store.commit_records import checked, key_columns
+from elspeth.audit.store.commits.commit_records import checked, key_columns
 from elspeth.audit.verify.consistency import Contents
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.errors import ElspethError

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from elspeth.cli.view.logs import Log
 from elspeth.cli.view.rate import RateMeter
 from elspeth.cli.view.sight import Sight
-from elspeth.coordinator.progress import Progress
+from elspeth.coordinator.reporting.progress import Progress
 
 
 class Display:

@@ -18,7 +18,7 @@ from elspeth.cli.view.error_text import render
 from elspeth.cli.view.logs import Log
 from elspeth.cli.view.progress import display
 from elspeth.cli.view.result import Result
-from elspeth.coordinator.progress import Progress
+from elspeth.coordinator.reporting.progress import Progress
 from elspeth.errors import ElspethError, TakenOver
 from elspeth.outputs import SinkState, sink_states
 from elspeth.runs.lifecycle import resume, start

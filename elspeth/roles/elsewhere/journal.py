@@ -8,7 +8,7 @@ from threading import Event, Lock
 from typing import Any
 
 from actors.child import Port
-from elspeth.coordinator import keeping as k
+from elspeth.coordinator.elsewhere import keeping as k
 
 
 class _Question:

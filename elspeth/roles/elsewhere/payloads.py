@@ -6,7 +6,7 @@ import hashlib
 from threading import Lock
 
 from actors.child import Port
-from elspeth.coordinator import keeping as k
+from elspeth.coordinator.elsewhere import keeping as k
 
 SEND_BYTES = 1 << 20
 """From so many bytes on contents are sent, whether or not the work that they are of is done."""

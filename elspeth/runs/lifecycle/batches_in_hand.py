@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from elspeth.audit.query.values import EventRecord
-from elspeth.audit.store.caution_events import IN_HAND
+from elspeth.audit.store.attempts.caution_events import IN_HAND
 from elspeth.coordinator.blame import Conviction, Suspicion
 from elspeth.roles.flush_mark import Held, output_name
 from elspeth.runs.liveness.row_mark import Marked

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from actors.identity import here
 from elspeth.audit.query.values import Attempt, CheckpointRecord, EventRecord
-from elspeth.audit.store.caution_events import CAUTION
-from elspeth.coordinator.caution import NO_CAUTION, Caution
+from elspeth.audit.store.attempts.caution_events import CAUTION
+from elspeth.coordinator.suspicion.caution import NO_CAUTION, Caution
 from elspeth.runs.liveness.row_mark import Marked, read_mark
 
 

@@ -14,8 +14,8 @@ from actors.places.far.terms import Terms
 from actors.places.far.transport import Resources, Transport
 from actors.places.place import Place
 from actors.spec import ChildSpec
-from elspeth.coordinator.far_workers import ClusterTerms
-from elspeth.coordinator.keeper import Stores
+from elspeth.coordinator.elsewhere.far_workers import ClusterTerms
+from elspeth.coordinator.elsewhere.keeper import Stores
 from elspeth.coordinator.policy import Policy
 from elspeth.roles.plan import Plan, decode_plan
 from elspeth.runs.lifecycle.likeness import FACTS, required

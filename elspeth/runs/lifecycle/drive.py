@@ -35,17 +35,17 @@ from elspeth.audit.store.place import Place, from_wire, wire
 from elspeth.calls.journal.journal import journal_folder, left_behind
 from elspeth.calls.services import Services
 from elspeth.calls.totals import CallTotals
-from elspeth.coordinator.caution import NO_CAUTION, Caution
+from elspeth.coordinator.attempt.marking import Marking
+from elspeth.coordinator.attempt.topology import AttemptOutcome, Predecessor, Topology
 from elspeth.coordinator.coordinator import TICK_SECONDS, Coordinator
-from elspeth.coordinator.exit_reasons import Limits
-from elspeth.coordinator.far_workers import ClusterTerms
-from elspeth.coordinator.keeper import Keeper
-from elspeth.coordinator.marking import Marking
+from elspeth.coordinator.elsewhere.far_workers import ClusterTerms
+from elspeth.coordinator.elsewhere.keeper import Keeper
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name, worker_name
 from elspeth.coordinator.policy import Policy
-from elspeth.coordinator.progress import Progress
+from elspeth.coordinator.reporting.exit_reasons import Limits
+from elspeth.coordinator.reporting.progress import Progress
+from elspeth.coordinator.suspicion.caution import NO_CAUTION, Caution
 from elspeth.coordinator.tally import Numbers
-from elspeth.coordinator.topology import AttemptOutcome, Predecessor, Topology
 from elspeth.errors import ENDING_SIGNALS, ElspethError, Interrupted, TakenOver, stopped_by
 from elspeth.execution.retry import RetryPolicy
 from elspeth.graph.field_names import field_names

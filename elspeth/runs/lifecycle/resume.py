@@ -19,16 +19,16 @@ from elspeth.audit.batch_store import BatchStore
 from elspeth.audit.explain.payload_reader import bases_of
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Attempt, NodeRecord, Run
-from elspeth.audit.store import memory_marks
-from elspeth.audit.store.caution_events import caution_event, held_event, in_hand_event
+from elspeth.audit.store.attempts import memory_marks
+from elspeth.audit.store.attempts.caution_events import caution_event, held_event, in_hand_event
 from elspeth.audit.store.database import require_whole
 from elspeth.audit.store.place import Place, wire
 from elspeth.clock import utc_now
-from elspeth.coordinator.caution import NO_CAUTION, Caution
+from elspeth.coordinator.attempt.marking import Marking
+from elspeth.coordinator.attempt.topology import Predecessor
 from elspeth.coordinator.checkpoint import Checkpoint
-from elspeth.coordinator.marking import Marking
-from elspeth.coordinator.progress import Progress
-from elspeth.coordinator.topology import Predecessor
+from elspeth.coordinator.reporting.progress import Progress
+from elspeth.coordinator.suspicion.caution import NO_CAUTION, Caution
 from elspeth.errors import ConfigurationMismatch
 from elspeth.outputs import sink_states
 from elspeth.roles.flush_mark import Flush, Flushes, Held

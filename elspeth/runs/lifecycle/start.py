@@ -10,12 +10,12 @@ from actors.crash_points import crash_point
 from actors.places.local.fork_server import ForkServer
 from elspeth import __version__, ids
 from elspeth.audit.query.reference_files import ReferenceFiles
-from elspeth.audit.store import memory_marks
+from elspeth.audit.store.attempts import memory_marks
+from elspeth.audit.store.attempts.starts import RunStart
 from elspeth.audit.store.place import Place, place_of, wire
-from elspeth.audit.store.starts import RunStart
 from elspeth.clock import utc_now
 from elspeth.coordinator.checkpoint import start_checkpoint
-from elspeth.coordinator.progress import Progress
+from elspeth.coordinator.reporting.progress import Progress
 from elspeth.errors import Temporary
 from elspeth.plugins.sources.files import FileSource
 from elspeth.roles.plan import AuditPlan

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.identity import Identity
-from elspeth.audit.store.starts import AttemptDriver, AttemptStart
+from elspeth.audit.store.attempts.starts import AttemptDriver, AttemptStart
 from elspeth.concealment import without_url_passwords
 
 _COMMAND_LENGTH = 2_000

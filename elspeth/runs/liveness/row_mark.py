@@ -1,8 +1,9 @@
 """What is in hand, where the death of every process of a run leaves it: a small file beside the lock of the attempt.
 
-Rows that go one at a time (`elspeth.coordinator.caution`) are marked here before they are touched. The mark is a write
-into the page cache and nothing more: it costs a microsecond, and a SIGKILL of the whole tree does not undo it. A power
-cut does. So the file also says whose it is, the machine's boot included, and counts for nothing after another one.
+Rows that go one at a time (`elspeth.coordinator.suspicion.caution`) are marked here before they are touched. The mark
+is a write into the page cache and nothing more: it costs a microsecond, and a SIGKILL of the whole tree does not undo
+it. A power cut does. So the file also says whose it is, the machine's boot included, and counts for nothing after
+another one.
 
 Behind the main process's words each stage has a page for what it touches (`elspeth.roles.flush_mark`). A file
 of the first version, of 48 bytes, knows of the row in hand alone.
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from actors.crash_points import crash_point
 from actors.identity import here
-from elspeth.coordinator.marking import Marking
+from elspeth.coordinator.attempt.marking import Marking
 from elspeth.durable import PRIVATE
 from elspeth.roles.flush_mark import PAGE, Held, answered, held_in, page_of
 

@@ -12,7 +12,7 @@ from actors.identity import Identity
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Attempt, CheckpointRecord, Run
 from elspeth.audit.query.waiting import waiting as waiting_for
-from elspeth.audit.store import memory_marks
+from elspeth.audit.store.attempts import memory_marks
 from elspeth.audit.store.place import PostgresPlace
 from elspeth.errors import NewerVersion, RunInProgress
 from elspeth.outputs import sink_states

@@ -15,10 +15,10 @@ from actors.spec import ChildSpec
 from actors.strategy import RestartIntensity
 from actors.supervisor import Supervisor
 from elspeth.audit.purge import PURGE, REMOVE
-from elspeth.audit.store.order_of_runs import COPY
+from elspeth.audit.store.commits.order_of_runs import COPY
 from elspeth.audit.store.place import Place, wire
-from elspeth.coordinator.exit_reasons import not_started
 from elspeth.coordinator.protocol import Failed
+from elspeth.coordinator.reporting.exit_reasons import not_started
 from elspeth.errors import ElspethError, Temporary, from_value
 from elspeth.roles.operator import OperatorRequest, Progressed, RequestCarriedOut, decode_answer, encode_request
 from elspeth.runs.liveness.identity import command_line, user_name

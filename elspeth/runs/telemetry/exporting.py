@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from elspeth.canonical import JsonObject
 from elspeth.coordinator.checkpoint import Checkpoint
-from elspeth.coordinator.observer import Observer, ProviderState
-from elspeth.coordinator.progress import Progress
 from elspeth.coordinator.protocol import LeaseAsked, LeaseEnded
+from elspeth.coordinator.reporting.observer import Observer, ProviderState
+from elspeth.coordinator.reporting.progress import Progress
 from elspeth.coordinator.tally import Numbers
 from elspeth.durable import why
 from elspeth.runs.telemetry.metrics import Labels, Reading, text

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from elspeth.coordinator.checkpoint import Checkpoint
-from elspeth.coordinator.observer import ProviderState
+from elspeth.coordinator.reporting.observer import ProviderState
 from elspeth.coordinator.tally import NOTHING, Numbers
 
 PREFIX = "elspeth_"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from elspeth.audit.query.values import Attempt, EventRecord, OperatorAction
-from elspeth.audit.store.caution_events import CAUTION, IN_HAND
-from elspeth.coordinator.standstill import sentence
+from elspeth.audit.store.attempts.caution_events import CAUTION, IN_HAND
+from elspeth.coordinator.reporting.standstill import sentence
 
 _ACTIONS = {
     "fix": "cleaned up with `doctor --fix`",

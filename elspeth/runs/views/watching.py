@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from elspeth.audit.query.counters import Counters, outline
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.query.values import Run
-from elspeth.coordinator.progress import committed_bytes
+from elspeth.coordinator.reporting.progress import committed_bytes
 from elspeth.runs.liveness.run_assessment import RunAssessment, assessment, inspected_sizes, resumable
 
 

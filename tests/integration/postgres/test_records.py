@@ -15,8 +15,8 @@ from elspeth.audit.mapping.pack import packed
 from elspeth.audit.mapping.stored_frames import stored_frame
 from elspeth.audit.mapping.tables import HELD_IN, STORED
 from elspeth.audit.mapping.typed_records import hashed, mixed, typed, unhashed, unmixed, untyped
-from elspeth.audit.store.commit_records import PreparedCommit
-from elspeth.audit.store.inserts import PostgresInserts
+from elspeth.audit.store.commits.commit_records import PreparedCommit
+from elspeth.audit.store.commits.inserts import PostgresInserts
 from elspeth.audit.store.place import place_of
 from elspeth.audit.store.postgres.connection import PostgresConnection
 from elspeth.audit.writer import AuditWriter

@@ -16,9 +16,9 @@ from actors.spec import ChildSpec
 from actors.supervisor import Supervisor
 from elspeth.calls.journal.journal import journal_folder
 from elspeth.cli.app import main
-from elspeth.coordinator.far_workers import ClusterTerms
-from elspeth.coordinator.keeper import Stores
-from elspeth.coordinator.topology import Topology
+from elspeth.coordinator.attempt.topology import Topology
+from elspeth.coordinator.elsewhere.far_workers import ClusterTerms
+from elspeth.coordinator.elsewhere.keeper import Stores
 from elspeth.roles.plan import Plan, decode_plan
 from elspeth.runs.lifecycle import drive, resume, start
 from elspeth.runs.lifecycle.likeness import FACTS, required

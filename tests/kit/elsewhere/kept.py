@@ -10,7 +10,7 @@ from typing import Any
 
 from actors.events import ChildDown, FrameReceived
 from actors.identity import Identity
-from elspeth.coordinator.keeper import Keeper, Stores
+from elspeth.coordinator.elsewhere.keeper import Keeper, Stores
 from elspeth.roles.elsewhere.journal import Kept
 
 

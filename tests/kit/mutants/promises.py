@@ -13,12 +13,16 @@ AUDIT = tuple(
     for name in ("signing", "verify", "writer", "order_of_runs", "fencing", "adversary", "database")
 )
 EXECUTION = ("tests/unit/execution",)
-COORDINATOR = tuple(f"tests/unit/coordinator/test_{name}.py" for name in ("shutdown", "commits", "machine", "blame"))
+COORDINATOR = (
+    "tests/unit/coordinator/attempt/test_shutdown.py",
+    *(f"tests/unit/coordinator/machine/test_{name}.py" for name in ("commits", "machine")),
+    "tests/unit/coordinator/suspicion/test_blame.py",
+)
 SOURCES = ("tests/unit/sources",)
 RUNS = ("tests/unit/runs/test_locks.py", "tests/integration/runs/test_lock_files.py")
 PAYLOADS = ("tests/unit/test_payloads.py",)
 DURABLE = ("tests/unit/test_durable.py",)
-ELSEWHERE = ("tests/unit/elsewhere", "tests/unit/coordinator/test_keeper.py", "tests/integration/elsewhere")
+ELSEWHERE = ("tests/unit/elsewhere", "tests/unit/coordinator/elsewhere/test_keeper.py", "tests/integration/elsewhere")
 DATABASES = "tests/integration/runs/test_trouble_with_the_database.py"
 
 
@@ -44,13 +48,13 @@ JOURNAL = "elspeth/audit/export/journal.py"
 JOIN = "elspeth/execution/join.py"
 WAITING = "elspeth/execution/waiting_join.py"
 TRANSFORM = "elspeth/execution/transform.py"
-SHUTDOWN = "elspeth/coordinator/shutdown.py"
+SHUTDOWN = "elspeth/coordinator/attempt/shutdown.py"
 DATABASE = "elspeth/audit/store/sqlite_file.py"
 EXECUTOR = "elspeth/execution/executor.py"
 POLICY = "elspeth/runs/lifecycle/start_policy.py"
 WRITER = "elspeth/audit/writer.py"
-OWNERSHIP = "elspeth/audit/store/ownership.py"
-KEEPER = "elspeth/coordinator/keeper.py"
+OWNERSHIP = "elspeth/audit/store/commits/ownership.py"
+KEEPER = "elspeth/coordinator/elsewhere/keeper.py"
 
 PROMISES = (
     # What a power cut takes: each sync, and its order.
@@ -84,7 +88,7 @@ PROMISES = (
        "        self._payloads.sync_names(references(sent))\n        self._write(records, status, sent)\n",
        "        self._write(records, status, sent)\n        self._payloads.sync_names(references(sent))\n",
        "tests/unit/audit/test_audit_role.py"),
-    _m("payloads of a node are not seen by who commits", "elspeth/audit/store/record_frames.py",
+    _m("payloads of a node are not seen by who commits", "elspeth/audit/store/commits/record_frames.py",
        "for table, columns in REFERENCES.items()", 'for table, columns in REFERENCES.items() if table == "rows"',
        "tests/unit/audit/test_audit_role.py"),
     _m("the way to the payloads is not synced", "elspeth/payloads.py", "                sync_names(self.base)\n",
@@ -203,19 +207,19 @@ PROMISES = (
     _m("a child that hangs in an import is waited for", "actors/places/local/child_main.py",
        "        self._page.words[BUSY] = 1", "        self._page.words[BUSY] = 0", "tests/unit/actors",
        "tests/integration/actors/test_watching.py"),
-    _m("an orderly stop ends before what was released is committed", "elspeth/coordinator/machine.py",
+    _m("an orderly stop ends before what was released is committed", "elspeth/coordinator/machine/machine.py",
        "(self._stopping and not dispatcher.pending and not pipeline.micro_batches)", "(self._stopping and not dispatcher.pending)",
        *COORDINATOR),
-    _m("an orderly stop ends at no split point", "elspeth/coordinator/dispatcher.py",
+    _m("an orderly stop ends at no split point", "elspeth/coordinator/machine/dispatcher.py",
        "if at_split_point and not chunk_slice.done and chunk_slice.worker is None:",
        "if not chunk_slice.done and chunk_slice.worker is None:", *COORDINATOR),
-    _m("a commit goes before the outputs are on disk", "elspeth/coordinator/commit_pipeline.py",
+    _m("a commit goes before the outputs are on disk", "elspeth/coordinator/machine/commit_pipeline.py",
        "if self._audit_next <= barrier.no or barrier.positions is None:", "if self._audit_next <= barrier.no:", *COORDINATOR),
-    _m("a commit goes without the state of a stage", "elspeth/coordinator/commit_pipeline.py",
+    _m("a commit goes without the state of a stage", "elspeth/coordinator/machine/commit_pipeline.py",
        "if len(barrier.states) < len(self.consumers) - 1:", "if False:", *COORDINATOR),
-    _m("a commit goes before the records of its rows", "elspeth/coordinator/commit_pipeline.py",
+    _m("a commit goes before the records of its rows", "elspeth/coordinator/machine/commit_pipeline.py",
        "if self._audit_next <= barrier.no or barrier.positions is None:", "if barrier.positions is None:", *COORDINATOR),
-    _m("slices are released as they are decided", "elspeth/coordinator/backlog.py",
+    _m("slices are released as they are decided", "elspeth/coordinator/machine/backlog.py",
        "        if self.slices and self.slices[0].done:\n            self._count(self.slices[0], -1, 0)\n"
        "            return self.slices.pop(0)",
        "        for at, one in enumerate(self.slices):\n            if one.done:\n                self._count(one, -1, 0)\n"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import yaml
 
 from elspeth.audit.chain.records import COLUMNS
-from elspeth.audit.store import record_frames
+from elspeth.audit.store.commits import record_frames
 from elspeth.coordinator.blame import Conviction
 from elspeth.execution import codec
 from elspeth.execution.compile import compile_executor

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import start_checkpoint
-from elspeth.coordinator.machine import Machine
+from elspeth.coordinator.machine.machine import Machine
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE
 from elspeth.coordinator.policy import Policy
 

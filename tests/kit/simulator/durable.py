@@ -9,9 +9,9 @@ from typing import Any
 
 from msgspec.structs import asdict, replace
 
-from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.checkpoint import Checkpoint
 from elspeth.coordinator.protocol import Commit, JsonObject, RecordEvent
+from elspeth.coordinator.suspicion.caution import NO_CAUTION, Caution
 from elspeth.coordinator.tally import NodeTally, Tally
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from elspeth.coordinator import events as ev
 from elspeth.coordinator import protocol as m
+from elspeth.coordinator.attempt.event_outbox import EventOutbox
 from elspeth.coordinator.blame import Suspicion
-from elspeth.coordinator.caution import NO_CAUTION, Caution
 from elspeth.coordinator.checkpoint import start_checkpoint
-from elspeth.coordinator.event_outbox import EventOutbox
-from elspeth.coordinator.machine import Machine
+from elspeth.coordinator.machine.machine import Machine
 from elspeth.coordinator.names import AUDIT, SINKS, SOURCE, stage_name, worker_number
 from elspeth.coordinator.policy import Policy
+from elspeth.coordinator.suspicion.caution import NO_CAUTION, Caution
 from tests.kit.simulator.children import Child, work
 from tests.kit.simulator.durable import Database, Disk, claim
 

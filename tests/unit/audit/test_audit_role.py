@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from elspeth.audit.store.record_frames import encode
-from elspeth.audit.store.starts import AttemptStart, RunStart
+from elspeth.audit.store.attempts.starts import AttemptStart, RunStart
+from elspeth.audit.store.commits.record_frames import encode
 from elspeth.audit.writer import AuditWriter
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.checkpoint import Checkpoint, start_checkpoint

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from elspeth.audit.chain import digests
 from elspeth.audit.chain.records import Record, Records
-from elspeth.audit.store import record_frames
-from elspeth.audit.store.commit_records import PreparedCommit, prepared
-from elspeth.audit.store.record_frames import RecordFrames, TableRecords
+from elspeth.audit.store.commits import record_frames
+from elspeth.audit.store.commits.commit_records import PreparedCommit, prepared
+from elspeth.audit.store.commits.record_frames import RecordFrames, TableRecords
 from elspeth.audit.writer import AuditWriter
 from elspeth.errors import DuplicateRow, ElspethError
 from tests.kit.fixtures.sample_run import ATTEMPT, RUN_COLUMNS, beginning

@@ -7,8 +7,8 @@ import pytest
 
 from elspeth import canonical, ids
 from elspeth.audit.chain.records import Records
-from elspeth.audit.store import memory_marks
-from elspeth.audit.store.caution_events import in_hand_event
+from elspeth.audit.store.attempts import memory_marks
+from elspeth.audit.store.attempts.caution_events import in_hand_event
 from elspeth.audit.writer import AuditWriter
 from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning
 

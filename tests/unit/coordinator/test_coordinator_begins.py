@@ -12,10 +12,10 @@ import pykka
 import pytest
 
 from actors import ChildSpec, ForkServerGone
+from elspeth.coordinator.attempt.topology import AttemptOutcome, Topology
 from elspeth.coordinator.coordinator import Coordinator
 from elspeth.coordinator.policy import Policy
-from elspeth.coordinator.progress import Progress
-from elspeth.coordinator.topology import AttemptOutcome, Topology
+from elspeth.coordinator.reporting.progress import Progress
 from elspeth.errors import Temporary
 from tests.kit.processes.waiting import PATIENCE_SECONDS
 

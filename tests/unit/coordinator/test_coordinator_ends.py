@@ -14,13 +14,13 @@ from actors.child import EXIT_SOFTWARE
 from actors.identity import Identity
 from elspeth.coordinator import coordinator
 from elspeth.coordinator import protocol as m
-from elspeth.coordinator.caution import NO_CAUTION, Caution
+from elspeth.coordinator.attempt.shutdown import Phase
+from elspeth.coordinator.attempt.topology import AttemptOutcome, Topology
 from elspeth.coordinator.checkpoint import start_checkpoint
 from elspeth.coordinator.coordinator import Coordinator
 from elspeth.coordinator.policy import Policy
-from elspeth.coordinator.progress import Progress
-from elspeth.coordinator.shutdown import Phase
-from elspeth.coordinator.topology import AttemptOutcome, Topology
+from elspeth.coordinator.reporting.progress import Progress
+from elspeth.coordinator.suspicion.caution import NO_CAUTION, Caution
 from elspeth.errors import ElspethError, TakenOver, Temporary
 
 WHO = Identity(4242, 1.0, "boot", "namespace", "host", 99)

@@ -17,8 +17,8 @@ from elspeth.calls.journal.entries import CallKey, Intent
 from elspeth.calls.journal.journal import Journal
 from elspeth.calls.journal.known import Try
 from elspeth.calls.model import Exchange
-from elspeth.coordinator import keeping as k
 from elspeth.coordinator import protocol as m
+from elspeth.coordinator.elsewhere import keeping as k
 from elspeth.payloads import PayloadStore
 from elspeth.roles.calling import LeaseDesk
 from elspeth.roles.elsewhere import payloads

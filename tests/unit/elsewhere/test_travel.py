@@ -159,7 +159,7 @@ def test_another_plugin_of_ours_and_other_messages_are_another_machine(monkeypat
         return {name for name in before if before[name] != after[name]}
 
     assert changed("/transforms/lookup.py") == {"Elspeth's plugins"}
-    assert changed("/audit/store/record_frames.py") == {"Elspeth's messages"}
+    assert changed("/audit/store/commits/record_frames.py") == {"Elspeth's messages"}
     assert changed("/actors/channel.py") == {"Elspeth's messages"}
     assert changed("/cli/app.py") == set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from elspeth.audit.store import record_frames
+from elspeth.audit.store.commits import record_frames
 from elspeth.execution.recorder import PART_RECORDS, Recorder
 from elspeth.execution.token import Token
 

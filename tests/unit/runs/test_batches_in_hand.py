@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from elspeth.audit.query.values import EventRecord
-from elspeth.audit.store.caution_events import held_event, in_hand_event
+from elspeth.audit.store.attempts.caution_events import held_event, in_hand_event
 from elspeth.roles.flush_mark import Flush, Held, Item, Output
 from elspeth.runs.lifecycle.batches_in_hand import convicted, deaths_by_name, held_in_stages, open_suspects
 from elspeth.runs.liveness.row_mark import Marked

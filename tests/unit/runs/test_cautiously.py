@@ -9,7 +9,7 @@ import pytest
 
 from actors.identity import here
 from elspeth.audit.query.values import Attempt, CheckpointRecord, EventRecord
-from elspeth.coordinator.caution import NO_CAUTION, Caution
+from elspeth.coordinator.suspicion.caution import NO_CAUTION, Caution
 from elspeth.roles.flush_mark import Flush
 from elspeth.runs.lifecycle.cautiously import caution_after
 from elspeth.runs.liveness.row_mark import Marked

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from elspeth.audit.store.record_frames import records_in
+from elspeth.audit.store.commits.record_frames import records_in
 from elspeth.concealment import NOTHING
 from elspeth.coordinator.blame import Suspicion
 from elspeth.coordinator.protocol import Write, Written

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from elspeth.coordinator.observer import ProviderState
-from elspeth.coordinator.progress import Progress
+from elspeth.coordinator.reporting.observer import ProviderState
+from elspeth.coordinator.reporting.progress import Progress
 from elspeth.coordinator.tally import Numbers
 from elspeth.runs.telemetry import exporting, textfile
 from elspeth.runs.telemetry.exporting import Exporter, Subject

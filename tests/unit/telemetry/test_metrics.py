@@ -10,7 +10,7 @@ import yaml
 
 from elspeth.calls.totals import CallTotals
 from elspeth.coordinator.checkpoint import Checkpoint, SourcePosition
-from elspeth.coordinator.observer import ProviderState
+from elspeth.coordinator.reporting.observer import ProviderState
 from elspeth.coordinator.tally import NodeTally, Numbers, Tally
 from elspeth.runs.telemetry.metrics import PREFIX, Labels, Reading, families, text
 from tests.docs.repository import ROOT, text_of

@@ -1,0 +1,1 @@
+"""What is on record of runs and their attempts beside rows: beginnings, states, claims, suspicions."""
