@@ -37,6 +37,7 @@ from tests.kit.processes.waiting import PATIENCE_SECONDS, wait_until
 
 HOME = "concurrency: {max_workers: 2}\n"
 ROWS = 120
+OF_COMMITS = ("audit.", "main.before_durable", "main.after_durable", "sink.")
 TELLING = ("worker.after_row", "payloads.before_named", "main.after_durable", "worker.after_micro_batch")
 
 
@@ -188,13 +189,19 @@ def rest() -> list[str]:
     ]
 
 
+def passing(point: str) -> int:
+    """Where in the midst: what comes back from afar comes in a few large pieces, and so in few commits."""
+    last = passings(point)[-1]
+    return min(2, last) if point.startswith(OF_COMMITS) else last
+
+
 @pytest.mark.parametrize("point", [*TELLING, *(pytest.param(point, marks=pytest.mark.campaign) for point in rest())])
 def test_a_run_on_a_cluster_whose_every_process_dies_is_resumed_there(
     point: str, tmp_path: Path, programs: Programs, undisturbed: dict[str, Undisturbed]
 ) -> None:
     text, mark = settings_for(point), tmp_path / "mark"
     folder = lay_out(tmp_path / "run", on_cluster(text))
-    arms = armed(point, passings(point)[-1], mark, whole_tree=True)
+    arms = armed(point, passing(point), mark, whole_tree=True)
     programs.start(folder, *run_words(), **arms, **environment()).ends_with(-9)
     assert mark.exists(), "the point did not fire"
     go_on(programs, folder, **environment(seed=1)).ends_with(0)
@@ -207,7 +214,7 @@ def test_a_run_on_a_cluster_goes_on_when_a_worker_there_dies(
 ) -> None:
     text, mark = settings_for(point), tmp_path / "mark"
     folder = lay_out(tmp_path / "run", on_cluster(text))
-    arms = armed(point, passings(point)[-1], mark, whole_tree=False)
+    arms = armed(point, passing(point), mark, whole_tree=False)
     programs.start(folder, *run_words(), **arms, **environment(seed=2)).ends_with(0)
     assert mark.exists(), "the point did not fire"
     assert_as_if_nothing_had_died(folder, text, undisturbed)

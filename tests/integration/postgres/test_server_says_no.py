@@ -13,7 +13,8 @@ from elspeth.audit.connection import Lost
 from elspeth.audit.dialect import stream, watch
 from elspeth.audit.query.reader import AuditReader
 from elspeth.audit.store.place import PostgresPlace, place_of
-from elspeth.audit.store.postgres import connection, ddl, sessions
+from elspeth.audit.store.postgres import connection, ddl, sessions, writers_lock
+from elspeth.audit.store.postgres.connection import PostgresConnection
 from elspeth.audit.writer import AuditWriter
 from elspeth.errors import EXIT_TEMPORARY, EXIT_USAGE, ElspethError, SettingsError, Temporary
 from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning, rows
@@ -105,10 +106,15 @@ def test_who_may_not_look_into_a_schema_is_told_so(
         AuditReader(place_of(postgres.url_of(postgres.reader)))
 
 
+def waits(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr(writers_lock, "UNTIL_LOOKED_SECONDS", seconds)
+    monkeypatch.setattr(writers_lock, "SILENT_SECONDS", seconds)
+
+
 def test_a_writer_waits_for_another_one_and_not_for_ever(
     begun: AuditWriter, place: PostgresPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "LOCK_SECONDS", 0.05)
+    waits(monkeypatch, 0.02)
     other = AuditWriter(place)
     with begun._ledger.transaction(), pytest.raises(Temporary, match="is locked by another program"):
         other.commit(RUN, 1, rows(3, 6, number=2))
@@ -126,6 +132,53 @@ def test_who_stops_in_the_midst_of_writing_holds_nobody_up(
     with pytest.raises(Lost):
         stopped._connection.execute("SELECT 1")
     stopped.close()
+
+
+@pytest.fixture
+def in_copy(begun: AuditWriter, place: PostgresPlace) -> Iterator[PostgresConnection]:
+    """A session that writes alone and has begun to send rows, of which the server has yet to see the end."""
+    writer = AuditWriter(place)
+    session = writer._connection
+    assert isinstance(session, PostgresConnection)
+    session.execute("BEGIN IMMEDIATE")
+    session.session.pgconn.send_query(b"COPY commits FROM STDIN (FORMAT TEXT)")
+    session.session.pgconn.get_result()
+    yield session
+    writer.close()
+
+
+def test_who_stops_in_the_midst_of_sending_rows_is_ended_by_who_waits(
+    begun: AuditWriter, in_copy: PostgresConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the server that is no silence within a transaction: it waits for rows."""
+    waits(monkeypatch, 0.1)
+    assert begun.commit(RUN, 1, rows(3, 6, number=2)) == 2
+    in_copy.session.pgconn.put_copy_end()
+    with pytest.raises(psycopg.Error):
+        in_copy.session.execute("SELECT 1")
+
+
+def test_who_sends_rows_slowly_is_left_to_it(
+    begun: AuditWriter, in_copy: PostgresConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits(monkeypatch, 1.0)
+    over = threading.Event()
+
+    def send() -> None:
+        while not over.wait(0.01):
+            in_copy.session.pgconn.put_copy_data(b"x" * 20_000)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        with pytest.raises(Temporary, match="is locked by another program"):
+            begun.commit(RUN, 1, rows(3, 6, number=2))
+    finally:
+        over.set()
+        sending.join()
+    in_copy.session.pgconn.put_copy_data(b"x")  # it is still there
+    in_copy.session.pgconn.finish()
+    assert begun.commit(RUN, 1, rows(3, 6, number=2)) == 2
 
 
 def test_a_database_that_cannot_hold_every_text_is_refused(postgres: Database) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -22,6 +21,7 @@ from elspeth.audit.store.place import PostgresPlace
 from elspeth.audit.store.postgres.errors import worded
 from elspeth.audit.store.postgres.sessions import Session, connected, quoted
 from elspeth.audit.store.postgres.statements import bound, numbered
+from elspeth.audit.store.postgres.writers_lock import lock_writers
 from elspeth.errors import Temporary
 
 FETCHED = 2000
@@ -34,9 +34,6 @@ PAUSE_SECONDS = 0.25
 
 LOOK_SECONDS = 0.05
 """Between two times that somebody is asked whether to go on."""
-
-WRITERS = 0x456C7370
-"""The first half of the advisory lock that a transaction which writes holds; the second one is the schema's."""
 
 _BEGIN = {
     "BEGIN": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -149,8 +146,8 @@ class PostgresConnection:
 
     def lock_writers(self) -> None:
         """Wait until nobody else writes, and let nobody before the end of this transaction."""
-        lock = zlib.crc32(self.place.schema.encode()) - (1 << 31)
-        self._session.execute(b"SELECT pg_advisory_xact_lock($1, $2)", (WRITERS, lock))
+        with self._reached():
+            lock_writers(self._session, self.place.schema)
 
     def _fetched(self, name: str) -> list[tuple[Any, ...]]:
         with self._reached():
