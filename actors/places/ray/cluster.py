@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from typing import Any
 from actors.guarded_folder import GuardedFolder
 from actors.places.far.transport import Node, Resources
 from actors.places.ray.on_node import OnNode
+from actors.places.ray.server import Server, require_answer
 
 _STORE_BYTES = 80 << 20
 """The least that Ray takes for its store, which nothing of ours goes through."""
@@ -28,8 +28,6 @@ _SIGNALS = (
 )  # fmt: skip
 _SIGACTION_BYTES = 256
 """More than a `struct sigaction` has anywhere."""
-
-ANSWER_SECONDS = 10.0
 
 CALLS_AT_ONCE = 4
 """Threads of an actor: for what is taken from it, which waits, and for what it is handed."""
@@ -43,6 +41,7 @@ class Connection:
         self._folder: GuardedFolder | None = None
         self.is_open = False
         """Whether it is connected."""
+        self._server = Server(address)
         self._nodes: dict[str, Node] = {}
         self._asking = threading.Lock()
 
@@ -54,10 +53,10 @@ class Connection:
         """
         if self.is_open:
             return
-        answers(self.address)
+        require_answer(self.address)
         os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(10**6))
+        os.environ.update(RAY_gcs_rpc_server_reconnect_timeout_s=str(10**6))  # what is set of it is meant for nodes
         options: dict[str, Any] = {}
         if self.address == "local":
             options = self._own_cluster()
@@ -75,7 +74,13 @@ class Connection:
             raise
         atexit.unregister(ray.shutdown)  # it is ours to end, and would wait for servers that are gone
         self.is_open = True
+        if not self.address.startswith("ray://"):  # what stands at that address leads there, and is asked in its place
+            self._server.address = ray.get_runtime_context().gcs_address
         self._refresh()
+
+    def leave(self) -> None:
+        """Nothing is waited for any more; from any thread."""
+        self._server.leave()
 
     def close(self) -> None:
         """Let go of it; a cluster of our own ends."""
@@ -87,7 +92,11 @@ class Connection:
         self._remove_folder()
 
     def actor(self, agent: str, title: str, resources: Resources) -> Any:
-        """A new actor, which may have to wait for room; it is not started a second time, and nothing of it repeated."""
+        """A new actor, which may have to wait for room; it is not started a second time, and nothing of it repeated.
+
+        Waits while the server is gone.
+        """
+        self._server.wait()
         import ray
 
         options: dict[str, Any] = {
@@ -101,11 +110,15 @@ class Connection:
         return ray.remote(OnNode).options(**options, resources=custom).remote(agent)
 
     def kill(self, actor: Any) -> None:
-        """End an actor, wherever it is; without a word where that cannot be asked for any more."""
-        import ray
+        """End an actor, wherever it is; without a word where that cannot be asked for any more.
 
-        with contextlib.suppress(Exception):
-            ray.kill(actor, no_restart=True)
+        Then its agent ends it: it does not hear of us.
+        """
+        if self._server.answers():
+            import ray
+
+            with contextlib.suppress(Exception):
+                ray.kill(actor, no_restart=True)
 
     def then(self, reference: Any, answered: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
         """Have one of these called when there is an answer, in a thread of Ray's."""
@@ -165,9 +178,11 @@ class Connection:
             self._asking.release()
 
     def _refresh(self) -> None:
+        if not self._server.answers():
+            return  # they are as they were
         import ray
 
-        with contextlib.suppress(Exception):  # then they are as they were
+        with contextlib.suppress(Exception):  # then, too
             found = {node["NodeID"]: node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")}
             for node_id in set(self._nodes) - set(found):
                 del self._nodes[node_id]
@@ -176,17 +191,6 @@ class Connection:
                 self._nodes.setdefault(
                     node_id, Node(node["NodeManagerHostname"] if name in ("", address) else name, address)
                 )
-
-
-def answers(address: str) -> None:
-    """Raises `ConnectionError` where nothing does at the host and port of an address: Ray would try for minutes."""
-    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
-    if not (host and port.isdigit()):
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
-    except OSError as error:
-        raise ConnectionError(f"nothing answers at {host}:{port} ({error.strerror or error})") from error
 
 
 def _hush() -> None:

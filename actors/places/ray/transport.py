@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,8 +18,11 @@ TAKES = 2
 """So many answers are waited for at any time: while one is on its way, the next piece has a way, too."""
 
 
-PATIENCE_SECONDS, NO_PATIENCE_SECONDS = 20.0, 1.0
-"""So long is waited at the end for Ray, and where it is still reaching or starting a cluster: that ends with us."""
+PATIENCE_SECONDS, NO_PATIENCE_SECONDS = 10.0, 1.0
+"""So long is waited at the end for Ray, and where it is still reaching or starting a cluster: that ends with us.
+
+Ray itself waits five seconds for a server that is gone.
+"""
 
 
 class RayTransport:
@@ -57,9 +61,11 @@ class RayTransport:
             left = list(self._agents)
         for agent in left:
             agent.kill()
+        self._connection.leave()
         self._slow.add(self._connection.close)
+        deadline = time.monotonic() + (PATIENCE_SECONDS if self._connection.is_open else NO_PATIENCE_SECONDS)
         for errands in (self._quick, self._slow):
-            errands.close(PATIENCE_SECONDS if self._connection.is_open else NO_PATIENCE_SECONDS)
+            errands.close(deadline)
 
     def call(self, errand: Callable[[], None]) -> None:
         """Have an actor called; in order, from any thread."""
@@ -92,13 +98,13 @@ class _Errands:
                 self._begun = True
                 self._thread.start()
 
-    def close(self, seconds: float) -> None:
-        """Wait for all that was added, so long at most."""
+    def close(self, deadline: float) -> None:
+        """Wait for all that was added, until this moment of the monotonic clock at most."""
         with self._lock:
             begun = self._begun
         if begun:
             self._queue.put(None)
-            self._thread.join(seconds)
+            self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
         while (errand := self._queue.get()) is not None:

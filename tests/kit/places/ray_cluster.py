@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.kit.processes.tree import state_of
+
 STORE_BYTES = 80 << 20
 
 TOKEN = secrets.token_hex(32)
@@ -69,6 +71,22 @@ class RayCluster:
     def raylet(self, name: str) -> int:
         """The pid of the process of Ray's that is this node."""
         return int(self._nodes[name].all_processes["raylet"][0].process.pid)
+
+    @property
+    def raylets(self) -> dict[str, int]:
+        """Those that are alive, by the names of their nodes."""
+        found = {name: self.raylet(name) for name in self._nodes}
+        return {name: pid for name, pid in found.items() if state_of(pid) not in ("", "Z", "X")}
+
+    def mend(self) -> None:
+        """Have a new node in the place of each whose raylet is gone."""
+        for name in self._nodes.keys() - self.raylets.keys():
+            self._cluster.remove_node(self._nodes[name], allow_graceful=False)
+            self.add(name)
+
+    def lose_control(self) -> None:
+        """Kill the server that knows the cluster."""
+        self._cluster.head_node.kill_gcs_server(check_alive=False)
 
     def close(self) -> None:
         """End all of it."""
