@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,45 @@ def test_a_frozen_tree_that_wakes_after_a_take_over_changes_nothing(
     killed = {event["pid"] for event in events(folder, "killed_leftover")}
     # The fork server has no part in the run; there may be a worker that was started on demand after the look.
     assert killed >= {pid for name, pid in children.items() if name != "fork_server"}
+
+
+def stopped_in_a_commit(tree: Tree) -> int:
+    """Stop the audit process while it has the database locked; answers its pid."""
+    pid, database = tree.child("audit"), tree.folder / "runs/audit.db"
+
+    def holds_it() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: state_of(pid) == "T")
+        with closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+        os.kill(pid, signal.SIGCONT)
+        return False
+
+    wait_until(holds_it, "a commit was under way")
+    return pid
+
+
+@pytest.mark.parametrize("main", ["stopped", "killed"])
+def test_who_was_stopped_in_the_midst_of_a_commit_locks_nobody_out(tmp_path: Path, main: str) -> None:
+    """The others would wait for it as long as it stands still."""
+    value = settings(delay=0.01, watchdog_seconds=100) | {"checkpoint": {"frequency": "every_row"}}
+    folder = lay(tmp_path / "run", ROWS, value)
+    with Tree.run(folder) as old:
+        wait_until(lambda: committed(folder) > 5)
+        audit = stopped_in_a_commit(old)
+        old.strike("main", signal.SIGSTOP if main == "stopped" else signal.SIGKILL)
+        if main == "killed":
+            old.wait()
+        with Tree.resume(folder, *(["--take-over"] if main == "stopped" else [])) as new:
+            assert new.wait() == 0, new.log
+        if main == "stopped":
+            assert _end_of(old) == 9, old.log
+    assert audit in {event["pid"] for event in events(folder, "killed_leftover")} or main == "killed"
+    assert outputs(folder).keys() == {"low.csv", "high.csv", "bad.csv"}
+    assert violations(folder) == []
 
 
 def _end_of(old: Tree) -> int:

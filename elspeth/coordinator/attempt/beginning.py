@@ -32,7 +32,7 @@ def record_beginning(topology: Topology, audit: AuditLink, progress: Progress) -
         progress.poisoned += 1
         what = named_suspects.facts_of(name, topology.suspected_tokens)
         audit.record("workers", "quarantined", detail={**what, **conviction.facts()})
-    for pid in bury(topology.leftovers):
+    for pid in (*topology.buried, *bury(topology.leftovers)):
         audit.record("run", "killed_leftover", pid=pid, detail={"signal": "SIGKILL"})
         progress.notify(f"killed process {pid}, left over from an earlier attempt")
 

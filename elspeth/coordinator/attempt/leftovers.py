@@ -1,4 +1,9 @@
-"""Ends processes of an earlier attempt that outlived it: they could still hold an output open, and its lock."""
+"""Ends processes of an earlier attempt that outlived it: they could still hold an output open, and its lock.
+
+One that stands still is ended before the audit database is asked for anything: stopped in the midst of a commit it has
+all who write there wait. The others have two seconds to notice by themselves that they are alone; they are ended once
+this attempt owns the run.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,11 @@ from collections.abc import Sequence
 from actors.identity import Identity
 
 LEFTOVER_SECONDS = 2.0
+
+
+def bury_stopped(leftovers: Sequence[Identity]) -> list[int]:
+    """`bury` those that a signal or a debugger has stopped."""
+    return bury([identity for identity in leftovers if identity.state() == "stopped"])
 
 
 def bury(leftovers: Sequence[Identity]) -> list[int]:

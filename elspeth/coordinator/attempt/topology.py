@@ -54,6 +54,7 @@ class Topology:
     convicted: dict[str, Conviction] = field(default_factory=dict)  # these are not touched any more
     suspected_tokens: frozenset[str] = frozenset()  # which of these are tokens
     leftovers: tuple[Identity, ...] = ()
+    buried: tuple[int, ...] = ()  # processes of earlier attempts that were killed before the run was owned
     sizes: dict[str, int] = field(default_factory=dict)  # of the inputs as they were found, in bytes, for the record
     takes_over: Predecessor | None = None
     fence: Callable[[], None] = lambda: None  # raises `TakenOver` if a later attempt drives the run

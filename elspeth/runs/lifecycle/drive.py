@@ -164,7 +164,7 @@ def policy_of(pipeline: Pipeline) -> Policy:
 def topology_of(
     pipeline: Pipeline, plan: Plan, audit: AuditPlan, *, caution: Caution = NO_CAUTION,
     marking: Marking | None = None, leftovers: tuple[Identity, ...] = (),
-    takes_over: Predecessor | None = None,
+    buried: tuple[int, ...] = (), takes_over: Predecessor | None = None,
 ) -> Topology:  # fmt: skip
     """Who plays in this attempt."""
     supervisor = pipeline.settings.supervisor
@@ -218,6 +218,7 @@ def topology_of(
         convicted=plan.flushes.convicted if plan.flushes else {},
         suspected_tokens=plan.flushes.tokens if plan.flushes else frozenset(),
         leftovers=leftovers,
+        buried=buried,
         sizes=pipeline.sizes(),
         takes_over=takes_over,
         concealment=pipeline.loaded.concealment,

@@ -24,6 +24,7 @@ from elspeth.audit.store.attempts.caution_events import caution_event, held_even
 from elspeth.audit.store.database import require_whole
 from elspeth.audit.store.place import Place, wire
 from elspeth.clock import utc_now
+from elspeth.coordinator.attempt.leftovers import bury_stopped
 from elspeth.coordinator.attempt.marking import Marking
 from elspeth.coordinator.attempt.topology import Predecessor
 from elspeth.coordinator.checkpoint import Checkpoint
@@ -256,7 +257,7 @@ def execute(
         )
         topology = topology_of(
             pipeline, plan, audit, caution=caution, marking=marking, leftovers=cast("Any", resumption.leftovers),
-            takes_over=_predecessor(resumption.assessment),
+            buried=tuple(bury_stopped(resumption.leftovers)), takes_over=_predecessor(resumption.assessment),
         )  # fmt: skip
         ended = drive(pipeline, topology, run.run_id, watch=watch, on_output=on_output, children=children)
         if ended.error is None:
