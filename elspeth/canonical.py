@@ -92,6 +92,20 @@ def from_text(text: str) -> Any:
     return json.loads(text) if _LONG_NUMBER.search(text) else value
 
 
+def sha256_of_text(text: str) -> str:
+    """`sha256` of the value that `to_text` wrote. Raises `ValueError` if it is not JSON, or not what `dumps` takes."""
+    try:
+        # Of a flat row without floats, one look answers what each of the two would look for.
+        value = orjson.loads(text)
+        if type(value) is dict and _SCALARS.issuperset(map(type, value.values())):
+            data = orjson.dumps(value, option=_SORTED)
+            if data.isascii() or "".join(value).isascii():
+                return hashlib.sha256(data).hexdigest()
+    except ValueError:
+        pass  # `from_text` tells whether it is JSON, or what is wrong with it
+    return sha256(from_text(text))
+
+
 def _flat(row: dict[str, Any]) -> bool:
     values = row.values()
     if _SCALARS.issuperset(map(type, values)):

@@ -56,6 +56,19 @@ def write_alone(connection: Connection) -> None:
         postgres(connection).lock_writers()
 
 
+def is_view(connection: Connection, name: str) -> bool:
+    """Whether this is a view of the database: not a table, nor hidden by something temporary of the same name."""
+    if not is_sqlite(connection):
+        found = connection.execute("SELECT relkind = 'v' FROM pg_class WHERE oid = to_regclass(?)", (name,)).fetchone()
+        return bool(found == (True,))
+    found = connection.execute(
+        "SELECT type FROM main.sqlite_master WHERE name = ?1"
+        " UNION ALL SELECT 'other' FROM temp.sqlite_master WHERE name = ?1",
+        (name,),
+    ).fetchall()
+    return bool(found == [("view",)])
+
+
 def is_refusal(connection: Connection, error: Exception) -> bool:
     """Whether an insert was refused for what it holds: a key that is there already, a value that does not fit."""
     if isinstance(connection, sqlite3.Connection):

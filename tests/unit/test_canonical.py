@@ -6,6 +6,7 @@ import enum
 import json
 import math
 import struct
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -38,8 +39,13 @@ def test_the_fast_encoder_and_the_plain_one_give_the_same_bytes(value: Any) -> N
 
 
 @given(VALUES)
+@example({"n": 2**64, "m": -(2**63) - 1})
+@example({"\ufb33": 1, "\U0001f600": 2})
+@example({"m": 1e-5, "n": 10**30})
 def test_stored_text_gives_the_same_hash_when_it_is_read_back(value: Any) -> None:
-    assert canonical.sha256(canonical.from_text(canonical.to_text(value))) == canonical.sha256(value)
+    text = canonical.to_text(value)
+    assert canonical.sha256(canonical.from_text(text)) == canonical.sha256(value)
+    assert canonical.sha256_of_text(text) == canonical.sha256(value)
 
 
 @given(st.dictionaries(TEXT, SCALARS, max_size=6), st.randoms(use_true_random=False))
@@ -137,6 +143,7 @@ def test_what_json_cannot_hold_is_refused(value: Any, wrap: Any, encode: Any) ->
         encode(wrap(value))
 
 
-def test_a_text_that_is_not_json_is_refused() -> None:
+@pytest.mark.parametrize("read", [canonical.from_text, canonical.sha256_of_text])
+def test_a_text_that_is_not_json_is_refused(read: Callable[[str], Any]) -> None:
     with pytest.raises(ValueError):
-        canonical.from_text("{")
+        read("{")

@@ -31,6 +31,10 @@ class SqliteForms:
         """A stored hash, or the other where it is stored as being the same."""
         return f"CASE {column} WHEN 1 THEN {other} ELSE {column} END"
 
+    def joined(self, column: str) -> str:
+        """What a join found."""
+        return column
+
     def without_end(self, key: str, end: str) -> str:
         """An id without the characters of `end` that it ends with, and the one before them."""
         cut = f"rtrim({key}, '{end}')"
@@ -84,6 +88,10 @@ class PostgresForms:
     def or_same(self, column: str, other: str) -> str:
         """A stored hash, or the other where it is stored as being the same."""
         return f"CASE {column} WHEN '\\x01'::bytea THEN {other} ELSE {column} END"
+
+    def joined(self, column: str) -> str:
+        """What a join found."""
+        return column
 
     def without_end(self, key: str, end: str) -> str:
         """An id without the characters of `end` that it ends with, and the one before them."""

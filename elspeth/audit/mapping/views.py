@@ -9,10 +9,29 @@ names a run or a token, the join is turned round, and records are found by the r
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from elspeth.audit.mapping import tables
 from elspeth.audit.mapping.codes import MODES, OUTCOMES, STATUSES
 from elspeth.audit.mapping.forms import SQLITE, Forms
+
+
+class Behind(NamedTuple):
+    """What stands behind a token's id in the id of a record that concerns it.
+
+    That is one character and then some of `end`, and the whole sorts between `low` and `high`.
+    """
+
+    end: str
+    low: str
+    high: str
+
+
+BEHIND_A_TOKEN: Mapping[str, Behind] = {
+    "node_states": Behind("0123456789.", ":", ";"),
+    "token_outcomes": Behind("0123456789", "", "~~"),
+}
+"""Per view that finds the token in its own id, how."""
 
 
 def row_index(key: str) -> str:
@@ -34,6 +53,14 @@ def _selected(f: Forms) -> Mapping[str, tuple[dict[str, str], str]]:
         return (
             f" LEFT JOIN names AS {alias} ON {alias}.run_id = substr({key}, 1, 8)"
             f" AND {alias}.name_no = {f.number(column)}"
+        )
+
+    def token(view: str, key: str) -> str:
+        end, low, high = BEHIND_A_TOKEN[view]
+        first = f"k.token_id || '{low}'" if low else "k.token_id"
+        return (
+            f" LEFT JOIN token_records AS k ON k.token_id = {f.without_end(key, end)}"
+            f" AND {key} > {first} AND {key} < k.token_id || '{high}'"
         )
 
     given = f.or_same("s.input_hash", "k.source_data_hash")
@@ -69,7 +96,7 @@ def _selected(f: Forms) -> Mapping[str, tuple[dict[str, str], str]]:
             {
                 "state_id": "s.state_id",
                 "run_id": "u.run_id",
-                "token_id": "k.token_id",
+                "token_id": f.joined("k.token_id"),
                 "node_id": f.named("n", "s.node"),
                 "step_index": "s.step_index",
                 "attempt": "s.attempt",
@@ -87,8 +114,7 @@ def _selected(f: Forms) -> Mapping[str, tuple[dict[str, str], str]]:
             },
             "state_records AS s"
             + _run("s.state_id")
-            + f" LEFT JOIN token_records AS k ON k.token_id = {f.without_end('s.state_id', '0123456789.')}"
-            + " AND s.state_id > k.token_id || ':' AND s.state_id < k.token_id || ';'"
+            + token("node_states", "s.state_id")
             + name("n", "s.node", "s.state_id")
             + " WHERE s.what < 3",
         ),
@@ -116,7 +142,7 @@ def _selected(f: Forms) -> Mapping[str, tuple[dict[str, str], str]]:
             {
                 "outcome_id": "o.outcome_id",
                 "run_id": "u.run_id",
-                "token_id": "k.token_id",
+                "token_id": f.joined("k.token_id"),
                 "outcome": f.word_of("o.outcome", OUTCOMES),
                 "is_terminal": f"coalesce(o.is_terminal, {f.is_not('o.outcome', OUTCOMES['buffered'])})",
                 "sink_name": f.named("n", "o.sink"),
@@ -129,8 +155,7 @@ def _selected(f: Forms) -> Mapping[str, tuple[dict[str, str], str]]:
             },
             "outcome_records AS o"
             + _run("o.outcome_id")
-            + f" LEFT JOIN token_records AS k ON k.token_id = {f.without_end('o.outcome_id', '0123456789')}"
-            + " AND o.outcome_id > k.token_id AND o.outcome_id < k.token_id || '~~'"
+            + token("token_outcomes", "o.outcome_id")
             + name("n", "o.sink", "o.outcome_id"),
         ),
     }

@@ -12,7 +12,7 @@ from elspeth.audit.chain import digests
 from elspeth.audit.chain.layouts import NEWEST, Layout, layout_of
 from elspeth.audit.chain.records import COLUMNS, RANGED, Record
 from elspeth.audit.connection import Connection
-from elspeth.audit.dialect import stream
+from elspeth.audit.dialect import is_view, stream
 from elspeth.audit.mapping import unwritten
 from elspeth.audit.mapping.tables import HELD_IN
 from elspeth.audit.store.commits.commit_records import checked, key_columns
@@ -20,8 +20,11 @@ from elspeth.audit.verify.consistency import Contents
 from elspeth.audit.verify.findings import Discrepancy
 from elspeth.errors import ElspethError
 
-FETCHED = 2000  # records at a time
+FETCHED = 500  # records at a time: of 2,000 a processor's cache does not hold what is made of them
 NAMED = 10  # findings per table; more would not tell more
+
+_RUN, _COMMIT = itemgetter(-2), itemgetter(-1)
+"""Of what is fetched of a record: they stand behind its columns."""
 
 Groups = Iterator[tuple[int, list[Record]]]
 
@@ -117,26 +120,23 @@ class TableVerifier:
         while fetched := list(islice(rows, FETCHED)):
             if writer is not None:
                 fetched = writer.written(fetched)
-            for commit_no, group in groupby(fetched, key=itemgetter(-1)):
-                records = []
-                for record in group:
-                    records.append(record[:-2])
-                    if record[-2] != self._run_id and only is None:
-                        self._name("changed", record[:-2], commit_no, f"carries the run id {record[-2]!r}")
-                yield commit_no, records
+            if only is None and set(map(_RUN, fetched)) != {self._run_id}:
+                self._name_strangers(fetched)
+            for commit_no, group in groupby(fetched, key=_COMMIT):
+                yield commit_no, [record[:-2] for record in group]
+
+    def _name_strangers(self, fetched: list[Record]) -> None:
+        for record in fetched:
+            if _RUN(record) != self._run_id:
+                self._name("changed", record[:-2], _COMMIT(record), f"carries the run id {_RUN(record)!r}")
 
     def _writer(self) -> unwritten.Writer | None:
         """Who writes out what SQL takes long to write; None where nobody has to."""
         connection = self._connection
         if self.table not in HELD_IN or not isinstance(connection, sqlite3.Connection):
             return None
-        found = connection.execute(
-            "SELECT type FROM main.sqlite_master WHERE name = ?1"
-            " UNION ALL SELECT 'other' FROM temp.sqlite_master WHERE name = ?1",
-            (self.table,),
-        ).fetchall()
-        if found != [("view",)]:  # of an earlier layout, shown as the present one perhaps, or rebuilt from an export
-            return None
+        if not is_view(connection, self.table):
+            return None  # a table of an earlier layout, shown as the present one perhaps, or rebuilt from an export
         columns = (*NEWEST.columns[self.table], "run_id", "commit_no")
         return unwritten.Writer(connection, self.table, self._run_id, columns)
 

@@ -363,6 +363,7 @@ def drop(table: str, at: int) -> Callable[[dict[str, list[Any]]], None]:
         (replace("token_outcomes", 1, "outcome_id", f"{RUN}-000000001=2"), "account"),
         (drop("token_outcomes", 1), "account"),
         (drop("tokens", 1), "account"),
+        (drop("tokens", 1), "reference"),
         (replace("rows", 2, "row_index", 7), "account"),
     ],
 )
