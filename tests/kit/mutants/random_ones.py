@@ -5,36 +5,12 @@ from __future__ import annotations
 import ast
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
 
 from tests.kit.mutants.promises import Mutant
-
-TESTS = {
-    "actors": ("tests/unit/actors", "tests/integration/actors"),
-    "elspeth/coordinator": ("tests/unit/coordinator",),
-    "elspeth/execution": ("tests/unit/execution", "tests/unit/transforms"),
-    "elspeth/audit/explain": ("tests/integration/cli/evidence",),
-    "elspeth/audit": ("tests/unit/audit", "tests/unit/test_durable.py", "tests/integration/cli/evidence"),
-    "elspeth/roles": ("tests/unit/audit/test_audit_role.py", "tests/unit/sinks/test_side_by_side.py",
-                      "tests/integration/graphs/test_time_and_routes.py", "tests/integration/graphs/test_pools.py",
-                      "tests/integration/cli/test_run_command.py"),
-    "elspeth/plugins/sinks": ("tests/unit/sinks",),
-    "elspeth/plugins/sources": ("tests/unit/sources",),
-    "elspeth/runs/doctor": ("tests/unit/runs", "tests/integration/doctor"),
-    "elspeth/runs/liveness": ("tests/unit/runs", "tests/integration/doctor"),
-    "elspeth/runs/views": ("tests/unit/runs", "tests/integration/doctor/test_status_and_health.py"),
-    "elspeth/runs/operate": ("tests/unit/runs", "tests/integration/doctor/test_operate.py",
-                             "tests/integration/cli/evidence"),
-    "elspeth/runs": ("tests/unit/runs", "tests/integration/cli/test_run_command.py",
-                     "tests/integration/cli/test_resume_command.py", "tests/integration/runs"),
-    "elspeth/settings": ("tests/unit/settings",),
-}  # fmt: skip
-"""The tests that should notice a change in a folder, quickest first; a folder stands in front of what it lies in."""
-
-ROOMS = ("elspeth/coordinator", "elspeth/execution", "elspeth/audit", "elspeth/roles", "elspeth/plugins/sinks",
-         "elspeth/plugins/sources", "elspeth/runs", "elspeth/settings", "actors")  # fmt: skip
-"""The rooms that are changed: what decides, records, keeps and starts."""
+from tests.kit.mutants.rooms import ROOMS, tests_of
 
 _OTHER: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -47,15 +23,13 @@ def sample(root: Path, count: int, seed: int) -> list[Mutant]:
     """So many mutants, each of another place, of every room in turn; the same ones for the same tree and seed."""
     chance = random.Random(seed)
     users = _users(root)
-    rooms: list[list[Mutant]] = []
+    rooms: list[list[_Place]] = []
     for room in ROOMS:
         files = sorted(path for path in (root / room).rglob("*.py") if "places" not in path.parts)
-        rooms.append(
-            [mutant for path in files for mutant in _mutants(path.relative_to(root), path.read_text("utf-8"), users)]
-        )
+        rooms.append([place for path in files for place in _places(path.relative_to(root), path.read_text("utf-8"))])
         chance.shuffle(rooms[-1])
-    in_turn = (mutant for turn in zip_longest(*rooms) for mutant in turn if mutant is not None)
-    return list(islice(in_turn, count))
+    in_turn = (place for turn in zip_longest(*rooms) for place in turn if place is not None)
+    return [place.mutant(users) for place in islice(in_turn, count)]
 
 
 def _users(root: Path) -> dict[Path, tuple[str, ...]]:
@@ -72,19 +46,32 @@ def _users(root: Path) -> dict[Path, tuple[str, ...]]:
     return {path: (" ".join(tests),) for path, tests in found.items()}
 
 
-def _mutants(path: Path, source: str, users: dict[Path, tuple[str, ...]]) -> Iterator[Mutant]:
-    tests = next(tests for room, tests in TESTS.items() if str(path).startswith(room + "/"))
-    tests = (*users.get(path, ()), *tests)
-    lines = source.splitlines(keepends=True)
-    for number, (node, changed) in enumerate(_changes(ast.parse(source))):
-        if node.lineno != node.end_lineno:
-            continue
-        text = lines[node.lineno - 1].encode()[node.col_offset : node.end_col_offset].decode()
-        new = ast.unparse(changed)
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a file can be changed, and how: the text of a change is made only of those that are drawn."""
+
+    path: Path
+    lines: list[str]
+    number: int
+    node: ast.expr | ast.stmt
+    changed: ast.AST
+
+    def mutant(self, users: dict[Path, tuple[str, ...]]) -> Mutant:
+        node, path = self.node, self.path
+        text = self.lines[node.lineno - 1].encode()[node.col_offset : node.end_col_offset].decode()
+        new = ast.unparse(self.changed)
         if isinstance(node, ast.expr):
             new = f"({new})"
-        name = f"{path}:{node.lineno} #{number}: {text[:70]} -> {new[:70]}"
-        yield Mutant(name, str(path), *_whole_lines(lines, node, new), tests)
+        name = f"{path}:{node.lineno} #{self.number}: {text[:70]} -> {new[:70]}"
+        tests = (*users.get(path, ()), *tests_of(str(path)))
+        return Mutant(name, str(path), *_whole_lines(self.lines, node, new), tests)
+
+
+def _places(path: Path, source: str) -> Iterator[_Place]:
+    lines = source.splitlines(keepends=True)
+    for number, (node, changed) in enumerate(_changes(ast.parse(source))):
+        if node.lineno == node.end_lineno:
+            yield _Place(path, lines, number, node, changed)
 
 
 def _changes(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, ast.AST]]:

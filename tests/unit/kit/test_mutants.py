@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.mutants import random_ones
+from tests.kit.mutants import random_ones, rooms
 from tests.kit.mutants.campaign import Trial
 from tests.kit.mutants.promises import PROMISES, Mutant
 from tests.kit.processes.program import ROOT
@@ -27,9 +27,9 @@ def test_each_mutant_has_a_name_of_its_own() -> None:
 
 
 def test_random_mutants_come_from_every_room_in_turn() -> None:
-    found = random_ones.sample(ROOT, 3 * len(random_ones.ROOMS), 5)
-    of = [next(room for room in random_ones.ROOMS if mutant.file.startswith(room + "/")) for mutant in found]
-    assert of == 3 * list(random_ones.ROOMS)
+    found = random_ones.sample(ROOT, 3 * len(rooms.ROOMS), 5)
+    of = [next(room for room in rooms.ROOMS if mutant.file.startswith(room + "/")) for mutant in found]
+    assert of == 3 * list(rooms.ROOMS)
 
 
 def test_random_mutants_are_the_same_for_a_seed_and_each_changes_something() -> None:
