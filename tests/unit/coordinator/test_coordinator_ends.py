@@ -1,90 +1,17 @@
-"""What the coordinator does when something gives out for good: who writes the last word, and how it ends.
-
-Children and supervisor are stand-ins: what would be started and sent is written down.
-"""
+"""What the coordinator does when something gives out for good: who writes the last word, and how it ends."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import pytest
 
-from actors import ChildDown, ChildSpec, ChildUp, FrameReceived, GaveUp, Tick
+from actors import Tick
 from actors.child import EXIT_SOFTWARE
-from actors.identity import Identity
 from elspeth.coordinator import coordinator
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.attempt.shutdown import Phase
-from elspeth.coordinator.attempt.topology import AttemptOutcome, Topology
-from elspeth.coordinator.checkpoint import start_checkpoint
-from elspeth.coordinator.coordinator import Coordinator
-from elspeth.coordinator.policy import Policy
-from elspeth.coordinator.reporting.progress import Progress
-from elspeth.coordinator.suspicion.caution import NO_CAUTION, Caution
+from elspeth.coordinator.suspicion.caution import Caution
 from elspeth.errors import ElspethError, TakenOver, Temporary
-
-WHO = Identity(4242, 1.0, "boot", "namespace", "host", 99)
-CHECKPOINT = start_checkpoint({})
-
-
-class Done:
-    """What a proxy answers."""
-
-    def get(self) -> None:
-        return None
-
-
-@dataclass
-class Stage:
-    """A coordinator without processes: `started` are the targets of children, `sent` what they were sent."""
-
-    started: list[str] = field(default_factory=list)
-    restarted: list[tuple[str, bool]] = field(default_factory=list)
-    sent: list[tuple[str, m.Message]] = field(default_factory=list)
-    outcome: AttemptOutcome = field(default_factory=AttemptOutcome)
-    progress: Progress = field(default_factory=Progress)
-    caution: Caution = NO_CAUTION
-
-    def __post_init__(self) -> None:
-        def spec(name: str, target: str) -> ChildSpec:
-            return ChildSpec(name, f"roles:{target}", restart="temporary")
-
-        topology = Topology(
-            spec("audit", "Audit"), spec("audit", "Successor"), spec("sinks", "Sinks"), spec("source", "Source"), {},
-            lambda number: spec(f"worker-{number}", "Worker"), Policy(), (False,), caution=self.caution,
-        )  # fmt: skip
-        self.coordinator = Coordinator(topology, self.progress, self.outcome)
-        self.coordinator.begin(self, self)  # type: ignore[arg-type]
-
-    def start_child(self, spec: ChildSpec) -> Done:
-        self.started.append(spec.target.removeprefix("roles:"))
-        return Done()
-
-    def restart_child(self, name: str, counted: bool, _successor: ChildSpec | None) -> Done:
-        self.restarted.append((name, counted))
-        return Done()
-
-    def send(self, name: str, *parts: bytes) -> None:
-        self.sent.append((name, m.decode(parts[0])))
-
-    def says(self, name: str, message: m.Message) -> None:
-        self.coordinator.on_receive(FrameReceived(name, 1, [memoryview(m.encode(message))]))
-
-    def owned(self) -> None:
-        self.coordinator.on_receive(ChildUp("audit", WHO, 1))
-        self.says("audit", m.Owned(CHECKPOINT))
-
-    def gives_up(self, name: str) -> None:
-        died = down(name)
-        self.coordinator.on_receive(died)
-        self.coordinator.on_receive(GaveUp(name, "restart intensity exceeded", [died]))
-
-    def last_words(self) -> list[tuple[str, m.Message]]:
-        return [(name, message) for name, message in self.sent if isinstance(message, m.EndAttempt)]
-
-
-def down(name: str, exit_code: int | None = 1) -> ChildDown:
-    return ChildDown(name, WHO, 1, exit_code, None, "exited", -1, 0, "")
+from tests.unit.coordinator.stage import CHECKPOINT, Stage, down
 
 
 @pytest.fixture

@@ -70,3 +70,25 @@ def test_the_same_is_put_on_record_once_and_another_thing_not_at_once() -> None:
     assert not stands.news("c", 12.0 + AGAIN_SECONDS)
     stands.seconds(6, 50.0)
     assert stands.news("b", 60.0), "after a commit it is another standstill"
+
+
+def test_what_is_waited_for_is_told_to_the_letter_at_its_edges() -> None:
+    """Three are named and no more; whole seconds are said, and less than one is not."""
+    three = [Hand(f"worker-{number}", number, "s") for number in range(3)]
+    assert "more" not in what(three, [], None, reading=False)
+    assert what([*three, Hand("sinks")], [], None, reading=False).endswith(
+        "worker-2 is at row 2 in s, 1 more are at work"
+    )
+    assert str(Held("main", "down", 1.0)) == "waiting for provider main: does not answer, 1 s"
+    assert str(Held("main", "down", 0.9)) == "waiting for provider main: does not answer"
+    assert str(Hand("worker-1", 0)) == "worker-1 is at row 0"
+    assert in_hand({"worker-1": (0, 7), "sinks": (0, 0)}, {"worker-1"}, STEPS) == [Hand("worker-1", 0), Hand("sinks")]
+    assert in_hand({"source": (3, 0), "sinks": (-1, 0)}, set(), STEPS) == []
+
+
+def test_another_thing_is_news_after_half_a_minute_to_the_second() -> None:
+    stands = Standstill(0.0)
+    assert stands.news("a", 10.0)
+    assert not stands.news("b", 10.0 + AGAIN_SECONDS - 0.1)
+    assert stands.news("b", 10.0 + AGAIN_SECONDS)
+    assert (AFTER_SECONDS, AGAIN_SECONDS) == (10.0, 30.0)
