@@ -276,3 +276,90 @@ def test_members_of_a_batch_that_fails_go_where_errors_go_as_they_came() -> None
     run = batching("trigger: {count: 2}", spoiling)
     run.feed({"n": 0}, {"n": 1})
     assert run.rows["errors"] == [{"n": n, "_error": "asked for", "_node": "b"} for n in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("rows", "process() returned str, not a list of rows"),
+        ([1], "process() returned a list with int in it, not rows"),
+        ([Made([], of=[0])], "process() returned a list with Made in it, not rows"),  # type: ignore[arg-type]
+        ([Unfit(0, RowError("odd")), Made({"x": 1}, of=[0])], "a row was made of [0], and refuses one of these"),
+        ([Unfit(0, RowError("odd")), Unfit(0, RowError("odd"))], "process() refuses row 0; the batch has rows 0 to 1"),
+        ([Made({"x": 1}, of=[0, 5])], "a row was made of [0, 5]; the batch has rows 0 to 1"),
+        ([Made({"x": 1}, of=[1, 1])], "a row was made of [1, 1]; each is named once, and at least one is"),
+    ],
+)
+def test_an_answer_that_is_no_list_of_rows_fails_the_batch_in_words(answer: Any, says: str) -> None:
+    run = batching("trigger: {count: 2}", lambda rows, ctx: answer)
+    run.feed({"n": 0}, {"n": 1})
+    assert closed(run) == [("count", "failed")]
+    assert says in json.loads(run.records("transform_errors")[0]["error_json"])["reason"]
+    assert run.rows["out"] == []
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_as_many_rows_as_expected_are_taken(n: int) -> None:
+    run = batching(f"trigger: {{count: 2}}, expected_output_count: {n}", lambda rows, ctx: [{"x": 1}] * n)
+    run.feed({"n": 0}, {"n": 1})
+    assert run.rows["out"] == [{"x": 1}] * n
+
+
+def test_what_stays_transient_fails_the_batch_after_as_many_tries_as_are_granted() -> None:
+    tries: list[int] = []
+
+    def busy(rows: list[Row], ctx: Context) -> list[Row]:
+        tries.append(ctx.attempt)
+        raise TransientError("busy")
+
+    run = batching("trigger: {count: 1}", busy)
+    run.feed({"n": 0})
+    assert tries == [1, 2, 3]
+    assert [(r["attempt"], r["status"]) for r in run.records("node_states") if r["node_id"] == "b"] == [
+        (1, "failed"), (2, "failed"), (3, "failed"),
+    ]  # fmt: skip
+    assert closed(run) == [("count", "failed")]
+
+
+def test_a_plugin_that_counts_its_batches_is_told_which_one_it_has_also_after_a_restart() -> None:
+    facts: list[tuple[int, int, str]] = []
+
+    def counting(rows: list[Row], ctx: Context) -> list[Row]:
+        facts.append((ctx.batch.number, ctx.batch.rows_before, ctx.batch.trigger))
+        return []
+
+    run = batching("trigger: {count: 2}", counting)
+    run.plugins["b"].counts_batches = True  # type: ignore[attr-defined]
+    run.feed({"n": 0}, {"n": 1}, {"n": 2}, {"n": 3}, {"n": 4})
+    state = json.loads(json.dumps(run.state()))
+    assert (state["1"]["b"]["closed"], state["1"]["b"]["taken"]) == (2, 4)
+    run.restore(state)
+    run.end()
+    assert facts == [(1, 0, "count"), (2, 2, "count"), (3, 4, "end_of_source")]
+    run.restore({})
+    run.feed({"n": 5}, {"n": 6})
+    assert facts[-1] == (1, 0, "count")
+
+
+def test_a_plugin_that_does_not_count_is_told_nothing_and_its_state_says_nothing() -> None:
+    run = batching("trigger: {count: 1}")
+    run.feed({"n": 0})
+    assert run.state() == {"1": {}}
+
+
+def test_results_of_more_than_four_digits_are_still_in_the_order_of_their_ids() -> None:
+    run = batching("trigger: {count: 1}", lambda rows, ctx: [{"n": n} for n in range(10_000)])
+    run.feed({"n": 0})
+    ids = [token_id for token_id in run.ends if "/" in token_id]
+    assert ids == sorted(ids)
+    assert (ids[0], len(ids)) == (token(0, "@b/00000"), 10_000)
+
+
+def test_a_time_out_is_due_so_long_after_the_first_row_and_never_where_none_waits() -> None:
+    run = batching("trigger: {timeout_seconds: 10}")
+    assert run.stages[1].due is None
+    run.active_seconds = 2.5
+    run.feed({"n": 0})
+    assert run.stages[1].due == 12.5
+    run.end()
+    assert run.stages[1].due is None
