@@ -62,7 +62,7 @@ def normalise(data: dict[str, Any], positions: Positions, lines: dict[KeyPath, i
         del data[section]
     problems = []
     for path, step in steps(data):
-        if step.get("options", 0) is None:
+        if step.get("options", {}) is None:
             step["options"] = {}
         options = step.setdefault("options", {})
         if not isinstance(options, dict):

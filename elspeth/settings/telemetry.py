@@ -36,7 +36,7 @@ class Otlp(Section):
             allowed = "http://HOST:4318 or https://..."
             try:
                 parts = urlsplit(self.endpoint)
-                good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+                good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
             except ValueError:
                 good = False
             if not good:
