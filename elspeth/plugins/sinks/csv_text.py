@@ -74,12 +74,6 @@ def _is_quoted(value: Any, text: str, style: Style) -> bool:
 
 
 def _text(value: Any, column: str) -> str:
-    if value is None:
-        return ""
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
     if isinstance(value, str):
         return value
     try:

@@ -266,7 +266,7 @@ class FileSource(Source):
         index = cursor["file"]
         if index >= len(entries):
             raise SourceChanged(
-                f"Source files were read up to the {index + 1:,}th, and there are {len(entries):,} now",
+                f"Source files were read up to number {index + 1:,} of them, and there are {len(entries):,} now",
                 next_step="Put the files back and resume, or start a fresh run with --force-new.",
             )
         self._go_to(entries, cursor)
