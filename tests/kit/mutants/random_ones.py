@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from tests.kit.mutants.promises import Mutant
 from tests.kit.mutants.rooms import ROOMS, tests_of
+from tests.kit.processes.program import ROOT
 
 _OTHER: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -63,8 +65,20 @@ class _Place:
         if isinstance(node, ast.expr):
             new = f"({new})"
         name = f"{path}:{node.lineno} #{self.number}: {text[:70]} -> {new[:70]}"
-        tests = (*users.get(path, ()), *tests_of(str(path)))
+        tests = tuple(dict.fromkeys((*users.get(path, ()), *_namesakes(path), *tests_of(str(path)))))
         return Mutant(name, str(path), *_whole_lines(self.lines, node, new), tests)
+
+
+def _namesakes(path: Path) -> tuple[str, ...]:
+    """The tests that are named like a module, or like the command that it is, as one group."""
+    names = {f"test_{path.stem.strip('_')}{end}.py" for end in ("", "_command")}
+    found = [str(test) for test in _all_tests() if test.name in names]
+    return (" ".join(found),) if found else ()
+
+
+@functools.cache
+def _all_tests() -> list[Path]:
+    return sorted(test.relative_to(ROOT) for test in (ROOT / "tests").rglob("test_*.py"))
 
 
 def _places(path: Path, source: str) -> Iterator[_Place]:
@@ -75,9 +89,11 @@ def _places(path: Path, source: str) -> Iterator[_Place]:
 
 
 def _changes(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, ast.AST]]:
-    # What a class is made of (frozen, slots) is for those who write code, not for those who run it.
+    # What a class is made of (frozen, slots), and that columns are as long as each other (strict), is for those who
+    # write code, not for those who run it.
     passed_over = {id(node) for owner in ast.walk(tree) if isinstance(owner, ast.ClassDef)
                    for part in (*owner.decorator_list, *owner.keywords) for node in ast.walk(part)}  # fmt: skip
+    passed_over |= {id(word.value) for word in ast.walk(tree) if isinstance(word, ast.keyword) and word.arg == "strict"}
     for node in ast.walk(tree):
         if id(node) in passed_over:
             continue

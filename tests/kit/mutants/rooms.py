@@ -19,7 +19,8 @@ TESTS = {
     "elspeth/audit/store/postgres": ("tests/unit/audit", *_SERVER),
     "elspeth/audit/explain": (_EVIDENCE,),
     "elspeth/audit": ("tests/unit/audit", "tests/unit/test_durable.py", _EVIDENCE,
-                      "tests/integration/doctor/test_status_and_health.py"),
+                      "tests/integration/doctor/test_status_and_health.py",
+                      f"{_CLI}/test_nothing_ends_silently.py"),
     "elspeth/roles/calling": ("tests/unit/elsewhere", "tests/unit/calls", "tests/integration/calls"),
     "elspeth/roles/elsewhere": ("tests/unit/elsewhere", "tests/integration/elsewhere"),
     "elspeth/roles/logs": ("tests/integration/logs",),
@@ -50,8 +51,9 @@ TESTS = {
     "elspeth/graph": ("tests/unit/graph", "tests/unit/settings tests/unit/formats"),
     "elspeth/expressions": ("tests/unit/expressions",),
     "elspeth/schema": ("tests/unit/schema tests/unit/test_schema.py", "tests/unit/sources"),
-    "elspeth/cli": (f"{_CLI}/test_help.py {_CLI}/test_output.py {_CLI}/test_error_text.py", _RUN, _CLI,
-                    "tests/integration/doctor", "tests/unit/formats"),
+    "elspeth/cli": ("tests/unit/text tests/unit/formats", f"{_CLI}/test_help.py {_CLI}/test_output.py "
+                    f"{_CLI}/test_error_text.py {_CLI}/test_streams.py {_CLI}/test_colours.py {_CLI}/test_logs.py",
+                    _RUN, f"{_CLI}/test_validate_command.py", _EVIDENCE, "tests/integration/doctor"),
 }  # fmt: skip
 """By the beginning of a file's path, the groups of tests that should notice a change there, quickest first. What lies
 within another one stands in front of it. A group is the tests of what such a file is for: a view is asked for by its

@@ -16,7 +16,6 @@ from elspeth.plugins.sources.files import FileSource
 from tests.kit.compressed import PACK
 from tests.unit.sources.test_many_files import rows, source
 
-
 BOOL = {"mode": "flexible", "fields": ["b: bool", "f: float"]}
 
 
