@@ -123,7 +123,7 @@ def test_a_run_that_began_at_home_goes_on_with_a_cluster(
     tmp_path: Path, programs: Programs, at_home: dict[str, Told]
 ) -> None:
     folder = lay_out(tmp_path / "run", PAYING)
-    arms = {"CRASH_POINT": f"main.after_durable:4:{tmp_path / 'mark'}", "CRASH_GROUP": "1"}
+    arms = {"CRASH_POINT": f"main.after_durable:3:{tmp_path / 'mark'}", "CRASH_GROUP": "1"}
     programs.start(folder, *RUN, **arms).ends_with(-9)
     words = ("resume", "latest", "--set", "cluster.workers=2", "--set", "concurrency.max_workers=0")
     programs.start(folder, *words, **environment()).ends_with(0)

@@ -196,7 +196,7 @@ PIPELINES = {
 }
 DEATHS = [
     ("stage.after_flush", 3), ("stage.before_send", 5), ("audit.in_transaction", 4), ("audit.after_commit", 3),
-    ("sink.after_flush", 4), ("main.after_durable", 5),
+    ("sink.after_flush", 4), ("main.after_durable", 4),
 ]  # fmt: skip
 
 
