@@ -126,18 +126,26 @@ def keep(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     The umask takes its part off `mode`. Raises `OSError`; then the old one is as it was.
     """
     make_folder(path.parent)
+    put(path, content, mode, sync=os.fsync)
+    sync_folder(path.parent)
+
+
+def put(path: Path, content: bytes, mode: int = PRIVATE, *, sync: Callable[[int], object] = lambda fd: None) -> None:
+    """Put a whole file under a name: who opens it finds the old one or the new one. Only `sync` waits for the disk.
+
+    The umask takes its part off `mode`. Raises `OSError`; then the old one is as it was.
+    """
     fd, partial = create_private(path.parent, ".elspeth-", ".partial", mode)
     try:
         try:
             write_all(fd, content)
-            os.fsync(fd)
+            sync(fd)
         finally:
             os.close(fd)
         partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
 def together(actions: Iterable[Callable[[], object]]) -> None:

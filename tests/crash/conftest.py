@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kit.pipelines.undisturbed import outputs_of  # noqa: F401
 from tests.kit.processes import program
 from tests.kit.processes.mounts import Mount, mounts
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.kit.pipelines.trial import lay, settings
+from tests.kit.pipelines.undisturbed import OutputsOf
 from tests.kit.postgres.databases import Database
 from tests.kit.postgres.runs import OnServer
-from tests.kit.processes.tree import Tree, outputs
+from tests.kit.processes.tree import outputs
 
 ROWS = 200
 
@@ -22,12 +23,9 @@ POINTS = {
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def undisturbed(outputs_of: OutputsOf) -> dict[str, str]:
     """The outputs with a file for a database, and nobody dying."""
-    folder = lay(tmp_path_factory.mktemp("undisturbed") / "run", ROWS, settings(ordered=True))
-    with Tree.run(folder) as tree:
-        assert tree.wait() == 0, tree.log
-    return outputs(folder)
+    return outputs_of(ROWS, ordered=True)
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -17,6 +17,7 @@ from elspeth.runs.liveness.identity import AttemptIdentity
 from elspeth.runs.liveness.judge import Verdict, judge
 from tests.kit import network
 from tests.kit.pipelines.trial import lay, settings
+from tests.kit.pipelines.undisturbed import OutputsOf
 from tests.kit.postgres.databases import Database, fresh_database
 from tests.kit.postgres.runs import VARIABLE, OnServer
 from tests.kit.postgres.server import Server, missing
@@ -51,11 +52,8 @@ def database() -> Iterator[Database]:
 
 
 @pytest.fixture
-def undisturbed(tmp_path: Path) -> dict[str, str]:
-    folder = lay(tmp_path / "undisturbed", ROWS, settings())
-    with Tree.run(folder) as tree:
-        assert tree.wait() == 0, tree.log
-    return outputs(folder)
+def undisturbed(outputs_of: OutputsOf) -> dict[str, str]:
+    return outputs_of(ROWS)
 
 
 def from_elsewhere(database: Database, run_id: str) -> Verdict:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.pipelines.trial import lay, settings, violations
+from tests.kit.pipelines.undisturbed import OutputsOf
 from tests.kit.processes.tree import Tree, committed, events, outputs, query, run_of
 from tests.kit.processes.waiting import wait_until
 
@@ -16,11 +17,8 @@ HANG = 3.0
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = lay(tmp_path_factory.mktemp("undisturbed") / "run", ROWS, settings())
-    with Tree.run(folder) as tree:
-        assert tree.wait() == 0, tree.log
-    return outputs(folder)
+def undisturbed(outputs_of: OutputsOf) -> dict[str, str]:
+    return outputs_of(ROWS)
 
 
 @pytest.mark.parametrize("child", ["worker-1", "sinks", "audit", "source"])

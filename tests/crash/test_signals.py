@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.pipelines.trial import lay, settings, violations
+from tests.kit.pipelines.undisturbed import OutputsOf
 from tests.kit.processes.tree import Tree, committed, events, outputs, pending, query, run_of
 from tests.kit.processes.waiting import PATIENCE_SECONDS, wait_until
 
@@ -17,11 +18,8 @@ LONG = 10 * PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = lay(tmp_path_factory.mktemp("undisturbed") / "run", ROWS, settings())
-    with Tree.run(folder) as tree:
-        assert tree.wait() == 0, tree.log
-    return outputs(folder)
+def undisturbed(outputs_of: OutputsOf) -> dict[str, str]:
+    return outputs_of(ROWS)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])

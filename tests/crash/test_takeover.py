@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.pipelines.trial import lay, settings, violations
+from tests.kit.pipelines.undisturbed import OutputsOf
 from tests.kit.processes.held import elspeth, held_run, make
 from tests.kit.processes.tree import Tree, committed, events, outputs, query, run_of, state_of
 from tests.kit.processes.waiting import wait_until
@@ -18,11 +19,8 @@ ROWS = 300
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = lay(tmp_path_factory.mktemp("undisturbed") / "run", ROWS, settings())
-    with Tree.run(folder) as tree:
-        assert tree.wait() == 0, tree.log
-    return outputs(folder)
+def undisturbed(outputs_of: OutputsOf) -> dict[str, str]:
+    return outputs_of(ROWS)
 
 
 def everything(folder: Path) -> dict[str, str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from elspeth.durable import create_private, foreign_link, write_all
+from elspeth.durable import foreign_link, put
 from elspeth.file_identity import NotRegularFile, open_regular
 from elspeth.runs.telemetry.metrics import PREFIX
 
@@ -30,16 +29,7 @@ class TextFile:
             raise FileExistsError(0, "it is there, and is no file of metrics", self._named)
         if (link := foreign_link(path)) is not None:
             raise PermissionError(0, "a link on the way was laid by another user", str(link))
-        fd, partial = create_private(path.parent, ".elspeth-", ".partial", MODE)
-        try:
-            try:
-                write_all(fd, text.encode())  # not synced: after a power cut nobody asks for these numbers
-            finally:
-                os.close(fd)
-            partial.replace(path)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
+        put(path, text.encode(), MODE)  # not synced: after a power cut nobody asks for these numbers
 
 
 def _may_be_replaced(path: Path) -> bool:

@@ -24,13 +24,6 @@ from tests.kit.postgres.databases import Database
 RUN = "mf3k2a9x"
 
 
-@pytest.fixture
-def place(postgres: Database) -> PostgresPlace:
-    found = place_of(postgres.url)
-    assert isinstance(found, PostgresPlace)
-    return found
-
-
 def record(place: PostgresPlace, folder: Path, lock: str, **identity: Any) -> None:
     """Put on record that a process which is no more drives the run."""
     who = replace(current(lock), **{"process_start_ticks": 1, **identity})

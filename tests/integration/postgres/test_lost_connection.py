@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from elspeth.audit.connection import OutcomeUnknown
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store.place import place_of
 from elspeth.audit.store.postgres.connection import PostgresConnection
 from elspeth.audit.verify.run import verify_run
 from elspeth.audit.writer import AuditWriter
 from elspeth.errors import TakenOver, Temporary
-from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning, rows
+from tests.kit.fixtures.sample_run import NOW, RUN, rows
 from tests.kit.postgres.databases import Database
 
 END_SESSIONS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
-
-
-@pytest.fixture
-def begun(postgres: Database) -> Iterator[AuditWriter]:
-    writer = AuditWriter(place_of(postgres.url))
-    writer.create_run(RUN_COLUMNS, ATTEMPT, beginning())
-    writer.commit(RUN, 1, rows(0, 3))
-    yield writer
-    writer.close()
 
 
 class Cut:

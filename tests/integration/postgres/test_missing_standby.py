@@ -10,10 +10,9 @@ import psycopg
 import pytest
 
 from elspeth.audit.query.reader import AuditReader
-from elspeth.audit.store.place import place_of
 from elspeth.audit.verify.run import verify_run
 from elspeth.audit.writer import AuditWriter
-from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning, rows
+from tests.kit.fixtures.sample_run import NOW, RUN, rows
 from tests.kit.pipelines.trial import lay, settings
 from tests.kit.postgres.databases import Database
 from tests.kit.postgres.runs import OnServer
@@ -56,15 +55,6 @@ def standby(postgres: Database) -> Iterator[Standby]:
     found = Standby(postgres)
     yield found
     found.wanted(False)
-
-
-@pytest.fixture
-def begun(postgres: Database) -> Iterator[AuditWriter]:
-    writer = AuditWriter(place_of(postgres.url))
-    writer.create_run(RUN_COLUMNS, ATTEMPT, beginning())
-    writer.commit(RUN, 1, rows(0, 3))
-    yield writer
-    writer.close()
 
 
 def beside(what: Callable[[], int]) -> Future[int]:

@@ -15,6 +15,7 @@ from elspeth.audit.store.place import place_of
 from elspeth.runs.lifecycle import resume
 from elspeth.runs.views.ui.looks import RUNS, Looker
 from tests.kit.pipelines.trial import lay, settings
+from tests.kit.pipelines.undisturbed import OutputsOf
 from tests.kit.postgres.databases import Database
 from tests.kit.postgres.runs import OnServer
 from tests.kit.processes.tree import COMMAND, Tree, descendants_of, outputs, state_of
@@ -24,21 +25,15 @@ ROWS, SHORT = 300, 60
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def undisturbed(outputs_of: OutputsOf) -> dict[str, str]:
     """The outputs with a file for a database."""
-    folder = lay(tmp_path_factory.mktemp("undisturbed") / "run", ROWS, settings())
-    with Tree.run(folder) as tree:
-        assert tree.wait() == 0, tree.log
-    return outputs(folder)
+    return outputs_of(ROWS)
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def short(outputs_of: OutputsOf) -> dict[str, str]:
     """The same, for a short input."""
-    folder = lay(tmp_path_factory.mktemp("short") / "run", SHORT, settings())
-    with Tree.run(folder) as tree:
-        assert tree.wait() == 0, tree.log
-    return outputs(folder)
+    return outputs_of(SHORT)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from itertools import islice
 
 import psycopg
@@ -17,24 +16,8 @@ from elspeth.audit.store.postgres import connection, ddl, sessions, writers_lock
 from elspeth.audit.store.postgres.connection import PostgresConnection
 from elspeth.audit.writer import AuditWriter
 from elspeth.errors import EXIT_TEMPORARY, EXIT_USAGE, ElspethError, SettingsError, Temporary
-from tests.kit.fixtures.sample_run import ATTEMPT, NOW, RUN, RUN_COLUMNS, beginning, rows
+from tests.kit.fixtures.sample_run import NOW, RUN, rows
 from tests.kit.postgres.databases import Database
-
-
-@pytest.fixture
-def place(postgres: Database) -> PostgresPlace:
-    place = place_of(postgres.url)
-    assert isinstance(place, PostgresPlace)
-    return place
-
-
-@pytest.fixture
-def begun(place: PostgresPlace) -> Iterator[AuditWriter]:
-    writer = AuditWriter(place)
-    writer.create_run(RUN_COLUMNS, ATTEMPT, beginning())
-    writer.commit(RUN, 1, rows(0, 3))
-    yield writer
-    writer.close()
 
 
 def test_a_schema_is_made_whole_or_not_at_all(

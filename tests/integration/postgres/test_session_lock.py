@@ -39,13 +39,6 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def place(postgres: Database) -> PostgresPlace:
-    found = place_of(postgres.url)
-    assert isinstance(found, PostgresPlace)
-    return found
-
-
-@pytest.fixture
 def lock(place: PostgresPlace, tmp_path: Path) -> Iterator[SessionLock]:
     with hold(place, tmp_path / "state", RUN, 1) as held:
         assert isinstance(held, SessionLock)

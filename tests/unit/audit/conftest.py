@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from elspeth.audit.writer import AuditWriter
+from tests.kit.fixtures.finished_run import copy, finished  # noqa: F401
 
 
 @pytest.fixture

@@ -53,11 +53,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def copy(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(finished, tmp_path / "audit.db"))
-
-
 def findings(path: Path, key: bytes | None = KEY, run: str = RUN) -> list[Discrepancy]:
     with AuditReader(path) as reader:
         return verify_run(reader, run, key)

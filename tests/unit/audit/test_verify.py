@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import verify_run
 from elspeth.audit.writer import AuditWriter
 from elspeth.errors import RunNotFound
-from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows, write_run
+from tests.kit.fixtures.sample_run import ATTEMPT, KEY, NOW, RUN, RUN_COLUMNS, beginning, rows
 from tests.kit.fixtures.tampering import is_told_by_the_key, raw, tampering
 
 EXEMPT = {("run_attempts", "heartbeat_number"), ("run_attempts", "heartbeat_at")}
@@ -35,18 +34,6 @@ def columns() -> list[tuple[str, str]]:
         found += [(table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})")]
         connection.close()
     return list(dict.fromkeys(found))
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("finished") / "audit.db"
-    write_run(path)
-    return path
-
-
-@pytest.fixture
-def copy(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(finished, tmp_path / "audit.db"))
 
 
 def findings(path: Path, run: str = RUN, key: bytes | None = KEY) -> list[Discrepancy]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from elspeth.cli import app
+from tests.kit.fixtures.finished_run import copy, finished  # noqa: F401
 from tests.kit.processes.running import EXAMPLES, elspeth
 
 KEY = "a key for tests"

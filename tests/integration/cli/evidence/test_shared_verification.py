@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -22,22 +21,10 @@ from elspeth.audit.verify.findings import Discrepancy
 from elspeth.audit.verify.run import findings, verify_run
 from elspeth.audit.writer import AuditWriter
 from elspeth.errors import ElspethError, Temporary
-from tests.kit.fixtures.sample_run import ATTEMPT, KEY, RUN, RUN_COLUMNS, beginning, rows, write_run
+from tests.kit.fixtures.sample_run import ATTEMPT, KEY, RUN, RUN_COLUMNS, beginning, rows
 from tests.kit.fixtures.tampering import raw, rebuild, tampering
 
 Tamper = Callable[[sqlite3.Connection], Any]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("finished") / "audit.db"
-    write_run(path)
-    return path
-
-
-@pytest.fixture
-def copy(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(finished, tmp_path / "audit.db"))
 
 
 class ByMessages(shared.Alone):
