@@ -93,9 +93,19 @@ class ElspethError(Exception):
 
 
 class SettingsError(ElspethError):
-    """The settings, or the words on the command line, cannot be used."""
+    """The settings, or the words on the command line, cannot be used.
+
+    `option` is the path, below a plugin's `options`, of the one that it is about; empty where that is said elsewhere.
+    """
 
     exit_code = EXIT_USAGE
+
+    def __init__(
+        self, message: str, *, details: tuple[str, ...] | list[str] = (), next_step: str = "",
+        option: tuple[str | int, ...] = (),
+    ) -> None:  # fmt: skip
+        super().__init__(message, details=details, next_step=next_step)
+        self.option = option
 
 
 class RunInProgress(ElspethError):

@@ -46,7 +46,9 @@ def _schemas(wiring: Wiring) -> dict[str, RowSchema]:
         try:
             schema = RowSchema.parse(step.section.options.get("schema"))
         except ValueError as error:
-            wiring.problem(step.at("options", "schema"), str(error))
+            place = step.at("options", "schema")
+            if wiring.positions.known(place):
+                wiring.problem(place, str(error).removeprefix("schema: "))
             continue
         guaranteed = dict.fromkeys((*schema.guaranteed_fields, *step.section.guaranteed_fields))
         also = step.section.options.get("required_input_fields") or () if step.kind in _WITH_INPUT else ()

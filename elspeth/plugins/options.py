@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -18,11 +18,20 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class OptionProblem:
-    """One thing wrong with a plugin's options. `key` is the path below `options`; `suggestion` may be empty."""
+    """One thing wrong with a plugin's options. `key` is the path below `options`; `suggestion` may be empty.
+
+    `together` is the path of the options that do not fit each other, where the problem is shown at one of them.
+    """
 
     key: KeyPath
     message: str
     suggestion: str = ""
+    together: KeyPath | None = None
+
+    @property
+    def about(self) -> KeyPath:
+        """The path of what would have to be known to say that it is wrong."""
+        return self.key if self.together is None else self.together
 
     def __str__(self) -> str:
         text = f"{dotted(self.key)}: {self.message}" if self.key else self.message
@@ -50,7 +59,7 @@ def check(cls: type[Plugin], options: Mapping[str, Any], where: str) -> PluginOp
         built = cls.Options.model_validate(_own(cls, options))
     except ValidationError as error:
         items = [dict(item) for item in error.errors(include_url=False)]
-        problems += [_problem(cls.Options, item) for item in items if not _follows(item, items)]
+        problems += _problems(cls.Options, options, [item for item in items if not _follows(item, items)])
     if problems:
         raise OptionProblems(where, cls.name, problems)
     return built
@@ -147,6 +156,40 @@ def _follows(item: dict[str, Any], items: Sequence[dict[str, Any]]) -> bool:
     return item["type"] == "too_short" and any(other["loc"][: len(loc)] == loc != other["loc"] for other in items)
 
 
+def _problems(
+    model: type[BaseModel], options: Mapping[str, Any], items: Sequence[dict[str, Any]]
+) -> list[OptionProblem]:
+    """The errors in words. Where a value may be of several kinds there is one of each: they are told as one problem."""
+    found: dict[KeyPath, OptionProblem] = {}
+    kinds = [_place(item, options) for item in items]
+    for item, key in zip(items, kinds, strict=True):
+        of_several = key != item["loc"]
+        if of_several and any(other[: len(key)] == key != other for other in kinds):
+            continue  # of a list, say, of which just one item is wrong
+        problem = _problem(model, {**item, "loc": key})
+        known = found.get(key)
+        if known is None or not of_several:
+            found[key] = problem
+        elif (more := problem.message.removeprefix(f"found {_shown(item['input'])}: ")) not in known.message:
+            found[key] = replace(known, message=f"{known.message}, or {more}")
+    return list(found.values())
+
+
+def _place(item: dict[str, Any], options: Mapping[str, Any]) -> KeyPath:
+    """Where the value stands in the options: an error's own path also names the kinds that a value may be of."""
+    key: list[str | int] = []
+    at: Any = options
+    for number, part in enumerate(item["loc"]):
+        missing = item["type"] == "missing" and number == len(item["loc"]) - 1
+        if missing or (isinstance(at, Mapping) and part in at):
+            key.append(part)
+            at = None if missing else at[part]
+        elif isinstance(at, list | tuple) and isinstance(part, int):
+            key.append(part)
+            at = at[part]
+    return tuple(key)
+
+
 def _problem(model: type[BaseModel], item: dict[str, Any]) -> OptionProblem:
     key: KeyPath = tuple(item["loc"])
     found = _shown(item["input"])
@@ -154,18 +197,31 @@ def _problem(model: type[BaseModel], item: dict[str, Any]) -> OptionProblem:
         case "extra_forbidden":
             allowed = option_names(_model_at(model, key[:-1]))
             close = difflib.get_close_matches(str(key[-1]), allowed, n=1)
-            return OptionProblem(key, f"unknown option; allowed are {', '.join(sorted(allowed))}", *close)
+            return OptionProblem(key, f"unknown option; allowed are {', '.join(sorted(allowed))}", "".join(close))
         case "missing":
             return OptionProblem(key, "missing; it must be given")
         case "literal_error":
             expected = item["ctx"]["expected"]
             words = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]
             close = difflib.get_close_matches(str(item["input"]), words, n=1)
-            return OptionProblem(key, f"found {found}, allowed is {expected}", *close)
+            return OptionProblem(key, f"found {found}, allowed is {expected}", "".join(close))
         case "value_error":
-            return OptionProblem(key, str(item["ctx"]["error"]))
+            return _named(_model_at(model, key), key, str(item["ctx"]["error"]))
         case _:
             return OptionProblem(key, f"found {found}: {_lower(item['msg'])}")
+
+
+def _named(model: type[BaseModel], key: KeyPath, message: str) -> OptionProblem:
+    """A problem that options have together, at the one of them with whose name the message begins, if with any."""
+    name, colon, rest = message.partition(": ")
+    parts = name.split(".")
+    if not colon:
+        return OptionProblem(key, message)
+    if key and name == key[-1]:
+        return OptionProblem(key, rest)
+    if parts[0] in option_names(model):
+        return OptionProblem((*key, *parts), rest, together=key)
+    return OptionProblem(key, message)
 
 
 def _model_at(model: type[BaseModel], key: KeyPath) -> type[BaseModel]:

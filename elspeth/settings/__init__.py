@@ -2,6 +2,7 @@
 
 from elspeth.settings.compare import CHANGEABLE, apply_set, changes, difference, result_settings, settings_hash
 from elspeth.settings.environment import merged as merged_environment
+from elspeth.settings.error_recovery import wires
 from elspeth.settings.load import Loaded, load, load_stored
 from elspeth.settings.model import Settings
 from elspeth.settings.problems import Positions, Problem, SettingsProblems, suggest
@@ -24,4 +25,5 @@ __all__ = [
     "result_settings",
     "settings_hash",
     "suggest",
+    "wires",
 ]

@@ -41,14 +41,13 @@ def check(
 
     A value that came from a variable is text; where a number or a truth value is expected it is read as one, and
     `data` is changed accordingly. `texts` holds the same for values that were parsed already: where text is expected,
-    the text counts.
+    the text counts. What only follows from a value that is not known is no problem of its own.
     """
     problems = [*_sources(data, positions), *nobody_works(data, positions)]
     settings, errors = _validated(data)
     if errors and _read_again(data, errors, texts):
         settings, errors = _validated(data)
-    for error in errors:
-        problems.append(_worded(error, data, positions))
+    problems += [_worded(error, data, positions) for error in errors if all(map(positions.known, _places(error)))]
     return (None if problems else settings), _without_echoes(problems)
 
 
@@ -113,6 +112,15 @@ def _apart(errors: list[ErrorDetails]) -> Iterator[ErrorDetails]:
             yield {**error, "ctx": other}
 
 
+_COMPARED: tuple[KeyPath, ...] = (("rate_limit",), ("providers",))
+"""What is held against each other once the whole document is read."""
+
+
+def _places(error: ErrorDetails) -> tuple[KeyPath, ...]:
+    """Where the values stand that an error is about: a whole section, where that has checked how its keys fit."""
+    return (error["loc"],) if error["loc"] else _COMPARED
+
+
 def _read_again(data: dict[str, Any], errors: list[ErrorDetails], texts: Mapping[KeyPath, str]) -> bool:
     changed = False
     for error in errors:
@@ -134,7 +142,7 @@ def _read_again(data: dict[str, Any], errors: list[ErrorDetails], texts: Mapping
 def _sources(data: Mapping[str, Any], positions: Positions) -> list[Problem]:
     if "source" in data and "sources" in data:
         return [positions.problem(("sources",), "stands beside `source`", allowed="one of the two")]
-    if "source" not in data and not data.get("sources"):
+    if "source" not in data and not data.get("sources") and positions.known(("sources",)):
         guess = suggest("source", [key for key in data if key not in Settings.model_fields])
         if not guess:
             return [positions.problem(("source",), "is missing", allowed="source: {plugin: NAME, options: {...}}")]

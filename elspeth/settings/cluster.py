@@ -100,7 +100,8 @@ def nobody_works(data: Mapping[str, Any], positions: Positions) -> Iterator[Prob
     """The problem that a document wants no worker here, and names no cluster that could have one."""
     concurrency = data.get("concurrency")
     workers = concurrency.get("max_workers") if isinstance(concurrency, dict) else None
-    if (workers == "0" or (workers == 0 and workers is not False)) and data.get("cluster") is None:
+    none = data.get("cluster") is None and positions.known(("cluster",))
+    if none and (workers == "0" or (workers == 0 and workers is not False)):
         yield positions.problem(
             ("concurrency", "max_workers"), "no worker here needs workers elsewhere", found="0",
             allowed="at least 1, or `cluster:` beside it",

@@ -25,11 +25,19 @@ _STEP_KEYS_APART = frozenset({
 })  # fmt: skip
 
 
-def remaining(data: dict[str, Any], lines: dict[KeyPath, int]) -> Settings | None:
+def wires(path: KeyPath) -> bool:
+    """Whether the value at this path may be about which step comes after which."""
+    if path[0] in _APART_FROM_THE_WIRING:
+        return False
+    depth = _depth(path)
+    return len(path) <= depth or path[depth] not in _STEP_KEYS_APART
+
+
+def remaining(data: dict[str, Any], lines: dict[KeyPath, int], unknown: set[KeyPath]) -> Settings | None:
     """Settings without what is wrong in them, if that leaves the wiring as its author meant it; else None.
 
     For finding further problems only: a misspelt key counts as the key that was probably meant, and `lines` is extended
-    so that this one is found where the misspelt one stands.
+    so that this one is found where the misspelt one stands. `unknown` is extended by the paths of what was left out.
     """
     data = plain(data)
     for _ in range(_ROUNDS):
@@ -40,13 +48,13 @@ def remaining(data: dict[str, Any], lines: dict[KeyPath, int]) -> Settings | Non
         else:
             return settings if (settings.source is None) == bool(settings.sources) else None
         # Misspelt keys first: what is missing may be what they mean.
-        unknown = [error for error in errors if error["type"] == "extra_forbidden"]
-        if not all(_mended(data, error, lines) for error in unknown or errors):
+        misspelt = [error for error in errors if error["type"] == "extra_forbidden"]
+        if not all(_mended(data, error, lines, unknown) for error in misspelt or errors):
             return None
     return None
 
 
-def _mended(data: dict[str, Any], error: ErrorDetails, lines: dict[KeyPath, int]) -> bool:
+def _mended(data: dict[str, Any], error: ErrorDetails, lines: dict[KeyPath, int], unknown: set[KeyPath]) -> bool:
     path = error["loc"]
     if error["type"] == "extra_forbidden":
         _rename(at(data, path[:-1]), path, lines)
@@ -55,14 +63,21 @@ def _mended(data: dict[str, Any], error: ErrorDetails, lines: dict[KeyPath, int]
         path = (*path, error["ctx"]["key"])
     if path[0] in _APART_FROM_THE_WIRING:
         data.pop(str(path[0]), None)
+        unknown.add(path[:1])
         return True
-    depth = 1 if path[0] == "source" else 2
-    if len(path) <= depth or path[depth] not in _STEP_KEYS_APART:
+    if wires(path):
         return False
+    depth = _depth(path)
     step = at(data, path[:depth])
     for key in ("policy", "quorum_count") if path[depth] == "policy" else (path[depth],):
         step.pop(key, None)
+        unknown.add((*path[:depth], key))
     return True
+
+
+def _depth(path: KeyPath) -> int:
+    """How many parts of a path lead to its step."""
+    return 1 if path[0] == "source" else 2
 
 
 def _rename(holder: dict[str, Any], path: KeyPath, lines: dict[KeyPath, int]) -> None:

@@ -198,12 +198,13 @@ class _Work:
         self.lines: dict[KeyPath, int] = {}
         self.origins: dict[KeyPath, str] = {}
         self.texts: dict[KeyPath, str] = {}
+        self.unknown: set[KeyPath] = set()
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
 
     @property
     def positions(self) -> Positions:
-        return Positions(self.file, self.lines, self.origins)
+        return Positions(self.file, self.lines, self.origins, self.unknown)
 
     def expanded(self, value: Any, path: KeyPath) -> Any:
         if isinstance(value, dict):
@@ -221,6 +222,7 @@ class _Work:
             allowed = f"set it, or give a default: ${{{error.variable}:-...}}" if error.variable else ""
             guess = suggest(error.variable, self.environ) if error.variable else ""
             self.problems.append(self.positions.problem(path, str(error), allowed=allowed, suggestion=guess))
+            self.unknown.add(path)
             return None
 
     def override(self, data: dict[str, Any], override: Override) -> None:
@@ -286,7 +288,7 @@ class _Work:
             self._add(cluster.missing(settings.cluster, self.positions, self.environ))
             if path is not None:  # a run that was started may be looked at where nothing of it is set
                 self._add(cluster.unset(settings.cluster, self.positions, self.environ))
-        understood = settings or remaining(data, self.lines)
+        understood = settings or remaining(data, self.lines, self.unknown)
         if further is not None and understood is not None:
             try:
                 further(understood, self.positions)
@@ -314,7 +316,7 @@ class _Work:
         return Loaded(settings, document, warnings, self.positions, path, credentials, passed_on)
 
     def _add(self, problems: Iterable[Problem]) -> None:
-        # One thing wrong is told once: a variable that is not set is not also a value of the wrong type.
+        # One thing wrong is told once, by whoever finds it first.
         reported = {problem.key for problem in self.problems}
         self.problems += [problem for problem in problems if problem.key not in reported]
 

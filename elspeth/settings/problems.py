@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,12 +82,19 @@ class Positions:
     """On which line each key stands, for problems found later (wiring, plugin options).
 
     `lines` maps a path to its line, counted from 1; a path that came from elsewhere (a variable of the environment) has
-    the name of that place in `origins`.
+    the name of that place in `origins`. `unknown` are paths of which nobody can tell what is meant, since a variable is
+    not set or the value cannot be used: that is told, and what would only follow from it is not.
     """
 
     file: str = "settings"
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
     origins: Mapping[KeyPath, str] = field(default_factory=dict)
+    unknown: Set[KeyPath] = frozenset()
+
+    def known(self, path: Sequence[str | int]) -> bool:
+        """Whether nothing is unknown of this key: not itself, nor what it lies in, nor what lies in it."""
+        path = tuple(path)
+        return not any(path[: len(other)] == other[: len(path)] for other in self.unknown)
 
     def line(self, path: Sequence[str | int]) -> int | None:
         """The line of this key, else of the nearest thing around it; None if nothing of it stands in the file."""
@@ -96,6 +103,10 @@ class Positions:
             if found is not None:
                 return found
         return None
+
+    def stands(self, path: Sequence[str | int]) -> bool:
+        """Whether just this key was given a value, by the file or by something else."""
+        return tuple(path) in self.lines or tuple(path) in self.origins
 
     def origin(self, path: Sequence[str | int]) -> str | None:
         """What gave this key its value, if it was not the file."""

@@ -16,7 +16,7 @@ from elspeth.cli.shared_options import assignments_option
 from elspeth.cli.view.expectations import audit_line, audit_size, field_lines
 from elspeth.cli.view.plan import cautions, workers_line
 from elspeth.errors import EXIT_OK, ElspethError, SettingsError
-from elspeth.graph.steps import steps_of
+from elspeth.graph.steps import Step, steps_of
 from elspeth.plugins.contract import Sink, Source
 from elspeth.runs.lifecycle.drive import state_directory
 from elspeth.runs.lifecycle.file_roles import inputs_of
@@ -78,14 +78,14 @@ def _look(pipeline: Pipeline) -> list[str]:
     """Look at inputs and outputs as they are: what would stop a run now. Raises what no change outside could mend."""
     lines: list[str] = []
     problems: list[Problem] = []
-    places = {step.id: step.at("options", "path") for step in steps_of(pipeline.settings)}
+    steps = {step.id: step for step in steps_of(pipeline.settings)}
     for node in pipeline.graph.of_kind("source"):
         try:
             pipeline.sources[node.id] = cast("Source", pipeline.plugins[node.id]).describe()
         except SettingsError as error:
             files = inputs_of(pipeline.plugins[node.id])
             if files and all(os.access(path, os.R_OK) for path in files):
-                problems.append(_unusable(pipeline, places[node.id], error))
+                problems.append(_unusable(pipeline, steps[node.id], error))
             else:  # a file that is to come, or that is somebody else's so far
                 lines.append(_stops(error))
         except ElspethError as error:
@@ -94,23 +94,29 @@ def _look(pipeline: Pipeline) -> list[str]:
         try:
             pipeline.inspect_sink(node.id, state_directory(pipeline))
         except SettingsError as error:
-            problems.append(_unusable(pipeline, places[node.id], error))
+            problems.append(_unusable(pipeline, steps[node.id], error))
         except ElspethError as error:
             lines.append(_stops(error))
     for node in pipeline.graph.of_kind("transform", "aggregation"):
         try:
             pipeline.plugins[node.id].check_references()
         except SettingsError as error:
-            problems.append(_unusable(pipeline, places[node.id], error))
+            problems.append(_unusable(pipeline, steps[node.id], error))
     if problems:
         raise SettingsProblems(problems)
     pipeline.check_fields()
     return lines
 
 
-def _unusable(pipeline: Pipeline, place: tuple[str | int, ...], error: SettingsError) -> Problem:
-    message = f"{error.message}. {error.next_step}" if error.next_step else error.message
-    return pipeline.loaded.positions.problem(place, message.rstrip("."), found="; ".join(error.details))
+def _unusable(pipeline: Pipeline, step: Step, error: SettingsError) -> Problem:
+    """The problem at the option that it is about if the settings have that, else where they name a file, if they do."""
+    positions = pipeline.loaded.positions
+    named = (step.at("options", *option) for option in (error.option, ("path",)) if option)
+    place = next((place for place in named if positions.stands(place)), step.at("options"))
+    message = error.message.rstrip(".")
+    if advice := error.next_step.rstrip("."):
+        message += f". {advice[0].upper()}{advice[1:]}"
+    return positions.problem(place, message, found="; ".join(error.details))
 
 
 def _stops(error: ElspethError) -> str:

@@ -41,7 +41,7 @@ def record_cuts(name: str, cuts: Sequence[TailCut], audit: AuditLink, progress: 
     """Put on record what was behind the last commit of outputs, and is kept elsewhere now."""
     for cut in cuts:
         audit.record(name, "cut", detail=structs.asdict(cut))
-        what = f"cut {cut.size_bytes} bytes off {cut.path} behind the last commit"
+        what = f"cut {cut.size_bytes:,} bytes off {cut.path} behind the last commit"
         if cut.replaced:
             what = f"{cut.path} was there, and no run on record here wrote it: it is overwritten"
         progress.notify(f"{what}; a copy is in {cut.copy}")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from elspeth.errors import SettingsError
+from elspeth.plugins.options import KeyPath
 
 _FENCE = re.compile(r"\s*```(?:json)?[ \t]*\n(.*?)\n?```\s*", re.DOTALL | re.IGNORECASE)
 _MISSING = object()
@@ -35,14 +36,16 @@ def _refused(name: str) -> Any:
 class Schema:
     """A JSON Schema (draft 2020-12). Raises `SettingsError` for what is none. References outside of it lead nowhere."""
 
-    def __init__(self, schema: Mapping[str, Any], where: str) -> None:
+    def __init__(self, schema: Mapping[str, Any], where: str, option: KeyPath = ()) -> None:
         from jsonschema import Draft202012Validator, SchemaError  # takes long to import, and few steps need it
         from referencing import Registry
 
         try:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
-            raise SettingsError(f"{where} is no JSON Schema: {error.json_path}: {error.message:.200}") from None
+            raise SettingsError(
+                f"{where} is no JSON Schema: {error.json_path}: {error.message:.200}", option=option
+            ) from None
         self._validator = Draft202012Validator(schema, registry=Registry())
 
     def check(self, value: Any) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from elspeth.calls.model import Price
 from elspeth.plugins.contract import PluginOptions
+from elspeth.plugins.options import KeyPath
 
 Name = Annotated[str, Field(min_length=1)]
 Money = Annotated[float, Field(ge=0, le=10**9)]
@@ -167,6 +168,19 @@ class LlmOptions(PluginOptions):
         given = self.multi_query or {"": QueryOptions()}
         return {name: self._complete(name, query) for name, query in given.items()}
 
+    def prompt_option(self, name: str) -> KeyPath:
+        """Where the prompt of this question stands, below the options: with the question, or with the step."""
+        own = self.multi_query.get(name)
+        if own is not None and (own.prompt_template is not None or own.prompt_file is not None):
+            return ("multi_query", name, _prompt_key(own))
+        return (_prompt_key(self),)
+
+    def schema_option(self, name: str) -> KeyPath:
+        """The same for the schema of its answer."""
+        own = self.multi_query.get(name)
+        at: KeyPath = ("multi_query", name) if own is not None and own.response is not None else ()
+        return (*at, "response", "schema")
+
     def _complete(self, name: str, query: QueryOptions) -> QueryOptions:
         own = query.prompt_template is not None or query.prompt_file is not None
         response = query.response or self.response
@@ -180,3 +194,7 @@ class LlmOptions(PluginOptions):
                 output = output.model_copy(update={"fields": {f"{name}_{key}" if name else key: key for key in keys}})
         prompt = {} if own else {"prompt_template": self.prompt_template, "prompt_file": self.prompt_file}
         return query.model_copy(update={"response": response, "output": output, **prompt})
+
+
+def _prompt_key(given: LlmOptions | QueryOptions) -> str:
+    return "prompt_file" if given.prompt_file is not None else "prompt_template"

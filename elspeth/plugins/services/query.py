@@ -37,9 +37,11 @@ class Query:
         self.output: OutputOptions = options.output
         self._lookup = lookup
         where = f"the prompt of {name!r}" if name else "the prompt"
-        self.template = Template(text, where, names=frozenset({"lookup", *options.inputs}))
+        known = frozenset({"lookup", *options.inputs})
+        self.template = Template(text, where, option=step.prompt_option(name), names=known)
         schema = self._response.schema_
-        self._schema = Schema(schema, f"the schema of {where}") if schema is not None else None
+        at = step.schema_option(name)
+        self._schema = Schema(schema, f"the schema of {where}", at) if schema is not None else None
         self._where = f"{name!r}: " if name else ""
 
     def fields(self) -> frozenset[str]:

@@ -9,6 +9,7 @@ from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError, meta, nod
 
 from elspeth.errors import SettingsError
 from elspeth.plugins.contract import RowError
+from elspeth.plugins.options import KeyPath
 from elspeth.plugins.services.sandbox import Environment, RowView, TooMuch, begin, sized
 
 _ENVIRONMENT = Environment()
@@ -18,27 +19,33 @@ _ROW = "row"
 class Template:
     """One text. `fields` are those of the row without which no rendering succeeds.
 
-    `where` says in errors which text it is. Raises `SettingsError` for what is no template.
+    `where` says in errors which text it is, `option` in which option it stands. Raises `SettingsError` for what is no
+    template.
     """
 
-    def __init__(self, text: str, where: str, *, finalize: Any = None, names: frozenset[str] = frozenset()) -> None:
-        self._where = where
+    def __init__(
+        self, text: str, where: str, *, option: KeyPath = (), finalize: Any = None, names: frozenset[str] = frozenset()
+    ) -> None:
+        self._where, self._option = where, option
         environment = _ENVIRONMENT if finalize is None else _ENVIRONMENT.overlay(finalize=finalize)
         begin()
         try:
             tree = environment.parse(text)
             self._template = environment.from_string(text)
         except TemplateSyntaxError as error:
-            raise SettingsError(f"{where} is no template: line {error.lineno}: {error.message}") from None
+            raise SettingsError(
+                f"{where} is no template: line {error.lineno}: {error.message}", option=option
+            ) from None
         except TemplateError as error:
-            raise SettingsError(f"{where}: {error}") from None
+            raise SettingsError(f"{where}: {error}", option=option) from None
         except (RecursionError, MemoryError, ArithmeticError, ValueError, TypeError) as error:
-            raise SettingsError(f"{where} is no template: {type(error).__name__}: {error}") from None
+            raise SettingsError(f"{where} is no template: {type(error).__name__}: {error}", option=option) from None
         unknown = sorted(meta.find_undeclared_variables(tree) - names - {_ROW, "range", "dict", "namespace"})
         if unknown:
             raise SettingsError(
                 f"{where} uses {unknown[0]!r}, and there is nothing of this name; fields are row.NAME",
                 details=[f"there are: {', '.join(sorted(names | {_ROW}))}"],
+                option=option,
             )
         self.fields = frozenset(_certain(tree.body))
 
@@ -69,7 +76,7 @@ class Template:
         except RowError as error:
             # That an empty text is no number, say, tells nothing of rows.
             if error.details.get("bound"):
-                raise SettingsError(error.reason) from None
+                raise SettingsError(error.reason, option=self._option) from None
 
 
 def _certain(body: list[nodes.Node]) -> set[str]:

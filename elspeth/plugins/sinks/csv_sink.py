@@ -144,6 +144,7 @@ class CsvSink(FileSink):
             raise SettingsError(
                 f"Output {options.path} has the header {', '.join(header)}; the schema says {', '.join(wanted)}.",
                 next_step="Change the schema, or write to another file.",
+                option=("schema",),
             )
         found = {"line_end": line_end} if line_end is not None else {}
         return {"header": header, "line_end_due": not ended, **found}

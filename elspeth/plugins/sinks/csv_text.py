@@ -105,6 +105,7 @@ def read_header(path: Path, kind: Kind | None, encoding: str, delimiter: str) ->
         raise SettingsError(
             f"Output {path} cannot be appended to: its first line is no header in {encoding} ({error}).",
             next_step="Change the sink's encoding or delimiter, or write to another file.",
+            option=("encoding",),
         ) from error
     except OSError as error:
         raise temporary(path, "read", error) from error

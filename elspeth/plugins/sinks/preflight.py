@@ -49,6 +49,7 @@ def inspect_place(
         raise SettingsError(
             f"Output {path} exists already, and its collision_policy is {collision}.",
             next_step="Move the file away, or set collision_policy to overwrite or auto_increment.",
+            option=("collision_policy",),
         )
     if not os.access(path, os.R_OK | os.W_OK):
         raise Temporary(

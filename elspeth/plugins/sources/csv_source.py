@@ -139,6 +139,7 @@ class CsvFile(OneFile):
             raise SettingsError(
                 f"Source file {self.path} ends before a header, so no row can come, and its on_empty is refuse",
                 next_step="Put the input there, skip fewer rows (skip_rows), or set on_empty: warn.",
+                option=("on_empty",),
             )
         return replace(info, headers=headers, lacks_header=lacks_header)
 
@@ -148,20 +149,21 @@ class CsvFile(OneFile):
         head = self._prefix.head(HEAD_BYTES)
         encoding = detect(options.encoding, head, self.path)
         text = encoding.forgiving(head[encoding.bom_bytes :])
-        problem = ""
+        problem, option = "", "delimiter"
         if text.startswith("sep=") and not options.skip_rows:
             other = text[4:5].strip() or "tab"
             problem = "begins with Excel's line `sep=`"
             advice = f"Set skip_rows: 1 and delimiter: {other!r}."
         elif "\r" in text and "\n" not in text and options.line_end == "lf":
             problem, advice = "ends its lines with a carriage return alone", "Set line_end: cr."
+            option = "line_end"
         elif len(names) == 1:
             other = next((mark for mark in ";\t|," if mark in names[0] and mark != options.delimiter), "")
             problem = f"has a header of one field, {names[0]!r}, with {other!r} in it" if other else ""
             word = "tab" if other == "\t" else other
             advice = f"Set delimiter: {word!r}. If it is one column, name it with columns and skip_rows: 1."
         if problem:
-            raise SettingsError(f"Source file {self.path} {problem}", next_step=advice)
+            raise SettingsError(f"Source file {self.path} {problem}", next_step=advice, option=(option,))
 
     def raw(self) -> str | None:
         return self._encoding.shown(b"".join(self._taken)) if self._encoding else None

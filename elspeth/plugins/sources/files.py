@@ -113,6 +113,7 @@ class FileSource(Source):
                 f"Source files {file_set.named([entry.path for entry in entries])} are empty (0 bytes), and on_empty "
                 "is refuse",
                 next_step="Put the input there, or set on_empty: warn.",
+                option=("on_empty",),
             )
         headers = found[0].headers
         for entry, info in zip(entries, found, strict=True):
@@ -132,6 +133,7 @@ class FileSource(Source):
             raise SettingsError(
                 f"the option file_field wants a field '{name}', and there is one already",
                 next_step="Give it another name.",
+                option=("file_field",),
             )
         return {**headers, name: name}
 
@@ -146,7 +148,8 @@ class FileSource(Source):
             parts.append(f"has {', '.join(more)} besides")
         found = f"Source file {other.path} has another header than {one.path}: it {' and '.join(parts)}"
         if self._on_drift == "refuse":
-            raise SettingsError(found, next_step="Read them by sources of their own, or set on_drift: warn or take.")
+            step = "Read them by sources of their own, or set on_drift: warn or take."
+            raise SettingsError(found, next_step=step, option=("on_drift",))
         return found
 
     @property

@@ -94,22 +94,26 @@ def detect(name: str, head: bytes, path: Path) -> Encoding:
         raise SettingsError(
             f"Source file {path} begins with the byte-order mark of UTF-16, but its encoding is set to {name}",
             next_step="Set encoding: utf-16.",
+            option=("encoding",),
         )
     if marked == "utf-8" and codec != "utf-8":
         raise SettingsError(
             f"Source file {path} begins with the mark of UTF-8, but its encoding is set to {name}",
             next_step="Set encoding: utf-8 (the mark is passed over).",
+            option=("encoding",),
         )
     if marked is None and not codec.startswith("utf-16") and (guess := _wide(head)):
         raise SettingsError(
             f"Source file {path} is text in two bytes per character, but its encoding is set to {name}",
             next_step=f"Set encoding: {guess}, or convert the file to utf-8.",
+            option=("encoding",),
         )
     if codec == "utf-16":
         if head and marked not in ("utf-16-le", "utf-16-be"):
             raise SettingsError(
                 f"Source file {path} has no byte-order mark, so encoding utf-16 does not say which byte comes first",
                 next_step="Set encoding to utf-16-le or utf-16-be.",
+                option=("encoding",),
             )
         codec = marked or "utf-16-le"
     bom = len(_BOMS[codec]) if marked == codec else 0

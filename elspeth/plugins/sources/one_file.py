@@ -63,6 +63,7 @@ class OneFile(Source):
             raise SettingsError(
                 f"Source file {self.path} is empty (0 bytes), and its on_empty is refuse",
                 next_step="Put the input there, or set on_empty: warn.",
+                option=("on_empty",),
             )
         refuse_other_kinds(head, self.path)
         return SourceInfo(size_bytes=size, files=(self.path,))

@@ -110,6 +110,7 @@ class _Unpacked:
             raise SettingsError(
                 f"Source file {path} is to be {kind}, and it begins with {error}, which no {kind} file does",
                 next_step=other or "Put the compressed file there, or set compression: none if it is plain.",
+                option=("compression",),
             ) from error
         except self._errors.Damaged as error:
             raise Temporary(
@@ -121,6 +122,7 @@ class _Unpacked:
             raise SettingsError(
                 f"Source file {path} unpacks to more than max_expansion allows: {error}",
                 next_step="If that is meant, set a greater max_expansion and start a fresh run with --force-new.",
+                option=("max_expansion",),
             ) from error
         self.position += len(data)
         return data

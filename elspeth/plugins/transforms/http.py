@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from elspeth.calls.model import Exchange, Terms
 from elspeth.calls.model import Http as HttpRequest
 from elspeth.plugins.contract import Context, Determinism, PluginOptions, Row, RowError, Transform
+from elspeth.plugins.options import KeyPath, dotted
 from elspeth.plugins.services import extras
 from elspeth.plugins.services.answers import at_path
 from elspeth.plugins.services.options import Name, Part, PriceOptions
@@ -110,12 +111,12 @@ class Http(Transform):
         extras.require(self.name)
         self._templates: dict[str, Template] = {}
         self._fields: set[str] = set()
-        self._path = self._text(options.path, "path", escape=True)
-        self._query = {name: self._text(text, f"query.{name}") for name, text in options.query.items()}
-        self._headers = {name: self._text(text, f"headers.{name}") for name, text in options.headers.items()}
-        self._json = self._compiled(options.json_, "json")
+        self._path = self._text(options.path, ("path",), escape=True)
+        self._query = {name: self._text(text, ("query", name)) for name, text in options.query.items()}
+        self._headers = {name: self._text(text, ("headers", name)) for name, text in options.headers.items()}
+        self._json = self._compiled(options.json_, ("json",))
         form = options.form
-        self._form = None if form is None else {name: self._text(text, f"form.{name}") for name, text in form.items()}
+        self._form = None if form is None else {name: self._text(text, ("form", name)) for name, text in form.items()}
 
     def providers(self) -> dict[str, tuple[str, ...]]:
         """The account that is asked."""
@@ -189,27 +190,28 @@ class Http(Transform):
             found[output.raw] = exchange.body
         return found
 
-    def _text(self, text: str, where: str, *, escape: bool = False) -> Template:
+    def _text(self, text: str, option: KeyPath, *, escape: bool = False) -> Template:
         from elspeth.plugins.services.template import Template  # Jinja2 is an extra
 
-        template = Template(text, where, finalize=_escaped if escape else None)
+        where = dotted(option)
+        template = Template(text, where, option=option, finalize=_escaped if escape else None)
         self._templates[where] = template
         self._fields |= template.fields
         return template
 
-    def _compiled(self, value: Any, where: str) -> Any:
+    def _compiled(self, value: Any, option: KeyPath) -> Any:
         """The body with templates, or names of fields, in place of its texts."""
         if isinstance(value, Mapping):
-            return {key: self._compiled(item, f"{where}.{key}") for key, item in value.items()}
+            return {key: self._compiled(item, (*option, key)) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self._compiled(item, f"{where}[{place}]") for place, item in enumerate(value)]
+            return [self._compiled(item, (*option, place)) for place, item in enumerate(value)]
         if not isinstance(value, str):
             return value
         if (alone := _FIELD.fullmatch(value.strip())) is not None:
             name = next(part for part in alone.groups() if part is not None)
             self._fields.add(name)
             return _Field(name)
-        return self._text(value, where)
+        return self._text(value, option)
 
 
 class _Field:

@@ -10,7 +10,7 @@ from elspeth.calls.model import Answer, Chat, Terms, Usage
 from elspeth.errors import SettingsError
 from elspeth.plugins.contract import Context, Determinism, Row, RowError, Transform
 from elspeth.plugins.services import extras, lookups
-from elspeth.plugins.services.options import LlmOptions
+from elspeth.plugins.services.options import LlmOptions, QueryOptions
 
 if TYPE_CHECKING:
     from elspeth.plugins.services.query import Query
@@ -113,13 +113,14 @@ class Llm(Transform):
         options = self.options
         system = options.system or ""
         if options.system_file is not None:
-            system = lookups.read_text(options.system_file, "the system's part")
+            system = lookups.read_text(options.system_file, "the system's part", ("system_file",))
         tables = lookups.tables(options.lookups)
         return tuple(
-            Query(name, query, options, _text(query.prompt_template, query.prompt_file), system, tables)
+            Query(name, query, options, self._text(name, query), system, tables)
             for name, query in options.queries().items()
         )
 
-
-def _text(template: str | None, file: Path | None) -> str:
-    return template if file is None else lookups.read_text(file, "the prompt")  # type: ignore[return-value]
+    def _text(self, name: str, query: QueryOptions) -> str:
+        if query.prompt_file is not None:
+            return lookups.read_text(query.prompt_file, "the prompt", self.options.prompt_option(name))
+        return query.prompt_template or ""

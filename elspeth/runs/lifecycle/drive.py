@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pykka
@@ -53,7 +53,6 @@ from elspeth.graph.known_fields import known_fields, unlike_fields
 from elspeth.outputs import SinkState
 from elspeth.roles.plan import AuditPlan, Plan, WorkerPlace, encode_plan
 from elspeth.runs.lifecycle import file_sets
-from elspeth.runs.lifecycle.cluster import far_side
 from elspeth.runs.lifecycle.file_roles import own_files
 from elspeth.runs.lifecycle.fork_server import fork_server
 from elspeth.runs.lifecycle.pipeline import Pipeline
@@ -61,6 +60,9 @@ from elspeth.runs.lifecycle.replaced_files import of_no_run
 from elspeth.runs.telemetry.exporting import Subject, exporting
 from elspeth.runs.telemetry.metrics import Labels
 from elspeth.settings import Settings
+
+if TYPE_CHECKING:
+    from elspeth.runs.lifecycle.cluster import FarSide
 
 POLL_SECONDS = 0.05
 SHUTDOWN_SHARE = 0.3
@@ -191,7 +193,11 @@ def topology_of(
     policy = policy_of(pipeline)
 
     journals = journal_folder(Path(plan.state_directory), plan.run_id)
-    far = far_side(pipeline, plan, policy, journals) if policy.far else None
+    far: FarSide | None = None
+    if policy.far:
+        from elspeth.runs.lifecycle.cluster import far_side  # what few runs need no other waits for
+
+        far = far_side(pipeline, plan, policy, journals)
 
     def worker(number: int) -> ChildSpec:
         share = WorkerPlace(number - 1, policy.workers)

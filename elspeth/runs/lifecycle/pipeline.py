@@ -16,7 +16,7 @@ from elspeth import __version__, canonical
 from elspeth.audit.chain.records import Records
 from elspeth.canonical import JsonObject
 from elspeth.coordinator.checkpoint import SourcePosition
-from elspeth.errors import ElspethError
+from elspeth.errors import ElspethError, SettingsError
 from elspeth.graph.branches import check_branches
 from elspeth.graph.build import build
 from elspeth.graph.contracts import check_contracts
@@ -29,9 +29,22 @@ from elspeth.plugins.contract import Context, Plugin, Sink, Source, SourceInfo
 from elspeth.plugins.options import OptionProblems, effective
 from elspeth.plugins.references.hashes import reference_hash
 from elspeth.runs.lifecycle import asked_providers, file_roles, later_files
-from elspeth.settings import Loaded, Positions, Problem, Settings, SettingsProblems, load, load_stored, settings_hash
+from elspeth.settings import (
+    Loaded,
+    Positions,
+    Problem,
+    Settings,
+    SettingsProblems,
+    load,
+    load_stored,
+    settings_hash,
+    wires,
+)
 from elspeth.settings.load import concealed
 from elspeth.settings.model import Aggregation
+
+_STEPS = frozenset({"source", "sources", "sinks", "transforms", "aggregations", "gates", "coalesce", "plugins"})
+"""The keys of the settings below which steps stand, or what they are made of."""
 
 CANONICAL_VERSION = "rfc8785+bigint"
 
@@ -187,22 +200,28 @@ class _Builder:
         registry.load_files([self._base / file for file in settings.plugins])
         options: list[Problem] = []
         self._build_plugins(settings, positions, options)  # first: nodes hold what options mean, defaults included
+        told = {problem.key for problem in options}
         try:
-            self.graph = build(settings, positions, self.warnings)
+            if not any(map(wires, positions.unknown)):
+                self.graph = build(settings, positions, self.warnings)
         except SettingsProblems as error:
-            problems += error.problems
+            problems += [problem for problem in error.problems if problem.key not in told]
         problems += options
-        if self.graph is not None and not problems:
+        # Of steps of which something is not known nobody can tell whether they fit each other.
+        known = not any(path[0] in _STEPS for path in positions.unknown)
+        if self.graph is not None and known and not problems:
             problems += check_branches(self.graph, settings, self.plugins, positions)
             problems += check_contracts(self.graph, settings, self.plugins, positions)
             self.graph = with_types(self.graph, self.plugins)
             if self._file is not None:  # a run that was started goes on, whatever becomes of its rows
                 problems += check_types(self.graph, settings, self.plugins, positions)
-            problems += asked_providers.problems(settings, self.plugins, positions)
+            if positions.known(("providers",)):
+                problems += asked_providers.problems(settings, self.plugins, positions)
             self.warnings += asked_providers.unpriced(settings, self.plugins, positions)
             # A run that was started has its files; nobody can look for one that is impossible.
-            impossible = later_files.problems(settings, self.plugins, positions) if self._file is not None else []
-            problems += impossible or file_roles.problems(settings, self.plugins, positions, self._file)
+            if not positions.unknown:
+                impossible = later_files.problems(settings, self.plugins, positions) if self._file is not None else []
+                problems += impossible or file_roles.problems(settings, self.plugins, positions, self._file)
         if problems:
             raise SettingsProblems(problems)
 
@@ -213,10 +232,14 @@ class _Builder:
             try:
                 cls = registry.find(step.kind, step.plugin)
             except ElspethError as error:
+                if not positions.known(("plugins",)):
+                    continue  # it may be a plugin of a file that could not be read
                 place = step.at("plugin")
                 problems.append(_problem(positions, place, error.message, "; ".join(error.details), step.plugin))
                 continue
-            if isinstance(step.section, Aggregation) and self._file is not None:  # a run that was started goes on
+            mode_is_known = positions.known(step.at("output_mode"))
+            if isinstance(step.section, Aggregation) and self._file is not None and mode_is_known:
+                # A run that was started goes on.
                 problems += _output_mode(positions, step, step.section, cast("type[contract.Aggregation]", cls))
             options: JsonObject = getattr(step.section, "options", {})
             try:
@@ -224,10 +247,14 @@ class _Builder:
                 options.update(effective(cls, options, step.id))
             except OptionProblems as error:
                 for item in error.problems:
-                    place = step.at("options", *item.key)
-                    problems.append(_problem(positions, place, item.message, suggestion=item.suggestion))
+                    if positions.known(step.at("options", *item.about)):
+                        place = step.at("options", *item.key)
+                        problems.append(_problem(positions, place, item.message, suggestion=item.suggestion))
             except ElspethError as error:
-                problems.append(_problem(positions, step.at("options"), error.message, "; ".join(error.details)))
+                option = error.option if isinstance(error, SettingsError) else ()
+                place = step.at("options", *option)
+                if positions.known(place):
+                    problems.append(_problem(positions, place, "; ".join((error.message, *error.details))))
 
 
 def _output_mode(

@@ -12,7 +12,6 @@ from elspeth.audit.store.place import Place, PostgresPlace
 from elspeth.errors import Temporary
 from elspeth.runs.liveness.locks import lock_path, probe
 from elspeth.runs.liveness.run_assessment import assessments
-from elspeth.runs.operate.client import migrate
 
 LIMIT = 1 << 30
 """Bytes of a database that is brought forward on the way; larger ones wait for somebody who has the time for it."""
@@ -51,6 +50,8 @@ def bring_forward(
             details=[f"a run in it is alive: {alive}"],
             next_step="wait for its end, then do this again",
         )
+    from elspeth.runs.operate.client import migrate  # with the writer: hardly a run needs it, and all wait for imports
+
     notify(f"The audit database {database} is brought from version {before} to {schema.VERSION}.")
     migrate(database, reason=reason, notify=notify)
     return before, schema.VERSION

@@ -167,7 +167,7 @@ def test_a_named_provider_may_be_asked_in_the_old_words(tmp_path: Path) -> None:
         ({**AZURE, "template": "x", "tempreture": 1}, "tempreture", "unknown option"),
         ({**AZURE, "template": "x", "queries": 5}, "queries", "has the wrong type"),
         ({**AZURE, "template": "x", "queries": [5]}, "queries", "no question with a name"),
-        ({**AZURE, "template": "{{ text }}"}, "", "nothing of this name"),
+        ({**AZURE, "template": "{{ text }}"}, "prompt_template", "nothing of this name"),
     ],
 )
 def test_what_cannot_be_meant_is_named(tmp_path: Path, options: dict[str, Any], key: str, words: str) -> None:
