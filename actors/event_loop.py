@@ -26,10 +26,13 @@ class EventLoop(threading.Thread):
         self._released = False
 
     def call(self, function: Callable[[], None]) -> None:
-        """Have this called in the thread, soon; from any thread. Nothing after the end."""
-        self._todo.append(function)
+        """Have this called in the thread, soon; from any thread. Nothing after the end.
+
+        Only the first of several wakes it: all that is there is called then, and what is added meanwhile.
+        """
         with self._gate:
-            if not self._released:
+            self._todo.append(function)
+            if len(self._todo) == 1 and not self._released:
                 os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
@@ -64,7 +67,7 @@ class EventLoop(threading.Thread):
 
     def _woken(self) -> None:
         os.eventfd_read(self._wake)
-        while self._todo:
+        while self._todo:  # each is taken out before it is called: what it adds would wake nobody while it is in there
             self._todo.popleft()()
 
     def _end(self) -> None:

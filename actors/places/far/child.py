@@ -26,7 +26,6 @@ from actors.wire.conversation import Bytes, Conversation, PieceRefused
 if TYPE_CHECKING:
     from actors.places.far.courier import Courier
 
-_READ_BYTES = 1 << 18
 _ENOUGH_QUEUED = 1 << 20
 """Bytes that wait to be sent: with so many, nothing more is read from the channel or from a file."""
 
@@ -232,14 +231,17 @@ class FarChild:
         """Something can be read from, or written to, the ends."""
         if self._dropped:
             return
+        room = self._courier.room
         while self.conversation.queued < _ENOUGH_QUEUED:
             try:
-                data = self._far.recv(_READ_BYTES)
+                count = self._far.recv_into(room)
             except (BlockingIOError, ConnectionResetError):
                 break
-            if not data:
+            if not count:
                 break
-            self.conversation.put(words.CHANNEL, data)
+            self.conversation.put(words.CHANNEL, bytes(room[:count]))
+            if count < len(room):
+                break
         self._deliver()
 
     def _deliver(self) -> None:

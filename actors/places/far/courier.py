@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from actors.event_loop import EventLoop
 
+_READ_BYTES = 1 << 18
+
 logger = logging.getLogger("actors")
 
 
@@ -16,6 +18,8 @@ class Courier(EventLoop):
 
     def __init__(self) -> None:
         super().__init__("courier")
+        self.room = memoryview(bytearray(_READ_BYTES))
+        """Where is read into, and copied from at once: to ask the system for so much memory each time takes longer."""
 
     def watch(self, end: socket.socket | int, events: int, call: Callable[[], None]) -> None:
         """Call this whenever one of the events is possible at this end; 0: not any more. In the thread."""

@@ -101,6 +101,7 @@ class Connection:
 
         options: dict[str, Any] = {
             "num_cpus": resources.cpus, "max_concurrency": CALLS_AT_ONCE, "max_restarts": 0, "max_task_retries": 0,
+            "enable_task_events": False,
         }  # fmt: skip
         if resources.memory_bytes:
             options["memory"] = resources.memory_bytes

@@ -6,20 +6,25 @@ import contextlib
 import importlib
 import os
 import socket
+import struct
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 
-REPLY_BYTES = 90_000
+REPLY_BYTES = 95_000
 """What is taken in one call goes along with the answer, and not by way of Ray's store, up to 100 kB."""
+
+_LENGTH = struct.Struct("<I")
 
 LAST_WORDS_SECONDS = 5.0
 
 
 class OnNode:
-    """Calls of `take` wait until there is something; so some of them are under way at any time, and threads for them.
+    """Calls of `take` wait until there is something; so one of them is under way at any time, and a thread for it.
 
-    When the agent is at its end this process is, too.
+    What it answers is bytes, which Ray hands on as they are: anything else it pickles, there and here. When the agent
+    is at its end this process is, too.
     """
 
     def __init__(self, agent: str) -> None:
@@ -40,12 +45,14 @@ class OnNode:
         address = ray.util.get_node_ip_address()
         return ray.get_runtime_context().get_node_id(), socket.gethostname(), address
 
-    def hear(self, piece: bytes) -> None:
-        """A piece came."""
-        self._agent.hear(piece)
+    def hear(self, *pieces: bytes) -> None:
+        """These pieces came."""
+        for piece in pieces:
+            self._agent.hear(piece)
 
-    def take(self) -> list[bytes]:
-        """Pieces to go, as many as fit an answer; waits for the first."""
+    def take(self, *pieces: bytes) -> bytes:
+        """These came; answers those to go, as many as fit (`parted`). Waits for the first."""
+        self.hear(*pieces)
         with self._some:
             self._some.wait_for(lambda: self._outgoing)
             taken = [self._outgoing.popleft()]
@@ -54,7 +61,7 @@ class OnNode:
                 taken.append(self._outgoing.popleft())
                 room -= len(taken[-1])
             self._some.notify_all()
-            return taken
+            return joined(taken)
 
     def _put(self, piece: bytes) -> None:
         with self._some:
@@ -69,6 +76,21 @@ class OnNode:
                 self._some.wait_for(lambda: not self._outgoing, LAST_WORDS_SECONDS)
             time.sleep(1.0)  # for the last answer to leave; if all is well we are killed before
             os._exit(0)
+
+
+def joined(pieces: list[bytes]) -> bytes:
+    """Several as one."""
+    return b"".join(part for piece in pieces for part in (_LENGTH.pack(len(piece)), piece))
+
+
+def parted(data: bytes) -> Iterator[bytes]:
+    """What was joined."""
+    start = 0
+    while start < len(data):
+        (length,) = _LENGTH.unpack_from(data, start)
+        start += _LENGTH.size
+        yield data[start : start + length]
+        start += length
 
 
 def end_with(parent: int) -> None:
