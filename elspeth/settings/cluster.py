@@ -24,7 +24,13 @@ _ADDRESSES = "auto, local, HOST:PORT or ray://HOST:PORT"
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]")
 
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Amount = Annotated[float, Field(gt=0, le=1_000_000)]
+Amount = Annotated[float, Field(ge=0.0001, le=1_000_000)]
+
+_OTHER_KEYS = {
+    "cpu": "resources.cpu", "num_cpus": "resources.cpu", "memory": "resources.memory_mb",
+    "memory_mb": "resources.memory_mb", "gpu": "gpu", "num_gpus": "gpu",
+}  # fmt: skip
+"""What Ray would not take as names of other resources, in small letters, and what to say in their place."""
 
 
 class Resources(Section):
@@ -33,6 +39,18 @@ class Resources(Section):
     cpu: Annotated[float, Field(ge=0, le=10_000)] = 1.0
     memory_mb: Whole | None = None
     custom: dict[Text, Amount] = Field(default_factory=dict)
+
+    @field_validator("custom")
+    @classmethod
+    def _can_be_asked_for(cls, value: dict[str, float]) -> dict[str, float]:
+        for name, amount in value.items():
+            if name != _OTHER_KEYS.get(name.lower(), name):
+                raise wrong("has a key of its own", found=name, allowed=_OTHER_KEYS[name.lower()])
+            if name.lower() == "object_store_memory":
+                raise wrong("is nothing that a worker asks for", found=name, allowed="names of other resources")
+            if name == "gpu" and amount > 1 and amount != int(amount):
+                raise wrong("cannot be given so", found=f"gpu: {amount:g}", allowed="a part of one, or whole ones")
+        return value
 
 
 class Runtime(Section):

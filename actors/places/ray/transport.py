@@ -139,7 +139,11 @@ class RayAgent:
         try:
             connection.open()
             self._connection = connection
-            self._actor = connection.actor(AGENT, self._title, resources)
+            try:
+                self._actor = connection.actor(AGENT, self._title, resources)
+            except ValueError as error:  # these resources cannot be asked for: no cluster and no time would mend it
+                self._end(f"cannot be begun: {error}", refused=True)
+                return
             connection.then(
                 self._actor.where.remote(), lambda where: self._transport.order(lambda: self._arrive(where)), self._fail
             )

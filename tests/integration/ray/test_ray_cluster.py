@@ -151,6 +151,14 @@ def test_a_node_on_which_an_agent_cannot_be_imported_is_refused(
         assert down.lost == "a node agent cannot be begun: ModuleNotFoundError: No module named 'no_such_module'"
 
 
+def test_what_no_cluster_could_have_is_refused_at_once(cluster: RayCluster) -> None:
+    with on(cluster, resources=Resources(custom={"gpu": 1.5})) as family:
+        family.supervisor.start_child(ChildSpec("ping", TARGET, restart="temporary", place="far")).get()
+        down = family.await_down()
+        assert (down.reason, down.refused) == ("place", True)
+        assert "1.5" in down.lost
+
+
 def test_a_cluster_is_reached_from_outside(cluster: RayCluster) -> None:
     with on(cluster, address=cluster.client_address) as family:
         identity = family.begin()

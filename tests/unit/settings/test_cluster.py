@@ -48,6 +48,11 @@ def test_all_that_may_be_said_is_read(loaded: Callable[..., Any]) -> None:
     assert (found.runtime.pip, found.runtime.env) == (("scipy==1.15.0",), ("HF_TOKEN",))
 
 
+@pytest.mark.parametrize("custom", ["{gpu: 2}", "{gpu: 0.25}", "{tpu: 1.5}", "{accelerator: 0.001}"])
+def test_other_resources_may_be_asked_for_by_name(loaded: Callable[..., Any], custom: str) -> None:
+    assert loaded(f"{BASE}cluster: {{resources: {{custom: {custom}}}}}\n").settings.cluster.resources.custom
+
+
 def test_without_the_section_there_is_no_cluster(loaded: Callable[..., Any]) -> None:
     assert loaded(BASE).settings.cluster is None
     assert loaded(BASE).document["cluster"] is None
@@ -95,7 +100,13 @@ def test_addresses_of_clusters_are_taken(loaded: Callable[..., Any], address: st
         ("{resources: {cpu: -1}}", "resources.cpu", "is out of range; at least 0"),
         ("{resources: {memory_mb: 0}}", "resources.memory_mb", "is out of range; at least 1"),
         ("{resources: {memory: 1024}}", "resources.memory", "unknown key"),
-        ("{resources: {custom: {gpu: 0}}}", "resources.custom.gpu", "is out of range; more than 0"),
+        ("{resources: {custom: {gpu: 0}}}", "resources.custom.gpu", "is out of range; at least 0.0001"),
+        ("{resources: {custom: {tpu: 0.00001}}}", "resources.custom.tpu", "is out of range; at least 0.0001"),
+        ("{resources: {custom: {gpu: 1.5}}}", "resources.custom", "cannot be given so; a part of one, or whole ones"),
+        ("{resources: {custom: {CPU: 1}}}", "resources.custom", "has a key of its own; resources.cpu"),
+        ("{resources: {custom: {memory: 1}}}", "resources.custom", "has a key of its own; resources.memory_mb"),
+        ("{resources: {custom: {GPU: 1}}}", "resources.custom", "has a key of its own; gpu"),
+        ("{resources: {custom: {object_store_memory: 1}}}", "resources.custom", "is nothing that a worker asks for"),
         ("{resources: {custom: [gpu]}}", "resources.custom", "a mapping"),
         ("{unreachable_seconds: 0}", "unreachable_seconds", "is out of range; more than 0"),
         ("{outage_seconds: -5}", "outage_seconds", "is out of range; more than 0"),
