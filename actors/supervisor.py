@@ -21,6 +21,7 @@ from actors.places.local.place import LocalPlace
 from actors.places.place import Place
 from actors.reactor import ChannelGarbled, ChildReady, Outbox, ProcessEnded, Reactor, TickDue, notify
 from actors.spec import HERE, ChildSpec, not_in_time
+from actors.stop_order import stop_order
 from actors.strategy import Command, RestartIntensity, StartDue, Stop, Strategy, Supervision
 from actors.supervised import Supervised
 
@@ -161,16 +162,14 @@ class Supervisor(pykka.ThreadingActor):
     def shutdown(self, seconds: float) -> None:
         """Stop all children, last started first, each asked and given its time, then SIGKILL; all within `seconds`.
 
-        When it returns every process is reaped, its `ChildDown` told, and the I/O thread has ended. The actor itself
-        lives on until it is stopped. Nothing is restarted any more, not even what was about to be.
+        Those elsewhere are asked together, when the last started of them has its turn (`actors.stop_order`). When it
+        returns every process is reaped, its `ChildDown` told, and the I/O thread has ended. The actor itself lives on
+        until it is stopped. Nothing is restarted any more, not even what was about to be.
         """
         self._restarting = False
         deadline = time.monotonic() + (seconds if self._reactor.is_alive() else 0.0)
-        for child in reversed(self._children.values()):
-            self._ask(child)
-            self._await_end(child, min(deadline, time.monotonic() + child.spec.shutdown_seconds))
-            if child.state.alive:
-                self._kill(child, not_in_time(child.spec))
+        for children in stop_order(child.spec for child in self._children.values()):
+            self._stop_together([self._children[name] for name in children], deadline)
         for child in self._children.values():
             self._await_end(child, None)
         if self._open:
@@ -276,6 +275,16 @@ class Supervisor(pykka.ThreadingActor):
             else:  # still on its way: there is nothing it could end in order
                 self._kill(child, "killed:not wanted any more")
 
+    def _stop_together(self, children: list[Supervised], deadline: float) -> None:
+        """Ask these, and kill who has not ended in its time. Those with less of it are waited for first."""
+        asked = time.monotonic()
+        for child in children:
+            self._ask(child)
+        for child in sorted(children, key=lambda child: child.spec.shutdown_seconds):
+            self._await_end(child, min(deadline, asked + child.spec.shutdown_seconds))
+            if child.state.alive:
+                self._kill(child, not_in_time(child.spec))
+
     # --- restarts -----------------------------------------------------------------------------------------------
 
     def _spend(self, child: Supervised) -> GaveUp | None:
@@ -314,13 +323,19 @@ class Supervisor(pykka.ThreadingActor):
             self._watch(child)
 
     def _await_end(self, child: Supervised, deadline: float | None) -> None:
-        """Wait for the end of its process and bury it; without a deadline SIGKILL must have been sent."""
-        while child.state.alive and (deadline is None or time.monotonic() < deadline):
+        """Wait for the end of its process and bury it; without a deadline SIGKILL must have been sent.
+
+        Who has ended by now has ended in time, whenever the deadline was.
+        """
+        while child.state.alive:
             left = self._tick_seconds if deadline is None else max(0.0, deadline - time.monotonic())
             ended = child.link.ended.wait(min(left, self._tick_seconds))
             if ended or (child.state is State.KILLED and not self._reactor.is_alive()):
                 self._bury(child)
-            self._beat()
+            else:
+                self._beat()
+            if not left:
+                return
 
     def _bury(self, child: Supervised) -> None:
         if not child.state.alive:
