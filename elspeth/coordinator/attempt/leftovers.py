@@ -22,8 +22,15 @@ def bury_stopped(leftovers: Sequence[Identity]) -> list[int]:
 
 def bury(leftovers: Sequence[Identity]) -> list[int]:
     """Kill those that still live, and wait until they are gone, `LEFTOVER_SECONDS` at most; answers their pids."""
-    killed = [identity for identity in leftovers if identity.kill()]
+    killed = [identity for identity in leftovers if _killed(identity)]
     deadline = time.monotonic() + LEFTOVER_SECONDS
     while any(identity.state() != "gone" for identity in killed) and time.monotonic() < deadline:
         time.sleep(0.01)  # their locks end with them
     return [identity.pid for identity in killed]
+
+
+def _killed(identity: Identity) -> bool:
+    try:
+        return identity.kill()
+    except PermissionError:  # somebody else began it: where it holds what is needed here, that is said then
+        return False
