@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from elspeth.cli.view.sight import Sight, below, facts, headline, words
+from elspeth.cli.view.sight import LONG_BAR, SHORT_BAR, WIDE, Sight, below, facts, headline, words
 
 FAST = Sight(
     "mf3k2a9x", 1_234_567, 83.0, offset=42_000, size=100_000, rate=14_873.4, left=114.0,
@@ -62,3 +62,10 @@ def test_a_log_has_it_in_one_line_and_programs_have_values() -> None:
     )
     assert facts(FAST)["seconds_left"] == 114.0
     assert facts(HUNG)["waiting"] == HUNG.waiting
+
+
+def test_the_bar_is_the_long_one_from_a_width_on() -> None:
+    assert WIDE == 100
+    short = replace(FAST, rate=None, left=None)
+    bars = [headline(short, columns).partition("[")[2].partition("]")[0] for columns in (WIDE - 1, WIDE)]
+    assert [len(bar) for bar in bars] == [SHORT_BAR, LONG_BAR]
