@@ -24,7 +24,7 @@ TESTS = {
     "elspeth/roles/calling": ("tests/unit/elsewhere", "tests/unit/calls", "tests/integration/calls"),
     "elspeth/roles/elsewhere": ("tests/unit/elsewhere", "tests/integration/elsewhere"),
     "elspeth/roles/logs": ("tests/integration/logs",),
-    "elspeth/roles": ("tests/unit/audit/test_audit_role.py", "tests/unit/sinks/test_side_by_side.py",
+    "elspeth/roles": ("tests/unit/roles tests/unit/audit/test_audit_role.py", "tests/unit/sinks/test_side_by_side.py",
                       "tests/unit/sinks tests/unit/sources tests/unit/runs tests/unit/execution",
                       _ROUTES, "tests/integration/graphs/test_pools.py", _RUN),
     "elspeth/plugins/sinks": ("tests/unit/sinks",),
