@@ -113,18 +113,22 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the random ones (default: 1)")
     parser.add_argument("--only", help="mutants with this text in their name")
     parser.add_argument("--first", type=int, default=1, help="carry on at this number of the list (default: 1)")
+    parser.add_argument("--part", default="1/1", help="one of so many equal parts of the list, for several at once")
     parser.add_argument("--least", type=float, default=92.0, help="percent that must be noticed (default: 92)")
     chosen = parser.parse_args(words)
     mutants = [*PROMISES, *random_ones.sample(ROOT, chosen.random, chosen.seed)]
     mutants = [mutant for mutant in mutants if chosen.only is None or chosen.only in mutant.name]
+    part, parts = map(int, chosen.part.split("/"))
+    numbered = list(enumerate(mutants, 1))[chosen.first - 1 :][part - 1 :: parts]
     tried, found = 0, []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         trial = Trial(copied(Path(folder)))
-        for number, mutant in list(enumerate(mutants, 1))[chosen.first - 1 :]:
+        for number, mutant in numbered:
             begun = time.monotonic()
             by = trial.notices(mutant)
             took = f"{time.monotonic() - begun:.0f} s"
-            print(f"{number}/{len(mutants)} {'noticed' if by else 'SURVIVED'} ({took}): {mutant.name}", flush=True)
+            how = f"noticed by {by}" if by else "SURVIVED"
+            print(f"{number}/{len(mutants)} {how} ({took}): {mutant.name}", flush=True)
             tried += 1
             if by is None:
                 found.append(mutant)

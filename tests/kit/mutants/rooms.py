@@ -30,8 +30,8 @@ TESTS = {
     "elspeth/plugins/sinks": ("tests/unit/sinks",),
     "elspeth/plugins/sources": ("tests/unit/sources",),
     "elspeth/plugins/transforms": ("tests/unit/transforms", "tests/unit/graph tests/unit/services tests/unit/formats"),
-    "elspeth/plugins/aggregations": ("tests/unit/transforms", "tests/unit/statistics tests/unit/graph "
-                                     "tests/unit/formats"),
+    "elspeth/plugins/aggregations": ("tests/unit/transforms", "tests/unit/statistics",
+                                     "tests/unit/graph tests/unit/formats"),
     "elspeth/plugins/services": ("tests/unit/services", "tests/unit/text"),
     "elspeth/calls": ("tests/unit/calls", "tests/unit/services", "tests/integration/calls"),
     "elspeth/runs/doctor": ("tests/unit/runs", "tests/integration/doctor"),

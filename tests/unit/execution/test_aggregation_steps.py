@@ -363,3 +363,12 @@ def test_a_time_out_is_due_so_long_after_the_first_row_and_never_where_none_wait
     assert run.stages[1].due == 12.5
     run.end()
     assert run.stages[1].due is None
+
+
+def test_a_stage_says_whether_a_batch_was_closed_in_this_piece_of_work() -> None:
+    run = batching("trigger: {count: 2}")
+    said = []
+    for n in range(4):
+        run.feed({"n": n})
+        said.append(run.stages[1].flushed)
+    assert said == [False, True, False, True]
