@@ -98,11 +98,10 @@ PROMISES = (
        "tests/crash/test_power_cuts.py::test_what_a_power_cut_leaves_holds_and_is_carried_on[payloads]"),
     _m("a stage sends before its payloads are on disk", "elspeth/roles/stage.py", "        self._payloads.write_out()\n", "",
        "tests/crash/test_power_cuts.py::test_what_a_power_cut_leaves_holds_and_is_carried_on[aggregation]"),
-    _m("a kept file is not synced", "elspeth/durable.py", "            os.fsync(fd)\n        finally:\n            os.close(fd)\n"
-       "        partial.replace(path)", "            pass\n        finally:\n            os.close(fd)\n        "
-       "partial.replace(path)", *DURABLE),
-    _m("a kept file's name is not synced", "elspeth/durable.py", "        raise\n    sync_folder(path.parent)\n", "        raise\n",
-       *DURABLE),
+    _m("a kept file is not synced", "elspeth/durable.py", "put(path, content, mode, sync=os.fsync)",
+       "put(path, content, mode)", *DURABLE),
+    _m("a kept file's name is not synced", "elspeth/durable.py", "sync=os.fsync)\n    sync_folder(path.parent)\n",
+       "sync=os.fsync)\n", *DURABLE),
     _m("the journal's end is not looked at when it is opened", JOURNAL, "gone = self._renew(connection, last)",
        "gone = False", "tests/unit/audit/test_journal.py"),
     _m("the journal's name is not synced", JOURNAL, "            sync_names(path.parent)\n", "",
