@@ -78,7 +78,7 @@ def _parse(text: str) -> ast.Expression:
             warnings.simplefilter("ignore")
             return ast.parse(source, mode="eval")
     except SyntaxError as error:
-        raise ExpressionError(text, max(error.offset or 1, 1), f"not an expression: {error.msg}") from None
+        raise ExpressionError(text, error.offset or len(source), f"not an expression: {error.msg}") from None
     except (ValueError, MemoryError, RecursionError) as error:
         raise ExpressionError(text, 1, f"not an expression: {error or 'nested too deeply'}") from None
 

@@ -170,9 +170,35 @@ def _problems(
         known = found.get(key)
         if known is None or not of_several:
             found[key] = problem
-        elif (more := problem.message.removeprefix(f"found {_shown(item['input'])}: ")) not in known.message:
-            found[key] = replace(known, message=f"{known.message}, or {more}")
+        elif (more := _bare(problem.message, item)) not in known.message:
+            found[key] = replace(known, message=f"{known.message} or {more}")
     return list(found.values())
+
+
+_KINDS = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "date_type": "a date",
+    "dict_type": "a mapping",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "mapping_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "model_type": "a mapping",
+    "path_type": "a path",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
+"""What an option is to be, by the type of the error that it is not."""
+
+
+def _bare(message: str, item: dict[str, Any]) -> str:
+    """What is allowed, without what was found."""
+    return message.removeprefix(f"found {_shown(item['input'])}").removeprefix(", allowed is ").removeprefix(": ")
 
 
 def _place(item: dict[str, Any], options: Mapping[str, Any]) -> KeyPath:
@@ -207,6 +233,8 @@ def _problem(model: type[BaseModel], item: dict[str, Any]) -> OptionProblem:
             return OptionProblem(key, f"found {found}, allowed is {expected}", "".join(close))
         case "value_error":
             return _named(_model_at(model, key), key, str(item["ctx"]["error"]))
+        case kind if kind in _KINDS:
+            return OptionProblem(key, f"found {found}, allowed is {_KINDS[kind]}")
         case _:
             return OptionProblem(key, f"found {found}: {_lower(item['msg'])}")
 

@@ -194,6 +194,6 @@ def test_every_problem_of_the_options_is_listed_at_once() -> None:
     assert error.message == "transforms[2]: the options of 'field_mapper' cannot be used."
     assert [str(problem) for problem in error.problems] == [
         "mapping: missing; it must be given",
-        "strict: found 'perhaps': should be a valid boolean, unable to interpret input",
+        "strict: found 'perhaps', allowed is true or false",
         "maping: unknown option; allowed are mapping, schema, select_only, strict (did you mean 'mapping'?)",
     ]

@@ -235,7 +235,8 @@ class _Builder:
                 if not positions.known(("plugins",)):
                     continue  # it may be a plugin of a file that could not be read
                 place = step.at("plugin")
-                problems.append(_problem(positions, place, error.message, "; ".join(error.details), step.plugin))
+                known = f" ({'; '.join(error.details)})" if error.details else ""
+                problems.append(_problem(positions, place, f"{error.message}{known}"))
                 continue
             mode_is_known = positions.known(step.at("output_mode"))
             if isinstance(step.section, Aggregation) and self._file is not None and mode_is_known:

@@ -77,7 +77,7 @@ def test_an_allowed_expression_has_the_value_python_gives_it(text: str, value: A
         ("row[row['a']]", 5, "text literal"),
         ("row['a'] in row", 1, "text literal"),
         ("row['a'", 4, "never closed"),
-        ("row['a'] if", 1, "not an expression"),
+        ("row['a'] if", 11, "not an expression"),
         ("", 1, "nothing there"),
         ("   ", 1, "nothing there"),
         ("a = 1", 3, "not an expression"),
