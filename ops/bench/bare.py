@@ -37,15 +37,27 @@ class Audit:
 
     def __init__(self, path: Path) -> None:
         self.connection = database.open_writer(path)
-        schema.create(self.connection)
+        self.create()
         needed = [column[1] for column in self.connection.execute("PRAGMA table_info(runs)") if column[3]]
         self.connection.execute(  # records are those of a run that there is
             f"INSERT INTO runs ({', '.join(needed)}) VALUES ({', '.join('?' * len(needed))})",
             [RUN if column == "run_id" else 0 for column in needed],
         )
-        self.names = Names(self.connection, RUN)
         self.number, self.head = 0, digests.GENESIS
         self.clear()
+
+    def create(self) -> None:
+        """Lay the database out."""
+        schema.create(self.connection)
+        self.names = Names(self.connection, RUN)
+
+    def stored(self) -> dict[str, list[Any]]:
+        """What is inserted of the records of a commit, by the table into which."""
+        small = {
+            table: stored_records(table, stored_frame(table, records), self.names.numbers)
+            for table, records in packed(self.records).items()
+        }
+        return {"checkpoints": self.records["checkpoints"], **small}
 
     def clear(self) -> None:
         """Begin the next commit."""
@@ -58,11 +70,7 @@ class Audit:
         made = [digests.digest_table(name, rows) for name, rows in self.records.items() if rows]
         batch = PreparedCommit(RUN, {}, {}, made)
         self.connection.execute("BEGIN IMMEDIATE")
-        stored = {
-            table: stored_records(table, stored_frame(table, records), self.names.numbers)
-            for table, records in packed(self.records).items()
-        }
-        for table, records in {"checkpoints": self.records["checkpoints"], **stored}.items():
+        for table, records in self.stored().items():
             self.connection.executemany(batch.insert(table), [(self.number, *record) for record in records])
         at = utc_now()
         digest = digests.digest_commit(self.head, RUN, 1, self.number, at, batch.digests)
@@ -123,13 +131,13 @@ class Output:
         self.text.truncate()
 
 
-def main(source: Path, folder: Path, path: Path) -> None:
-    """The threshold pipeline with its audit trail, in one loop."""
+def main(source: Path, folder: Path, path: Path, kind: type[Audit] = Audit) -> None:
+    """The threshold pipeline with its audit trail, of this kind, in one loop."""
     gc.freeze()
     gc.set_threshold(50_000)
     condition = eval("lambda row: row['amount'] > 1000")
     folder.mkdir(parents=True, exist_ok=True)
-    audit = Audit(path)
+    audit = kind(path)
     outputs = {"normal": Output(folder / "normal.csv"), "high_values": Output(folder / "high_values.csv")}
     reasons = {
         answer: orjson.dumps({"condition": "row['amount'] > 1000", "answer": answer}).decode()

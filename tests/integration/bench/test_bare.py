@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from elspeth.audit.chain.digests import GENESIS
-from ops.bench import bare, same, trial
+from ops.bench import bare, bare_texts, same, trial
 
 ROWS = 2_345  # two whole commits and a part of one
 
@@ -53,6 +53,27 @@ def test_there_are_records_to_compare(left: tuple[Left, Left]) -> None:
 def test_the_outputs_are_the_same(left: tuple[Left, Left]) -> None:
     (_, ours), (_, theirs) = left
     assert theirs == ours
+
+
+@pytest.fixture(scope="module")
+def texts(left: tuple[Left, Left], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the comparison with the former records ran."""
+    folder = tmp_path_factory.mktemp("texts")
+    bare.main(trial.Workspace(folder).input(ROWS), folder / "output", folder / "audit.db", bare_texts.Texts)
+    return folder
+
+
+def test_with_texts_the_records_and_outputs_are_the_same(left: tuple[Left, Left], texts: Path) -> None:
+    ours, outputs = left[0]
+    assert same.records(texts / "audit.db") == ours
+    assert _outputs(texts) == outputs
+
+
+def test_with_texts_every_record_is_stored_as_it_is_read(texts: Path) -> None:
+    with closing(sqlite3.connect(texts / "audit.db")) as connection:
+        kinds = dict(connection.execute("SELECT name, type FROM sqlite_master WHERE sql IS NOT NULL"))
+        assert {kinds[table] for table in same.TABLES} == {"table"}
+        assert "state_records" not in kinds
 
 
 def test_plain_writes_the_same_outputs_without_an_audit(left: tuple[Left, Left], tmp_path: Path) -> None:
