@@ -12,6 +12,7 @@ import pytest
 
 from elspeth.audit.chain.layouts import NEWEST
 from elspeth.audit.mapping.tables import HELD_IN, STORED
+from elspeth.audit.mapping.typed_records import unmixed
 from elspeth.audit.store import schema
 from elspeth.audit.store.place import place_of
 from elspeth.audit.store.postgres.connection import PostgresConnection
@@ -99,7 +100,19 @@ def others(kind: str, value: Any) -> list[Any]:
         return [None, b"x", *([bytes([value[0] ^ 1]) + value[1:]] if value else [])]
     if kind in ("bigint", "integer", "double precision"):
         return [None, (value or 0) + 1]
-    return [None, "x", "'x", *([value + " "] if value else [])]
+    digits = [f" {value}", f"0{value}"] if value and value.isdigit() else []
+    return [None, "x", "'x", *([value + " "] if value else []), *digits]
+
+
+def is_the_same(column: str, value: Any, other: Any) -> bool:
+    """Whether a stored value is spelled otherwise, and whoever reads it, views or we, reads the same.
+
+    A whole number is stored by its digits where a text might stand, and a server reads it with blanks around it, or
+    zeros in front. There is no other record that such a change could make of it: a copy has the usual digits again.
+    """
+    if column == "is_terminal":
+        return value is None  # that means what the outcome says, which can be said, too
+    return isinstance(other, str) and unmixed(other) == unmixed(value)
 
 
 def test_nothing_is_found_where_nothing_was_done(database: Database) -> None:
@@ -128,7 +141,9 @@ def test_a_changed_value_is_found(database: Database, most: int | None) -> None:
                 except (ElspethError, psycopg.Error):  # NULL where the schema forbids it
                     connection.execute("ROLLBACK TO untouched")
                     continue
-                if reads(connection) == told:  # stored otherwise, it says the same
+                if reads(connection) == told:
+                    if not is_the_same(column, value, other):
+                        missed.append((table, column, value, other))
                     connection.execute("ROLLBACK TO untouched")
                     continue
                 tried += 1
