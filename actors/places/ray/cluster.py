@@ -15,6 +15,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psutil
+
 from actors.guarded_folder import GuardedFolder
 from actors.places.far.transport import Node, Resources
 from actors.places.ray.on_node import OnNode
@@ -74,6 +76,8 @@ class Connection:
             raise
         atexit.unregister(ray.shutdown)  # it is ours to end, and would wait for servers that are gone
         self.is_open = True
+        if self._folder is not None:
+            _take_helpers_along(self._folder)
         if not self.address.startswith("ray://"):  # what stands at that address leads there, and is asked in its place
             self._server.address = ray.get_runtime_context().gcs_address
         self._refresh()
@@ -192,6 +196,18 @@ class Connection:
                 self._nodes.setdefault(
                     node_id, Node(node["NodeManagerHostname"] if name in ("", address) else name, address)
                 )
+
+
+def _take_helpers_along(folder: GuardedFolder) -> None:
+    """What the cluster's node has begun ends with it; what of that is Ray's own, else only after a minute.
+
+    So long it tries to tell the end of all to servers that are dead, too.
+    """
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.name() == "raylet":
+                for helper in child.children():
+                    folder.take_along(helper.pid)
 
 
 def _hush() -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from actors import Identity
+from actors.guarded_folder import NAMES
 from tests.docs.repository import ROOT
 from tests.kit.places.far_family import is_gone
 from tests.kit.processes.tree import descendants_of, title_of
 from tests.kit.processes.waiting import wait_until
 
-LATE = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
-"""Of a killed cluster these go on for a minute, to tell it to somebody who is dead, too; they run nothing of ours."""
+HELPERS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""Left to themselves, these of a killed cluster go on for a minute: they are on the list of who is killed then."""
 
 
 def left() -> set[Path]:
@@ -36,10 +37,17 @@ def test_a_cluster_of_its_own_leaves_nothing(tmp_path: Path, killed: bool) -> No
         assert process.stdout is not None
         assert process.stdin is not None
         assert process.stdout.readline()
-        family = [
-            Identity.of(pid) for pid in descendants_of(process.pid) if not (killed and title_of(pid).startswith(LATE))
-        ]
+        family = [Identity.of(pid) for pid in descendants_of(process.pid)]
         assert len(family) > 5
+        listed = {
+            int(line.split()[0])
+            for folder in left() - before
+            if (folder / NAMES).exists()
+            for line in (folder / NAMES).read_text().splitlines()
+        }
+        helpers = {each.pid for each in family if title_of(each.pid).startswith(HELPERS)}
+        assert len(helpers) == len(HELPERS)
+        assert helpers <= listed
         if killed:
             process.kill()
         else:
