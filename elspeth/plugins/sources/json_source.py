@@ -114,7 +114,7 @@ class JsonFile(OneFile):
             else:
                 items = self._elements(file, encoding, line, first=cursor is None)
             mapping = self.options.field_mapping
-            yield from ((_mapped(item, at, mapping), at) for item, at in items) if mapping else items
+            yield from ((_mapped(item, self.line(at), mapping), at) for item, at in items) if mapping else items
 
     def _lines(
         self, file: HashedFile, encoding: Encoding, offset: int, line: int
@@ -295,7 +295,7 @@ def _too_long(encoding: Encoding, head: bytes, size: int, limit: int, line: int)
     return Invalid(encoding.shown(head[:RAW_BYTES]), f"has {size:,} bytes where max_row_bytes allows {limit:,}", line)
 
 
-def _mapped(item: Row | Invalid, at: Cursor, mapping: dict[str, str]) -> Row | Invalid:
+def _mapped(item: Row | Invalid, line: int, mapping: dict[str, str]) -> Row | Invalid:
     """The row with new names; one in which two fields would have the same name is none."""
     if isinstance(item, Invalid):
         return item
@@ -305,5 +305,5 @@ def _mapped(item: Row | Invalid, at: Cursor, mapping: dict[str, str]) -> Row | I
     names = [mapping.get(name, name) for name in item]
     twice = next(name for name in names if names.count(name) > 1)
     return Invalid(
-        json.dumps(item, ensure_ascii=False), f"has two fields that field_mapping calls '{twice}'", at[1], item
+        json.dumps(item, ensure_ascii=False), f"has two fields that field_mapping calls '{twice}'", line, item
     )

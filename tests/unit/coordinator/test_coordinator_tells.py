@@ -282,3 +282,28 @@ def test_the_time_a_run_is_driven_is_kept_to_the_millisecond() -> None:
     timers = Timers(5.0, 0.0)
     timers.owned(40.0, 1000.0)
     assert timers.active_seconds(1002.34567) == 42.346
+
+
+def test_what_outlived_an_earlier_attempt_is_ended_put_on_record_and_said() -> None:
+    ended = []
+
+    class Left:
+        """A process of an earlier attempt that lives until it is killed."""
+
+        pid = 77
+
+        def kill(self) -> bool:
+            ended.append(self.pid)
+            return True
+
+        def state(self) -> str:
+            return "gone" if ended else "alive"
+
+    stage = owned(leftovers=(Left(),), buried=(66,))
+    assert ended == [77]
+    assert [(told.pid, told.detail) for told in stage._told() if told.event == "killed_leftover"] == [
+        (66, {"signal": "SIGKILL"}), (77, {"signal": "SIGKILL"}),
+    ]  # fmt: skip
+    assert list(stage.progress.lines) == [
+        f"killed process {pid}, left over from an earlier attempt" for pid in (66, 77)
+    ]
