@@ -5,7 +5,10 @@ from __future__ import annotations
 _RUN = "tests/integration/cli/test_run_command.py"
 _RESUME = "tests/integration/cli/test_resume_command.py"
 _ROUTES = "tests/integration/graphs/test_time_and_routes.py"
-_EVIDENCE = "tests/integration/cli/evidence"
+_EVIDENCE = " ".join(
+    f"tests/integration/cli/evidence/test_{name}_command.py"
+    for name in ("explain", "verify", "export", "purge", "copy")
+)
 _SERVER = tuple(
     f"tests/integration/postgres/test_{name}.py"
     for name in ("server", "store", "session_lock", "server_says_no", "lost_connection", "records")
@@ -17,7 +20,7 @@ TESTS = {
     "elspeth/coordinator": ("tests/unit/coordinator", _RUN, _ROUTES, _RESUME),
     "elspeth/execution": ("tests/unit/execution", "tests/unit/transforms", _ROUTES),
     "elspeth/audit/store/postgres": ("tests/unit/audit", *_SERVER),
-    "elspeth/audit/explain": (_EVIDENCE,),
+    "elspeth/audit/explain": ("tests/unit/audit/test_stories.py", _EVIDENCE),
     "elspeth/audit": ("tests/unit/audit", "tests/unit/test_durable.py", _EVIDENCE,
                       "tests/integration/doctor/test_status_and_health.py",
                       f"{_CLI}/test_nothing_ends_silently.py"),
