@@ -196,8 +196,9 @@ class _Builder:
         self.plugins: dict[str, Plugin] = {}
 
     def __call__(self, settings: Settings, positions: Positions) -> None:
-        problems: list[Problem] = []
-        registry.load_files([self._base / file for file in settings.plugins])
+        problems = self._load_plugin_files(settings, positions)
+        if problems:
+            positions = replace(positions, unknown={*positions.unknown, ("plugins",)})
         options: list[Problem] = []
         self._build_plugins(settings, positions, options)  # first: nodes hold what options mean, defaults included
         told = {problem.key for problem in options}
@@ -224,6 +225,17 @@ class _Builder:
                 problems += impossible or file_roles.problems(settings, self.plugins, positions, self._file)
         if problems:
             raise SettingsProblems(problems)
+
+    def _load_plugin_files(self, settings: Settings, positions: Positions) -> list[Problem]:
+        problems = []
+        for number, file in enumerate(settings.plugins):
+            try:
+                registry.load_files([self._base / file])
+            except SettingsError as error:
+                if self._file is None:  # of a run that was started, which has no file in which to mend it
+                    raise
+                problems.append(_problem(positions, ("plugins", number), error.message.rstrip(".")))
+        return problems
 
     def _build_plugins(self, settings: Settings, positions: Positions, problems: list[Problem]) -> None:
         for step in steps_of(settings):

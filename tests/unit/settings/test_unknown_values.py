@@ -77,6 +77,7 @@ WRONG = {
     "a provider": (("providers", "model", "base_url"), 5, ["providers.model.base_url"]),
     "what a step gets": (("transforms", 0, "options"), 5, ["transforms.0.options"]),
     "files of plugins": (("plugins",), [5], ["plugins.0"]),
+    "a file of plugins that is not there": (("plugins",), ["gone.py"], ["plugins.0"]),
     "options that go together": (("transforms", 0, "options", "prompt_file"), "x", ["transforms.0.options"]),
     "a path that may be several": (("source", "options", "path"), 5, ["source.options.path"]),
     "one of several paths": (("source", "options", "path"), ["a.csv", 5], ["source.options.path.1"]),
@@ -88,7 +89,7 @@ WRONG = {
 def test_what_is_of_no_use_is_one_problem_in_words(what: str, tmp_path: Path) -> None:
     path, value, keys = WRONG[what]
     document = replaced(yaml.safe_load(PROVIDERS), path, value)
-    if what == "files of plugins":
+    if path == ("plugins",):
         document["source"]["plugin"] = "of_a_file"
     found = problems(document, tmp_path, {})
     assert [problem.key for problem in found] == keys
