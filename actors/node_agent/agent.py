@@ -15,6 +15,7 @@ from typing import Any, cast
 import pykka
 
 from actors.channel import DATA, READY, STOP, FrameRefused, encode
+from actors.crash_points import crash_point
 from actors.events import ChildDown, ChildUp, FrameReceived, GaveUp
 from actors.lifecycle import State
 from actors.node_agent.fed import FedReader
@@ -77,7 +78,9 @@ class NodeAgent:
                         self._conversation.put(words.CHANNEL, buffer)
                     self._flush()
             case ChildUp():
+                crash_point("agent.before_up")
                 self._put(words.UP, words.text_of(event.identity))
+                crash_point("agent.after_up")
             case ChildDown() | GaveUp():
                 self._inbox.put(event)
 
@@ -97,7 +100,9 @@ class NodeAgent:
     def _flush(self) -> None:
         """Under the lock."""
         for piece in self._conversation.pieces():
+            crash_point("agent.before_send")
             self._send(piece)
+            crash_point("agent.after_send")
 
     # --- in the thread that runs it -----------------------------------------------------------------------------
 
@@ -133,6 +138,7 @@ class NodeAgent:
                 self._tick()
 
     def _hear(self, piece: bytes) -> None:
+        crash_point("agent.before_receive")
         with self._room:
             before = self._conversation.heard
             try:
@@ -151,6 +157,7 @@ class NodeAgent:
             self._give_up(words.LOST, f"cannot go on: {error}")
         except OtherContent as error:
             self._give_up(words.REFUSED, f"refuses it: {error}")
+        crash_point("agent.after_receive")
         self._let_go()
 
     def _take(self, kind: int, data: Bytes) -> None:
@@ -193,13 +200,16 @@ class NodeAgent:
         self._outbox = self._proxy.outbox.get()
         spec = ChildSpec(argument=b"".join(self._argument), restart="temporary", place=NODE, **asdict(start))
         self._argument.clear()
+        crash_point("agent.before_start")
         self._ask(self._proxy.start_child(spec))
 
     def _bury(self, down: ChildDown) -> None:
+        crash_point("agent.before_down")
         if self._folder is not None:
             self._folder.remove()
             self._folder = None
         self._put(words.DOWN, words.text_of(words.Down.of(down)))
+        crash_point("agent.after_down")
         self._down = True
 
     def _give_up(self, kind: int, why: str) -> None:

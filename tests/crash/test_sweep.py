@@ -30,7 +30,9 @@ from tests.kit.processes.recorded_run import comparable_records, differences, ou
 OF_OPERATORS = ("operator.", "audit.before_purge", "audit.in_purge")
 OF_MIGRATIONS = ("audit.in_migration", "audit.after_migration")
 OF_COPIES = ("audit.in_copy", "audit.before_copied", "audit.after_copied")
-ELSEWHERE = ("main.", "supervisor.", "stdin.", *OF_OPERATORS, *OF_MIGRATIONS, *OF_COPIES)  # no child of a run
+OF_AGENTS = ("agent.",)  # there are some where workers are elsewhere: see `test_agents.py`
+NOT_OF_RUNS = (*OF_OPERATORS, *OF_MIGRATIONS, *OF_COPIES, *OF_AGENTS)
+ELSEWHERE = ("main.", "supervisor.", "stdin.", *NOT_OF_RUNS)  # no child of a run
 ONLY_IN_A_RESUME = {"main.before_resume_lock", "main.after_resume_lock", "main.before_row_mark", "audit.in_take_over",
                     "sink.before_copy_named", "sink.after_copy_named"}  # fmt: skip
 ONLY_AFTER_TWO_DEATHS = {"main.row_marked", "stage.flush_marked", "worker.item_marked", "sink.output_marked"}
@@ -190,7 +192,7 @@ def test_the_points_are_found() -> None:
     assert set(POINTS) >= ONLY_IN_A_RESUME | ONLY_AFTER_TWO_DEATHS
 
 
-OF_RUNS = [point for point in POINTS if not point.startswith(OF_OPERATORS + OF_MIGRATIONS + OF_COPIES)]
+OF_RUNS = [point for point in POINTS if not point.startswith(NOT_OF_RUNS)]
 
 
 @pytest.mark.parametrize("point", OF_RUNS)
