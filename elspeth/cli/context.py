@@ -162,6 +162,10 @@ allow_all_failed_option = click.option(
     help="Exit with 0 although rows came and none of them went a normal way (otherwise 10).",
 )  # fmt: skip
 
+fail_on_rows_option = click.option(
+    "--fail-on-rows", is_flag=True, help="Exit with 10 if rows were quarantined, discarded or failed."
+)
+
 reason_option = click.option("--reason", metavar="TEXT", help="Why, for the audit trail, where you act on a run.")
 
 

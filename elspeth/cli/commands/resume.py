@@ -16,6 +16,7 @@ from elspeth.cli.context import (
     allow_all_failed_option,
     database_option,
     dotenv_option,
+    fail_on_rows_option,
     json_option,
     pass_context,
     reason_option,
@@ -46,7 +47,7 @@ from elspeth.runs.lifecycle.fork_server import fork_server
 @click.option("--execute", "-x", is_flag=True, expose_value=False, help="Resume it: as without this option.")
 @click.option("--take-over", is_flag=True, help="Continue on copies of the outputs although a frozen process has them.")
 @click.option("--accept-changed-code", is_flag=True, help="Go on although plugins or Elspeth changed; it is recorded.")
-@click.option("--fail-on-rows", is_flag=True, help="Exit with 10 if rows were quarantined, discarded or failed.")
+@fail_on_rows_option
 @allow_all_failed_option
 @reason_option
 @database_option

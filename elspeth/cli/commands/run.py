@@ -16,6 +16,7 @@ from elspeth.cli.context import (
     allow_all_failed_option,
     database_option,
     dotenv_option,
+    fail_on_rows_option,
     json_option,
     pass_context,
     reason_option,
@@ -52,7 +53,7 @@ from elspeth.runs.lifecycle.fork_server import fork_server
 @click.option(
     "--force-new", is_flag=True, help="Start afresh although an earlier run did not finish; that one is given up."
 )
-@click.option("--fail-on-rows", is_flag=True, help="Exit with 10 if rows were quarantined, discarded or failed.")
+@fail_on_rows_option
 @assignments_option
 @allow_all_failed_option
 @reason_option

@@ -38,6 +38,18 @@ def test_what_starts_first_waits_for_no_large_import() -> None:
     assert {"click", "elspeth.runs.lifecycle.fork_server"} <= loaded
 
 
+def test_a_run_waits_for_no_import_of_what_only_other_runs_need() -> None:
+    loaded = set(after("import elspeth.cli.commands.run_action", "*sys.modules").split())
+    others = (
+        "elspeth.audit.writer",
+        "elspeth.audit.verify",
+        "elspeth.runs.lifecycle.cluster",
+        "actors.places.far.place",
+    )
+    assert loaded.isdisjoint(others)
+    assert "elspeth.runs.lifecycle.drive" in loaded
+
+
 def test_no_room_for_the_first_process_is_told_as_what_may_go_away(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> int:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
