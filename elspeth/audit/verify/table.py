@@ -255,14 +255,11 @@ class _Running:
 
     def agrees(self, purged: bool) -> bool:
         expected = self.expected
-        if self.fixed.hexdigest() != expected.digest or bytes(self.fixed.marks) != expected.marks:
+        if not self.fixed.agrees(expected.digest, expected.marks):
             return False
         if not self.purgeable.count:
             return expected.purgeable_marks is None and (purged or expected.purgeable_digest is None)
-        return (
-            self.purgeable.hexdigest() == expected.purgeable_digest
-            and bytes(self.purgeable.marks) == expected.purgeable_marks
-        )
+        return self.purgeable.agrees(expected.purgeable_digest, expected.purgeable_marks)
 
 
 def as_digested(table: str, records: list[Record], layout: Layout) -> list[Record]:
