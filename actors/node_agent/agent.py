@@ -61,6 +61,8 @@ class NodeAgent:
         self._taken = 0  # bytes of the channel that were heard, and of which the head still counts
         self._silent_ticks = self._ticks = 0
         self._ready = self._down = self._over = False
+        self.alone = False
+        """Whether it ended because nothing was heard from the head: nobody may be there for its last words."""
 
     # --- from other threads -------------------------------------------------------------------------------------
 
@@ -223,6 +225,7 @@ class NodeAgent:
         self._silent_ticks += 1
         lease = FIRST_LEASE_SECONDS if self._hello is None else self._hello.lease_seconds
         if self._silent_ticks * TICK_SECONDS > lease:
+            self.alone = True
             self._give_up(words.LOST, f"has heard nothing from here for {lease:g} s")
             return
         self._answers()

@@ -33,6 +33,8 @@ NOTICED_SECONDS = 3.0
 """At least so long after the cut a server believes in the run: it gives up ten seconds after the last sign of life,
 which may be five seconds older than the cut."""
 
+SOON = "connect_timeout=2&tcp_user_timeout=2000&keepalives_idle=1&keepalives_interval=1&keepalives_count=2"
+
 
 @pytest.fixture
 def link() -> Iterator[network.Link]:
@@ -112,8 +114,10 @@ def test_a_run_survives_a_cut_link_and_what_comes_back_too_late_changes_nothing(
 def test_a_link_that_stays_down_ends_the_run_with_75_within_bounds(
     link: network.Link, database: Database, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
+    """Bounds that the URL sets: those that hold without it are what the other test waits for."""
     here = OnServer(database, lay(tmp_path / "run", ROWS, settings(delay=0.01, max_restarts=0)))
-    through = {VARIABLE: database.url.replace("127.0.0.1", link.here)}
+    url = database.url.replace("127.0.0.1", link.here)
+    through = {VARIABLE: f"{url}&{SOON}"}
     words = ("run", "--settings", "pipeline.yaml", "--execute")
     with Tree(here.folder, *words, environ=through, before=link.enter) as tree:
         wait_until(lambda: not tree.running or here.committed() > 20, "rows were committed")

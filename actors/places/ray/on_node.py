@@ -17,7 +17,8 @@ REPLY_BYTES = 95_000
 
 _LENGTH = struct.Struct("<I")
 
-LAST_WORDS_SECONDS = 5.0
+LAST_WORDS_SECONDS, ALONE_SECONDS = 5.0, 0.5
+"""So long is waited at the end for somebody to take what was said last; and where nobody may be there."""
 
 
 class OnNode:
@@ -73,7 +74,8 @@ class OnNode:
             self._agent.run()
         finally:
             with self._some:
-                self._some.wait_for(lambda: not self._outgoing, LAST_WORDS_SECONDS)
+                patience = ALONE_SECONDS if self._agent.alone else LAST_WORDS_SECONDS
+                self._some.wait_for(lambda: not self._outgoing, patience)
             time.sleep(1.0)  # for the last answer to leave; if all is well we are killed before
             os._exit(0)
 

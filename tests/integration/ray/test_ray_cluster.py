@@ -36,7 +36,7 @@ TARGET = "tests.kit.processes.ping:Ping"
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
-    with ray_cluster("east", "west") as cluster:
+    with ray_cluster("east", "west", outside=True) as cluster:
         yield cluster
 
 

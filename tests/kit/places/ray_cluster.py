@@ -43,17 +43,22 @@ def require_ray() -> None:
 class RayCluster:
     """The cluster, and its nodes by name."""
 
-    def __init__(self, folder: Path, address: str | None = None) -> None:
+    def __init__(self, folder: Path, address: str | None = None, *, outside: bool = False) -> None:
+        """Without what takes Ray long to start and nobody asks: what scales clusters, and what gathers logs."""
         from ray.cluster_utils import Cluster
 
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.client_address = f"ray://127.0.0.1:{free.getsockname()[1]}"
         head: dict[str, Any] = {
             "num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES, "node_name": "head",
-            "ray_client_server_port": int(self.client_address.rpartition(":")[2]),
+            "no_monitor": True, "include_log_monitor": False,
         }  # fmt: skip
+        self.client_address = ""
+        """Where it is reached from outside, if it is to be."""
+        if outside:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                head["ray_client_server_port"] = free.getsockname()[1]
+            self.client_address = f"ray://127.0.0.1:{head['ray_client_server_port']}"
         if address is not None:
             head["node_ip_address"] = address
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
@@ -94,8 +99,11 @@ class RayCluster:
 
 
 @contextmanager
-def ray_cluster(*names: str, address: str | None = None) -> Iterator[RayCluster]:
-    """A cluster with nodes of these names, and a head that takes no children, at an address of this machine."""
+def ray_cluster(*names: str, address: str | None = None, outside: bool = False) -> Iterator[RayCluster]:
+    """A cluster with nodes of these names, and a head that takes no children, at an address of this machine.
+
+    `outside`: it can be reached from outside, too.
+    """
     folder = Path(tempfile.mkdtemp(prefix="rc-", dir="/tmp"))  # names of sockets in it must be short
     (folder / "ray").mkdir()
     before = dict(os.environ)
@@ -103,7 +111,7 @@ def ray_cluster(*names: str, address: str | None = None) -> Iterator[RayCluster]
     OPENED.append(folder)
     os.environ.update(SETTINGS, RAY_AUTH_TOKEN=TOKEN, RAY_TMPDIR=str(folder), TMPDIR=str(folder))
     try:
-        cluster = RayCluster(folder, address)
+        cluster = RayCluster(folder, address, outside=outside)
         try:
             for name in names:
                 cluster.add(name)
