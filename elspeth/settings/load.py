@@ -121,6 +121,7 @@ def load(
     taken = accepted.take_out(data, work.positions)
     work.problems += taken.problems
     work.warnings += taken.warnings
+    work.take_out(data)
     return work.finish(data, path, secrets.find(data), [], further)
 
 
@@ -189,6 +190,12 @@ def credential_variables(path: Path) -> tuple[str, ...]:
     return tuple(name for name in _VARIABLE.findall(text) if secrets.is_credential(name))
 
 
+class NotKnown(str):
+    """A text that could not be filled in, as it stands, until it is where it belongs."""
+
+    __slots__ = ()
+
+
 class _Work:
     """What gathers while a document is made ready."""
 
@@ -223,7 +230,7 @@ class _Work:
             guess = suggest(error.variable, self.environ) if error.variable else ""
             self.problems.append(self.positions.problem(path, str(error), allowed=allowed, suggestion=guess))
             self.unknown.add(path)
-            return None
+            return NotKnown(value)
 
     def override(self, data: dict[str, Any], override: Override) -> None:
         """Put one value in place; a problem names the variable or option if there is no such place."""
@@ -257,6 +264,15 @@ class _Work:
             holder = holder[part]
         holder[path[-1]] = value
         self.origins[path] = override.origin
+
+    def take_out(self, data: Any, path: KeyPath = ()) -> None:
+        """Let nothing stand in place of what is not known, and keep where that is by now: keys may have moved."""
+        for key, value in list(data.items() if isinstance(data, dict) else enumerate(data)):
+            if isinstance(value, NotKnown):
+                data[key] = None
+                self.unknown.add((*path, key))
+            elif isinstance(value, dict | list):
+                self.take_out(value, (*path, key))
 
     def retaken(self, key: KeyPath, reference: str) -> Expanded | None:
         """The credential that was stored as `reference`, from the environment."""

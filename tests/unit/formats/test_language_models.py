@@ -221,3 +221,11 @@ def test_a_field_that_no_row_has_is_found_before_a_run(tmp_path: Path, monkeypat
 @pytest.mark.parametrize("plugin", [{}, [], ["llm"], 3, None, True])
 def test_a_plugin_that_is_no_name_is_a_problem_and_no_bug(tmp_path: Path, plugin: Any) -> None:
     assert any("plugin" in key for key in problems(tmp_path, {"name": "ask", "plugin": plugin, "options": {}}))
+
+
+@pytest.mark.parametrize("key", [*AZURE, *OLD])
+def test_a_variable_that_is_not_set_is_one_problem_wherever_its_value_goes(tmp_path: Path, key: str) -> None:
+    options = {**AZURE, **OLD, key: "${NOT_SET}"}
+    assert problems(tmp_path, {"plugin": "azure_llm", "options": options}) == {
+        f"transforms.0.options.{key}": "the variable NOT_SET is not set"
+    }
