@@ -184,3 +184,24 @@ def test_a_cluster_that_ends_for_want_of_that_server_has_the_run_give_way_and_an
         with Tree.resume(folder, *words) as tree:
             assert tree.wait() == 0, tree.log
     assert_as_calm(folder, calm)
+
+
+def test_without_rays_node_on_its_own_machine_a_run_gives_way_when_it_has_lost_its_workers(
+    tmp_path: Path, calm: dict[str, str]
+) -> None:
+    with three_nodes() as cluster:
+        folder = lay(tmp_path / "run", ROWS, wanted(cluster.address, here=0, outage_seconds=20.0))
+        with Tree.run(folder) as tree:
+            wait_until(lambda: not tree.running or committed(folder) > 20)
+            assert tree.running, tree.log
+            cluster.lose_head()
+            for agent in Victims(cluster, tree).by_kind()["agent"]:
+                os.kill(agent, signal.SIGKILL)
+            assert tree.wait() == 75, tree.log
+            assert "Ray's node on this machine is gone" in " ".join(tree.log.split())
+    assert run_of(folder)[1] == "interrupted"
+    with three_nodes() as cluster:
+        words = ("--set", f"cluster.address={cluster.address}", "--set", "cluster.outage_seconds=300")
+        with Tree.resume(folder, *words) as tree:
+            assert tree.wait() == 0, tree.log
+    assert_as_calm(folder, calm)

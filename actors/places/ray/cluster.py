@@ -246,6 +246,8 @@ def _tell(future: Any, answered: Callable[[Any], None], failed: Callable[[Except
 
 
 def _cause(text: str) -> str:
-    """Of what Ray writes of a death, which is a page, the reason."""
+    """Of what Ray writes of a death, which is a page, the reason. The owner of all actors is this process."""
     found = re.search(r"because (\w[^.\n]*)", text)
+    if found and found[1] == "its owner has died":
+        return "Ray's node on this machine is gone, and Ray takes this process for gone with it"
     return found[1] if found else text.strip().partition("\n")[0]

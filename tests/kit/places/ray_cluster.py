@@ -89,6 +89,10 @@ class RayCluster:
             self._cluster.remove_node(self._nodes[name], allow_graceful=False)
             self.add(name)
 
+    def lose_head(self) -> None:
+        """Kill the node that main processes are connected to; its server that knows the cluster stays."""
+        self._cluster.head_node.kill_raylet(check_alive=False)
+
     def lose_control(self) -> None:
         """Kill the server that knows the cluster."""
         self._cluster.head_node.kill_gcs_server(check_alive=False)
