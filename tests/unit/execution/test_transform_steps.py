@@ -303,3 +303,24 @@ def test_a_row_that_is_changed_before_a_transient_error_is_as_it_was_at_the_next
     run = linear("discard", adding)
     run.feed({"a": 1})
     assert run.rows["out"] == [{"a": 2}]
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_what_a_step_is_given_is_on_record_as_what_the_one_before_returned(changes: bool) -> None:
+    run = StepsUnderTest(
+        """
+        source: {plugin: "null", on_validation_failure: discard}
+        transforms:
+          - {name: one, plugin: passthrough, on_error: discard}
+          - {name: two, plugin: passthrough, on_error: discard}
+        sinks: {out: {plugin: "null"}}
+        default_sink: out
+        """,
+        one=lambda row, ctx: {**row, "b": 2} if changes else dict(row),
+        two=lambda row, ctx: {**row, "c": 3},
+    )
+    run.feed({"a": 1})
+    one, two = run.records("node_states")
+    assert two["input_hash"] == one["output_hash"] == canonical.sha256({"a": 1, "b": 2} if changes else {"a": 1})
+    assert (one["input_hash"] == one["output_hash"]) == (not changes)
+    assert (one["output_data"] is None) == (not changes)
