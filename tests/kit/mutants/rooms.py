@@ -21,6 +21,8 @@ TESTS = {
     "elspeth/execution": ("tests/unit/execution", "tests/unit/transforms", _ROUTES),
     "elspeth/audit/store/postgres": ("tests/unit/audit", *_SERVER),
     "elspeth/audit/explain": ("tests/unit/audit/test_stories.py", _EVIDENCE),
+    "elspeth/audit/verify/partner": ("tests/integration/cli/evidence/test_shared_verification.py",),
+    "elspeth/audit/verify/shared": ("tests/unit/audit", "tests/integration/cli/evidence/test_shared_verification.py"),
     "elspeth/audit": ("tests/unit/audit", "tests/unit/test_durable.py", _EVIDENCE,
                       "tests/integration/doctor/test_status_and_health.py",
                       f"{_CLI}/test_nothing_ends_silently.py"),

@@ -156,3 +156,14 @@ def test_a_row_within_the_pipeline_must_hold_the_canonical_text() -> None:
         with pytest.raises(SchemaError) as caught:
             check(bad)
         assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["+%s", "+%s.%s", "+%se0", "+0%s"])
+def test_a_decimal_may_have_so_many_digits_and_no_more(text: str) -> None:
+    def given(digits: int) -> str:
+        parts = text.count("%s")
+        return text % tuple("7" * (digits // parts + digits % parts * (not at)) for at in range(parts))
+
+    assert len(CANONICAL["decimal"](given(MAX_DIGITS)).replace(".", "").lstrip("0")) == MAX_DIGITS
+    with pytest.raises(ValueError, match=f"{MAX_DIGITS + 1:,} digits|{MAX_DIGITS + 1} digits"):
+        CANONICAL["decimal"](given(MAX_DIGITS + 1))
