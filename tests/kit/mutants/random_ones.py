@@ -89,11 +89,12 @@ def _places(path: Path, source: str) -> Iterator[_Place]:
 
 
 def _changes(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, ast.AST]]:
-    # What a class is made of (frozen, slots), and that columns are as long as each other (strict), is for those who
-    # write code, not for those who run it.
+    # What a class is made of (frozen, slots), and that columns are as long as each other (`zip(strict=...)`), is for
+    # those who write code, not for those who run it.
     passed_over = {id(node) for owner in ast.walk(tree) if isinstance(owner, ast.ClassDef)
                    for part in (*owner.decorator_list, *owner.keywords) for node in ast.walk(part)}  # fmt: skip
-    passed_over |= {id(word.value) for word in ast.walk(tree) if isinstance(word, ast.keyword) and word.arg == "strict"}
+    passed_over |= {id(word.value) for call in ast.walk(tree) if isinstance(call, ast.Call)
+                    for word in call.keywords if (_name(call.func), word.arg) in _FOR_WRITERS}  # fmt: skip
     for node in ast.walk(tree):
         if id(node) in passed_over:
             continue
@@ -113,6 +114,13 @@ def _changes(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, ast.AST]]:
             yield node.test, ast.Constant(value=False)
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and not _is_crash_point(node.value):
             yield node, ast.Pass()
+
+
+_FOR_WRITERS = {("zip", "strict"), ("ConfigDict", "frozen")}
+
+
+def _name(called: ast.expr) -> str:
+    return called.id if isinstance(called, ast.Name) else ""
 
 
 def _is_annotation(node: ast.BinOp) -> bool:

@@ -250,3 +250,11 @@ def test_a_date_that_the_schema_does_not_know_is_refused() -> None:
             "path": "x.csv", "dates": {"born": {"format": "%d.%m.%Y"}},
             "schema": {"mode": "fixed", "fields": ["a: str"]},
         })  # fmt: skip
+
+
+def test_where_was_looked_is_told_of_a_path_that_depends_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path, looked in (("*.csv", (f"looked in {tmp_path}",)), (tmp_path / "*.csv", ())):
+        with pytest.raises(SettingsError, match="this pattern fits no file") as caught:
+            source(path).describe()
+        assert tuple(caught.value.details) == looked

@@ -167,3 +167,9 @@ def test_a_report_of_options_that_contradict_each_other_is_refused(options: dict
     with pytest.raises(OptionProblems) as caught:
         registry.build(registry.find("aggregation", "report_assemble"), {"text_field": "t", **options}, "step")
     assert says in " ".join(caught.value.details)
+
+
+def test_what_statistics_may_have_holds_what_they_have() -> None:
+    step: Any = registry.build(registry.find("aggregation", "batch_stats"), {"value_field": "n"}, "step")
+    certain, possible = step.fields_out(frozenset("n")), step.fields_possible(frozenset("n"))
+    assert certain < possible
