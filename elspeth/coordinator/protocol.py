@@ -68,7 +68,7 @@ class SplitPoint(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Chunk(Message, frozen=True):
-    """A run of consecutive rows of one source (body: `roles.rows.Rows`). The last split point lies at its end.
+    """A run of consecutive rows of one source (body: `execution.codec.RowBatch`). The last split point lies at its end.
 
     A chunk with `ended` and no rows closes the source it names; `last` closes the input. `files` says from which row on
     rows are of which file, where a source reads many.

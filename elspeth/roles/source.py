@@ -59,7 +59,6 @@ class SourceRole(Role):
         self._open: Open | None = None
         self._lock = threading.Lock()
         self._clear()
-        self._done = False
 
     def take(self, message: Any, bodies: list[memoryview]) -> None:
         if isinstance(message, ReadFrom):
@@ -71,8 +70,6 @@ class SourceRole(Role):
         elif isinstance(message, Credit):
             self.port.waiting(True)
             for _ in range(message.chunks):
-                if self._done:
-                    break
                 self._read_chunk(message.rows)
             self.port.waiting(False)
 
@@ -217,7 +214,6 @@ class SourceRole(Role):
         crash_point("source.after_end")
         self._seq += 1
         self._next_source()
-        self._done = last
         return not last
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import queue
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 import pytest
 
 from elspeth.audit.store.commits import record_frames
-from elspeth.concealment import NOTHING
 from elspeth.coordinator import protocol as m
 from elspeth.coordinator.blame import Conviction
 from elspeth.errors import ElspethError
@@ -28,6 +26,7 @@ from elspeth.roles.stage import StageRole
 from elspeth.roles.worker import WorkerRole
 from elspeth.runs.lifecycle.pipeline import load_pipeline
 from tests.kit.processes.waiting import PATIENCE_SECONDS
+from tests.unit.roles.in_process import Port, role_of
 
 RUN = "mf3k2a9x"
 PIPELINE = """
@@ -41,32 +40,6 @@ sinks: {out: {plugin: csv, options: {path: out.csv}}}
 default_sink: out
 """
 VERDICT = Conviction(reason="SIGSEGV", attempts=3)
-
-
-class Port:
-    """What is said to the parent; `places` are what is said to be touched."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[Any, list[bytes]]] = []
-        self.places: list[tuple[int, int]] = []
-        self.beats = 0
-        self.at_once: Callable[[Any], bool] = lambda parts: False
-
-    def beat(self) -> None:
-        self.beats += 1
-
-    def at(self, place: int, detail: int = 0) -> None:
-        self.places.append((place, detail))
-
-    def waiting(self, _flag: bool) -> None:
-        pass
-
-    def send(self, *parts: bytes) -> None:
-        self.said.append((m.decode(parts[0]), [bytes(part) for part in parts[1:]]))
-
-    def take(self) -> list[tuple[Any, list[bytes]]]:
-        found, self.said = self.said, []
-        return found
 
 
 @pytest.fixture
@@ -86,10 +59,7 @@ def plan(tmp_path: Path) -> Iterator[Callable[..., Plan]]:
 
 
 def begun(cls: Any, plan: Plan) -> tuple[Any, Port]:
-    role, port = cls.__new__(cls), Port()
-    role.argument, role.port, role.concealment = encode_plan(plan), port, NOTHING
-    role.failed, role.busy, role.waits = False, False, queue.SimpleQueue()
-    role.later = role.waits.put
+    role, port = role_of(cls, plan)
     if cls is WorkerRole:
         role.begin()
         assert [message for message, _ in port.take()] == [m.Ready()]
