@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,32 +51,46 @@ def network() -> Iterator[None]:
         ip("netns", "del", SPACE)
 
 
+def island(address: str) -> subprocess.Popen[bytes]:
+    """A node of the cluster behind the link."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    return subprocess.Popen(
+        ["ip", "netns", "exec", SPACE, ray, "start", f"--address={address}", f"--node-ip-address={THERE}",
+         "--num-cpus=1", "--node-name=island", f"--object-store-memory={STORE_BYTES}", "--block"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="needs root, and iproute2")
 @pytest.mark.filterwarnings("ignore")
-def test_a_node_that_is_cut_off_ends_what_runs_there_and_nothing_of_it_is_heard_when_it_is_back() -> None:
-    ray = str(Path(sys.executable).with_name("ray"))
+@pytest.mark.parametrize(("unreachable", "away"), [(3.0, 0.0), pytest.param(30.0, 120.0, marks=pytest.mark.campaign)])
+def test_a_node_that_is_cut_off_ends_what_runs_there_and_nothing_of_it_is_heard_when_it_is_back(
+    unreachable: float, away: float
+) -> None:
+    """After two minutes the cluster has given the node up as well, and its servers end; it is begun anew then."""
     with network(), ray_cluster(address=HERE) as cluster:
-        node = subprocess.Popen(
-            ["ip", "netns", "exec", SPACE, ray, "start", f"--address={cluster.address}", f"--node-ip-address={THERE}",
-             "--num-cpus=1", "--node-name=island", f"--object-store-memory={STORE_BYTES}", "--block"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        node = island(cluster.address)
         try:
             transport = RayTransport(cluster.address, runtime={"env_vars": {"PYTHONPATH": str(ROOT)}})
-            place = FarPlace(transport, Terms(unreachable_seconds=3.0, beat_seconds=0.5))
+            place = FarPlace(transport, Terms(unreachable_seconds=unreachable, beat_seconds=0.5))
             with Family(places={"far": place}) as family:
                 family.start(place="far")
                 assert family.ups("ping")[0].where == f"island ({THERE})"
                 child = family.ups("ping")[0].identity
                 agent = Identity.of(psutil.Process(child.pid).parent().parent().pid)  # type: ignore[union-attr]
                 assert not ip("link", "set", LINK, "down")
+                cut = time.monotonic()
                 down = family.await_down()
                 assert (down.reason, down.lost) == (
-                    "place", f"the node agent on island ({THERE}) has not been heard of for 3 s",
+                    "place", f"the node agent on island ({THERE}) has not been heard of for {unreachable:.0f} s",
                 )  # fmt: skip
                 wait_until(lambda: is_gone(child) and is_gone(agent), "the end of both, each of its own accord")
+                time.sleep(max(0.0, cut + away - time.monotonic()))
                 assert not ip("link", "set", LINK, "up")
                 heard = len(family.frames("ping"))
+                if away:
+                    node.wait()
+                    node = island(cluster.address)
                 family.supervisor.restart_child("ping").get()
                 family.await_up("ping", 2)
                 family.send("ping", b"ping", b"new")
