@@ -125,7 +125,7 @@ def test_a_link_that_stays_down_ends_the_run_with_75_within_bounds(
         assert tree.wait() == 75, tree.log
     assert "elspeth resume" in tree.log
     link.mend()
-    with Tree.resume(here.folder, environ=through, before=link.enter) as tree:
+    with Tree.resume(here.folder, environ={VARIABLE: url}, before=link.enter) as tree:
         assert tree.wait() == 0, tree.log
     assert outputs(here.folder) == undisturbed
     here.elspeth("verify", "latest", "--outputs")

@@ -62,9 +62,9 @@ class Connection:
         options: dict[str, Any] = {}
         if self.address == "local":
             options = self._own_cluster()
-        try:
-            import ray
+        import ray
 
+        try:
             _hush()
             with _signals_kept(), warnings.catch_warnings(action="ignore"):
                 ray.init(
@@ -72,6 +72,9 @@ class Connection:
                     runtime_env=self._runtime or None, **options,
                 )  # fmt: skip
         except Exception:
+            # Ray takes itself for a client of what it could not reach, and would be in the way of another try.
+            with contextlib.suppress(Exception):
+                ray.shutdown()
             self._remove_folder()
             raise
         atexit.unregister(ray.shutdown)  # it is ours to end, and would wait for servers that are gone

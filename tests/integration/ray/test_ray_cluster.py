@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -161,11 +162,35 @@ def test_what_no_cluster_could_have_is_refused_at_once(cluster: RayCluster) -> N
 
 def test_a_cluster_is_reached_from_outside(cluster: RayCluster) -> None:
     with on(cluster, address=cluster.client_address) as family:
-        identity = family.begin()
+        family.supervisor.start_child(ChildSpec("ping", TARGET, restart="temporary", place="far")).get()
+        # Ray's server for clients gives up after half a minute where the machine is slow. A run asks anew then, too.
+        for tries in count(1):
+            wait_until(lambda tries=tries: family.ups("ping") or len(family.downs("ping")) == tries, "an answer")
+            if family.ups("ping"):
+                break
+            assert "cannot be begun: ConnectionError" in family.downs("ping")[-1].lost
+            family.supervisor.restart_child("ping").get()
         family.send("ping", b"ping", b"1")
         assert family.await_frames("ping", 2)[1] == [b"pong", b"1"]
-        agent_of(identity).kill()
-        assert family.await_down().reason == "place"
+        agent_of(family.ups("ping")[0].identity).kill()
+        assert family.await_down(count=tries).reason == "place"
+
+
+def test_who_could_not_connect_from_outside_is_not_taken_for_a_client_afterwards(
+    cluster: RayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.util.client import worker
+
+    def refuse(*_: object) -> None:
+        raise ConnectionError("not now")
+
+    monkeypatch.setattr(worker.Worker, "_server_init", refuse)
+    with on(cluster, address=cluster.client_address) as family:
+        family.supervisor.start_child(ChildSpec("ping", TARGET, restart="temporary", place="far")).get()
+        assert "ConnectionError: not now" in family.await_down().lost
+    monkeypatch.undo()
+    with on(cluster) as family:
+        family.begin()
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM])
