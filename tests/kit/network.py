@@ -38,18 +38,18 @@ class Link:
 
     def __init__(self) -> None:
         number = os.getpid() % 60_000
-        self.name, self._near, far = f"elspeth-{number}", f"eln{number}", f"elf{number}"
+        self.name, self._near, self._far = f"elspeth-{number}", f"eln{number}", f"elf{number}"
         # Of a range that is kept for tests of networks (RFC 2544).
         net = f"198.{18 + (number >> 14) % 2}.{(number >> 6) % 256}"
         first = (number % 64) * 4
         self.here, there = f"{net}.{first + 1}", f"{net}.{first + 2}"
         _ip("netns", "add", self.name)
         try:
-            _ip("link", "add", self._near, "type", "veth", "peer", "name", far, "netns", self.name)
+            _ip("link", "add", self._near, "type", "veth", "peer", "name", self._far, "netns", self.name)
             _ip("address", "add", f"{self.here}/30", "dev", self._near)
             _ip("link", "set", self._near, "up")
-            _ip("-n", self.name, "address", "add", f"{there}/30", "dev", far)
-            _ip("-n", self.name, "link", "set", far, "up")
+            _ip("-n", self.name, "address", "add", f"{there}/30", "dev", self._far)
+            _ip("-n", self.name, "link", "set", self._far, "up")
             _ip("-n", self.name, "link", "set", "lo", "up")
         except BaseException:
             self.close()
@@ -66,8 +66,14 @@ class Link:
         _ip("link", "set", self._near, "down")
 
     def mend(self) -> None:
-        """Whatever is sent comes through again."""
+        """Whatever is sent comes through again.
+
+        Who asked in vain where the other end is forgets it: for three seconds more it would say of all that is sent
+        that nobody is there.
+        """
         _ip("link", "set", self._near, "up")
+        _ip("-n", self.name, "neighbour", "flush", "dev", self._far)
+        _ip("neighbour", "flush", "dev", self._near)
 
     def enter(self) -> None:
         """Be a process of the other end: to be called in a new one."""
