@@ -29,9 +29,10 @@ from tests.crash.test_sweep import (
 )
 from tests.kit.pipelines.crash_pipelines import DECIDING, PAYING, lay_out
 from tests.kit.pipelines.trial import lay, settings, violations
+from tests.kit.pipelines.undisturbed import OutputsOf
 from tests.kit.places.stand_in import environment
+from tests.kit.processes import recorded_run
 from tests.kit.processes.program import Programs, programs
-from tests.kit.processes.recorded_run import outputs as outputs_of
 from tests.kit.processes.tree import Tree, children_of, descendants_of, events, outputs, query, run_of, title_of
 from tests.kit.processes.waiting import PATIENCE_SECONDS, wait_until
 
@@ -56,12 +57,9 @@ def storm_settings(here: int, **supervisor: object) -> dict[str, Any]:
     return value
 
 
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = lay(tmp_path_factory.mktemp("calm") / "run", ROWS, settings(ordered=True))
-    with Tree.run(folder) as tree:
-        assert tree.wait() == 0, tree.log
-    return outputs(folder)
+@pytest.fixture
+def calm(outputs_of: OutputsOf) -> dict[str, str]:
+    return outputs_of(ROWS, ordered=True)
 
 
 def agents(tree: Tree) -> list[int]:
@@ -176,7 +174,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturb
         for name, text in {"deciding": DECIDING, "batching": BATCHING, "paying": PAYING}.items():
             folder = lay_out(tmp_path_factory.mktemp("undisturbed") / name, text)
             started.call(folder, *run_words())
-            found[text] = Undisturbed(outputs_of(folder), comparable(folder / "runs/audit.db"))
+            found[text] = Undisturbed(recorded_run.outputs(folder), comparable(folder / "runs/audit.db"))
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.kit.pipelines.trial import lay, settings, violations
+from tests.kit.pipelines.undisturbed import OutputsOf
 from tests.kit.places.ray_cluster import RayCluster, ray_cluster, require_ray
 from tests.kit.processes.tree import Tree, committed, descendants_of, events, outputs, query, run_of, title_of
 from tests.kit.processes.waiting import wait_until
@@ -39,12 +40,9 @@ def wanted(address: str, here: int, **cluster: object) -> dict[str, Any]:
     return value
 
 
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = lay(tmp_path_factory.mktemp("calm") / "run", ROWS, settings(ordered=True))
-    with Tree.run(folder) as tree:
-        assert tree.wait() == 0, tree.log
-    return outputs(folder)
+@pytest.fixture
+def calm(outputs_of: OutputsOf) -> dict[str, str]:
+    return outputs_of(ROWS, ordered=True)
 
 
 def shared() -> set[Path]:
